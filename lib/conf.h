@@ -1,0 +1,41 @@
+/*
+ * /etc/postern/postern.conf: the daemon's settings, `name value` a line, in
+ * the policy's lexer and error style.  The man page postern.conf(5) has the
+ * same table.
+ */
+#ifndef POSTERN_LIB_CONF_H
+#define POSTERN_LIB_CONF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct diags;
+
+#define CONF_MAX (64 * 1024)
+#define CONF_ADDRESSES_MAX 16
+
+struct conf {
+	char *policy_folder;	/* SYSCONFDIR/postern/policy */
+	char *ca_folder;	/* SYSCONFDIR/postern/ca: target.pem, job.pem */
+	char *state_folder;	/* LOCALSTATEDIR/lib/postern */
+	char *run_folder;	/* RUNSTATEDIR/postern */
+	char *issuer_ca;	/* PEM bundle oidc trusts; NULL: the system's */
+	char *source_address[CONF_ADDRESSES_MAX]; /* CIDR; none: the host's own */
+	size_t nsource_address;
+	uint32_t connect_timeout_s;	/* reaching a target, 10 */
+	uint32_t handshake_timeout_s;	/* up to the command's start, 20 */
+	uint32_t login_deadline_s;	/* oidc's answer to PAM, 10 */
+	uint32_t session_max_s;		/* a session's longest life, 6 h */
+	uint32_t operations_max;	/* at once, 256 */
+	uint32_t sessions_max;		/* at once, 1024 */
+	uint64_t record_text_head;	/* bytes kept per stream, 1 MiB */
+	uint64_t record_text_tail;	/* and of its end, 64 KiB */
+	uint64_t disk_reserve;		/* free bytes below which nothing starts */
+};
+
+/* Defaults, then the text (NULL: defaults alone).  name is for messages. */
+int conf_parse(const char *name, const char *text, size_t n,
+    struct diags *d, struct conf *out);
+void conf_clear(struct conf *c);
+
+#endif

@@ -1,0 +1,19 @@
+noinst_LTLIBRARIES += lib/libbase.la
+lib_libbase_la_SOURCES = \
+	lib/b64.c lib/b64.h \
+	lib/buf.c lib/buf.h \
+	lib/err.c lib/err.h \
+	lib/event.c lib/event.h \
+	lib/json.c lib/json.h \
+	lib/log.c lib/log.h \
+	lib/msg.c lib/msg.h \
+	lib/proto.c lib/proto.h \
+	lib/safeopen.c lib/safeopen.h \
+	lib/secret.c lib/secret.h \
+	lib/str.c lib/str.h \
+	lib/ulid.c lib/ulid.h
+
+# The lexer and what is built on it: not for the modules.
+noinst_LTLIBRARIES += lib/liblex.la
+lib_liblex_la_SOURCES = lib/diag.h lib/conf.h
+lib_liblex_la_LIBADD = lib/libbase.la

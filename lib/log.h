@@ -1,0 +1,26 @@
+/*
+ * Log lines of the broker's processes, on standard error (the journal's).
+ * Nothing in lib, policy, ssh or audit logs; a process logs an error once,
+ * where it stops.
+ */
+#ifndef POSTERN_LIB_LOG_H
+#define POSTERN_LIB_LOG_H
+
+#include <stddef.h>
+
+/* The name that begins every line; a string literal. */
+void log_init(const char *process);
+void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* "what: err_text(r)"; r = 0 leaves the error text away. */
+void log_err(int r, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* log_err, then exit(1).  Broker process files only. */
+void fatal(int r, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3), noreturn));
+
+/* s with everything outside printable ASCII, and the backslash, escaped; for
+ * text that somebody else chose.  At most ~200 characters, in one of four
+ * static buffers that are used in turn: for log arguments only. */
+const char *log_safe(const char *s);
+
+#endif

@@ -1,0 +1,122 @@
+/*
+ * Every message that crosses a process border, in one table.  A number never
+ * changes its meaning; a change of fields raises MSG_VERSION (lib/msg.h).
+ * The fields, in order, are in doc/PROTOCOL.md; a lint compares the two.
+ */
+#ifndef POSTERN_LIB_PROTO_H
+#define POSTERN_LIB_PROTO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Questions are even, their answers follow; what has no answer is even, too. */
+enum msg_type {
+	/* parent -> child: what a process is given before and while it runs */
+	MSG_LISTEN = 2,		/* a listening socket */
+	MSG_LINK = 4,		/* one end of a pair to a sibling */
+	MSG_FOLDER = 6,		/* an opened folder or file */
+	MSG_GO = 8,		/* all is there: confine yourself, serve */
+	MSG_RELOAD = 10,	/* policy and settings may have changed */
+	MSG_STOP = 12,
+	/* child -> parent */
+	MSG_READY = 14,
+	MSG_HOP_START = 16,
+	MSG_HOP_STARTED = 17,
+	/* pam_postern -> oidc (pam.sock) */
+	MSG_LOGIN = 32,
+	MSG_LOGIN_RESULT = 33,
+	/* oidc <-> policy */
+	MSG_ISSUERS = 34,
+	MSG_SESSION_NEW = 36,
+	MSG_SESSION_MADE = 37,
+	/* pam_postern -> policy (session.sock) */
+	MSG_SESSION_OPEN = 48,
+	MSG_SESSION_OPENED = 49,
+	MSG_SESSION_CLOSE = 50,
+	MSG_SESSION_CLOSED = 51,
+	/* postern-shell -> policy (shell.sock), later the hop */
+	MSG_RUN = 64,
+	MSG_ANSWER = 65,	/* final: text and exit code */
+	MSG_ACCEPTED = 66,	/* the hop has it from here */
+	MSG_RESIZED = 68,
+	MSG_SIGNAL = 70,
+	MSG_EXIT = 72,
+	/* policy -> hop, hop -> signer */
+	MSG_HOP_RUN = 80,
+	MSG_HOP_STOP = 82,
+	MSG_GRANT = 84,
+	MSG_CERT_REQUEST = 86,
+	MSG_CERT = 87,
+	/* policy, oidc -> audit */
+	MSG_EVENT = 96,
+	MSG_EVENT_DONE = 97,
+	MSG_OP_OPEN = 98,
+	MSG_OP_OPENED = 99,
+	MSG_OP_STARTED = 100,
+	MSG_OP_ABORT = 102,
+	/* postern -> policy (ctl.sock); queries go on to audit with the socket */
+	MSG_STATUS = 112,
+	MSG_STATUS_IS = 113,
+	MSG_CTL_RELOAD = 114,
+	MSG_CTL_RELOADED = 115,
+	MSG_QUERY = 116,
+	MSG_ROW = 117,
+	MSG_ROWS_END = 118,
+	MSG_AUDIT_QUERY = 120,
+};
+
+/* Who may be at either end: a set of bits. */
+enum {
+	PROC_PARENT = 1 << 0,
+	PROC_OIDC = 1 << 1,
+	PROC_POLICY = 1 << 2,
+	PROC_SIGNER = 1 << 3,
+	PROC_AUDIT = 1 << 4,
+	PROC_HOP = 1 << 5,
+	PROC_PAM = 1 << 6,
+	PROC_SHELL = 1 << 7,
+	PROC_CLI = 1 << 8,
+};
+#define PROC_CHILD (PROC_OIDC | PROC_POLICY | PROC_SIGNER | PROC_AUDIT)
+
+struct proto_row {
+	uint32_t type;
+	const char *name;	/* as in doc/PROTOCOL.md: "LOGIN" */
+	unsigned int from, to;	/* PROC_* bits */
+	uint32_t max;		/* bytes of the body */
+	uint8_t fds_min, fds_max;
+	uint32_t answer;	/* type of the answer, 0 for none */
+};
+
+/* The row of a type, NULL for a type that does not exist. */
+const struct proto_row *proto_find(uint32_t type);
+/* The whole table, for the lint and the tests. */
+const struct proto_row *proto_table(size_t *n);
+
+/* Bounds of fields that several rooms must agree on. */
+#define PROTO_TOKEN_MAX (16 * 1024)	/* a whole OIDC token */
+#define PROTO_HANDLE_LEN 32		/* 16 random bytes in hexadecimal */
+#define PROTO_COMMAND_MAX (64 * 1024)	/* SSH_ORIGINAL_COMMAND */
+#define PROTO_WIRE_MAX (130 * 1000)	/* a command quoted for the target */
+#define PROTO_TEXT_MAX (32 * 1024)	/* text for a job's stdout or stderr */
+#define PROTO_ID_LEN 26			/* a ULID */
+#define PROTO_SOURCE_MAX 63		/* numeric client address */
+#define PROTO_CLAIMS_MAX 128		/* claims of one token */
+#define PROTO_CLAIM_NAME_MAX 128
+#define PROTO_CLAIM_VALUE_MAX 4096
+
+/* MSG_RUN: what the job asked sshd for. */
+enum run_kind { RUN_SHELL = 0, RUN_EXEC = 1 };
+/* MSG_EXIT */
+enum exit_kind { EXIT_CODE = 0, EXIT_SIGNAL = 1 };
+
+/* Postern's own exit codes (design: sysexits where one fits). */
+enum {
+	POSTERN_EX_USAGE = 64,	     /* command cannot be parsed */
+	POSTERN_EX_UNAVAILABLE = 69, /* target not reached, host key wrong */
+	POSTERN_EX_IOERR = 74,	     /* the recording cannot be written */
+	POSTERN_EX_TEMPFAIL = 75,    /* broker down, nobody approved in time */
+	POSTERN_EX_DENIED = 77,
+};
+
+#endif

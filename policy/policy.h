@@ -1,0 +1,109 @@
+/*
+ * A loaded policy: what ../doc/POLICY.md's files say, checked and resolved.
+ * Immutable after loading.  Nothing here does I/O except policy_load_*.
+ */
+#ifndef POSTERN_POLICY_POLICY_H
+#define POSTERN_POLICY_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct claims;
+struct diags; /* lib/diag.h */
+struct policy;
+
+#define POLICY_FILES_MAX 256
+#define POLICY_FILE_MAX (16 * 1024 * 1024)
+#define POLICY_IDENTITIES_MAX 4096
+#define POLICY_LIST_MAX 64 /* audiences, host keys, logins of one block */
+
+struct issuer {
+	const char *name;
+	const char *preset;	/* "github", "custom" */
+	const char *url;	/* the exact `iss`; no trailing slash added */
+	const char *const *audience;
+	size_t naudience;
+	const char *const *algorithm; /* the preset's when not written */
+	size_t nalgorithm;
+	uint32_t max_age_s;	/* now - iat, 0: the preset has no such bound */
+	uint32_t leeway_s;	/* at most 60 */
+	bool once;		/* replay once */
+};
+
+struct hostkey {
+	const char *type;	 /* "ssh-ed25519" */
+	const char *fingerprint; /* "SHA256:..." */
+};
+
+struct target {
+	const char *name;
+	const char *login;	/* the login in the target's own address */
+	const char *host;	/* numeric address or name */
+	uint16_t port;
+	const struct hostkey *hostkey;
+	size_t nhostkey;	/* never 0 */
+	const char *const *extra_login; /* `login root` */
+	size_t nextra_login;
+	bool plain_principal;	/* principals plain: LOGIN, not LOGIN+TARGET */
+	const char *seen_from;	/* NULL: the bastion's own addresses */
+};
+
+/* The claims that tie a session to a change; NULL where there is none.
+ * pull_request is the number alone. */
+struct ties {
+	const char *commit;
+	char pull_request[24];
+	const char *actor;
+	const char *workflow;
+	const char *run;
+};
+
+/* Loads every *.postern of an opened folder in byte order of their names, runs
+ * their tests.  On any error the diags say all of them and *out is untouched:
+ * ERR_CONFIG.  Files must be regular, owned by root or the caller, not writable
+ * by others. */
+int policy_load_folder(int dirfd, const char *shown_path, struct diags *d,
+    struct policy **out);
+/* The same for named files, without the ownership check (a checkout). */
+int policy_load_files(const char *const *path, size_t n, struct diags *d,
+    struct policy **out);
+void policy_free(struct policy *p);
+
+/* The i-th source file: its bytes are what the policy's hash is made of. */
+int policy_source(const struct policy *p, size_t i, const char **name,
+    const char **text, size_t *len); /* ERR_NOTFOUND past the last */
+
+const struct issuer *policy_issuer(const struct policy *p, size_t i);
+size_t policy_nissuers(const struct policy *p);
+const struct issuer *policy_issuer_find(const struct policy *p,
+    const char *name);
+const struct target *policy_target(const struct policy *p, size_t i);
+size_t policy_ntargets(const struct policy *p);
+const struct target *policy_target_find(const struct policy *p,
+    const char *name);
+/* login "" or the target's own gives the target's own; ERR_NOTFOUND when the
+ * target has no such login. */
+int target_login(const struct target *t, const char *login, const char **out);
+/* The certificate's principal for a login on a target, as doc/ says:
+ * "LOGIN+TARGET", or "LOGIN" for `principals plain`. */
+int target_principal(const struct target *t, const char *login, char *dst,
+    size_t dstsize);
+
+size_t policy_nidentities(const struct policy *p);
+const char *policy_identity_name(const struct policy *p, size_t i);
+/* Sets set[i] for each identity of that issuer whose every condition the
+ * claims meet; set has policy_nidentities entries.  Returns how many match. */
+size_t policy_match(const struct policy *p, const char *issuer,
+    const struct claims *cs, bool *set);
+/* Why the nearest identity of the issuer did not match: one line for the
+ * ledger, without claim values that were not expected to be public: names the
+ * identity and the first claim that failed.  "" when there is none. */
+void policy_match_explain(const struct policy *p, const char *issuer,
+    const struct claims *cs, char *dst, size_t dstsize);
+
+/* Values stay inside cs. */
+void issuer_ties(const struct issuer *is, const struct claims *cs,
+    struct ties *out);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * OpenSSH user certificates (PROTOCOL.certkeys), Ed25519 only: built, signed
+ * and parsed.  The signer builds; tests and `postern` parse.
+ */
+#ifndef POSTERN_SSH_CERT_H
+#define POSTERN_SSH_CERT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CERT_KEY_LEN 32
+#define CERT_KEY_ID_MAX 699	/* sshd cuts its log line at 1022 bytes */
+#define CERT_PRINCIPALS_MAX 16
+#define CERT_BLOB_MAX (160 * 1000)
+
+struct buf;
+struct cert_ca; /* a CA key: an EVP_PKEY and its SSH public blob */
+
+/* What a certificate says.  Texts belong to whoever fills it. */
+struct cert_spec {
+	uint8_t key[CERT_KEY_LEN];
+	uint64_t serial;
+	const char *key_id;	/* printable ASCII, no blank at either end */
+	const char *principal[CERT_PRINCIPALS_MAX];
+	size_t nprincipal;	/* at least one */
+	uint64_t valid_after, valid_before; /* Unix seconds */
+	const char *force_command;  /* NULL: none */
+	const char *source_address; /* NULL: none; CIDR list */
+	bool permit_pty;
+};
+
+/* Reads a PKCS#8 PEM Ed25519 private key from memory. */
+int cert_ca_from_pem(const void *pem, size_t n, struct cert_ca **out);
+/* A new CA key as PEM (into a secret, for `postern ca init`). */
+struct secret;
+int cert_ca_generate(struct secret *pem);
+void cert_ca_free(struct cert_ca *ca);
+/* "ssh-ed25519 AAAA... comment" */
+int cert_ca_public_line(const struct cert_ca *ca, const char *comment,
+    struct buf *out);
+
+/* Builds and signs; appends the blob.  ERR_FORMAT: the spec breaks a rule
+ * above (and nothing was signed). */
+int cert_sign(const struct cert_ca *ca, const struct cert_spec *spec,
+    struct buf *blob);
+
+/* Parses and verifies the signature against the CA key inside the blob
+ * (comparing that CA with a trusted one is the caller's work).  Unknown
+ * critical options, extensions and trailing bytes are ERR_FORMAT.  The texts
+ * live in *out and go with cert_free. */
+struct cert {
+	struct cert_spec spec;
+	char ca_fingerprint[64]; /* "SHA256:..." */
+	char *texts;
+};
+int cert_parse(const void *blob, size_t n, struct cert **out);
+void cert_free(struct cert *c);
+
+/* "SHA256:..." of an SSH public key blob. */
+int cert_fingerprint(const void *blob, size_t n, char *dst, size_t dstsize);
+/* The SSH public blob of a raw Ed25519 key. */
+int cert_ed25519_blob(const uint8_t key[CERT_KEY_LEN], struct buf *out);
+
+#endif
