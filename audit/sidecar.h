@@ -1,0 +1,35 @@
+/*
+ * The sidecar of a recording, writer's side: what the hop knows at the end of
+ * an operation, as one JSON line on the append-only descriptor that audit gave
+ * it.  audit takes it as a claim of the hop: it reads the line with bounds and
+ * writes its own first and last line around it (doc/LEDGER.md, "Sidecar").
+ */
+#ifndef POSTERN_AUDIT_SIDECAR_H
+#define POSTERN_AUDIT_SIDECAR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SIDECAR_REASON_MAX 1000 /* bytes; longer reasons are cut */
+#define SIDECAR_SHA256_LEN 64	/* hexadecimal digits */
+
+/* Bytes of one stream as they were passed on, and their SHA-256 in lower-case
+ * hexadecimal; "" where there was no such stream. */
+struct sidecar_stream {
+	uint64_t bytes;
+	char sha256[SIDECAR_SHA256_LEN + 1];
+};
+
+struct sidecar_hop {
+	bool has_exit, has_signal; /* at most one: none when it never ran */
+	uint32_t exit;		   /* exit code, 0..255 */
+	uint32_t signal;	   /* number of the signal */
+	const char *reason;	   /* why it ended otherwise; NULL: it did not */
+	uint64_t duration_ms;
+	struct sidecar_stream in, out, err;
+};
+
+/* One write.  ERR_SYS (errno) when the line was not written whole. */
+int sidecar_hop_write(int fd, const struct sidecar_hop *h);
+
+#endif
