@@ -33,7 +33,8 @@ struct msg {
 	struct buf body;
 	int fd[MSG_FDS_MAX]; /* received: owned by the msg until taken */
 	size_t nfd;
-	pid_t pid;	/* received: SCM_CREDENTIALS' sender, 0 if none */
+	pid_t pid;	/* 0: to be sent; received: the sender by
+			 * SCM_CREDENTIALS, -1 without */
 };
 
 /* An empty message to be filled and sent. */
