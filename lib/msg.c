@@ -263,24 +263,43 @@ msg_wait(int fd, short events, int64_t deadline_ms)
 	}
 }
 
-int
-msg_connect(const char *path, int *fdp)
+/* wait_ms 0: no bound.  The kernel waits for a place in the listener's queue
+ * and bounds that by the socket's send timeout. */
+static int
+msg_connect_wait(const char *path, int64_t wait_ms, int *fdp)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct timeval tv = { .tv_sec = wait_ms / 1000,
+		.tv_usec = wait_ms % 1000 * 1000 };
 	int fd, r;
 
 	if ((r = str_copy(sa.sun_path, sizeof(sa.sun_path), path)) != 0)
 		return r;
 	if ((fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) == -1)
 		return ERR_SYS;
-	if (connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) == -1) {
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) == -1 ||
+	    connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) == -1) {
 		r = errno;
 		(void)close(fd);
 		errno = r;
-		return ERR_SYS;
+		return r == EAGAIN ? ERR_TIMEOUT : ERR_SYS;
 	}
 	*fdp = fd;
 	return 0;
+}
+
+int
+msg_connect(const char *path, int *fdp)
+{
+	return msg_connect_wait(path, 0, fdp);
+}
+
+int
+msg_connect_by(const char *path, int64_t deadline_ms, int *fdp)
+{
+	int64_t left = deadline_ms - msg_now_ms();
+
+	return left <= 0 ? ERR_TIMEOUT : msg_connect_wait(path, left, fdp);
 }
 
 int

@@ -69,6 +69,9 @@ int64_t msg_now_ms(void);
 
 /* Connects to the socket at path; blocking, close-on-exec. */
 int msg_connect(const char *path, int *fdp);
+/* The same, for callers that must not hang on a listener whose queue is full:
+ * ERR_TIMEOUT past the CLOCK_MONOTONIC time deadline_ms. */
+int msg_connect_by(const char *path, int64_t deadline_ms, int *fdp);
 /* One question, one answer: sends q, waits for a message of type `answer` in
  * a; ERR_TIMEOUT past the deadline, ERR_PROTO for any other type.  The caller
  * clears a whatever comes back. */
