@@ -18,7 +18,7 @@ static const struct proto_row proto_rows[] = {
 	ROW(LISTEN,         PROC_PARENT, PROC_CHILD, 256,      1, 1, 0),
 	ROW(LINK,           PROC_PARENT, PROC_CHILD, 256,      1, 1, 0),
 	ROW(FOLDER,         PROC_PARENT, PROC_CHILD, 256,      1, 1, 0),
-	ROW(GO,             PROC_PARENT, PROC_CHILD, 16 * KIB, 0, 0, 0),
+	ROW(GO,             PROC_PARENT, PROC_CHILD, 72 * KIB, 0, 0, 0),
 	ROW(RELOAD,         PROC_PARENT, PROC_CHILD, 0,        0, 0, 0),
 	ROW(STOP,           PROC_PARENT, PROC_CHILD, 0,        0, 0, 0),
 	ROW(READY,          PROC_CHILD,  PROC_PARENT, 0,       0, 0, 0),

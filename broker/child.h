@@ -1,0 +1,48 @@
+/*
+ * What every child of posternd does the same way: it finds the control socket
+ * at descriptor 3, is handed what it works with by messages, and serves.
+ *
+ *	int main(void) { return child_main("postern-signer", PROC_SIGNER,
+ *	    &handlers); }
+ */
+#ifndef POSTERN_BROKER_CHILD_H
+#define POSTERN_BROKER_CHILD_H
+
+#include <stddef.h>
+
+#include "lib/conf.h"
+
+struct loop;
+struct msg;
+struct peer;
+
+#define CHILD_CONTROL_FD 3
+
+/* Every descriptor handed over is the handler's from then on.  Any handler may
+ * be NULL when the process is never given such a thing: then being given it is
+ * a protocol violation.  A non-zero answer is fatal. */
+struct child_handlers {
+	int (*listen)(const char *name, int fd);
+	int (*link)(unsigned int sibling, int fd); /* PROC_* of the other end */
+	int (*folder)(const char *name, int fd);
+	/* All of it has arrived.  conf lives as long as the process; addresses:
+	 * this host's own, comma separated CIDR.  Confine here, then serve. */
+	int (*go)(const struct conf *conf, const char *addresses);
+	int (*reload)(void);
+	/* Any other message of the parent's. */
+	int (*parent)(struct peer *parent, struct msg *m);
+};
+
+/* Runs the process: never returns on failure (fatal). */
+int child_main(const char *name, unsigned int self,
+    const struct child_handlers *h);
+
+/* The process's loop and its connection to the parent. */
+struct loop *child_loop(void);
+struct peer *child_parent(void);
+
+/* Accepts one connection of a listening socket: close-on-exec, non-blocking.
+ * ERR_AGAIN when another process was faster. */
+int child_accept(int listener, int *fdp);
+
+#endif

@@ -1,0 +1,253 @@
+/*
+ * Message connections.  Used by posternd and its children; this is where a
+ * peer's message is held against the table's from and to.
+ */
+#include "config.h"
+
+#include "broker/peer.h"
+
+#include <sys/socket.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "broker/loop.h"
+#include "lib/err.h"
+#include "lib/msg.h"
+#include "lib/proto.h"
+
+struct queued {
+	struct queued *next;
+	struct msg m; /* its descriptors are duplicates of ours */
+};
+
+struct peer {
+	struct loop *loop;
+	struct watch *watch;
+	int fd;
+	unsigned int from, self;
+	peer_msg_cb on_msg;
+	peer_close_cb on_close;
+	void *arg;
+	struct queued *first, **last;
+	size_t nqueued;
+	uint32_t next_id;
+	bool busy;	/* inside a callback: free later */
+	bool dead;
+};
+
+static void peer_event(void *arg, int fd, short revents);
+
+struct peer *
+peer_new(struct loop *l, int fd, unsigned int from, unsigned int self,
+    peer_msg_cb on_msg, peer_close_cb on_close, void *arg)
+{
+	struct peer *p;
+	int fl;
+
+	if ((p = calloc(1, sizeof(*p))) == NULL)
+		goto fail;
+	*p = (struct peer){ .loop = l, .fd = fd, .from = from, .self = self,
+		.on_msg = on_msg, .on_close = on_close, .arg = arg };
+	p->last = &p->first;
+	if ((fl = fcntl(fd, F_GETFL)) == -1 ||
+	    fcntl(fd, F_SETFL, fl | O_NONBLOCK) == -1 ||
+	    (p->watch = loop_watch(l, fd, POLLIN, peer_event, p)) == NULL)
+		goto fail;
+	return p;
+fail:
+	free(p);
+	(void)close(fd);
+	return NULL;
+}
+
+static void
+queued_free(struct queued *q)
+{
+	for (size_t i = 0; i < q->m.nfd; i++) {
+		if (q->m.fd[i] >= 0)
+			(void)close(q->m.fd[i]);
+	}
+	msg_clear(&q->m);
+	free(q);
+}
+
+/* Everything but the struct itself. */
+static void
+peer_shut(struct peer *p)
+{
+	struct queued *q;
+
+	watch_free(p->watch);
+	p->watch = NULL;
+	if (p->fd >= 0)
+		(void)close(p->fd);
+	p->fd = -1;
+	while ((q = p->first) != NULL) {
+		p->first = q->next;
+		queued_free(q);
+	}
+	p->dead = true;
+}
+
+void
+peer_free(struct peer *p)
+{
+	if (p == NULL)
+		return;
+	peer_shut(p);
+	if (!p->busy)
+		free(p);
+}
+
+void
+peer_set_arg(struct peer *p, void *arg)
+{
+	p->arg = arg;
+}
+
+static int
+peer_enqueue(struct peer *p, const struct msg *m)
+{
+	struct queued *q;
+	int r;
+
+	if (p->nqueued == PEER_QUEUE_MAX)
+		return ERR_TOOBIG;
+	if ((q = calloc(1, sizeof(*q))) == NULL)
+		return ERR_NOMEM;
+	msg_init(&q->m, m->type);
+	q->m.id = m->id;
+	if ((r = buf_put(&q->m.body, buf_ptr(&m->body),
+	    buf_len(&m->body))) != 0)
+		goto fail;
+	for (size_t i = 0; i < m->nfd; i++) {
+		int fd = fcntl(m->fd[i], F_DUPFD_CLOEXEC, 3);
+
+		r = fd == -1 ? ERR_SYS : msg_add_fd(&q->m, fd);
+		if (r != 0)
+			goto fail;
+	}
+	*p->last = q;
+	p->last = &q->next;
+	p->nqueued++;
+	watch_set_events(p->watch, POLLIN | POLLOUT);
+	return 0;
+fail:
+	queued_free(q);
+	return r;
+}
+
+int
+peer_send(struct peer *p, const struct msg *m)
+{
+	int r;
+
+	if (p->dead)
+		return ERR_NOTFOUND;
+	if (p->first != NULL)
+		return peer_enqueue(p, m);
+	if ((r = msg_send(p->fd, m)) == ERR_AGAIN)
+		r = peer_enqueue(p, m);
+	return r;
+}
+
+static int
+peer_flush(struct peer *p)
+{
+	struct queued *q;
+	int r;
+
+	while ((q = p->first) != NULL) {
+		if ((r = msg_send(p->fd, &q->m)) != 0)
+			return r == ERR_AGAIN ? 0 : r;
+		if ((p->first = q->next) == NULL)
+			p->last = &p->first;
+		p->nqueued--;
+		queued_free(q);
+	}
+	watch_set_events(p->watch, POLLIN);
+	return 0;
+}
+
+/* One message in; the table's from and to must fit this connection. */
+static int
+peer_read(struct peer *p)
+{
+	const struct proto_row *row;
+	struct msg m;
+	int r;
+
+	r = msg_recv(p->fd, &m);
+	if (r == 0) {
+		row = proto_find(m.type);
+		if ((row->from & p->from) == 0 || (row->to & p->self) == 0)
+			r = ERR_PROTO;
+		else
+			r = p->on_msg(p->arg, p, &m);
+	}
+	msg_clear(&m);
+	return r == ERR_AGAIN ? 0 : r;
+}
+
+static void
+peer_event(void *arg, int fd, short revents)
+{
+	struct peer *p = arg;
+	int r = 0;
+
+	(void)fd;
+	p->busy = true;
+	if ((revents & POLLOUT) != 0)
+		r = peer_flush(p);
+	if (r == 0 && !p->dead && (revents & ~POLLOUT) != 0)
+		r = peer_read(p);
+	if (r != 0 && !p->dead) {
+		p->on_close(p->arg, p, r);
+		peer_shut(p);
+	}
+	p->busy = false;
+	if (p->dead)
+		free(p);
+}
+
+uint32_t
+peer_next_id(struct peer *p)
+{
+	if (++p->next_id == 0)
+		p->next_id = 1;
+	return p->next_id;
+}
+
+int
+peer_cred(const struct peer *p, pid_t *pid, uid_t *uid, gid_t *gid)
+{
+	struct ucred c;
+	socklen_t n = sizeof(c);
+
+	if (getsockopt(p->fd, SOL_SOCKET, SO_PEERCRED, &c, &n) == -1)
+		return ERR_SYS;
+	*pid = c.pid;
+	*uid = c.uid;
+	*gid = c.gid;
+	return 0;
+}
+
+int
+peer_fd(const struct peer *p)
+{
+	return p->fd;
+}
+
+int
+peer_detach(struct peer *p, int *fdp)
+{
+	if (p->first != NULL)
+		return ERR_AGAIN;
+	*fdp = p->fd;
+	p->fd = -1;
+	peer_free(p);
+	return 0;
+}

@@ -1,0 +1,48 @@
+/*
+ * One message connection in a loop: a reader that calls back per message, and
+ * a bounded queue of what the socket would not take yet.
+ */
+#ifndef POSTERN_BROKER_PEER_H
+#define POSTERN_BROKER_PEER_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct loop;
+struct msg;
+struct peer;
+
+#define PEER_QUEUE_MAX 256
+
+/* A message has come; it is cleared after the callback (take its descriptors
+ * to keep them).  Non-zero closes the connection (on_close is called). */
+typedef int (*peer_msg_cb)(void *arg, struct peer *p, struct msg *m);
+/* The connection is gone: end of file (r = ERR_NOTFOUND), a broken rule
+ * (ERR_PROTO) or whatever the message callback returned.  The peer is freed
+ * after this call. */
+typedef void (*peer_close_cb)(void *arg, struct peer *p, int r);
+
+/* `from` is the PROC_* bit of the other end, `self` ours: a message that the
+ * table does not allow between the two closes the connection.  Takes fd, also
+ * on failure (NULL). */
+struct peer *peer_new(struct loop *l, int fd, unsigned int from,
+    unsigned int self, peer_msg_cb on_msg, peer_close_cb on_close, void *arg);
+/* Closes without calling on_close.  Takes NULL; safe inside callbacks. */
+void peer_free(struct peer *p);
+/* Changes the callbacks' argument. */
+void peer_set_arg(struct peer *p, void *arg);
+
+/* Sends or queues (descriptors are duplicated while queued).  ERR_TOOBIG: the
+ * queue is full, which is a reason to close. */
+int peer_send(struct peer *p, const struct msg *m);
+/* A new id for a question on this connection. */
+uint32_t peer_next_id(struct peer *p);
+/* The other end's process, as the kernel saw it at connect. */
+int peer_cred(const struct peer *p, pid_t *pid, uid_t *uid, gid_t *gid);
+/* The socket, still the peer's. */
+int peer_fd(const struct peer *p);
+/* Takes the socket out and frees the peer (its queue must be empty: ERR_AGAIN
+ * otherwise, and nothing happens). */
+int peer_detach(struct peer *p, int *fdp);
+
+#endif

@@ -1,0 +1,663 @@
+/*
+ * posternd, the parent: root, and the only process that is.  It binds the
+ * sockets, opens the folders, starts the children and hands all of it to them,
+ * starts them again when they die, and forks a hop when policy asks for one.
+ * It never parses a byte that came from a client, a token or a target; what
+ * policy sends it is one fixed message.
+ */
+#include "config.h"
+
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker/loop.h"
+#include "broker/peer.h"
+#include "broker/setup.h"
+#include "lib/buf.h"
+#include "lib/conf.h"
+#include "lib/diag.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/msg.h"
+#include "lib/proto.h"
+#include "lib/safeopen.h"
+
+#define RESTART_FIRST_MS 100
+#define RESTART_LAST_MS 5000
+#define RESTART_CALM_MS 60000 /* a life this long resets the back-off */
+
+enum { AUDIT, SIGNER, POLICY, OIDC, NCHILD };
+
+struct child {
+	const char *name;
+	const char *account;
+	unsigned int proc;
+	struct account acct;
+	struct peer *peer;
+	pid_t pid;
+	int64_t born_ms;
+	int64_t backoff_ms;
+	bool ready;
+};
+
+static struct child children[NCHILD] = {
+	[AUDIT] = { .name = "audit", .account = "_postern-audit",
+	    .proc = PROC_AUDIT },
+	[SIGNER] = { .name = "signer", .account = "_postern-sign",
+	    .proc = PROC_SIGNER },
+	[POLICY] = { .name = "policy", .account = "_postern-policy",
+	    .proc = PROC_POLICY },
+	[OIDC] = { .name = "oidc", .account = "_postern-oidc",
+	    .proc = PROC_OIDC },
+};
+
+/* Who talks to whom. */
+static const int links[][2] = {
+	{ POLICY, AUDIT }, { POLICY, SIGNER }, { POLICY, OIDC },
+	{ OIDC, AUDIT },
+};
+
+/* What is opened once and handed to each new life of a child. */
+enum given_kind { GIVEN_LISTEN, GIVEN_FOLDER };
+static struct given {
+	int child;
+	enum given_kind kind;
+	const char *name;
+	int fd;
+} given[] = {
+	{ OIDC, GIVEN_LISTEN, "pam", -1 },
+	{ POLICY, GIVEN_LISTEN, "session", -1 },
+	{ POLICY, GIVEN_LISTEN, "shell", -1 },
+	{ POLICY, GIVEN_LISTEN, "ctl", -1 },
+	{ AUDIT, GIVEN_FOLDER, "recordings", -1 },
+	{ AUDIT, GIVEN_FOLDER, "ledger", -1 },
+	{ AUDIT, GIVEN_FOLDER, "store", -1 },
+};
+#define NGIVEN (sizeof(given) / sizeof(given[0]))
+
+static struct {
+	const char *conf_path;
+	struct conf conf;
+	struct buf conf_text;
+	struct loop *loop;
+	struct account hop;
+	struct account job;
+	bool stopping;
+	bool announced;
+} env = { .conf_path = POSTERN_SYSCONFDIR "/postern.conf" };
+
+static void child_start(struct child *c);
+
+/* -- settings and sockets ------------------------------------------------ */
+
+static void
+read_conf(void)
+{
+	const struct safeopen_want want = { .owner = 0, .forbid = 022,
+		.max = CONF_MAX };
+	struct diags *d = diags_new();
+	const char *why = "cannot be opened";
+	struct buf out;
+	int r;
+
+	buf_init(&env.conf_text, CONF_MAX);
+	r = safeopen_slurp(AT_FDCWD, env.conf_path, &want, &env.conf_text,
+	    &why);
+	/* No file means the defaults; a file that is wrong means no start. */
+	if (r != 0 && !(r == ERR_SYS && errno == ENOENT))
+		fatal(r, "%s %s", env.conf_path, why);
+	if (d == NULL)
+		fatal(ERR_NOMEM, "settings");
+	r = conf_parse(env.conf_path, (const char *)buf_ptr(&env.conf_text),
+	    buf_len(&env.conf_text), d, &env.conf);
+	if (r != 0) {
+		buf_init(&out, 256 * 1024);
+		(void)diags_print(d, &out);
+		(void)write_all(STDERR_FILENO, buf_ptr(&out), buf_len(&out));
+		fatal(r, "%s", env.conf_path);
+	}
+	diags_free(d);
+}
+
+static void
+give(const char *name, int fd)
+{
+	for (size_t i = 0; i < NGIVEN; i++) {
+		if (strcmp(given[i].name, name) == 0)
+			given[i].fd = fd;
+	}
+}
+
+static void
+make_socket(const char *name, gid_t gid, mode_t mode)
+{
+	int fd, r;
+
+	if ((r = setup_socket(env.conf.run_folder, name, gid, mode, &fd)) != 0)
+		fatal(r, "%s/%s.sock", env.conf.run_folder, name);
+	give(name, fd);
+}
+
+static int
+make_folder(const char *path, struct account owner, mode_t mode)
+{
+	int fd, r;
+
+	if ((r = setup_folder(path, owner, mode, &fd)) != 0)
+		fatal(r, "folder %s", path);
+	return fd;
+}
+
+static void
+make_state(const char *name, struct account owner)
+{
+	char path[512];
+	int n;
+
+	n = snprintf(path, sizeof(path), "%s/%s", env.conf.state_folder, name);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		fatal(ERR_TOOBIG, "state-folder");
+	give(name, make_folder(path, owner, 0750));
+}
+
+static gid_t
+need_group(const char *name)
+{
+	gid_t gid;
+
+	if (setup_group(name, &gid) != 0)
+		fatal(0, "there is no group %s: create the accounts first "
+		    "(the package does, by sysusers.d)", name);
+	return gid;
+}
+
+static struct account
+need_account(const char *name)
+{
+	struct account a;
+
+	if (setup_account(name, &a) != 0)
+		fatal(0, "there is no account %s: create the accounts first "
+		    "(the package does, by sysusers.d)", name);
+	return a;
+}
+
+static void
+prepare(void)
+{
+	const struct account root = { 0, 0 };
+	struct account audit;
+
+	for (size_t i = 0; i < NCHILD; i++)
+		children[i].acct = need_account(children[i].account);
+	env.hop = need_account("_postern-hop");
+	env.job = need_account("_postern-job");
+	audit = children[AUDIT].acct;
+	audit.gid = need_group("postern-auditor");
+
+	(void)close(make_folder(env.conf.run_folder, root, 0755));
+	make_socket("pam", 0, 0600);
+	make_socket("session", 0, 0600);
+	make_socket("shell", env.job.gid, 0660);
+	make_socket("ctl", need_group("postern-admin"), 0660);
+
+	(void)close(make_folder(env.conf.state_folder, root, 0755));
+	make_state("recordings", audit);
+	make_state("ledger", audit);
+	make_state("store", audit);
+}
+
+/* -- children ------------------------------------------------------------ */
+
+static int
+send_named(struct child *c, uint32_t type, const char *name, int fd)
+{
+	struct msg m;
+	int r;
+
+	msg_init(&m, type);
+	if ((r = buf_put_cstr(&m.body, name)) == 0 &&
+	    (r = msg_add_fd(&m, fd)) == 0)
+		r = peer_send(c->peer, &m);
+	msg_clear(&m);
+	return r;
+}
+
+/* Opens path for this one hand-over; a missing file is left out. */
+static int
+send_opened(struct child *c, const char *name, const char *path, int flags)
+{
+	int fd, r;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+	if (fd == -1) {
+		log_err(ERR_SYS, "%s for %s", path, c->name);
+		return errno == ENOENT ? 0 : ERR_SYS;
+	}
+	r = send_named(c, MSG_FOLDER, name, fd);
+	(void)close(fd);
+	return r;
+}
+
+static int
+send_ca(struct child *c, const char *name)
+{
+	char path[512];
+	int n;
+
+	n = snprintf(path, sizeof(path), "%s/%s", env.conf.ca_folder, name);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return ERR_TOOBIG;
+	return send_opened(c, name, path, O_NOFOLLOW);
+}
+
+/* What a child is given beyond what is kept open in `given`. */
+static int
+send_files(struct child *c)
+{
+	int r = 0;
+
+	if (c->proc == PROC_POLICY || c->proc == PROC_SIGNER)
+		r = send_opened(c, "policy", env.conf.policy_folder,
+		    O_DIRECTORY);
+	if (r == 0 && c->proc == PROC_SIGNER)
+		r = send_ca(c, "target.pem");
+	if (r == 0 && c->proc == PROC_SIGNER)
+		r = send_ca(c, "job.pem");
+	if (r == 0 && c->proc == PROC_OIDC && env.conf.issuer_ca != NULL)
+		r = send_opened(c, "issuer-ca", env.conf.issuer_ca, 0);
+	return r;
+}
+
+static int
+send_given(struct child *c)
+{
+	int r;
+
+	for (size_t i = 0; i < NGIVEN; i++) {
+		if (&children[given[i].child] != c)
+			continue;
+		r = send_named(c, given[i].kind == GIVEN_LISTEN ? MSG_LISTEN :
+		    MSG_FOLDER, given[i].name, given[i].fd);
+		if (r != 0)
+			return r;
+	}
+	return send_files(c);
+}
+
+static int
+send_go(struct child *c)
+{
+	struct buf addresses;
+	struct msg m;
+	int r;
+
+	msg_init(&m, MSG_GO);
+	buf_init(&addresses, 4096);
+	if ((r = setup_addresses(&addresses)) == 0 &&
+	    (r = buf_put_str(&m.body, buf_ptr(&env.conf_text),
+	    buf_len(&env.conf_text))) == 0 &&
+	    (r = buf_put_str(&m.body, buf_ptr(&addresses),
+	    buf_len(&addresses))) == 0)
+		r = peer_send(c->peer, &m);
+	buf_clear(&addresses);
+	msg_clear(&m);
+	return r;
+}
+
+/* A fresh pair between two running children. */
+static int
+link_pair(struct child *a, struct child *b)
+{
+	int sv[2], r;
+
+	if (a->peer == NULL || b->peer == NULL)
+		return 0; /* the other end's start makes the pair */
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == -1)
+		return ERR_SYS;
+	if ((r = send_named(a, MSG_LINK, b->name, sv[0])) == 0)
+		r = send_named(b, MSG_LINK, a->name, sv[1]);
+	(void)close(sv[0]);
+	(void)close(sv[1]);
+	return r;
+}
+
+static int
+send_links(struct child *c)
+{
+	int r;
+
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
+		struct child *a = &children[links[i][0]];
+		struct child *b = &children[links[i][1]];
+
+		if ((a == c || b == c) && (r = link_pair(a, b)) != 0)
+			return r;
+	}
+	return 0;
+}
+
+static void
+announce_ready(void)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	size_t n;
+	int fd;
+
+	for (size_t i = 0; i < NCHILD; i++) {
+		if (!children[i].ready)
+			return;
+	}
+	if (env.announced)
+		return;
+	env.announced = true;
+	log_info("ready");
+	if (path == NULL || (n = strlen(path)) >= sizeof(sa.sun_path) ||
+	    n == 0)
+		return;
+	memcpy(sa.sun_path, path, n);
+	if (sa.sun_path[0] == '@')
+		sa.sun_path[0] = '\0';
+	if ((fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) == -1)
+		return;
+	(void)sendto(fd, "READY=1", 7, MSG_NOSIGNAL,
+	    (const struct sockaddr *)&sa,
+	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+	(void)close(fd);
+}
+
+/* Policy wants a hop: the one thing a child can ask of root. */
+static int
+hop_start(struct peer *p, struct msg *m)
+{
+	char operation[PROTO_ID_LEN + 1];
+	struct msg a;
+	pid_t pid = 0;
+	int control, pidfd = -1, r;
+
+	if ((r = buf_get_fixed(&m->body, operation, sizeof(operation))) != 0 ||
+	    (r = msg_end(m)) != 0)
+		return r;
+	control = msg_take_fd(m, 0);
+	if ((r = setup_spawn("hop", env.hop, control, &pid)) == 0) {
+		/* Not reaped before this loop turns: the pid is still its. */
+		pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+		if (pidfd == -1)
+			r = ERR_SYS;
+	}
+	if (r != 0)
+		log_err(r, "hop for %s", log_safe(operation));
+	(void)close(control);
+	msg_init(&a, MSG_HOP_STARTED);
+	a.id = m->id;
+	if ((r = buf_put_u32(&a.body, pidfd == -1 ? 0 : (uint32_t)pid)) == 0 &&
+	    (pidfd == -1 || (r = msg_add_fd(&a, pidfd)) == 0))
+		r = peer_send(p, &a);
+	msg_clear(&a);
+	if (pidfd >= 0)
+		(void)close(pidfd);
+	return r;
+}
+
+static int
+child_msg(void *arg, struct peer *p, struct msg *m)
+{
+	struct child *c = arg;
+
+	switch (m->type) {
+	case MSG_READY:
+		c->ready = true;
+		announce_ready();
+		return msg_end(m);
+	case MSG_HOP_START:
+		return hop_start(p, m);
+	default:
+		return ERR_PROTO;
+	}
+}
+
+static void
+child_closed(void *arg, struct peer *p, int r)
+{
+	struct child *c = arg;
+
+	(void)p;
+	c->peer = NULL;
+	c->ready = false;
+	if (r != ERR_NOTFOUND) {
+		log_err(r, "postern-%s broke the protocol; killing it",
+		    c->name);
+		if (c->pid > 0)
+			(void)kill(c->pid, SIGKILL);
+	}
+}
+
+static void
+child_restart(void *arg)
+{
+	child_start(arg);
+}
+
+static void
+child_retry(struct child *c)
+{
+	if (msg_now_ms() - c->born_ms > RESTART_CALM_MS)
+		c->backoff_ms = 0;
+	c->backoff_ms = c->backoff_ms == 0 ? RESTART_FIRST_MS :
+					     c->backoff_ms * 2;
+	if (c->backoff_ms > RESTART_LAST_MS)
+		c->backoff_ms = RESTART_LAST_MS;
+	if (loop_timer(env.loop, c->backoff_ms, child_restart, c) == NULL)
+		fatal(ERR_NOMEM, "restart of postern-%s", c->name);
+}
+
+static int
+child_fork(struct child *c)
+{
+	int sv[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == -1)
+		return ERR_SYS;
+	r = setup_spawn(c->name, c->acct, sv[1], &c->pid);
+	(void)close(sv[1]);
+	if (r != 0) {
+		(void)close(sv[0]);
+		return r;
+	}
+	c->peer = peer_new(env.loop, sv[0], c->proc, PROC_PARENT, child_msg,
+	    child_closed, c);
+	return c->peer == NULL ? ERR_NOMEM : 0;
+}
+
+static void
+child_start(struct child *c)
+{
+	int r;
+
+	if (env.stopping)
+		return;
+	c->born_ms = msg_now_ms();
+	if ((r = child_fork(c)) == 0 && (r = send_given(c)) == 0 &&
+	    (r = send_links(c)) == 0)
+		r = send_go(c);
+	if (r == 0)
+		return;
+	log_err(r, "cannot start postern-%s", c->name);
+	if (c->pid > 0)
+		(void)kill(c->pid, SIGKILL); /* its reaping tries again */
+	else
+		child_retry(c);
+}
+
+/* -- signals -------------------------------------------------------------- */
+
+static void
+reap(void)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		for (size_t i = 0; i < NCHILD; i++) {
+			struct child *c = &children[i];
+
+			if (c->pid != pid)
+				continue;
+			c->pid = 0;
+			c->ready = false;
+			peer_free(c->peer);
+			c->peer = NULL;
+			if (env.stopping)
+				continue;
+			log_err(0, "ALARM: postern-%s died (%s %d); starting "
+			    "it again", c->name,
+			    WIFSIGNALED(status) ? "signal" : "exit code",
+			    WIFSIGNALED(status) ? WTERMSIG(status) :
+						  WEXITSTATUS(status));
+			child_retry(c);
+		}
+	}
+}
+
+static bool
+all_gone(void)
+{
+	for (size_t i = 0; i < NCHILD; i++) {
+		if (children[i].pid > 0)
+			return false;
+	}
+	return true;
+}
+
+static void
+tell(struct child *c, uint32_t type)
+{
+	struct msg m;
+	int r;
+
+	if (c->peer == NULL)
+		return;
+	msg_init(&m, type);
+	if ((r = peer_send(c->peer, &m)) != 0)
+		log_err(r, "postern-%s", c->name);
+	msg_clear(&m);
+}
+
+/* The policy folder is opened anew: it may be another one by now. */
+static void
+reload(void)
+{
+	static const int who[] = { SIGNER, POLICY };
+
+	for (size_t i = 0; i < 2; i++) {
+		struct child *c = &children[who[i]];
+
+		if (c->peer == NULL)
+			continue;
+		if (send_opened(c, "policy", env.conf.policy_folder,
+		    O_DIRECTORY) == 0)
+			tell(c, MSG_RELOAD);
+	}
+}
+
+static void
+on_signal(void *arg, int fd, short revents)
+{
+	struct signalfd_siginfo si;
+
+	(void)arg;
+	(void)revents;
+	while (read(fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+		switch (si.ssi_signo) {
+		case SIGCHLD:
+			reap();
+			break;
+		case SIGHUP:
+			reload();
+			break;
+		default:
+			env.stopping = true;
+			for (size_t i = 0; i < NCHILD; i++)
+				tell(&children[i], MSG_STOP);
+		}
+	}
+	if (env.stopping && all_gone())
+		loop_stop(env.loop);
+}
+
+static void
+watch_signals(void)
+{
+	sigset_t set;
+	int fd;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGCHLD);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGCHLD, SIG_DFL); /* not "ignored": we wait */
+	if (sigprocmask(SIG_BLOCK, &set, NULL) == -1 ||
+	    (fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) == -1 ||
+	    loop_watch(env.loop, fd, POLLIN, on_signal, NULL) == NULL)
+		fatal(ERR_SYS, "signals");
+}
+
+static void
+usage(void)
+{
+	(void)fprintf(stderr, "usage: posternd [-c FILE]\n"
+	    "Runs in the foreground; settings in %s, see posternd(8).\n",
+	    env.conf_path);
+	exit(POSTERN_EX_USAGE);
+}
+
+int
+main(int argc, char **argv)
+{
+	int c, r;
+
+	log_init("posternd");
+	while ((c = getopt(argc, argv, "c:")) != -1) {
+		if (c != 'c')
+			usage();
+		env.conf_path = optarg;
+	}
+	if (optind != argc)
+		usage();
+	if (geteuid() != 0)
+		fatal(0, "must be started as root; it gives that up for "
+		    "everything it starts");
+	/* 0, 1 and 2 are inherited by children: they must exist. */
+	while ((c = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && c <= 2)
+		(void)fcntl(c, F_SETFD, 0);
+	(void)close(c);
+	(void)close_range(3, ~0U, 0); /* shells and CI leak descriptors */
+	(void)umask(077);
+	if ((env.loop = loop_new()) == NULL)
+		fatal(ERR_NOMEM, "cannot start");
+	read_conf();
+	prepare();
+	watch_signals();
+	for (size_t i = 0; i < NCHILD; i++)
+		child_start(&children[i]);
+	if ((r = loop_run(env.loop)) != 0)
+		fatal(r, "loop");
+	log_info("stopped");
+	return 0;
+}

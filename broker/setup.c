@@ -1,0 +1,188 @@
+/*
+ * Preparing the ground for the broker's processes.  Runs in posternd as root;
+ * its input is configuration that root wrote.
+ */
+#include "config.h"
+
+#include "broker/setup.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "broker/child.h"
+#include "lib/buf.h"
+#include "lib/err.h"
+#include "lib/str.h"
+
+#define SETUP_BACKLOG 256
+
+int
+setup_account(const char *name, struct account *a)
+{
+	const struct passwd *pw = getpwnam(name);
+
+	if (pw == NULL)
+		return ERR_CONFIG;
+	*a = (struct account){ pw->pw_uid, pw->pw_gid };
+	return 0;
+}
+
+int
+setup_group(const char *name, gid_t *gid)
+{
+	const struct group *gr = getgrnam(name);
+
+	if (gr == NULL)
+		return ERR_CONFIG;
+	*gid = gr->gr_gid;
+	return 0;
+}
+
+int
+setup_folder(const char *path, struct account owner, mode_t mode, int *fdp)
+{
+	int fd;
+
+	if (mkdir(path, 0700) == -1 && errno != EEXIST)
+		return ERR_SYS;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd == -1)
+		return errno == ELOOP || errno == ENOTDIR ? ERR_DENIED :
+							    ERR_SYS;
+	if (fchown(fd, owner.uid, owner.gid) == -1 ||
+	    fchmod(fd, mode) == -1) {
+		(void)close(fd);
+		return ERR_SYS;
+	}
+	*fdp = fd;
+	return 0;
+}
+
+int
+setup_socket(const char *folder, const char *name, gid_t gid, mode_t mode,
+    int *fdp)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd, n;
+
+	n = snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/%s.sock", folder,
+	    name);
+	if (n < 0 || (size_t)n >= sizeof(sa.sun_path))
+		return ERR_TOOBIG;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return ERR_SYS;
+	/* Born with mode 0: nobody gets in before owner and mode are right. */
+	(void)unlink(sa.sun_path);
+	(void)umask(0777);
+	n = bind(fd, (const struct sockaddr *)&sa, sizeof(sa));
+	(void)umask(077);
+	if (n == -1 || chown(sa.sun_path, 0, gid) == -1 ||
+	    chmod(sa.sun_path, mode) == -1 || listen(fd, SETUP_BACKLOG) == -1) {
+		(void)close(fd);
+		return ERR_SYS;
+	}
+	*fdp = fd;
+	return 0;
+}
+
+static int
+setup_put_address(const struct sockaddr *sa, struct buf *b)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+	const void *p;
+
+	if (sa->sa_family == AF_INET) {
+		in = *(const struct sockaddr_in *)(const void *)sa;
+		p = &in.sin_addr;
+	} else {
+		in6 = *(const struct sockaddr_in6 *)(const void *)sa;
+		if (IN6_IS_ADDR_LINKLOCAL(&in6.sin6_addr))
+			return 0;
+		p = &in6.sin6_addr;
+	}
+	if (inet_ntop(sa->sa_family, p, text, sizeof(text)) == NULL)
+		return ERR_SYS;
+	return buf_putf(b, "%s%s/%d", buf_len(b) == 0 ? "" : ",", text,
+	    sa->sa_family == AF_INET ? 32 : 128);
+}
+
+int
+setup_addresses(struct buf *b)
+{
+	struct ifaddrs *all, *i;
+	int r = 0;
+
+	if (getifaddrs(&all) == -1)
+		return ERR_SYS;
+	for (i = all; i != NULL && r == 0; i = i->ifa_next) {
+		if (i->ifa_addr == NULL || (i->ifa_flags & IFF_UP) == 0 ||
+		    (i->ifa_addr->sa_family != AF_INET &&
+		    i->ifa_addr->sa_family != AF_INET6))
+			continue;
+		r = setup_put_address(i->ifa_addr, b);
+	}
+	freeifaddrs(all);
+	return r;
+}
+
+/* Between fork and exec: only what is async-signal-safe. */
+static void
+setup_exec(char *path, struct account a, int control)
+{
+	char *const argv[] = { path, NULL };
+	char *const envp[] = { NULL };
+	sigset_t none;
+
+	if (control != CHILD_CONTROL_FD) {
+		if (dup2(control, CHILD_CONTROL_FD) == -1)
+			_exit(126);
+	} else if (fcntl(control, F_SETFD, 0) == -1) {
+		_exit(126);
+	}
+	if (close_range(CHILD_CONTROL_FD + 1, ~0U, 0) == -1 ||
+	    setgroups(0, NULL) == -1 ||
+	    setresgid(a.gid, a.gid, a.gid) == -1 ||
+	    setresuid(a.uid, a.uid, a.uid) == -1 || chdir("/") == -1)
+		_exit(126);
+	(void)sigemptyset(&none);
+	for (int s = 1; s < NSIG; s++)
+		(void)signal(s, SIG_DFL); /* "ignored" would be inherited */
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)execve(path, argv, envp);
+	_exit(127);
+}
+
+int
+setup_spawn(const char *name, struct account a, int control, pid_t *pidp)
+{
+	char path[512];
+	pid_t pid;
+	int n;
+
+	n = snprintf(path, sizeof(path), "%s/postern-%s", POSTERN_LIBEXECDIR,
+	    name);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return ERR_TOOBIG;
+	if ((pid = fork()) == -1)
+		return ERR_SYS;
+	if (pid == 0)
+		setup_exec(path, a, control);
+	*pidp = pid;
+	return 0;
+}

@@ -1,0 +1,39 @@
+/*
+ * What posternd prepares as root before it starts anything: accounts, folders,
+ * listening sockets, this host's addresses.  And how a program is started.
+ */
+#ifndef POSTERN_BROKER_SETUP_H
+#define POSTERN_BROKER_SETUP_H
+
+#include <sys/types.h>
+
+struct buf;
+struct conf;
+
+struct account {
+	uid_t uid;
+	gid_t gid;
+};
+
+/* uid and gid of a local account; ERR_CONFIG when there is none. */
+int setup_account(const char *name, struct account *a);
+int setup_group(const char *name, gid_t *gid);
+
+/* Makes the folder path if it is missing, gives it owner and mode, and opens it
+ * (O_PATH would not do: the child lists it).  ERR_DENIED when it is a link or
+ * no folder. */
+int setup_folder(const char *path, struct account owner, mode_t mode,
+    int *fdp);
+/* A listening SOCK_SEQPACKET socket folder/name, replacing a stale one. */
+int setup_socket(const char *folder, const char *name, gid_t gid, mode_t mode,
+    int *fdp);
+/* Appends this host's unicast addresses, comma separated, each with /32 or
+ * /128: what a target may see a connection come from. */
+int setup_addresses(struct buf *b);
+
+/* Starts libexec/postern-NAME as that account, with control as its descriptor
+ * 3, no other descriptor above 2, an empty environment and default signals.
+ * The caller keeps control. */
+int setup_spawn(const char *name, struct account a, int control, pid_t *pid);
+
+#endif
