@@ -1,0 +1,701 @@
+"""The house the end-to-end tests live in: small networks joined by a bridge,
+a real HTTPS issuer, a real target sshd, Postern as it is installed, and a CI
+job with stock ssh.  Runs inside the namespaces that `enter` made.
+
+    job 10.91.0.4 ──┐                ┌── web-1 10.91.0.2 · web-2 10.91.0.3
+ stranger 10.91.0.5 ┼─ bridge ─ bastion 10.91.0.1
+  issuer 10.91.0.6 ─┘
+"""
+import base64
+import contextlib
+import ctypes
+import dataclasses
+import hashlib
+import http.server
+import json
+import os
+import pathlib
+import secrets
+import shlex
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import datetime
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import NameOID
+import jwt
+
+TOP = pathlib.Path(os.environ.get("POSTERN_TOP", ".")).resolve()
+PREFIX = pathlib.Path("/opt/postern")
+ETC = PREFIX / "etc/postern"
+STATE = PREFIX / "var/lib/postern"
+RUN = PREFIX / "run/postern"
+LIBEXEC = PREFIX / "libexec/postern"
+WORK = pathlib.Path("/opt/house")
+BIN = WORK / "bin"
+SANITIZED = "san" in pathlib.Path(os.environ.get("POSTERN_BUILD", "")).name
+
+NET = {
+    "bastion": ["10.91.0.1"],
+    "target": ["10.91.0.2", "10.91.0.3"],
+    "job": ["10.91.0.4"],
+    "stranger": ["10.91.0.5"],
+    "issuer": ["10.91.0.6"],
+}
+GITHUB = "https://token.actions.githubusercontent.com"
+ACME = "https://ci.acme.example"
+FOREIGN = "https://ci.foreign.example"
+AUDIENCE = "bastion.acme.example"
+BASTION = "bastion.acme.example"
+
+# -- processes ----------------------------------------------------------------
+
+
+def run(*argv, check=True, **kw):
+    """A command of the house itself; its output is in the error, if any."""
+    kw.setdefault("stdin", subprocess.DEVNULL)
+    p = subprocess.run([str(a) for a in argv], capture_output=True, text=True,
+                       **kw)
+    if check and p.returncode:
+        raise RuntimeError(f"{shlex.join(map(str, argv))}: {p.returncode}\n"
+                           f"{p.stdout}{p.stderr}")
+    return p
+
+
+def inside(netns, argv, user=None):
+    """argv, run in a network namespace and as a user of the house."""
+    cmd = ["nsenter", f"--net=/run/netns/{netns}"]
+    if user:
+        import pwd
+        pw = pwd.getpwnam(user)
+        cmd += [f"--setuid={pw.pw_uid}", f"--setgid={pw.pw_gid}"]
+    return cmd + ["--"] + [str(a) for a in argv]
+
+
+class Daemon:
+    """A server that we start and stop, by its pid."""
+
+    def __init__(self, name, argv, log, env=None):
+        self.name, self.log = name, pathlib.Path(log)
+        with open(self.log, "ab") as f:
+            self.proc = subprocess.Popen(
+                [str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=f,
+                stderr=f, cwd="/", env=env, start_new_session=True)
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def alive(self):
+        return self.proc.poll() is None
+
+    def wait_for(self, what, timeout=20):
+        """Until what() is true; the log is the explanation when it is not."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if what():
+                return
+            if not self.alive():
+                break
+            time.sleep(0.02)
+        raise RuntimeError(f"{self.name} did not come up "
+                           f"(exit {self.proc.poll()}):\n{self.text()}")
+
+    def stop(self, sig=signal.SIGTERM, timeout=10):
+        if self.alive():
+            self.proc.send_signal(sig)
+            try:
+                self.proc.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.proc.kill()
+                self.proc.wait()
+        return self.proc.returncode
+
+
+# -- network and accounts -----------------------------------------------------
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextlib.contextmanager
+def in_netns(name):
+    """This thread's sockets are made in that network namespace."""
+    here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    there = os.open(f"/run/netns/{name}", os.O_RDONLY)
+    try:
+        if _libc.setns(there, 0):
+            raise OSError(ctypes.get_errno(), "setns")
+        yield
+    finally:
+        if _libc.setns(here, 0):
+            os._exit(70)
+        os.close(here)
+        os.close(there)
+
+
+def can_connect(netns, addr, port):
+    with in_netns(netns):
+        s = socket.socket()
+    s.settimeout(1)
+    try:
+        return s.connect_ex((addr, port)) == 0
+    finally:
+        s.close()
+
+
+def make_network():
+    run("ip", "link", "set", "lo", "up")
+    run("ip", "link", "add", "br0", "type", "bridge")
+    run("ip", "link", "set", "br0", "up")
+    for name, addrs in NET.items():
+        run("ip", "netns", "add", name)
+        run("ip", "link", "add", f"v-{name}", "type", "veth",
+            "peer", "name", "eth0", "netns", name)
+        run("ip", "link", "set", f"v-{name}", "master", "br0", "up")
+        run("ip", "-n", name, "link", "set", "lo", "up")
+        for a in addrs:
+            run("ip", "-n", name, "addr", "add", f"{a}/24", "dev", "eth0")
+        run("ip", "-n", name, "link", "set", "eth0", "up")
+    with open("/etc/hosts", "w") as f:
+        f.write("127.0.0.1 localhost\n::1 localhost\n"
+                f"10.91.0.1 {BASTION} bastion\n10.91.0.2 web-1.acme.example\n"
+                "10.91.0.3 web-2.acme.example\n10.91.0.6 ")
+        f.write(" ".join(u.split("/")[2] for u in (GITHUB, ACME, FOREIGN)))
+        f.write("\n")
+    # A bastion without DNS: what is not in hosts does not exist, at once.
+    pathlib.Path("/etc/resolv.conf").write_text("")
+
+
+HELPERS = {
+    # What the tests run on targets, by absolute path.
+    "exitwith": '#!/bin/sh\nexit "$1"\n',
+    "diewith": '#!/bin/sh\necho before\nkill -"$1" $$\nsleep 5\n',
+    "both": '#!/bin/sh\necho to stdout\necho to stderr >&2\n',
+    "argv": '#!/bin/sh\nfor a do printf "<%s>\\n" "$a"; done\n',
+    "myenv": '#!/bin/sh\nenv | sort\n',
+    "showauth": '#!/bin/sh\ncat "$SSH_USER_AUTH"\n',
+    "istty": '#!/bin/sh\ntest -t 0 && echo in; test -t 1 && echo out\n'
+             'stty size 2>/dev/null\necho "TERM=$TERM"\n',
+    "slow": '#!/bin/sh\ntrap "echo term; exit 9" TERM\necho started\n'
+            'sleep "$1" & wait $!\necho done\n',
+    "lines": '#!/bin/sh\nseq "$1"\n',
+    "restart": '#!/bin/sh\necho "restarting $1"\nsleep 0.3\n'
+               'echo "$1 is up"\n',
+    "migrate": '#!/bin/sh\nn=$(wc -l)\necho "$n statements applied"\n',
+}
+
+
+def make_accounts():
+    """Logins of the targets and the job's own account, in the house's /etc."""
+    (WORK / "home").mkdir()
+    for name in ("deploy", "other", "runner"):
+        run("useradd", "-m", "-d", WORK / "home" / name, "-s", "/bin/sh",
+            "-p", "*", name)
+    BIN.mkdir()
+    for name, text in HELPERS.items():
+        p = BIN / name
+        p.write_text(text)
+        p.chmod(0o755)
+
+
+def ssh_keygen(path, comment="test"):
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f",
+        path)
+    return path
+
+
+def fingerprint(pub):
+    blob = base64.b64decode(pathlib.Path(pub).read_text().split()[1])
+    digest = base64.b64encode(hashlib.sha256(blob).digest()).decode()
+    return "SHA256:" + digest.rstrip("=")
+
+
+# -- the issuer ---------------------------------------------------------------
+
+
+def _b64u(n, size=None):
+    size = size or (n.bit_length() + 7) // 8
+    return base64.urlsafe_b64encode(n.to_bytes(size, "big")).decode().strip("=")
+
+
+class Key:
+    def __init__(self, alg, kid):
+        self.alg, self.kid = alg, kid
+        if alg == "RS256":
+            self.key = rsa.generate_private_key(65537, 2048)
+        else:
+            self.key = ec.generate_private_key(ec.SECP256R1())
+
+    def jwk(self):
+        n = self.key.public_key().public_numbers()
+        d = {"kid": self.kid, "alg": self.alg, "use": "sig"}
+        if self.alg == "RS256":
+            return d | {"kty": "RSA", "n": _b64u(n.n), "e": _b64u(n.e)}
+        return d | {"kty": "EC", "crv": "P-256", "x": _b64u(n.x, 32),
+                    "y": _b64u(n.y, 32)}
+
+
+class Issuer:
+    """HTTPS with discovery and JWKS for three issuers: GitHub's name (RS256),
+    a custom one (ES256) and one that no policy names."""
+
+    def __init__(self):
+        self.keys = {
+            GITHUB: Key("RS256", "gh-" + secrets.token_hex(16)),
+            ACME: Key("ES256", "acme-1"),
+            FOREIGN: Key("RS256", "foreign-1"),
+        }
+        self.requests = []
+        self.ca_file = WORK / "issuer/ca.pem"
+        self._certificates()
+        self._serve()
+
+    def _certificates(self):
+        self.ca_file.parent.mkdir(parents=True)
+        now = datetime.datetime.utcnow()
+
+        def cert(cn, key, issuer_cn, issuer_key, ca, names=()):
+            def name(n):
+                return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, n)])
+            b = (x509.CertificateBuilder().subject_name(name(cn))
+                 .issuer_name(name(issuer_cn)).public_key(key.public_key())
+                 .serial_number(x509.random_serial_number())
+                 .not_valid_before(now - datetime.timedelta(hours=1))
+                 .not_valid_after(now + datetime.timedelta(days=1))
+                 .add_extension(x509.BasicConstraints(ca, None), True))
+            if names:
+                b = b.add_extension(x509.SubjectAlternativeName(
+                    [x509.DNSName(n) for n in names]), False)
+            return b.sign(issuer_key, hashes.SHA256())
+
+        ca_key = ec.generate_private_key(ec.SECP256R1())
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = serialization.Encoding.PEM
+        self.ca_file.write_bytes(
+            cert("house CA", ca_key, "house CA", ca_key, True)
+            .public_bytes(pem))
+        self._pem = WORK / "issuer/server.pem"
+        self._pem.write_bytes(
+            cert("issuer", key, "house CA", ca_key, False,
+                 [u.split("/")[2] for u in self.keys]).public_bytes(pem) +
+            key.private_bytes(pem, serialization.PrivateFormat.PKCS8,
+                              serialization.NoEncryption()))
+
+    def _serve(self):
+        issuer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                iss = "https://" + self.headers.get("Host", "").split(":")[0]
+                issuer.requests.append((iss, self.path))
+                doc = issuer.document(iss, self.path)
+                body = json.dumps(doc).encode()
+                self.send_response(200 if doc else 404)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args):
+                pass
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request, client_address):
+                pass
+
+        with in_netns("issuer"):
+            self.server = Server((NET["issuer"][0], 443), Handler)
+        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ctx.load_cert_chain(self._pem)
+        self.server.socket = ctx.wrap_socket(
+            self.server.socket, server_side=True,
+            do_handshake_on_connect=False)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def document(self, iss, path):
+        if iss not in self.keys:
+            return None
+        if path == "/.well-known/openid-configuration":
+            return {"issuer": iss, "jwks_uri": iss + "/.well-known/jwks",
+                    "subject_types_supported": ["public", "pairwise"],
+                    "response_types_supported": ["id_token"],
+                    "id_token_signing_alg_values_supported":
+                        [self.keys[iss].alg],
+                    "scopes_supported": ["openid"]}
+        if path == "/.well-known/jwks":
+            return {"keys": [self.keys[iss].jwk()]}
+        return None
+
+    def claims(self, iss=GITHUB, ttl=300, **changes):
+        """What a GitHub job of acme/shop gets; None removes a claim."""
+        now = int(time.time())
+        repo, ref = "acme/shop", "refs/heads/main"
+        wf = f"{repo}/.github/workflows/deploy.yml@{ref}"
+        sha = "1f0c7a2e9b3d4c5f60718293a4b5c6d7e8f90a1b"
+        c = {
+            "jti": secrets.token_hex(18), "sub": f"repo:{repo}:environment:"
+            "production", "aud": AUDIENCE, "ref": ref, "sha": sha,
+            "repository": repo, "repository_owner": "acme",
+            "repository_owner_id": "42", "run_id": "16512345678",
+            "run_number": "1201", "run_attempt": "1",
+            "repository_visibility": "private", "repository_id": "7712345",
+            "actor_id": "583231", "actor": "octocat", "workflow": "Deploy",
+            "head_ref": "", "base_ref": "", "event_name": "push",
+            "ref_protected": "true", "ref_type": "branch",
+            "workflow_ref": wf, "workflow_sha": sha, "job_workflow_ref": wf,
+            "job_workflow_sha": sha, "environment": "production",
+            "environment_node_id": "EN_kwDOB1QxZM6JXNQ",
+            "runner_environment": "github-hosted",
+            "check_run_id": "45512345678", "enterprise": "acme-enterprise",
+            "enterprise_id": "91823",
+            "iss": iss, "nbf": now - 600, "exp": now + ttl, "iat": now,
+        }
+        c.update(changes)
+        return {k: v for k, v in c.items() if v is not None}
+
+    def token(self, iss=GITHUB, key=None, headers=None, **changes):
+        key = key or self.keys[iss]
+        h = {"typ": "JWT", "alg": key.alg, "kid": key.kid}
+        if key.alg == "RS256":
+            h["x5t"] = "eS1iLW5vdC1hLXRodW1icHJpbnQ"
+        return jwt.encode(self.claims(iss, **changes), key.key,
+                          algorithm=key.alg, headers=h | (headers or {}))
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+# -- a target -----------------------------------------------------------------
+
+
+class Target:
+    """A stock sshd with its own host key, as an administrator sets it up from
+    what `postern ca show --target` prints."""
+
+    def __init__(self, name, addr, port=22, use_pam=True, start=True):
+        self.name, self.addr, self.port = name, addr, port
+        self.dir = WORK / "targets" / name
+        self.hostkey = ssh_keygen(self.dir / "host")
+        self.fingerprint = fingerprint(self.dir / "host.pub")
+        self.ca_file = self.dir / "ca.pub"
+        self.ca_file.touch()
+        self.keys_file = self.dir / "authorized_keys"
+        self.keys_file.touch()
+        self.log = self.dir / "log"
+        self.use_pam = use_pam
+        self.daemon = None
+        if start:
+            self.start()
+
+    def config(self):
+        return f"""\
+Port {self.port}
+ListenAddress {self.addr}
+HostKey {self.hostkey}
+PidFile none
+LogLevel VERBOSE
+UsePAM {"yes" if self.use_pam else "no"}
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+StrictModes no
+PrintMotd no
+PrintLastLog no
+MaxStartups 200
+MaxSessions 20
+ExposeAuthInfo yes
+AuthorizedKeysFile {self.keys_file}
+TrustedUserCAKeys {self.ca_file}
+AuthorizedPrincipalsCommand /bin/echo %u+{self.name}
+AuthorizedPrincipalsCommandUser nobody
+Subsystem sftp internal-sftp
+"""
+
+    def trust(self, ca_text):
+        """The CA's line out of what `postern ca show` prints."""
+        self.ca_file.write_text("".join(
+            line + "\n" for line in ca_text.splitlines()
+            if line.startswith("ssh-ed25519 ")))
+        assert self.ca_file.read_text(), ca_text
+
+    def start(self):
+        conf = self.dir / "sshd_config"
+        conf.write_text(self.config())
+        self.daemon = Daemon(f"sshd {self.name}", inside("target", [
+            shutil.which("sshd"), "-D", "-e", "-f", conf]), self.log)
+        self.daemon.wait_for(
+            lambda: can_connect("target", self.addr, self.port))
+        return self
+
+    def mark(self):
+        """Where the log ends now; since(mark) is what came after."""
+        return len(self.log.read_bytes())
+
+    def since(self, mark):
+        return self.log.read_bytes()[mark:].decode(errors="replace")
+
+    def stop(self):
+        if self.daemon:
+            self.daemon.stop()
+            self.daemon = None
+
+
+# -- certificates, by a second hand -------------------------------------------
+
+
+def _take(b, n):
+    return b[:n], b[n:]
+
+
+def _string(b):
+    n, b = _take(b, 4)
+    return _take(b, int.from_bytes(n, "big"))
+
+
+def _wire(s):
+    return len(s).to_bytes(4, "big") + s
+
+
+@dataclasses.dataclass
+class Certificate:
+    """An Ed25519 user certificate (OpenSSH's PROTOCOL.certkeys)."""
+    nonce: bytes
+    key: bytes
+    serial: int
+    kind: int
+    key_id: str
+    principals: list
+    after: int
+    before: int
+    critical: dict
+    extensions: dict
+    ca: bytes
+
+    @classmethod
+    def parse(cls, blob):
+        name, b = _string(blob)
+        assert name == b"ssh-ed25519-cert-v01@openssh.com"
+        nonce, b = _string(b)
+        key, b = _string(b)
+        serial, b = _take(b, 8)
+        kind, b = _take(b, 4)
+        key_id, b = _string(b)
+        names, b = _string(b)
+        after, b = _take(b, 8)
+        before, b = _take(b, 8)
+        critical, b = _string(b)
+        extensions, b = _string(b)
+        reserved, b = _string(b)
+        ca, b = _string(b)
+        signature, b = _string(b)
+        assert reserved == b"" and b == b""
+        signed = blob[:len(blob) - len(signature) - 4]
+        sig = _string(_string(signature)[1])[0]
+        ed25519.Ed25519PublicKey.from_public_bytes(
+            _string(_string(ca)[1])[0]).verify(sig, signed)
+        principals = []
+        while names:
+            p, names = _string(names)
+            principals.append(p.decode())
+        num = [int.from_bytes(x, "big") for x in (serial, kind, after, before)]
+        return cls(nonce, key, num[0], num[1], key_id.decode(), principals,
+                   num[2], num[3], cls._options(critical),
+                   cls._options(extensions), ca)
+
+    @staticmethod
+    def _options(b):
+        out = {}
+        while b:
+            name, b = _string(b)
+            value, b = _string(b)
+            out[name.decode()] = _string(value)[0].decode() if value else ""
+        return out
+
+    def sign(self, ca_key):
+        """The blob again, signed by the CA's private key."""
+        def options(d):
+            return b"".join(_wire(k.encode()) +
+                            _wire(_wire(v.encode()) if v else b"")
+                            for k, v in sorted(d.items()))
+        b = (_wire(b"ssh-ed25519-cert-v01@openssh.com") + _wire(self.nonce) +
+             _wire(self.key) + self.serial.to_bytes(8, "big") +
+             self.kind.to_bytes(4, "big") + _wire(self.key_id.encode()) +
+             _wire(b"".join(_wire(p.encode()) for p in self.principals)) +
+             self.after.to_bytes(8, "big") + self.before.to_bytes(8, "big") +
+             _wire(options(self.critical)) + _wire(options(self.extensions)) +
+             _wire(b"") + _wire(self.ca))
+        return b + _wire(_wire(b"ssh-ed25519") + _wire(ca_key.sign(b)))
+
+    def kept(self, folder, ca_pem, **changes):
+        """The same certificate for a key of our own: what a thief who kept a
+        hop's key and certificate would hold.  Returns ssh's -i file."""
+        folder.mkdir(parents=True, exist_ok=True)
+        key = ed25519.Ed25519PrivateKey.generate()
+        raw = serialization.Encoding.Raw, serialization.PublicFormat.Raw
+        mine = dataclasses.replace(
+            self, key=key.public_key().public_bytes(*raw), **changes)
+        ca_key = serialization.load_pem_private_key(ca_pem, None)
+        (folder / "k").write_bytes(key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH,
+            serialization.NoEncryption()))
+        (folder / "k").chmod(0o600)
+        (folder / "k-cert.pub").write_text(
+            "ssh-ed25519-cert-v01@openssh.com " +
+            base64.b64encode(mine.sign(ca_key)).decode() + "\n")
+        return folder / "k"
+
+
+# -- the bastion --------------------------------------------------------------
+
+
+class Bastion:
+    """Postern as installed, with the settings of one small company."""
+    port = 22
+
+    def __init__(self, issuer, targets, policy):
+        self.issuer, self.targets = issuer, targets
+        self.daemon = self.sshd = None
+        self.log = WORK / "posternd.log"
+        self.sshd_log = WORK / "postern-sshd.log"
+        self.packaging = TOP / "packaging"
+        self._install()
+        self.write_policy(policy)
+        self.postern("ca", "init")
+        for t in targets:
+            t.trust(self.postern("ca", "show", "--target", t.name).stdout)
+
+    def _install(self):
+        """What the package's scripts do on a real host."""
+        raise NotImplementedError
+
+    def write_policy(self, text, name="main.postern"):
+        p = ETC / "policy" / name
+        p.write_text(text)
+        p.chmod(0o640)
+
+    def start(self):
+        raise NotImplementedError
+
+    def postern(self, *args, check=True, **kw):
+        return run(*inside("bastion", [PREFIX / "bin/postern", *args]),
+                   check=check, **kw)
+
+
+# -- the job ------------------------------------------------------------------
+
+# The snippet that the manual gives to job authors; the token is in CI_TOKEN.
+SNIPPET = """\
+a=$(mktemp); cat >"$a" <<'S'
+#!@SHELL@
+case $1 in "("*"@@HOST@) token part "*) n=${1##* }; n=${n%:};; *) exit 1;; esac
+printf %s "$CI_TOKEN" | cut -c$((n*1000-999))-$((n*1000))
+S
+chmod 700 "$a"; export SSH_ASKPASS=$a SSH_ASKPASS_REQUIRE=force
+ssh -o PreferredAuthentications=keyboard-interactive "$@"
+r=$?; rm -f "$a"; exit $r
+"""
+
+
+@dataclasses.dataclass
+class Result:
+    code: int
+    out: bytes
+    err: bytes
+    seconds: float
+
+    @property
+    def text(self):
+        return self.out.decode()
+
+    @property
+    def error(self):
+        return self.err.decode()
+
+
+class Job:
+    """A CI job: stock ssh, the askpass snippet, a token in its environment."""
+
+    def __init__(self, issuer, netns="job", user="runner", host=BASTION):
+        self.issuer, self.netns, self.user, self.host = (issuer, netns, user,
+                                                         host)
+        self.home = WORK / "home" / user
+        (self.home / ".ssh").mkdir(exist_ok=True)
+
+    def knows(self, pub, *names):
+        """Adds a host key to the job's known_hosts."""
+        kind, blob = pathlib.Path(pub).read_text().split()[:2]
+        f = self.home / ".ssh/known_hosts"
+        with open(f, "a") as fp:
+            fp.write(f"{','.join(names)} {kind} {blob}\n")
+        f.chmod(0o644)
+
+    def env(self, **more):
+        return {"HOME": str(self.home), "PATH": "/usr/bin:/bin",
+                "TERM": "xterm-256color", "LANG": "C.UTF-8",
+                "USER": self.user, "TMPDIR": "/tmp"} | more
+
+    def popen(self, argv, env=None, **kw):
+        kw.setdefault("stdin", subprocess.DEVNULL)
+        kw.setdefault("stdout", subprocess.PIPE)
+        kw.setdefault("stderr", subprocess.PIPE)
+        return subprocess.Popen(inside(self.netns, argv, self.user),
+                                env=env or self.env(), cwd="/", **kw)
+
+    def run(self, argv, input=None, timeout=60, **kw):
+        if input is not None:
+            kw["stdin"] = subprocess.PIPE
+        t0 = time.monotonic()
+        with self.popen(argv, **kw) as p:
+            try:
+                out, err = p.communicate(input, timeout)
+            except subprocess.TimeoutExpired:
+                p.kill()
+                out, err = p.communicate()
+                raise RuntimeError(
+                    f"{shlex.join(map(str, argv))}: no end after {timeout} s\n"
+                    f"{(out or b'')[-2000:]!r}\n{(err or b'')[-2000:]!r}")
+        return Result(p.returncode, out, err, time.monotonic() - t0)
+
+    def argv(self, to, command=None, opts=(), shell=("/bin/sh",), host=None):
+        host = host or self.host
+        script = SNIPPET.replace("@SHELL@", " ".join(shell))
+        script = script.replace("@HOST@", host)
+        argv = [*shell, "-c", script, "job", *opts, f"{to}@{host}"]
+        return argv + ([command] if command is not None else [])
+
+    def ssh(self, to, command=None, token=None, **kw):
+        """ssh TO@bastion COMMAND, the token handed over in parts."""
+        if token is None:
+            token = self.issuer.token()
+        args = {k: kw.pop(k) for k in ("opts", "shell", "host") if k in kw}
+        return self.run(self.argv(to, command, **args),
+                        env=self.env(CI_TOKEN=token), **kw)
+
+
+class House:
+    """All of it, in the order in which it comes up."""
+
+    def __init__(self):
+        if os.environ.get("POSTERN_INSIDE") != "1":
+            raise RuntimeError("run this by ./dev: it needs namespaces of its "
+                               "own (tests/e2e/enter)")
+        make_network()
+        make_accounts()
+        self.issuer = Issuer()
+        self.closing = [self.issuer.close]
+
+    def close(self):
+        for f in reversed(self.closing):
+            f()
