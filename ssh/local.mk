@@ -1,1 +1,12 @@
-# ssh
+# Quoting alone: policy needs no crypto for it.
+noinst_LTLIBRARIES += ssh/libquote.la
+ssh_libquote_la_SOURCES = ssh/quote.c ssh/quote.h
+ssh_libquote_la_LIBADD = lib/libbase.la
+
+# Certificates: the signer, `postern`, tests.
+noinst_LTLIBRARIES += ssh/libcert.la
+ssh_libcert_la_SOURCES = \
+	ssh/cert.c ssh/cert.h ssh/cert_internal.h \
+	ssh/cert_ca.c ssh/cert_parse.c
+ssh_libcert_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
+ssh_libcert_la_LIBADD = lib/libbase.la $(CRYPTO_LIBS)

@@ -1,0 +1,28 @@
+/*
+ * What cert.c, cert_ca.c and cert_parse.c share; nobody else includes it.
+ */
+#ifndef POSTERN_SSH_CERT_INTERNAL_H
+#define POSTERN_SSH_CERT_INTERNAL_H
+
+#include <openssl/evp.h>
+
+#include "ssh/cert.h"
+
+#define CERT_TYPE "ssh-ed25519-cert-v01@openssh.com"
+#define CERT_KEY_TYPE "ssh-ed25519"
+#define CERT_NONCE_LEN 32
+#define CERT_SIG_LEN 64
+#define CERT_KIND_USER 1
+#define CERT_PRINCIPAL_MAX 128	/* bytes of one principal */
+#define CERT_SOURCE_MAX 1024	/* bytes of the source-address list */
+
+struct cert_ca {
+	EVP_PKEY *key;
+	uint8_t pub[CERT_KEY_LEN];
+};
+
+/* The rules of every certificate we build or accept: ERR_FORMAT when spec
+ * breaks one. */
+int cert_spec_check(const struct cert_spec *spec);
+
+#endif
