@@ -1,1 +1,9 @@
-# shell
+# Installed 0711 by packaging/local.mk: a process whose file cannot be read is
+# not dumpable from its first instruction on.
+posternlibexec_PROGRAMS += shell/postern-shell
+shell_postern_shell_SOURCES = shell/postern-shell.c \
+	shell/relay.c shell/relay.h \
+	shell/request.c shell/request.h
+shell_postern_shell_CFLAGS = $(PROGRAM_CFLAGS)
+shell_postern_shell_LDFLAGS = $(PROGRAM_LDFLAGS)
+shell_postern_shell_LDADD = lib/libbase.la

@@ -1,0 +1,108 @@
+/*
+ * postern-shell: the passwd shell of every name in postern-sshd, and its
+ * ForceCommand.  Runs as postern-job, one per operation; installed without
+ * read permission, so that no other process of that uid can look into it.
+ *
+ * Everything around it is the client's: the command in SSH_ORIGINAL_COMMAND,
+ * the terminal, the three descriptors.  It interprets none of that.  It hands
+ * all of it to policy, and then only passes signals on and ends as the
+ * operation ended.  It holds no key, knows no rule, and never executes
+ * anything.
+ */
+#include "config.h"
+
+#include <sys/prctl.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "lib/err.h"
+#include "lib/msg.h"
+#include "lib/proto.h"
+#include "lib/safeopen.h"
+#include "shell/relay.h"
+#include "shell/request.h"
+
+#define SHELL_SOCKET POSTERN_RUNDIR "/shell.sock"
+#define SHELL_CONNECT_MS 30000
+
+#define SAY_DOWN \
+	"the broker of this bastion is not running; try again in a minute, " \
+	"and tell the bastion's admin if it stays so"
+#define SAY_LOST \
+	"the broker ended before it answered; try again in a minute"
+#define SAY_FORM \
+	"this is not a shell to be called by hand; it runs one operation for " \
+	"sshd, as in: ssh TARGET@BASTION COMMAND"
+#define SAY_LONG "the command is longer than 64 KiB, which is the limit"
+
+_Noreturn static void
+refuse(int code, const char *text)
+{
+	char line[256];
+	int n = snprintf(line, sizeof(line), "postern: %s\n", text);
+
+	if (n > 0 && (size_t)n < sizeof(line))
+		(void)write_all(STDERR_FILENO, line, (size_t)n);
+	_exit(code);
+}
+
+/* The descriptors are passed on by number: they must be sshd's, not something
+ * that was opened here. */
+static bool
+streams_open(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) == -1)
+			return false;
+	}
+	return true;
+}
+
+/* Connects and asks; what fails here fails with nothing run. */
+static int
+ask(const struct request *q, int *connp)
+{
+	struct msg m;
+	int fd = -1, r;
+
+	msg_init(&m, MSG_RUN);
+	if ((r = request_put(q, &m)) != 0)
+		goto out;
+	r = msg_connect_by(SHELL_SOCKET, msg_now_ms() + SHELL_CONNECT_MS, &fd);
+	if (r != 0 || (r = msg_send(fd, &m)) != 0)
+		goto out;
+	*connp = fd;
+	fd = -1;
+out:
+	if (fd != -1)
+		(void)close(fd);
+	msg_clear(&m);
+	return r;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct request q;
+	struct ending e = { .code = POSTERN_EX_TEMPFAIL };
+	int conn = -1, sigfd = -1, r;
+
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 || !streams_open())
+		_exit(POSTERN_EX_TEMPFAIL);
+	request_read(&q);
+	if (!request_form(argc, argv))
+		refuse(POSTERN_EX_DENIED, SAY_FORM);
+	if ((r = relay_signals(&sigfd)) != 0)
+		refuse(POSTERN_EX_TEMPFAIL, err_text(r));
+	r = ask(&q, &conn);
+	if (r == ERR_TOOBIG)
+		refuse(POSTERN_EX_USAGE, SAY_LONG);
+	if (r != 0)
+		refuse(POSTERN_EX_TEMPFAIL, SAY_DOWN);
+	if (relay_run(conn, sigfd, &e) != 0)
+		refuse(POSTERN_EX_TEMPFAIL, SAY_LOST);
+	relay_end(&e);
+}

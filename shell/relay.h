@@ -1,0 +1,24 @@
+/*
+ * postern-shell's part in a running operation: signals one way, its end the
+ * other way.
+ */
+#ifndef POSTERN_SHELL_RELAY_H
+#define POSTERN_SHELL_RELAY_H
+
+/* How the operation ended, and so how this process shall end. */
+struct ending {
+	int code;   /* exit code, when signal is 0 */
+	int signal; /* the signal that the operation died of */
+};
+
+/* Puts every signal into a known state and routes those that are passed on to
+ * *fdp. */
+int relay_signals(int *fdp);
+/* Follows the connection, on which RUN was sent, to the end.  ERR_NOTFOUND:
+ * it closed before an answer; ERR_PROTO: an answer that is none.  In both
+ * cases descriptors 1 and 2 are still the job's. */
+int relay_run(int conn, int sigfd, struct ending *e);
+/* Ends this process in the same way, so that sshd tells the client. */
+_Noreturn void relay_end(const struct ending *e);
+
+#endif

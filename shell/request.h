@@ -1,0 +1,32 @@
+/*
+ * What sshd was asked for, as postern-shell finds it.
+ */
+#ifndef POSTERN_SHELL_REQUEST_H
+#define POSTERN_SHELL_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define REQUEST_TERM_MAX 40
+
+/* The strings belong to the process's first environment. */
+struct request {
+	const char *handle;  /* "" when there is none of the right form */
+	const char *command; /* the client's bytes; NULL: it sent none */
+	const char *term;    /* "" without a terminal */
+	bool tty;
+	uint32_t columns, rows;
+};
+
+struct msg;
+
+/* Exactly `SHELL -c postern`: how sshd runs ForceCommand by the passwd shell,
+ * whatever the client asked for. */
+bool request_form(int argc, char *const *argv);
+/* Reads environment and terminal, and leaves the environment empty. */
+void request_read(struct request *q);
+/* The fields of RUN, and descriptors 0, 1 and 2, lent.  ERR_TOOBIG: the
+ * command is longer than PROTO_COMMAND_MAX. */
+int request_put(const struct request *q, struct msg *m);
+
+#endif
