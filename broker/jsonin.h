@@ -5,6 +5,7 @@
 #ifndef POSTERN_BROKER_JSONIN_H
 #define POSTERN_BROKER_JSONIN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <jansson.h>

@@ -7,8 +7,6 @@
 
 #include "broker/token.h"
 
-#include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,7 +178,8 @@ token_date(const json_t *claims, const char *name, bool up, int64_t *out)
 		/* compared before it is converted: out of range is undefined */
 		if (!(d >= 0 && d < (double)TOKEN_TIME_MAX))
 			return ERR_FORMAT;
-		n = (int64_t)(up ? ceil(d) : floor(d));
+		n = (int64_t)d;
+		n += up && (double)n < d;
 	} else {
 		return ERR_FORMAT;
 	}

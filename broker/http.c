@@ -1,0 +1,485 @@
+/*
+ * HTTPS requests in the poll loop.  Runs in postern-oidc.  The server at the
+ * other end is one that the policy names, once TLS has shown that it is; until
+ * then it is anybody, and afterwards it may still send too much, too slowly or
+ * too long.
+ */
+#include "config.h"
+
+#include "broker/http.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <curl/curl.h>
+
+#include "broker/loop.h"
+#include "lib/buf.h"
+#include "lib/err.h"
+
+struct http_req {
+	struct http_req *next, **prev;
+	struct http *http;
+	CURL *easy;
+	struct curl_slist *headers;
+	http_cb cb;
+	void *arg;
+	struct buf body;
+	size_t header_bytes;
+	int64_t max_age, age;
+	char why[CURL_ERROR_SIZE];
+};
+
+struct http {
+	struct loop *loop;
+	CURLM *multi;
+	struct timer *timer;
+	struct http_req *reqs;
+	size_t nreqs;
+	struct buf ca;
+};
+
+/* -- what the answer says ------------------------------------------------ */
+
+/* The number behind name in a list of directives, -1 when it is not there. */
+static int64_t
+http_number(const char *s, size_t n)
+{
+	int64_t v = 0;
+
+	if (n == 0)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		if (s[i] < '0' || s[i] > '9')
+			return -1;
+		if (v < INT32_MAX) /* RFC 9111 section 1.2.2: larger is as good */
+			v = v * 10 + (s[i] - '0');
+	}
+	return v < INT32_MAX ? v : INT32_MAX;
+}
+
+/* Cuts blanks off both ends. */
+static void
+http_trim(const char **s, size_t *n)
+{
+	while (*n > 0 && strchr(" \t\r\n", **s) != NULL) {
+		(*s)++;
+		(*n)--;
+	}
+	while (*n > 0 && strchr(" \t\r\n", (*s)[*n - 1]) != NULL)
+		(*n)--;
+}
+
+static bool
+http_word(const char *s, size_t n, const char *word)
+{
+	return n == strlen(word) && strncasecmp(s, word, n) == 0;
+}
+
+int64_t
+http_cache_control(const char *s, size_t n)
+{
+	const char *end = s + n, *comma, *part;
+	int64_t age = -1;
+	size_t len;
+
+	for (; s < end; s = comma + 1) {
+		if ((comma = memchr(s, ',', (size_t)(end - s))) == NULL)
+			comma = end;
+		part = s;
+		len = (size_t)(comma - s);
+		http_trim(&part, &len);
+		if (http_word(part, len, "no-store") ||
+		    http_word(part, len, "no-cache"))
+			return 0;
+		if (len > 8 && strncasecmp(part, "max-age=", 8) == 0)
+			age = http_number(part + 8, len - 8);
+		if (comma == end)
+			break;
+	}
+	return age;
+}
+
+/* The value of a header line when it is that header's. */
+static bool
+http_header_is(const char *line, size_t n, const char *name, const char **v,
+    size_t *vn)
+{
+	size_t k = strlen(name);
+
+	if (n <= k || strncasecmp(line, name, k) != 0 || line[k] != ':')
+		return false;
+	*v = line + k + 1;
+	*vn = n - k - 1;
+	http_trim(v, vn);
+	return true;
+}
+
+static size_t
+http_on_header(char *line, size_t one, size_t n, void *arg)
+{
+	struct http_req *q = arg;
+	const char *v;
+	size_t vn;
+
+	(void)one; /* always 1 */
+	if (q->header_bytes + n > HTTP_HEADERS_MAX)
+		return 0;
+	q->header_bytes += n;
+	if (http_header_is(line, n, "Cache-Control", &v, &vn))
+		q->max_age = http_cache_control(v, vn);
+	else if (http_header_is(line, n, "Age", &v, &vn))
+		q->age = http_number(v, vn);
+	return n;
+}
+
+static size_t
+http_on_body(char *p, size_t one, size_t n, void *arg)
+{
+	struct http_req *q = arg;
+
+	(void)one; /* always 1 */
+	/* CURLOPT_MAXFILESIZE believes the header; this counts */
+	return buf_put(&q->body, p, n) == 0 ? n : 0;
+}
+
+/* -- the loop ------------------------------------------------------------ */
+
+static void
+http_free_req(struct http_req *q)
+{
+	if ((*q->prev = q->next) != NULL)
+		q->next->prev = q->prev;
+	q->http->nreqs--;
+	(void)curl_multi_remove_handle(q->http->multi, q->easy);
+	curl_easy_cleanup(q->easy);
+	curl_slist_free_all(q->headers);
+	buf_clear(&q->body);
+	free(q);
+}
+
+static void
+http_finish(struct http_req *q, CURLcode code)
+{
+	struct http_answer a = { .r = ERR_SYS, .why = q->why,
+		.max_age = q->max_age };
+	char text[64];
+	long status = 0;
+
+	(void)curl_easy_getinfo(q->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (code == CURLE_WRITE_ERROR) {
+		a.r = ERR_TOOBIG;
+		a.why = "the answer is too long";
+	} else if (code != CURLE_OK) {
+		a.r = code == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_SYS;
+		if (q->why[0] == '\0')
+			a.why = curl_easy_strerror(code);
+	} else if (status != 200) {
+		a.r = ERR_DENIED;
+		(void)snprintf(text, sizeof(text), "the answer is HTTP %ld",
+		    status);
+		a.why = text;
+	} else {
+		a.r = 0;
+		a.body = buf_ptr(&q->body);
+		a.len = buf_len(&q->body);
+	}
+	if (q->max_age > 0 && q->age > 0)
+		a.max_age = q->age < q->max_age ? q->max_age - q->age : 0;
+	q->cb(q->arg, &a);
+	http_free_req(q);
+}
+
+static void
+http_collect(struct http *h)
+{
+	struct http_req *q;
+	CURLMsg *m;
+	int left;
+
+	while ((m = curl_multi_info_read(h->multi, &left)) != NULL) {
+		CURLcode code = m->data.result;
+
+		if (m->msg != CURLMSG_DONE)
+			continue;
+		if (curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE,
+		    &q) == CURLE_OK)
+			http_finish(q, code);
+	}
+}
+
+static void
+http_on_event(void *arg, int fd, short revents)
+{
+	struct http *h = arg;
+	int what = 0, running;
+
+	if ((revents & POLLIN) != 0)
+		what |= CURL_CSELECT_IN;
+	if ((revents & POLLOUT) != 0)
+		what |= CURL_CSELECT_OUT;
+	if ((revents & (POLLERR | POLLHUP | POLLNVAL)) != 0)
+		what |= CURL_CSELECT_ERR;
+	(void)curl_multi_socket_action(h->multi, fd, what, &running);
+	http_collect(h);
+}
+
+static void
+http_on_timer(void *arg)
+{
+	struct http *h = arg;
+	int running;
+
+	h->timer = NULL;
+	(void)curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0,
+	    &running);
+	http_collect(h);
+}
+
+/* libcurl wants to be woken for a socket. */
+static int
+http_want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *sock)
+{
+	struct http *h = arg;
+	struct watch *w = sock;
+	short events;
+
+	(void)easy;
+	if (what == CURL_POLL_REMOVE) {
+		watch_free(w);
+		(void)curl_multi_assign(h->multi, fd, NULL);
+		return 0;
+	}
+	events = what == CURL_POLL_IN ? POLLIN :
+	    what == CURL_POLL_OUT ? POLLOUT : POLLIN | POLLOUT;
+	if (w != NULL) {
+		watch_set_events(w, events);
+		return 0;
+	}
+	if ((w = loop_watch(h->loop, fd, events, http_on_event, h)) == NULL)
+		return -1; /* the transfer fails */
+	(void)curl_multi_assign(h->multi, fd, w);
+	return 0;
+}
+
+/* libcurl wants to be woken in ms; it must not be called from in here. */
+static int
+http_want_timer(CURLM *multi, long ms, void *arg)
+{
+	struct http *h = arg;
+
+	(void)multi;
+	timer_free(h->timer);
+	h->timer = NULL;
+	if (ms < 0)
+		return 0;
+	h->timer = loop_timer(h->loop, ms, http_on_timer, h);
+	return h->timer == NULL ? -1 : 0;
+}
+
+/* -- requests ------------------------------------------------------------ */
+
+struct http *
+http_new(struct loop *l)
+{
+	struct http *h;
+
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
+	    (h = calloc(1, sizeof(*h))) == NULL)
+		return NULL;
+	h->loop = l;
+	buf_init(&h->ca, 4 * 1024 * 1024);
+	if ((h->multi = curl_multi_init()) == NULL ||
+	    curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION,
+	    http_want_socket) != CURLM_OK ||
+	    curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) != CURLM_OK ||
+	    curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION,
+	    http_want_timer) != CURLM_OK ||
+	    curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h) != CURLM_OK ||
+	    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, 8L) != CURLM_OK) {
+		http_free(h);
+		return NULL;
+	}
+	return h;
+}
+
+void
+http_free(struct http *h)
+{
+	if (h == NULL)
+		return;
+	while (h->reqs != NULL)
+		http_free_req(h->reqs);
+	if (h->multi != NULL)
+		(void)curl_multi_cleanup(h->multi);
+	timer_free(h->timer);
+	buf_clear(&h->ca);
+	free(h);
+}
+
+int
+http_set_ca(struct http *h, const void *pem, size_t n)
+{
+	buf_reset(&h->ca);
+	return n == 0 ? ERR_FORMAT : buf_put(&h->ca, pem, n);
+}
+
+#define HTTP_SET(q, option, value) \
+	(curl_easy_setopt((q)->easy, option, value) == CURLE_OK)
+
+/* MUST all succeed: a libcurl that lacks one is not the one we reasoned on. */
+static bool
+http_restrict(struct http_req *q)
+{
+	return HTTP_SET(q, CURLOPT_PROTOCOLS_STR, "https") &&
+	    HTTP_SET(q, CURLOPT_REDIR_PROTOCOLS_STR, "https") &&
+	    HTTP_SET(q, CURLOPT_FOLLOWLOCATION, 0L) &&
+	    HTTP_SET(q, CURLOPT_SSL_VERIFYPEER, 1L) &&
+	    HTTP_SET(q, CURLOPT_SSL_VERIFYHOST, 2L) &&
+	    HTTP_SET(q, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) &&
+	    HTTP_SET(q, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) &&
+	    HTTP_SET(q, CURLOPT_PROXY, "") && /* nor the environment's */
+	    HTTP_SET(q, CURLOPT_NOPROXY, "*") &&
+	    HTTP_SET(q, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) &&
+	    HTTP_SET(q, CURLOPT_NOSIGNAL, 1L) &&
+	    HTTP_SET(q, CURLOPT_CONNECTTIMEOUT_MS, (long)HTTP_CONNECT_MS) &&
+	    HTTP_SET(q, CURLOPT_TIMEOUT_MS, (long)HTTP_TOTAL_MS) &&
+	    HTTP_SET(q, CURLOPT_MAXFILESIZE, (long)HTTP_BODY_MAX);
+}
+
+static bool
+http_trust(struct http_req *q)
+{
+	struct curl_blob ca = { .data = q->http->ca.d,
+		.len = buf_len(&q->http->ca), .flags = CURL_BLOB_NOCOPY };
+
+	if (ca.len == 0)
+		return true;
+	/* without the second, the system's folder would be trusted, too */
+	return HTTP_SET(q, CURLOPT_CAINFO_BLOB, &ca) &&
+	    HTTP_SET(q, CURLOPT_CAPATH, NULL);
+}
+
+static bool
+http_prepare(struct http_req *q, const char *url)
+{
+	q->headers = curl_slist_append(NULL, "Accept: application/json");
+	return q->headers != NULL &&
+	    HTTP_SET(q, CURLOPT_URL, url) &&
+	    HTTP_SET(q, CURLOPT_HTTPHEADER, q->headers) &&
+	    HTTP_SET(q, CURLOPT_USERAGENT, "postern") &&
+	    HTTP_SET(q, CURLOPT_PRIVATE, q) &&
+	    HTTP_SET(q, CURLOPT_ERRORBUFFER, q->why) &&
+	    HTTP_SET(q, CURLOPT_HEADERFUNCTION, http_on_header) &&
+	    HTTP_SET(q, CURLOPT_HEADERDATA, q) &&
+	    HTTP_SET(q, CURLOPT_WRITEFUNCTION, http_on_body) &&
+	    HTTP_SET(q, CURLOPT_WRITEDATA, q);
+}
+
+int
+http_get(struct http *h, const char *url, http_cb cb, void *arg,
+    struct http_req **out)
+{
+	struct http_req *q;
+
+	if (h->nreqs >= HTTP_REQS_MAX)
+		return ERR_TOOBIG;
+	if (!http_url_ok(url))
+		return ERR_FORMAT;
+	if ((q = calloc(1, sizeof(*q))) == NULL)
+		return ERR_NOMEM;
+	*q = (struct http_req){ .http = h, .cb = cb, .arg = arg,
+		.max_age = -1, .age = -1, .next = h->reqs, .prev = &h->reqs };
+	buf_init(&q->body, HTTP_BODY_MAX);
+	if (h->reqs != NULL)
+		h->reqs->prev = &q->next;
+	h->reqs = q;
+	h->nreqs++;
+	if ((q->easy = curl_easy_init()) == NULL || !http_restrict(q) ||
+	    !http_trust(q) || !http_prepare(q, url) ||
+	    curl_multi_add_handle(h->multi, q->easy) != CURLM_OK) {
+		http_free_req(q);
+		return ERR_INTERNAL;
+	}
+	*out = q;
+	return 0;
+}
+
+void
+http_cancel(struct http_req *q)
+{
+	if (q != NULL)
+		http_free_req(q);
+}
+
+/* -- addresses ----------------------------------------------------------- */
+
+/* The parsed URL when it is one we fetch; the caller curl_url_cleanups it. */
+static CURLU *
+http_url(const char *url)
+{
+	CURLU *u = curl_url();
+	char *part = NULL;
+	bool ok;
+
+	if (u == NULL)
+		return NULL;
+	ok = curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+	    curl_url_get(u, CURLUPART_SCHEME, &part, 0) == CURLUE_OK &&
+	    strcmp(part, "https") == 0;
+	curl_free(part);
+	part = NULL;
+	ok = ok && curl_url_get(u, CURLUPART_HOST, &part, 0) == CURLUE_OK &&
+	    *part != '\0';
+	curl_free(part);
+	part = NULL;
+	ok = ok &&
+	    curl_url_get(u, CURLUPART_USER, &part, 0) == CURLUE_NO_USER &&
+	    curl_url_get(u, CURLUPART_FRAGMENT, &part, 0) ==
+	    CURLUE_NO_FRAGMENT;
+	curl_free(part);
+	if (!ok) {
+		curl_url_cleanup(u);
+		return NULL;
+	}
+	return u;
+}
+
+bool
+http_url_ok(const char *url)
+{
+	CURLU *u = http_url(url);
+
+	curl_url_cleanup(u);
+	return u != NULL;
+}
+
+static bool
+http_same_part(CURLU *a, CURLU *b, CURLUPart part)
+{
+	char *x = NULL, *y = NULL;
+	bool same;
+
+	same = curl_url_get(a, part, &x, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+	    curl_url_get(b, part, &y, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+	    strcasecmp(x, y) == 0;
+	curl_free(x);
+	curl_free(y);
+	return same;
+}
+
+bool
+http_same_origin(const char *a, const char *b)
+{
+	CURLU *x = http_url(a), *y = http_url(b);
+	bool same;
+
+	same = x != NULL && y != NULL &&
+	    http_same_part(x, y, CURLUPART_HOST) &&
+	    http_same_part(x, y, CURLUPART_PORT);
+	curl_url_cleanup(x);
+	curl_url_cleanup(y);
+	return same;
+}

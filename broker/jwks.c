@@ -1,0 +1,246 @@
+/*
+ * The cache of an issuer's keys.  Runs in postern-oidc.  What it parses comes
+ * from the issuer's web server.  Tokens, which anybody can send, can make it
+ * fetch, and so how often they can is bounded here.
+ */
+#include "config.h"
+
+#include "broker/jwks.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/jsonin.h"
+#include "lib/buf.h"
+#include "lib/err.h"
+
+#define JWKS_DEPTH 8
+#define JWKS_URL_MAX 2048
+#define JWKS_PATH "/.well-known/openid-configuration"
+#define S 1000 /* ms */
+
+struct jwks {
+	const struct jwks_io *io;
+	char *issuer;
+	jwks_cb changed;
+	void *arg;
+	char *uri;		/* of the key set; NULL: discovery comes first */
+	struct http_req *req;	/* the fetch that runs, NULL for none */
+	int64_t tried;		/* when the last fetch started */
+	bool ever;		/* there was one */
+	int last;		/* how it ended */
+	struct jwk_set *set;
+	int64_t fetched, fresh;	/* since when, until when it is fresh */
+};
+
+struct jwks *
+jwks_new(const struct jwks_io *io, const char *issuer, jwks_cb changed,
+    void *arg)
+{
+	struct jwks *k = calloc(1, sizeof(*k));
+
+	if (k == NULL)
+		return NULL;
+	*k = (struct jwks){ .io = io, .changed = changed, .arg = arg };
+	if ((k->issuer = strdup(issuer)) == NULL) {
+		free(k);
+		return NULL;
+	}
+	return k;
+}
+
+void
+jwks_free(struct jwks *k)
+{
+	if (k == NULL)
+		return;
+	if (k->req != NULL)
+		k->io->cancel(k->io->ctx, k->req);
+	jwk_set_free(k->set);
+	free(k->issuer);
+	free(k->uri);
+	free(k);
+}
+
+void
+jwks_set_arg(struct jwks *k, void *arg)
+{
+	k->arg = arg;
+}
+
+static int64_t
+jwks_now(const struct jwks *k)
+{
+	return k->io->now_ms(k->io->ctx);
+}
+
+/* -- fetching ------------------------------------------------------------ */
+
+static void
+jwks_ended(struct jwks *k, int r, const char *why)
+{
+	k->req = NULL;
+	k->last = r;
+	if (r != 0) { /* the address of the keys may be what is wrong */
+		free(k->uri);
+		k->uri = NULL;
+	}
+	k->changed(k->arg, r, why);
+}
+
+static int64_t
+jwks_lifetime(int64_t max_age)
+{
+	if (max_age < 0)
+		return JWKS_FRESH_S * S;
+	if (max_age < JWKS_FRESH_MIN_S)
+		return JWKS_FRESH_MIN_S * S;
+	return (max_age < JWKS_FRESH_MAX_S ? max_age : JWKS_FRESH_MAX_S) * S;
+}
+
+static void
+jwks_got_set(void *arg, const struct http_answer *a)
+{
+	struct jwks *k = arg;
+	struct jwk_set *set = NULL;
+	const char *why = a->why;
+	int r = a->r;
+
+	if (r == 0)
+		r = jwk_set_parse(a->body, a->len, &set, &why);
+	if (r == 0) {
+		jwk_set_free(k->set);
+		k->set = set;
+		k->fetched = jwks_now(k);
+		k->fresh = k->fetched + jwks_lifetime(a->max_age);
+	}
+	jwks_ended(k, r, why);
+}
+
+/* The address of the keys: of the same host, so that a document cannot send us
+ * elsewhere. */
+static int
+jwks_discovered(struct jwks *k, const void *p, size_t n, const char **why)
+{
+	const char *issuer, *uri;
+	json_t *j = NULL;
+	int r;
+
+	*why = "the discovery document is not a strict JSON object";
+	if ((r = jsonin_load(p, n, JWKS_DEPTH, &j)) != 0)
+		return r;
+	issuer = jsonin_str(j, "issuer", NULL);
+	uri = jsonin_str(j, "jwks_uri", NULL);
+	r = ERR_DENIED;
+	*why = "the discovery document names another issuer";
+	if (issuer == NULL || strcmp(issuer, k->issuer) != 0)
+		goto out;
+	*why = "the discovery document's jwks_uri is not https of its own host";
+	if (uri == NULL || strlen(uri) > JWKS_URL_MAX ||
+	    !http_same_origin(k->issuer, uri))
+		goto out;
+	free(k->uri);
+	r = (k->uri = strdup(uri)) == NULL ? ERR_NOMEM : 0;
+out:
+	json_decref(j);
+	return r;
+}
+
+static void
+jwks_got_discovery(void *arg, const struct http_answer *a)
+{
+	struct jwks *k = arg;
+	const char *why = a->why;
+	int r = a->r;
+
+	k->req = NULL;
+	if (r == 0)
+		r = jwks_discovered(k, a->body, a->len, &why);
+	if (r == 0) {
+		why = "the keys cannot be asked for";
+		r = k->io->get(k->io->ctx, k->uri, jwks_got_set, k, &k->req);
+	}
+	if (r != 0)
+		jwks_ended(k, r, why);
+}
+
+static int
+jwks_ask_discovery(struct jwks *k)
+{
+	size_t n = strlen(k->issuer);
+	const char *url;
+	struct buf b;
+	int r;
+
+	/* section 4.1: a slash at the end is not doubled */
+	if (n > 0 && k->issuer[n - 1] == '/')
+		n--;
+	buf_init(&b, JWKS_URL_MAX);
+	if ((r = buf_putf(&b, "%.*s" JWKS_PATH, (int)n, k->issuer)) != 0)
+		goto out;
+	r = (url = buf_cstr(&b)) == NULL ? ERR_NOMEM :
+	    k->io->get(k->io->ctx, url, jwks_got_discovery, k, &k->req);
+out:
+	buf_clear(&b);
+	return r;
+}
+
+/* ERR_AGAIN: one runs now; ERR_NOTFOUND: not so soon after the last. */
+static int
+jwks_start(struct jwks *k, int64_t pause_s)
+{
+	int r;
+
+	if (k->req != NULL)
+		return ERR_AGAIN;
+	if (k->ever && jwks_now(k) - k->tried < pause_s * S)
+		return ERR_NOTFOUND;
+	k->ever = true;
+	k->tried = jwks_now(k); /* an attempt counts however it ends */
+	r = k->uri == NULL ? jwks_ask_discovery(k) :
+	    k->io->get(k->io->ctx, k->uri, jwks_got_set, k, &k->req);
+	if (r == 0)
+		return ERR_AGAIN; /* k->last still speaks of the one before */
+	k->last = r;
+	return ERR_NOTFOUND;
+}
+
+/* -- asking -------------------------------------------------------------- */
+
+int
+jwks_keys(struct jwks *k, const struct jwk_set **out)
+{
+	int64_t now = jwks_now(k);
+
+	if (k->set == NULL)
+		return jwks_start(k, JWKS_COOLDOWN_S);
+	if (now >= k->fresh) {
+		int r = jwks_start(k, JWKS_COOLDOWN_S);
+
+		/* Only a failing issuer gives its old keys more time, and then
+		 * nobody waits for it. */
+		if (k->last == 0 && r == ERR_AGAIN)
+			return r;
+		if (now >= k->fresh + (int64_t)JWKS_STALE_S * S)
+			return r;
+	}
+	*out = k->set;
+	return 0;
+}
+
+int
+jwks_missing(struct jwks *k)
+{
+	return jwks_start(k, JWKS_COOLDOWN_S);
+}
+
+void
+jwks_tick(struct jwks *k)
+{
+	int64_t now = jwks_now(k);
+
+	if (k->set != NULL && k->last == 0 &&
+	    now < k->fetched + (k->fresh - k->fetched) / 5 * 4)
+		return;
+	(void)jwks_start(k, JWKS_RETRY_S);
+}

@@ -1,0 +1,54 @@
+/*
+ * One issuer's keys, fetched and kept: discovery (OpenID Connect Discovery
+ * section 4), the key set, how long it may be used, and when it may be fetched
+ * again.  Any number of logins share one fetch.
+ */
+#ifndef POSTERN_BROKER_JWKS_H
+#define POSTERN_BROKER_JWKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/http.h"
+#include "broker/jwk.h"
+
+#define JWKS_FRESH_MIN_S (5 * 60)	/* bounds of Cache-Control's max-age */
+#define JWKS_FRESH_MAX_S (24 * 60 * 60)
+#define JWKS_FRESH_S (60 * 60)		/* when it says nothing */
+#define JWKS_STALE_S (24 * 60 * 60)	/* after that, while fetching fails */
+#define JWKS_COOLDOWN_S 10		/* between fetches for an unknown key */
+#define JWKS_RETRY_S 60			/* between fetches by jwks_tick */
+
+struct jwks;
+
+/* How keys are got; the tests bring their own. */
+struct jwks_io {
+	int (*get)(void *ctx, const char *url, http_cb cb, void *arg,
+	    struct http_req **out);
+	void (*cancel)(void *ctx, struct http_req *q);
+	int64_t (*now_ms)(void *ctx); /* a clock that never steps back */
+	void *ctx;
+};
+/* A fetch has ended: whoever was told ERR_AGAIN asks again.  r and why say how
+ * it went (why: partly the server's words).  jwks_free is not allowed here. */
+typedef void (*jwks_cb)(void *arg, int r, const char *why);
+
+/* io outlives it.  Fetches nothing yet. */
+struct jwks *jwks_new(const struct jwks_io *io, const char *issuer,
+    jwks_cb changed, void *arg);
+void jwks_free(struct jwks *k);
+void jwks_set_arg(struct jwks *k, void *arg);
+
+/* The keys to verify with, valid until the loop runs again.  ERR_AGAIN: they
+ * are being fetched, `changed` will be called.  ERR_NOTFOUND: there are none
+ * and it is too early to ask again. */
+int jwks_keys(struct jwks *k, const struct jwk_set **out);
+/* The keys at hand lack the one a token names.  ERR_AGAIN: as above;
+ * ERR_NOTFOUND: the last fetch, good or bad, is too recent: there is no such
+ * key. */
+int jwks_missing(struct jwks *k);
+/* Now and then: fetches ahead of expiry, and again after failures, so that
+ * logins find keys. */
+void jwks_tick(struct jwks *k);
+
+#endif

@@ -1,0 +1,103 @@
+/*
+ * The table of spent tokens.  Runs in postern-oidc, behind the signature: only
+ * an issuer can make entries appear.
+ */
+#include "config.h"
+
+#include "broker/replay.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/err.h"
+#include "lib/proto.h"
+#include "lib/str.h"
+
+#define REPLAY_BUCKETS 4096
+
+struct mark {
+	struct mark *next;
+	int64_t until;
+	uint8_t digest[32];
+	char source[PROTO_SOURCE_MAX + 1];
+};
+
+struct replay {
+	struct mark *bucket[REPLAY_BUCKETS];
+	size_t n, max;
+};
+
+struct replay *
+replay_new(size_t max)
+{
+	struct replay *t = calloc(1, sizeof(*t));
+
+	if (t != NULL)
+		t->max = max < REPLAY_MAX ? max : REPLAY_MAX;
+	return t;
+}
+
+/* Drops what has run out in one chain; everything when now is INT64_MAX. */
+static void
+replay_sweep(struct replay *t, struct mark **at, int64_t now)
+{
+	struct mark *m;
+
+	while ((m = *at) != NULL) {
+		if (m->until >= now) {
+			at = &m->next;
+			continue;
+		}
+		*at = m->next;
+		free(m);
+		t->n--;
+	}
+}
+
+void
+replay_free(struct replay *t)
+{
+	if (t == NULL)
+		return;
+	for (size_t i = 0; i < REPLAY_BUCKETS; i++)
+		replay_sweep(t, &t->bucket[i], INT64_MAX);
+	free(t);
+}
+
+size_t
+replay_count(const struct replay *t)
+{
+	return t->n;
+}
+
+int
+replay_mark(struct replay *t, const uint8_t digest[32], const char *source,
+    int64_t until, int64_t now)
+{
+	/* a digest is as good a hash as any */
+	size_t slot = ((size_t)digest[0] << 8 | digest[1]) % REPLAY_BUCKETS;
+	struct mark *m;
+	int r;
+
+	replay_sweep(t, &t->bucket[slot], now);
+	for (m = t->bucket[slot]; m != NULL; m = m->next) {
+		if (mem_equal(m->digest, digest, sizeof(m->digest)))
+			return strcmp(m->source, source) == 0 ? 0 : ERR_EXISTS;
+	}
+	for (size_t i = 0; t->n >= t->max && i < REPLAY_BUCKETS; i++)
+		replay_sweep(t, &t->bucket[i], now);
+	if (t->n >= t->max)
+		return ERR_TOOBIG;
+	if ((m = calloc(1, sizeof(*m))) == NULL)
+		return ERR_NOMEM;
+	if ((r = str_copy(m->source, sizeof(m->source), source)) != 0) {
+		free(m);
+		return r;
+	}
+	memcpy(m->digest, digest, sizeof(m->digest));
+	m->until = until;
+	m->next = t->bucket[slot];
+	t->bucket[slot] = m;
+	t->n++;
+	return 0;
+}

@@ -1,0 +1,29 @@
+/*
+ * Marks of spent tokens.  A token is bound to the client address that used it
+ * first; the same token from there again is passed on (policy joins it to its
+ * session), from anywhere else it is refused.  Held in memory, for this process
+ * alone, until the token could not be used anyway.
+ */
+#ifndef POSTERN_BROKER_REPLAY_H
+#define POSTERN_BROKER_REPLAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define REPLAY_MAX 65536 /* marks at once */
+
+struct replay;
+
+/* max: at most REPLAY_MAX. */
+struct replay *replay_new(size_t max);
+void replay_free(struct replay *t);
+
+/* Marks the token of this digest as used from source, until `until` (seconds,
+ * as now).  0: first use, or a repeat from the same source.  ERR_EXISTS: spent
+ * by another one.  ERR_TOOBIG: full of marks that are still needed.  MUST only
+ * be called for verified tokens, or anybody could fill the table. */
+int replay_mark(struct replay *t, const uint8_t digest[32],
+    const char *source, int64_t until, int64_t now);
+size_t replay_count(const struct replay *t);
+
+#endif
