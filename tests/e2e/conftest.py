@@ -21,3 +21,26 @@ def house():
 @pytest.fixture(scope="session")
 def issuer(house):
     return house.issuer
+
+
+@pytest.fixture(scope="session")
+def up(house):
+    """The house with everything in it running."""
+    house.open()
+    return house
+
+
+@pytest.fixture(scope="session")
+def bastion(up):
+    return up.bastion
+
+
+@pytest.fixture(scope="session")
+def job(up):
+    return up.job
+
+
+@pytest.fixture
+def mark(bastion):
+    """Where the ledger ended before the test."""
+    return bastion.mark()

@@ -185,8 +185,8 @@ HELPERS = {
     "slow": '#!/bin/sh\ntrap "echo term; exit 9" TERM\necho started\n'
             'sleep "$1" & wait $!\necho done\n',
     "lines": '#!/bin/sh\nseq "$1"\n',
-    "restart": '#!/bin/sh\necho "restarting $1"\nsleep 0.3\n'
-               'echo "$1 is up"\n',
+    "systemctl": '#!/bin/sh\necho "$1 $2"\nsleep 0.2\n'
+                 'echo "$2 is up"\n',
     "migrate": '#!/bin/sh\nn=$(wc -l)\necho "$n statements applied"\n',
 }
 
@@ -254,6 +254,7 @@ class Issuer:
             FOREIGN: Key("RS256", "foreign-1"),
         }
         self.requests = []
+        self.minted = []
         self.ca_file = WORK / "issuer/ca.pem"
         self._certificates()
         self._serve()
@@ -366,12 +367,15 @@ class Issuer:
         return {k: v for k, v in c.items() if v is not None}
 
     def token(self, iss=GITHUB, key=None, headers=None, **changes):
+        """A token; all that were made are in self.minted."""
         key = key or self.keys[iss]
         h = {"typ": "JWT", "alg": key.alg, "kid": key.kid}
         if key.alg == "RS256":
             h["x5t"] = "eS1iLW5vdC1hLXRodW1icHJpbnQ"
-        return jwt.encode(self.claims(iss, **changes), key.key,
-                          algorithm=key.alg, headers=h | (headers or {}))
+        self.minted.append(jwt.encode(
+            self.claims(iss, **changes), key.key, algorithm=key.alg,
+            headers=h | (headers or {})))
+        return self.minted[-1]
 
     def close(self):
         self.server.shutdown()
@@ -562,35 +566,109 @@ class Certificate:
 
 class Bastion:
     """Postern as installed, with the settings of one small company."""
-    port = 22
 
-    def __init__(self, issuer, targets, policy):
+    def __init__(self, issuer, targets, policy="tests/e2e/acme.postern"):
         self.issuer, self.targets = issuer, targets
+        self.policy = TOP / policy
         self.daemon = self.sshd = None
         self.log = WORK / "posternd.log"
         self.sshd_log = WORK / "postern-sshd.log"
-        self.packaging = TOP / "packaging"
         self._install()
-        self.write_policy(policy)
+        self.write_policy()
         self.postern("ca", "init")
         for t in targets:
             t.trust(self.postern("ca", "show", "--target", t.name).stdout)
 
     def _install(self):
         """What the package's scripts do on a real host."""
-        raise NotImplementedError
+        packaging = TOP / "packaging"
+        run(packaging / "accounts")
+        ETC.mkdir(parents=True, exist_ok=True)
+        (ETC / "policy").mkdir(exist_ok=True)
+        (ETC / "postern.conf").write_text(f"issuer-ca {self.issuer.ca_file}\n")
+        self.hostkey = ETC / "ssh/host_ed25519"
+        if not self.hostkey.exists():
+            ssh_keygen(self.hostkey, "postern")
 
-    def write_policy(self, text, name="main.postern"):
+    def write_policy(self, text=None, name="main.postern"):
+        if text is None:
+            text = self.policy.read_text()
+            for t in self.targets:
+                text = text.replace(f"@{t.name}@", t.fingerprint)
         p = ETC / "policy" / name
         p.write_text(text)
-        p.chmod(0o640)
+        p.chmod(0o644)
 
     def start(self):
-        raise NotImplementedError
+        self.start_posternd()
+        self.start_sshd()
+
+    def start_posternd(self):
+        mark = self.log.stat().st_size if self.log.exists() else 0
+        self.daemon = Daemon("posternd", inside(
+            "bastion", [PREFIX / "sbin/posternd"]), self.log)
+        self.daemon.wait_for(
+            lambda: "ready" in self.log.read_text()[mark:])
+
+    def start_sshd(self):
+        self.sshd = Daemon("postern-sshd", inside(
+            "bastion", [LIBEXEC / "postern-sshd-start"]), self.sshd_log)
+        self.sshd.wait_for(lambda: can_connect("bastion", "10.91.0.1", 22))
+
+    def stop(self):
+        for d in (self.sshd, self.daemon):
+            if d:
+                d.stop()
 
     def postern(self, *args, check=True, **kw):
         return run(*inside("bastion", [PREFIX / "bin/postern", *args]),
                    check=check, **kw)
+
+    def processes(self):
+        """(pid, user, name) of all that is Postern's, oldest first."""
+        import pwd
+        out = []
+        for pid in sorted(int(p) for p in os.listdir("/proc") if p.isdigit()):
+            with contextlib.suppress(OSError, KeyError, StopIteration):
+                argv = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+                name = os.path.basename(argv.split(b"\0")[0].decode())
+                if not name.startswith("postern"):
+                    continue
+                uid = next(int(x.split()[1]) for x in
+                           open(f"/proc/{pid}/status")
+                           if x.startswith("Uid:"))
+                out.append((pid, pwd.getpwuid(uid).pw_name, name))
+        return out
+
+    def ledger(self):
+        text = (STATE / "ledger/ledger.jsonl").read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+    def mark(self):
+        """The ledger's last number; events(mark) are those after it."""
+        lines = self.ledger()
+        return lines[-1]["number"] if lines else 0
+
+    def events(self, mark, kind=None):
+        return [e for e in self.ledger()
+                if e["number"] > mark and kind in (None, e["event"])]
+
+    def event(self, mark, kind, timeout=5):
+        """The one event of that kind after mark; waits for it."""
+        end = time.monotonic() + timeout
+        while True:
+            found = self.events(mark, kind)
+            if found or time.monotonic() > end:
+                assert len(found) == 1, (kind, self.events(mark))
+                return found[0]
+            time.sleep(0.02)
+
+    def recordings(self):
+        return sorted((STATE / "recordings").glob("*/*.cast"))
+
+    def recording(self, operation):
+        (found,) = (STATE / "recordings").glob(f"*/{operation}.cast")
+        return found
 
 
 # -- the job ------------------------------------------------------------------
@@ -694,8 +772,33 @@ class House:
         make_network()
         make_accounts()
         self.issuer = Issuer()
-        self.closing = [self.issuer.close]
+        self.started = []
+
+    def open(self, extra=None, more=()):
+        """Targets, the bastion, and a job that knows its host key; an extra
+        policy file, and more targets that trust us."""
+        self.web1 = self.target("web-1", "10.91.0.2")
+        self.web2 = self.target("web-2", "10.91.0.3")
+        self.plain1 = self.target("plain-1", "10.91.0.3", 2222, use_pam=False)
+        # Same name in the policy, another key on the wire.
+        self.wrong1 = self.target("wrong-1", "10.91.0.2", 2200)
+        self.bastion = Bastion(self.issuer, [self.web1, self.web2,
+                                             self.plain1, self.wrong1,
+                                             *more])
+        if extra:
+            self.bastion.write_policy(extra, "extra.postern")
+        self.started.append(self.bastion)
+        self.bastion.start()
+        self.job = Job(self.issuer)
+        self.job.knows(self.bastion.hostkey.with_suffix(".pub"), BASTION,
+                       "bastion")
+
+    def target(self, *args, **kw):
+        t = Target(*args, **kw)
+        self.started.append(t)
+        return t
 
     def close(self):
-        for f in reversed(self.closing):
-            f()
+        for it in reversed(self.started):
+            it.stop()
+        self.issuer.close()

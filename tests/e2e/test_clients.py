@@ -1,0 +1,110 @@
+"""The snippet that job authors copy, and other stock ways in."""
+import house as h
+import pytest
+
+
+@pytest.mark.parametrize("shell", [("/bin/dash",), ("/bin/bash",),
+                                   ("/bin/busybox", "sh")],
+                         ids=["dash", "bash", "busybox"])
+@pytest.mark.parametrize("size", ["github", "short", "long"])
+def test_askpass_snippet(up, job, shell, size):
+    """Tokens of one part, three parts, and more."""
+    changes = {"short": {c: None for c in (
+        "job_workflow_ref", "job_workflow_sha", "workflow_sha", "head_ref",
+        "workflow_ref", "repository_visibility", "enterprise", "check_run_id",
+        "environment_node_id", "runner_environment", "ref_type", "base_ref",
+        "enterprise_id", "run_number", "run_attempt", "actor_id", "sub")} |
+        {"sub": "x"}, "github": {}, "long": {"repo_property_x": "y" * 2500}}
+    token = up.issuer.token(**changes[size])
+    if size == "long":
+        assert len(token) > 4000
+    r = job.ssh("web-1", "systemctl restart web", token=token, shell=shell)
+    assert (r.code, r.text) == (0, "restart web\nweb is up\n"), r.error
+
+
+@pytest.mark.parametrize("length", [999, 1000, 1001, 2000, 2001])
+def test_token_lengths_around_the_parts(up, job, length):
+    """The last part full, empty, or one byte long."""
+    import jwt
+    key = up.issuer.keys[h.ACME]
+
+    def make(pad):
+        c = {"iss": h.ACME, "aud": h.AUDIENCE, "sub": "s", "p": "x" * pad,
+             "repository_id": "7712345"}
+        now = up.issuer.claims(h.ACME)
+        c |= {k: now[k] for k in ("iat", "nbf", "exp", "jti")}
+        t = jwt.encode(c, key.key, algorithm="ES256",
+                       headers={"kid": key.kid})
+        up.issuer.minted.append(t)
+        return t
+
+    pad = 0
+    while True:
+        token = make(pad)
+        if len(token) >= length:
+            break
+        pad += max(1, (length - len(token)) * 3 // 4 - 1)
+    if len(token) != length:
+        # Base64 steps by one or two characters: use the kid to hit it.
+        key_id, base = key.kid, make(pad - 1)
+        assert length - 2 <= len(base) <= length + 2, key_id
+    r = job.ssh("web-1", "systemctl restart web", token=token)
+    assert r.code == 0, (len(token), r.error)
+
+
+def test_whole_token_in_the_first_answer(up):
+    """paramiko has no limit of its own: one prompt, one answer."""
+    paramiko = pytest.importorskip("paramiko")
+    with h.in_netns("job"):
+        import socket
+        s = socket.create_connection(("10.91.0.1", 22), 10)
+    t = paramiko.Transport(s)
+    try:
+        t.start_client(timeout=10)
+        assert h.fingerprint(up.bastion.hostkey.with_suffix(".pub"))
+        token, asked = up.issuer.token(), []
+
+        def answer(title, instructions, prompts):
+            asked.extend(p for p, _ in prompts)
+            return [token for _ in prompts]
+
+        assert t.auth_interactive("web-1", answer) == []
+        assert len(asked) == 1, asked
+        c = t.open_session(timeout=10)
+        c.exec_command("systemctl restart web")
+        assert c.makefile("rb").read() == b"restart web\nweb is up\n"
+        assert c.recv_exit_status() == 0
+    finally:
+        t.close()
+
+
+@pytest.mark.parametrize("opts", [
+    ["-W", "10.91.0.2:22"], ["-N", "-L", "2222:10.91.0.2:22"],
+    ["-N", "-R", "2222:10.91.0.2:22"], ["-N", "-D", "1080"],
+], ids=lambda o: o[0] if o[0] != "-N" else o[1])
+def test_forwardings_are_off(up, job, opts):
+    mark = up.web1.mark()
+    p = job.popen(job.argv("web-1", opts=["-o", "ExitOnForwardFailure=yes",
+                                          *opts]),
+                  env=job.env(CI_TOKEN=up.issuer.token()))
+    import subprocess
+    try:
+        out, err = p.communicate(timeout=3)
+    except subprocess.TimeoutExpired:
+        # -L and -D listen: what connects must not get through.
+        port = int(opts[2].split(":")[0])
+        with h.in_netns("job"):
+            import socket
+            with socket.create_connection(("127.0.0.1", port), 5) as s:
+                if opts[1] == "-D":
+                    s.sendall(b"\5\1\0")
+                    assert s.recv(2) == b"\5\0"
+                    s.sendall(b"\5\1\0\1\x0a\x5b\0\2\0\x16")
+                    got = s.recv(2)
+                    assert got in (b"", b"\5\1", b"\5\2", b"\5\5"), got
+                else:
+                    assert s.recv(100) == b""
+        p.terminate()
+        out, err = p.communicate()
+    assert b"SSH-2.0" not in out
+    assert up.web1.since(mark) == ""
