@@ -1,0 +1,103 @@
+/*
+ * The table of trusted issuers.  Runs in postern-oidc; its content comes from
+ * the policy process, which read it from root's files.
+ */
+#include "config.h"
+
+#include "broker/issuers.h"
+
+#include <string.h>
+
+#include "lib/buf.h"
+#include "lib/err.h"
+
+/* One entry of the message; an unusable one is taken back. */
+static int
+issuers_read_one(struct buf *b, struct issuers *s)
+{
+	struct trusted *t = &s->t[s->n];
+	int r;
+
+	if ((r = token_rules_get(b, &t->rules)) != 0)
+		return r;
+	if (!http_url_ok(t->rules.url) || t->rules.algs == 0 ||
+	    issuers_find(s, t->rules.url) != NULL) {
+		token_rules_clear(&t->rules);
+		s->unusable++;
+		return 0;
+	}
+	s->n++;
+	return 0;
+}
+
+int
+issuers_read(struct buf *b, struct issuers *out)
+{
+	uint32_t n;
+	int r;
+
+	*out = (struct issuers){ 0 };
+	if ((r = buf_get_u32(b, &n)) != 0)
+		return r;
+	if (n > ISSUERS_MAX)
+		return ERR_TOOBIG;
+	while (r == 0 && n-- > 0)
+		r = issuers_read_one(b, out);
+	if (r == 0)
+		r = buf_end(b);
+	if (r != 0)
+		issuers_clear(out);
+	return r;
+}
+
+int
+issuers_adopt(struct issuers *s, struct issuers *old, const struct jwks_io *io,
+    jwks_cb changed)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		char *url = s->t[i].rules.url;
+
+		for (size_t k = 0; k < old->n; k++) {
+			if (strcmp(old->t[k].rules.url, url) != 0)
+				continue;
+			s->t[i].jwks = old->t[k].jwks;
+			old->t[k].jwks = NULL;
+			jwks_set_arg(s->t[i].jwks, url);
+		}
+		if (s->t[i].jwks == NULL)
+			s->t[i].jwks = jwks_new(io, url, changed, url);
+		if (s->t[i].jwks == NULL)
+			r = ERR_NOMEM;
+	}
+	issuers_clear(old);
+	return r;
+}
+
+void
+issuers_clear(struct issuers *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		jwks_free(s->t[i].jwks);
+		token_rules_clear(&s->t[i].rules);
+	}
+	*s = (struct issuers){ 0 };
+}
+
+const struct trusted *
+issuers_find(const struct issuers *s, const char *iss)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		if (strcmp(s->t[i].rules.url, iss) == 0)
+			return &s->t[i];
+	}
+	return NULL;
+}
+
+void
+issuers_tick(const struct issuers *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		jwks_tick(s->t[i].jwks);
+}

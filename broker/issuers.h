@@ -1,0 +1,43 @@
+/*
+ * The issuers that the policy trusts, with their rules and their keys.
+ */
+#ifndef POSTERN_BROKER_ISSUERS_H
+#define POSTERN_BROKER_ISSUERS_H
+
+#include <stddef.h>
+
+#include "broker/jwks.h"
+#include "broker/token.h"
+
+#define ISSUERS_MAX 64
+
+struct buf;
+
+struct trusted {
+	struct token_rules rules;
+	struct jwks *jwks;
+};
+
+struct issuers {
+	struct trusted t[ISSUERS_MAX];
+	size_t n;
+	size_t unusable; /* left out: see issuers_read */
+};
+
+/* Reads the body of ISSUERS.  ERR_FORMAT, ERR_TOOBIG, ERR_NOMEM: *out is empty.
+ * Left out, and counted: an issuer whose url is not https or that a former
+ * entry has too (the first one counts: nobody guesses between rules), and one
+ * whose algorithms we all do not know.  `changed` is called with the url. */
+int issuers_read(struct buf *b, struct issuers *out);
+/* Moves the key caches of `old` to the issuers of the same url, makes the
+ * others' (io, changed: jwks_new), and frees old's rest. */
+int issuers_adopt(struct issuers *s, struct issuers *old,
+    const struct jwks_io *io, jwks_cb changed);
+void issuers_clear(struct issuers *s);
+
+/* The issuer whose url is exactly iss; NULL when the policy names none. */
+const struct trusted *issuers_find(const struct issuers *s, const char *iss);
+/* jwks_tick for all. */
+void issuers_tick(const struct issuers *s);
+
+#endif

@@ -1,0 +1,22 @@
+# postern-oidc; its pure parts as a library for the tests and the fuzzer.
+noinst_LTLIBRARIES += broker/liboidc.la
+broker_liboidc_la_SOURCES = \
+	broker/http.c broker/http.h \
+	broker/issuers.c broker/issuers.h \
+	broker/jsonin.c broker/jsonin.h \
+	broker/jwa.c broker/jwa.h \
+	broker/jwk.c broker/jwk.h \
+	broker/jwks.c broker/jwks.h \
+	broker/jws.c broker/jws.h \
+	broker/login.c broker/login.h \
+	broker/replay.c broker/replay.h \
+	broker/token.c broker/token.h
+broker_liboidc_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS) \
+	$(CURL_CFLAGS) $(LIBJWT_CFLAGS)
+broker_liboidc_la_LIBADD = lib/libbase.la $(LIBJWT_LIBS) $(CURL_LIBS) \
+	$(JANSSON_LIBS) $(CRYPTO_LIBS)
+
+posternlibexec_PROGRAMS += postern-oidc
+postern_oidc_SOURCES = broker/oidc.c
+postern_oidc_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS)
+postern_oidc_LDFLAGS = $(PROGRAM_LDFLAGS)
