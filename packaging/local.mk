@@ -1,1 +1,40 @@
-# packaging
+# What an administrator's system needs around the programs.  The PAM service
+# file belongs into /etc/pam.d whatever the prefix is; installing it is the
+# package's work, and here it is laid ready beside the other data.
+posterndatadir = $(datadir)/postern
+sysusersdir = $(prefix)/lib/sysusers.d
+
+posternlibexec_SCRIPTS += packaging/sshd/postern-sshd-start
+nodist_posterndata_DATA = packaging/pam/pam.d-postern-sshd
+dist_sysusers_DATA = packaging/sysusers/postern.conf
+dist_man_MANS += packaging/sshd/postern-sshd-start.8
+
+PLACES = sed \
+	-e 's|@sysconfdir[@]|$(sysconfdir)|g' \
+	-e 's|@runstatedir[@]|$(runstatedir)|g' \
+	-e 's|@posternlibexecdir[@]|$(posternlibexecdir)|g' \
+	-e 's|@posternlibdir[@]|$(posternlibdir)|g' \
+	-e 's|@pamdir[@]|$(pamdir)|g'
+
+packaging/sshd/postern-sshd-start: packaging/sshd/postern-sshd-start.in \
+		packaging/local.mk
+	$(AM_V_GEN)$(MKDIR_P) packaging/sshd && \
+	$(PLACES) $(srcdir)/packaging/sshd/postern-sshd-start.in >$@.new && \
+	chmod 755 $@.new && mv $@.new $@
+
+packaging/pam/pam.d-postern-sshd: packaging/pam/pam.d-postern-sshd.in \
+		packaging/local.mk
+	$(AM_V_GEN)$(MKDIR_P) packaging/pam && \
+	$(PLACES) $(srcdir)/packaging/pam/pam.d-postern-sshd.in >$@.new && \
+	mv $@.new $@
+
+CLEANFILES += packaging/sshd/postern-sshd-start \
+	packaging/pam/pam.d-postern-sshd
+EXTRA_DIST += packaging/accounts \
+	packaging/sshd/postern-sshd-start.in \
+	packaging/pam/pam.d-postern-sshd.in
+
+# Without read permission a process of this file is not dumpable from its
+# first instruction on: other processes of its uid cannot look into it.
+install-exec-hook:
+	chmod 0711 $(DESTDIR)$(posternlibexecdir)/postern-shell
