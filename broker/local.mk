@@ -1,1 +1,31 @@
-# broker
+# What every broker process is made of.
+noinst_LTLIBRARIES += broker/libchild.la
+broker_libchild_la_SOURCES = \
+	broker/child.c broker/child.h \
+	broker/loop.c broker/loop.h \
+	broker/peer.c broker/peer.h
+broker_libchild_la_LIBADD = lib/liblex.la lib/libbase.la
+
+sbin_PROGRAMS += broker/posternd
+broker_posternd_SOURCES = broker/posternd.c broker/setup.c broker/setup.h
+broker_posternd_CFLAGS = $(PROGRAM_CFLAGS)
+broker_posternd_LDFLAGS = $(PROGRAM_LDFLAGS)
+broker_posternd_LDADD = broker/libchild.la
+
+posternlibexec_PROGRAMS += broker/postern-policy
+broker_postern_policy_SOURCES = \
+	broker/control.c broker/control.h \
+	broker/operation.c broker/operation.h \
+	broker/policy.c broker/policy.h \
+	broker/session.c broker/session.h
+broker_postern_policy_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS)
+broker_postern_policy_LDFLAGS = $(PROGRAM_LDFLAGS)
+broker_postern_policy_LDADD = policy/libpolicy.la ssh/libquote.la \
+	broker/libchild.la $(CRYPTO_LIBS)
+
+posternlibexec_PROGRAMS += broker/postern-signer
+broker_postern_signer_SOURCES = broker/signer.c
+broker_postern_signer_CFLAGS = $(PROGRAM_CFLAGS)
+broker_postern_signer_LDFLAGS = $(PROGRAM_LDFLAGS)
+broker_postern_signer_LDADD = policy/libpolicy.la ssh/libquote.la \
+	ssh/libcert.la broker/libchild.la

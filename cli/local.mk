@@ -1,1 +1,7 @@
-# cli
+bin_PROGRAMS += cli/postern
+cli_postern_SOURCES = \
+	cli/ask.c cli/ca.c cli/cli.h cli/policy.c cli/postern.c cli/records.c
+cli_postern_CFLAGS = $(PROGRAM_CFLAGS) $(JANSSON_CFLAGS)
+cli_postern_LDFLAGS = $(PROGRAM_LDFLAGS)
+cli_postern_LDADD = policy/libpolicy.la ssh/libcert.la audit/libreplay.la \
+	lib/liblex.la lib/libbase.la $(JANSSON_LIBS)

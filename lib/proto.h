@@ -57,8 +57,6 @@ enum msg_type {
 	/* postern -> policy (ctl.sock); queries go on to audit with the socket */
 	MSG_STATUS = 112,
 	MSG_STATUS_IS = 113,
-	MSG_CTL_RELOAD = 114,
-	MSG_CTL_RELOADED = 115,
 	MSG_QUERY = 116,
 	MSG_ROW = 117,
 	MSG_ROWS_END = 118,

@@ -1,0 +1,221 @@
+/*
+ * The control surface in the policy process.  Jobs reach it as commands that
+ * have passed the command parser; people on the bastion through ctl.sock, known
+ * by the kernel's word.  It tells a job only what that job proved itself.
+ */
+#include "config.h"
+
+#include "broker/control.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/types.h>
+
+#include "broker/child.h"
+#include "broker/operation.h"
+#include "broker/peer.h"
+#include "broker/policy.h"
+#include "broker/session.h"
+#include "lib/buf.h"
+#include "lib/err.h"
+#include "lib/json.h"
+#include "lib/log.h"
+#include "lib/msg.h"
+#include "lib/proto.h"
+#include "policy/command.h"
+
+typedef int (*control_fn)(const struct session *s, struct buf *out);
+
+/* A value of somebody else's, made harmless for a terminal. */
+static int
+put_value(struct buf *out, const char *name, const char *value)
+{
+	return buf_putf(out, "%-13s %s\n", name, log_safe(value));
+}
+
+static int
+control_whoami(const struct session *s, struct buf *out)
+{
+	const struct policy *p = policy_now();
+	const struct ties *t = &s->ties;
+	const struct {
+		const char *name, *value;
+	} rows[] = {
+		{ "session", s->id }, { "issuer", s->issuer },
+		{ "subject", s->subject }, { "commit", t->commit },
+		{ "pull request", t->pull_request }, { "actor", t->actor },
+		{ "workflow", t->workflow }, { "run", t->run },
+		{ "from", s->source },
+	};
+	int r = 0;
+
+	for (size_t i = 0; p != NULL && i < policy_nidentities(p); i++) {
+		if (s->identity[i] && r == 0)
+			r = put_value(out, "identity",
+			    policy_identity_name(p, i));
+	}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (r == 0 && rows[i].value != NULL && rows[i].value[0] != '\0')
+			r = put_value(out, rows[i].name, rows[i].value);
+	}
+	return r;
+}
+
+static int
+control_help(const struct session *s, struct buf *out)
+{
+	(void)s;
+	return buf_putf(out,
+	    "This is a Postern bastion. The SSH user name names the target:\n"
+	    "\n"
+	    "  ssh TARGET@BASTION COMMAND        as the target's usual login\n"
+	    "  ssh LOGIN+TARGET@BASTION COMMAND  as another login\n"
+	    "\n"
+	    "As user `postern`:\n"
+	    "  whoami   what your token proved, and as whom you are known\n"
+	    "  help     this text\n");
+}
+
+static const struct {
+	const char *word;
+	control_fn fn;
+} control_words[] = {
+	{ "whoami", control_whoami },
+	{ "help", control_help },
+};
+
+uint32_t
+control_run(const struct session *s, const struct command *c,
+    struct buf *out, struct buf *err)
+{
+	const char *word = c == NULL ? "help" : c->argv[0];
+	size_t n = sizeof(control_words) / sizeof(control_words[0]);
+
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(control_words[i].word, word) != 0)
+			continue;
+		if (c != NULL && c->argc != 1) {
+			(void)buf_putf(err, "postern: %s takes no arguments\n",
+			    word);
+			return POSTERN_EX_USAGE;
+		}
+		if (control_words[i].fn(s, out) == 0)
+			return 0;
+		buf_reset(out);
+		(void)buf_putf(err, "postern: the answer is too long\n");
+		return POSTERN_EX_TEMPFAIL;
+	}
+	(void)buf_putf(err, "postern: there is no `%s` here; try: whoami, "
+	    "help\n", log_safe(word));
+	return POSTERN_EX_USAGE;
+}
+
+/* -- ctl.sock ---------------------------------------------------------------- */
+
+static int
+control_status(struct peer *p, uint32_t id)
+{
+	const struct policy *pol = policy_now();
+	struct buf text;
+	struct json j;
+	struct msg m;
+	int r;
+
+	buf_init(&text, 16 * 1024);
+	json_init(&j, &text);
+	json_open(&j, '{');
+	json_kv_num(&j, "sessions", session_count());
+	json_kv_num(&j, "operations", operation_count());
+	json_kv_str(&j, "policy", policy_hash());
+	json_kv_num(&j, "targets", pol == NULL ? 0 : policy_ntargets(pol));
+	json_kv_num(&j, "identities",
+	    pol == NULL ? 0 : policy_nidentities(pol));
+	json_key(&j, "audit");
+	json_bool(&j, policy_audit() != NULL);
+	json_key(&j, "signer");
+	json_bool(&j, policy_signer() != NULL);
+	json_close(&j, '}');
+	msg_init(&m, MSG_STATUS_IS);
+	m.id = id;
+	if ((r = json_end(&j)) == 0 &&
+	    (r = buf_put_str(&m.body, buf_ptr(&text), buf_len(&text))) == 0)
+		r = peer_send(p, &m);
+	msg_clear(&m);
+	buf_clear(&text);
+	return r;
+}
+
+static int
+control_no_audit(struct peer *p, uint32_t id)
+{
+	struct msg m;
+	int r;
+
+	msg_init(&m, MSG_ROWS_END);
+	m.id = id;
+	if ((r = buf_put_u32(&m.body, 1)) == 0 &&
+	    (r = buf_put_cstr(&m.body, "postern-audit is not running; see the "
+	    "bastion's log")) == 0)
+		r = peer_send(p, &m);
+	msg_clear(&m);
+	return r;
+}
+
+/* A question to the records: the asker's connection goes on to audit. */
+static int
+control_query(struct peer *p, const struct msg *q)
+{
+	char viewer[32];
+	struct msg m;
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+	int r;
+
+	if (policy_audit() == NULL)
+		return control_no_audit(p, q->id);
+	if ((r = peer_cred(p, &pid, &uid, &gid)) != 0)
+		return r;
+	msg_init(&m, MSG_AUDIT_QUERY);
+	m.id = q->id;
+	(void)snprintf(viewer, sizeof(viewer), "uid:%ld", (long)uid);
+	if ((r = buf_put_cstr(&m.body, viewer)) == 0 &&
+	    (r = buf_put(&m.body, buf_ptr(&q->body), buf_len(&q->body))) == 0 &&
+	    (r = msg_add_fd(&m, peer_fd(p))) == 0)
+		r = peer_send(policy_audit(), &m);
+	msg_clear(&m);
+	if (r == 0)
+		peer_free(p); /* audit has its own copy of the socket */
+	return r;
+}
+
+static int
+control_msg(void *arg, struct peer *p, struct msg *m)
+{
+	(void)arg;
+	switch (m->type) {
+	case MSG_STATUS:
+		return msg_end(m) != 0 ? ERR_PROTO : control_status(p, m->id);
+	case MSG_QUERY:
+		return control_query(p, m);
+	default:
+		return ERR_PROTO;
+	}
+}
+
+static void
+control_closed(void *arg, struct peer *p, int r)
+{
+	(void)arg;
+	(void)p;
+	if (r != ERR_NOTFOUND)
+		log_err(r, "a connection to ctl.sock");
+}
+
+void
+control_accept(int fd)
+{
+	if (peer_new(child_loop(), fd, PROC_CLI, PROC_POLICY, control_msg,
+	    control_closed, NULL) == NULL)
+		log_err(ERR_NOMEM, "ctl.sock");
+}

@@ -1,0 +1,24 @@
+/*
+ * Operations, as the policy process sees them: from RUN to the moment the hop
+ * has everything, and afterwards only whether that hop still lives.
+ */
+#ifndef POSTERN_BROKER_OPERATION_H
+#define POSTERN_BROKER_OPERATION_H
+
+#include <stddef.h>
+
+struct msg;
+struct peer;
+
+/* A connection was accepted on shell.sock; takes fd. */
+void operation_accept(int fd);
+/* An answer of a sibling's or the parent's that belongs to an operation;
+ * ERR_PROTO when none waits for it. */
+int operation_opened(struct msg *m);	  /* OP_OPENED, from audit */
+int operation_hop_started(struct msg *m); /* HOP_STARTED, from the parent */
+/* audit is gone: what waits for it is refused. */
+void operation_audit_lost(void);
+
+size_t operation_count(void);
+
+#endif

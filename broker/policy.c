@@ -1,0 +1,550 @@
+/*
+ * postern-policy: decides.  It holds the rules and the live sessions, accepts
+ * on session.sock (pam_postern, root), shell.sock (postern-shell) and ctl.sock
+ * (postern), hears verified claims from oidc, and asks audit, the parent and
+ * the signer for what an allowed operation needs.  No network, and no files
+ * but the policy folder it was handed.
+ */
+#include "config.h"
+
+#include "broker/policy.h"
+
+#include <openssl/evp.h>
+
+#include <poll.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker/child.h"
+#include "broker/control.h"
+#include "broker/loop.h"
+#include "broker/operation.h"
+#include "broker/peer.h"
+#include "broker/session.h"
+#include "lib/buf.h"
+#include "lib/conf.h"
+#include "lib/diag.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/msg.h"
+#include "lib/proto.h"
+#include "lib/safeopen.h"
+#include "policy/policy.h"
+
+#define AUTH_INFO_MAX (20 * 1024)
+
+static struct {
+	struct policy *policy;
+	char hash[65];
+	int folder;
+	const struct conf *conf;
+	uid_t job;
+	struct peer *audit, *signer, *oidc;
+} env = { .folder = -1 };
+
+const struct policy *
+policy_now(void)
+{
+	return env.policy;
+}
+
+const char *
+policy_hash(void)
+{
+	return env.hash;
+}
+
+const struct conf *
+policy_conf(void)
+{
+	return env.conf;
+}
+
+uid_t
+policy_job_uid(void)
+{
+	return env.job;
+}
+
+struct peer *
+policy_audit(void)
+{
+	return env.audit;
+}
+
+struct peer *
+policy_signer(void)
+{
+	return env.signer;
+}
+
+int
+policy_event(struct buf *event)
+{
+	struct msg m;
+	int r;
+
+	if (env.audit == NULL)
+		return ERR_NOTFOUND;
+	msg_init(&m, MSG_EVENT);
+	m.id = peer_next_id(env.audit);
+	if ((r = buf_put(&m.body, buf_ptr(event), buf_len(event))) == 0)
+		r = peer_send(env.audit, &m);
+	msg_clear(&m);
+	buf_reset(event);
+	return r;
+}
+
+/* -- the policy itself -------------------------------------------------------- */
+
+/* SHA-256 over every file's name and bytes, each preceded by its length. */
+static int
+hash_policy(const struct policy *p, char hex[65])
+{
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	const char *name, *text;
+	uint8_t sum[32];
+	struct buf head;
+	size_t len;
+	int r = ERR_CRYPTO;
+
+	buf_init(&head, 4096);
+	if (md == NULL || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1)
+		goto out;
+	for (size_t i = 0; policy_source(p, i, &name, &text, &len) == 0; i++) {
+		buf_reset(&head);
+		if (buf_put_cstr(&head, name) != 0 ||
+		    buf_put_u64(&head, len) != 0 ||
+		    EVP_DigestUpdate(md, buf_ptr(&head), buf_len(&head)) != 1 ||
+		    EVP_DigestUpdate(md, text, len) != 1)
+			goto out;
+	}
+	if (EVP_DigestFinal_ex(md, sum, NULL) != 1)
+		goto out;
+	hex_encode(sum, sizeof(sum), hex);
+	r = 0;
+out:
+	EVP_MD_CTX_free(md);
+	buf_clear(&head);
+	return r;
+}
+
+static int
+put_issuer(struct buf *b, const struct issuer *is)
+{
+	int r;
+
+	if ((r = buf_put_cstr(b, is->name)) != 0 ||
+	    (r = buf_put_cstr(b, is->url)) != 0 ||
+	    (r = buf_put_u32(b, (uint32_t)is->naudience)) != 0)
+		return r;
+	for (size_t i = 0; i < is->naudience; i++) {
+		if ((r = buf_put_cstr(b, is->audience[i])) != 0)
+			return r;
+	}
+	if ((r = buf_put_u32(b, (uint32_t)is->nalgorithm)) != 0)
+		return r;
+	for (size_t i = 0; i < is->nalgorithm; i++) {
+		if ((r = buf_put_cstr(b, is->algorithm[i])) != 0)
+			return r;
+	}
+	if ((r = buf_put_u32(b, is->max_age_s)) != 0 ||
+	    (r = buf_put_u32(b, is->leeway_s)) != 0)
+		return r;
+	return buf_put_u8(b, is->once);
+}
+
+static void
+send_issuers(void)
+{
+	size_t n = env.policy == NULL ? 0 : policy_nissuers(env.policy);
+	struct msg m;
+	int r;
+
+	if (env.oidc == NULL || env.conf == NULL)
+		return;
+	msg_init(&m, MSG_ISSUERS);
+	r = buf_put_u32(&m.body, (uint32_t)n);
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = put_issuer(&m.body, policy_issuer(env.policy, i));
+	if (r == 0)
+		r = peer_send(env.oidc, &m);
+	if (r != 0)
+		log_err(r, "the issuers for oidc");
+	msg_clear(&m);
+}
+
+static void
+report_policy(const struct diags *d, int r)
+{
+	struct buf out;
+
+	buf_init(&out, 256 * 1024);
+	(void)diags_print(d, &out);
+	(void)write_all(STDERR_FILENO, buf_ptr(&out), buf_len(&out));
+	buf_clear(&out);
+	log_err(r, "ALARM: the policy is not accepted; %s", env.policy == NULL ?
+	    "everything is denied" : "the running one stays");
+}
+
+static void
+note_policy(void)
+{
+	struct buf b;
+	int r;
+
+	buf_init(&b, 4096);
+	if ((r = event_start(&b, EVENT_POLICY_LOAD)) != 0 ||
+	    (r = event_str(&b, EV_POLICY, env.hash)) != 0 ||
+	    (r = policy_event(&b)) != 0)
+		log_err(r, "the policy's load has no ledger line");
+	buf_clear(&b);
+}
+
+/* Loads the folder; a policy that does not load leaves the running one. */
+static int
+load_policy(void)
+{
+	struct diags *d = diags_new();
+	struct policy *p = NULL;
+	char hash[65];
+	int r;
+
+	if (d == NULL)
+		return ERR_NOMEM;
+	if ((r = env.folder == -1 ? ERR_NOTFOUND : policy_load_folder(
+	    env.folder, env.conf->policy_folder, d, &p)) != 0 ||
+	    (r = hash_policy(p, hash)) != 0) {
+		policy_free(p);
+		report_policy(d, r);
+		goto out;
+	}
+	policy_free(env.policy);
+	env.policy = p;
+	memcpy(env.hash, hash, sizeof(env.hash));
+	session_rematch();
+	send_issuers();
+	note_policy();
+	log_info("policy %.12s: %zu targets, %zu identities", env.hash,
+	    policy_ntargets(p), policy_nidentities(p));
+out:
+	diags_free(d);
+	return 0;
+}
+
+/* -- oidc ---------------------------------------------------------------------- */
+
+static int
+get_proof(struct buf *b, struct session_proof *p)
+{
+	char *name = NULL, *value = NULL;
+	uint64_t expires;
+	uint32_t n;
+	int r;
+
+	if ((r = buf_get_fixed(b, p->user, sizeof(p->user))) != 0 ||
+	    (r = buf_get_fixed(b, p->source, sizeof(p->source))) != 0 ||
+	    (r = buf_get_cstr(b, NAME_LEN_MAX, &p->issuer)) != 0 ||
+	    (r = buf_get_cstr(b, PROTO_CLAIM_VALUE_MAX, &p->subject)) != 0 ||
+	    (r = buf_get_u64(b, &expires)) != 0 ||
+	    (r = buf_get_u32(b, &n)) != 0)
+		return r;
+	if (n > PROTO_CLAIMS_MAX)
+		return ERR_TOOBIG;
+	for (uint32_t i = 0; i < n && r == 0; i++) {
+		if ((r = buf_get_cstr(b, PROTO_CLAIM_NAME_MAX, &name)) == 0 &&
+		    (r = buf_get_cstr(b, PROTO_CLAIM_VALUE_MAX, &value)) == 0)
+			r = claims_add(&p->claims, name, value);
+		free(name);
+		free(value);
+		name = value = NULL;
+	}
+	return r;
+}
+
+static int
+session_made(struct msg *m)
+{
+	struct session_proof proof = { 0 };
+	struct session *s = NULL;
+	char why[512] = "";
+	struct msg a;
+	int r;
+
+	msg_init(&a, MSG_SESSION_MADE);
+	a.id = m->id;
+	if ((r = get_proof(&m->body, &proof)) != 0 || (r = msg_end(m)) != 0)
+		goto out; /* a sibling's message: closing is right */
+	if (env.conf == NULL || session_new(&proof, env.conf->sessions_max, &s,
+	    why, sizeof(why)) != 0)
+		s = NULL;
+	if ((r = buf_put_u32(&a.body, s == NULL)) == 0 &&
+	    (r = buf_put_cstr(&a.body, s == NULL ? "" : s->handle)) == 0 &&
+	    (r = buf_put_cstr(&a.body, s == NULL ? why : "")) == 0)
+		r = peer_send(env.oidc, &a);
+out:
+	msg_clear(&a);
+	session_proof_clear(&proof);
+	return r;
+}
+
+/* -- siblings ------------------------------------------------------------------ */
+
+static int
+sibling_msg(void *arg, struct peer *p, struct msg *m)
+{
+	uint32_t result;
+	uint64_t number;
+	int r;
+
+	(void)arg;
+	(void)p;
+	switch (m->type) {
+	case MSG_OP_OPENED:
+		return operation_opened(m);
+	case MSG_SESSION_NEW:
+		return session_made(m);
+	case MSG_EVENT_DONE:
+		if ((r = buf_get_u32(&m->body, &result)) != 0 ||
+		    (r = buf_get_u64(&m->body, &number)) != 0 ||
+		    (r = msg_end(m)) != 0)
+			return r;
+		if (result != 0)
+			log_err(0, "ALARM: audit could not write an event");
+		return 0;
+	default:
+		return ERR_PROTO;
+	}
+}
+
+static void
+sibling_closed(void *arg, struct peer *p, int r)
+{
+	struct peer **slot = arg;
+
+	(void)p;
+	if (r != ERR_NOTFOUND) /* it is not what it was: start afresh */
+		fatal(r, "what a sibling sent");
+	*slot = NULL;
+	if (slot == &env.audit)
+		operation_audit_lost();
+}
+
+static int
+on_link(unsigned int sibling, int fd)
+{
+	struct peer **slot = sibling == PROC_AUDIT ? &env.audit :
+	    sibling == PROC_SIGNER ? &env.signer :
+	    sibling == PROC_OIDC ? &env.oidc : NULL;
+
+	if (slot == NULL) {
+		(void)close(fd);
+		return ERR_PROTO;
+	}
+	if (slot == &env.audit && env.audit != NULL)
+		operation_audit_lost();
+	peer_free(*slot);
+	*slot = peer_new(child_loop(), fd, sibling, PROC_POLICY, sibling_msg,
+	    sibling_closed, slot);
+	if (*slot == NULL)
+		return ERR_NOMEM;
+	if (slot == &env.oidc)
+		send_issuers();
+	return 0;
+}
+
+static int
+on_parent(struct peer *parent, struct msg *m)
+{
+	(void)parent;
+	return m->type == MSG_HOP_STARTED ? operation_hop_started(m) :
+					    ERR_PROTO;
+}
+
+/* -- session.sock ---------------------------------------------------------------- */
+
+static int
+pam_open(struct peer *p, struct msg *m)
+{
+	char handle[PROTO_HANDLE_LEN + 1], user[USER_LEN_MAX + 1];
+	char source[PROTO_SOURCE_MAX + 1];
+	const uint8_t *info;
+	struct session *s = NULL;
+	struct msg a;
+	size_t ninfo;
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+	int r;
+
+	if ((r = buf_get_fixed(&m->body, handle, sizeof(handle))) != 0 ||
+	    (r = buf_get_fixed(&m->body, user, sizeof(user))) != 0 ||
+	    (r = buf_get_fixed(&m->body, source, sizeof(source))) != 0 ||
+	    (r = buf_get_view(&m->body, AUTH_INFO_MAX, &info, &ninfo)) != 0 ||
+	    (r = msg_end(m)) != 0 ||
+	    (r = peer_cred(p, &pid, &uid, &gid)) != 0)
+		return r;
+	r = session_open(handle, user, pid, msg_take_fd(m, 0), &s);
+	if (r != 0)
+		log_err(r, "session for %s from %s", log_safe(user),
+		    log_safe(source));
+	msg_init(&a, MSG_SESSION_OPENED);
+	a.id = m->id;
+	if ((r = buf_put_u32(&a.body, s == NULL)) == 0 &&
+	    (r = buf_put_cstr(&a.body, s == NULL ? "" : s->handle)) == 0)
+		r = peer_send(p, &a);
+	msg_clear(&a);
+	explicit_bzero(handle, sizeof(handle));
+	return r;
+}
+
+static int
+pam_close(struct peer *p, struct msg *m)
+{
+	char handle[PROTO_HANDLE_LEN + 1];
+	struct msg a;
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+	int r;
+
+	if ((r = buf_get_fixed(&m->body, handle, sizeof(handle))) != 0 ||
+	    (r = msg_end(m)) != 0 ||
+	    (r = peer_cred(p, &pid, &uid, &gid)) != 0)
+		return r;
+	msg_init(&a, MSG_SESSION_CLOSED);
+	a.id = m->id;
+	if ((r = buf_put_u32(&a.body, session_close(handle, pid) != 0)) == 0)
+		r = peer_send(p, &a);
+	msg_clear(&a);
+	explicit_bzero(handle, sizeof(handle));
+	return r;
+}
+
+static int
+pam_msg(void *arg, struct peer *p, struct msg *m)
+{
+	(void)arg;
+	switch (m->type) {
+	case MSG_SESSION_OPEN:
+		return pam_open(p, m);
+	case MSG_SESSION_CLOSE:
+		return pam_close(p, m);
+	default:
+		return ERR_PROTO;
+	}
+}
+
+static void
+pam_closed(void *arg, struct peer *p, int r)
+{
+	(void)arg;
+	(void)p;
+	if (r != ERR_NOTFOUND)
+		log_err(r, "a connection to session.sock");
+}
+
+static void
+pam_accept(int fd)
+{
+	struct peer *p;
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+
+	p = peer_new(child_loop(), fd, PROC_PAM, PROC_POLICY, pam_msg,
+	    pam_closed, NULL);
+	/* The socket's mode says so already; the kernel's word is cheap. */
+	if (p != NULL && (peer_cred(p, &pid, &uid, &gid) != 0 || uid != 0))
+		peer_free(p);
+}
+
+/* -- start ------------------------------------------------------------------------ */
+
+/* Watched from GO on: nobody is served before there are settings. */
+static struct listener {
+	const char *name;
+	void (*accept)(int fd);
+	int fd;
+} listeners[] = {
+	{ "session", pam_accept, -1 },
+	{ "shell", operation_accept, -1 },
+	{ "ctl", control_accept, -1 },
+};
+#define NLISTENERS (sizeof(listeners) / sizeof(listeners[0]))
+
+static void
+on_connection(void *arg, int listener, short revents)
+{
+	const struct listener *l = arg;
+	int fd, r;
+
+	(void)revents;
+	if ((r = child_accept(listener, &fd)) == 0)
+		l->accept(fd);
+	else if (r != ERR_AGAIN)
+		log_err(r, "%s.sock", l->name);
+}
+
+static int
+on_listen(const char *name, int fd)
+{
+	for (size_t i = 0; i < NLISTENERS; i++) {
+		if (strcmp(listeners[i].name, name) == 0 &&
+		    listeners[i].fd == -1) {
+			listeners[i].fd = fd;
+			return 0;
+		}
+	}
+	(void)close(fd);
+	return ERR_PROTO;
+}
+
+static int
+on_folder(const char *name, int fd)
+{
+	if (strcmp(name, "policy") != 0) {
+		(void)close(fd);
+		return ERR_PROTO;
+	}
+	if (env.folder != -1)
+		(void)close(env.folder);
+	env.folder = fd;
+	return 0;
+}
+
+static int
+on_go(const struct conf *conf, const char *addresses)
+{
+	const struct passwd *pw = getpwnam("_postern-job");
+
+	(void)addresses;
+	if (pw == NULL)
+		return ERR_CONFIG;
+	env.job = pw->pw_uid;
+	env.conf = conf;
+	for (size_t i = 0; i < NLISTENERS; i++) {
+		if (listeners[i].fd == -1 ||
+		    loop_watch(child_loop(), listeners[i].fd, POLLIN,
+		    on_connection, &listeners[i]) == NULL)
+			return ERR_CONFIG;
+	}
+	return load_policy();
+}
+
+int
+main(void)
+{
+	static const struct child_handlers handlers = {
+		.listen = on_listen,
+		.link = on_link,
+		.folder = on_folder,
+		.go = on_go,
+		.reload = load_policy,
+		.parent = on_parent,
+	};
+
+	return child_main("postern-policy", PROC_POLICY, &handlers);
+}

@@ -1,0 +1,414 @@
+/*
+ * postern-signer: holds the CA keys and signs certificates that it built
+ * itself, for grants that policy wrote to it and that it checks again: the
+ * target, its login and the principal exist in the policy as the signer itself
+ * reads it, the command is in the canonical form of the wire, validity and
+ * source are its own.  A hop asks on a socket that came with its grant; it is
+ * answered once.  Whoever owns a hop gets nothing that policy did not grant.
+ */
+#include "config.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "broker/child.h"
+#include "broker/loop.h"
+#include "broker/peer.h"
+#include "lib/buf.h"
+#include "lib/conf.h"
+#include "lib/diag.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/msg.h"
+#include "lib/proto.h"
+#include "lib/safeopen.h"
+#include "lib/secret.h"
+#include "lib/str.h"
+#include "policy/policy.h"
+#include "ssh/cert.h"
+#include "ssh/quote.h"
+
+#define GRANTS_MAX 1024
+#define GRANT_MS 60000	   /* a hop asks at once; later is too late */
+#define PEM_MAX 4096
+#define SKEW_S 60	   /* targets whose clocks run behind */
+#define VALIDITY_S 60
+#define ADDRESSES_MAX 1024 /* bytes of source-address */
+
+/* A grant that waits for its hop; taken off its list before it is answered. */
+struct grant {
+	struct grant *next;
+	char operation[PROTO_ID_LEN + 1];
+	char target[NAME_LEN_MAX + 1];
+	char login[NAME_LEN_MAX + 1];
+	char principal[2 * NAME_LEN_MAX + 2];
+	char *command;
+	char *key_id;
+	uint8_t pty;
+	uint64_t serial;
+	struct peer *hop;
+	struct timer *timer;
+};
+
+static struct {
+	struct cert_ca *target_ca;
+	struct policy *policy;
+	int folder;
+	const struct conf *conf;
+	char source_address[ADDRESSES_MAX];
+	struct peer *policy_peer;
+	struct grant *first;
+	size_t n;
+} env = { .folder = -1 };
+
+static void
+grant_free(struct grant *g)
+{
+	struct grant **at;
+
+	if (g == NULL)
+		return;
+	for (at = &env.first; *at != NULL; at = &(*at)->next) {
+		if (*at == g) {
+			*at = g->next;
+			env.n--;
+			break;
+		}
+	}
+	timer_free(g->timer);
+	peer_free(g->hop);
+	free(g->command);
+	free(g->key_id);
+	free(g);
+}
+
+/* -- checking a grant again ---------------------------------------------------- */
+
+/* The wire form says the same to its own reader: what a target's shell will be
+ * given is nothing but quoted words. */
+static bool
+command_canonical(const char *wire)
+{
+	union {
+		char **rw;
+		const char *const *ro;
+	} argv = { .rw = NULL };
+	struct buf again;
+	size_t argc;
+	bool ok;
+
+	if (quote_split(wire, strlen(wire), &argv.rw, &argc) != 0)
+		return false;
+	buf_init(&again, PROTO_WIRE_MAX);
+	ok = quote_argv(argv.ro, argc, &again) == 0 &&
+	    buf_len(&again) == strlen(wire) &&
+	    memcmp(buf_ptr(&again), wire, buf_len(&again)) == 0;
+	buf_clear(&again);
+	free(argv.rw);
+	return ok;
+}
+
+/* Why the grant cannot be signed; NULL when it can. */
+static const char *
+grant_fault(const struct grant *g, const struct target **tp)
+{
+	char principal[sizeof(g->principal)];
+	const struct target *t;
+	const char *login;
+
+	if (env.target_ca == NULL)
+		return "the bastion has no CA key yet (run `postern ca init`)";
+	if (env.policy == NULL)
+		return "the signer has no policy";
+	if ((t = policy_target_find(env.policy, g->target)) == NULL)
+		return "the signer knows no such target";
+	if (target_login(t, g->login, &login) != 0 ||
+	    strcmp(login, g->login) != 0)
+		return "the signer knows no such login on the target";
+	if (target_principal(t, login, principal, sizeof(principal)) != 0 ||
+	    strcmp(principal, g->principal) != 0)
+		return "the principal is not the target's";
+	if (g->serial == 0)
+		return "the serial is zero";
+	if (!command_canonical(g->command))
+		return "the command is not in its canonical form";
+	*tp = t;
+	return NULL;
+}
+
+static int
+grant_sign(const struct grant *g, const struct target *t,
+    const uint8_t key[CERT_KEY_LEN], struct buf *blob)
+{
+	uint64_t now = (uint64_t)time(NULL);
+	struct cert_spec spec = {
+		.serial = g->serial,
+		.key_id = g->key_id,
+		.principal = { g->principal },
+		.nprincipal = 1,
+		.valid_after = now - SKEW_S,
+		.valid_before = now + VALIDITY_S,
+		.force_command = g->command,
+		.source_address = t->seen_from != NULL ? t->seen_from :
+							  env.source_address,
+		.permit_pty = g->pty != 0,
+	};
+
+	memcpy(spec.key, key, sizeof(spec.key));
+	return cert_sign(env.target_ca, &spec, blob);
+}
+
+/* -- the hop's one question ------------------------------------------------------ */
+
+static int
+hop_answer(struct peer *hop, uint32_t id, const struct buf *blob,
+    const char *fault)
+{
+	struct msg m;
+	int r;
+
+	msg_init(&m, MSG_CERT);
+	m.id = id;
+	if ((r = buf_put_u32(&m.body, fault != NULL)) == 0 &&
+	    (r = buf_put_str(&m.body, buf_ptr(blob), buf_len(blob))) == 0 &&
+	    (r = buf_put_cstr(&m.body, fault)) == 0)
+		r = peer_send(hop, &m);
+	msg_clear(&m);
+	return r;
+}
+
+static int
+hop_msg(void *arg, struct peer *p, struct msg *m)
+{
+	const struct target *t = NULL;
+	struct grant *g = arg;
+	const char *fault;
+	const uint8_t *key;
+	struct buf blob;
+	size_t n;
+	int r;
+
+	if (m->type != MSG_CERT_REQUEST)
+		return ERR_PROTO;
+	if ((r = buf_get_view(&m->body, CERT_KEY_LEN, &key, &n)) != 0 ||
+	    (r = msg_end(m)) != 0)
+		return r;
+	if (n != CERT_KEY_LEN)
+		return ERR_PROTO;
+	buf_init(&blob, CERT_BLOB_MAX);
+	if ((fault = grant_fault(g, &t)) == NULL &&
+	    grant_sign(g, t, key, &blob) != 0)
+		fault = "the certificate could not be signed";
+	if (fault != NULL) {
+		buf_reset(&blob);
+		log_err(0, "operation %s is not signed: %s",
+		    log_safe(g->operation), fault);
+	}
+	if ((r = hop_answer(p, m->id, &blob, fault)) != 0)
+		log_err(r, "certificate for %s", log_safe(g->operation));
+	buf_clear(&blob);
+	grant_free(g); /* one grant, one certificate: the socket closes, too */
+	return 0;
+}
+
+static void
+hop_closed(void *arg, struct peer *p, int r)
+{
+	struct grant *g = arg;
+
+	(void)p;
+	if (r != ERR_NOTFOUND)
+		log_err(r, "hop of %s", log_safe(g->operation));
+	g->hop = NULL;
+	grant_free(g);
+}
+
+static void
+grant_expired(void *arg)
+{
+	struct grant *g = arg;
+
+	g->timer = NULL;
+	grant_free(g);
+}
+
+/* -- policy ------------------------------------------------------------------------ */
+
+static int
+get_grant(struct buf *b, struct grant *g)
+{
+	int r;
+
+	if ((r = buf_get_fixed(b, g->operation, sizeof(g->operation))) != 0 ||
+	    (r = buf_get_fixed(b, g->target, sizeof(g->target))) != 0 ||
+	    (r = buf_get_fixed(b, g->login, sizeof(g->login))) != 0 ||
+	    (r = buf_get_fixed(b, g->principal, sizeof(g->principal))) != 0 ||
+	    (r = buf_get_cstr(b, PROTO_WIRE_MAX, &g->command)) != 0 ||
+	    (r = buf_get_u8(b, &g->pty)) != 0 ||
+	    (r = buf_get_u64(b, &g->serial)) != 0)
+		return r;
+	return buf_get_cstr(b, CERT_KEY_ID_MAX, &g->key_id);
+}
+
+static int
+policy_msg(void *arg, struct peer *p, struct msg *m)
+{
+	struct grant *g;
+	int r;
+
+	(void)arg;
+	(void)p;
+	if (m->type != MSG_GRANT)
+		return ERR_PROTO;
+	if (env.n == GRANTS_MAX) {
+		log_err(0, "%d grants wait; another is dropped", GRANTS_MAX);
+		return 0; /* its socket closes: the hop says so */
+	}
+	if ((g = calloc(1, sizeof(*g))) == NULL)
+		return ERR_NOMEM;
+	if ((r = get_grant(&m->body, g)) != 0 || (r = msg_end(m)) != 0) {
+		grant_free(g);
+		return r;
+	}
+	g->hop = peer_new(child_loop(), msg_take_fd(m, 0), PROC_HOP,
+	    PROC_SIGNER, hop_msg, hop_closed, g);
+	g->timer = loop_timer(child_loop(), GRANT_MS, grant_expired, g);
+	if (g->hop == NULL || g->timer == NULL) {
+		grant_free(g);
+		return ERR_NOMEM;
+	}
+	g->next = env.first;
+	env.first = g;
+	env.n++;
+	return 0;
+}
+
+static void
+policy_closed(void *arg, struct peer *p, int r)
+{
+	(void)arg;
+	(void)p;
+	if (r != ERR_NOTFOUND)
+		fatal(r, "what policy sent");
+	env.policy_peer = NULL;
+}
+
+/* -- start --------------------------------------------------------------------------- */
+
+static int
+load_policy(void)
+{
+	struct diags *d = diags_new();
+	struct policy *p = NULL;
+	int r;
+
+	if (d == NULL)
+		return ERR_NOMEM;
+	r = env.folder == -1 ? ERR_NOTFOUND : policy_load_folder(env.folder,
+	    env.conf->policy_folder, d, &p);
+	diags_free(d);
+	if (r != 0) { /* postern-policy shows the errors; one voice is enough */
+		log_err(r, "the policy is not accepted");
+		return 0;
+	}
+	policy_free(env.policy);
+	env.policy = p;
+	return 0;
+}
+
+static int
+load_ca(int fd, struct cert_ca **out)
+{
+	struct secret pem = { 0 };
+	struct cert_ca *ca = NULL;
+	ssize_t n;
+	int r;
+
+	if ((r = secret_init(&pem, PEM_MAX)) != 0)
+		return r;
+	n = read(fd, pem.d, PEM_MAX); /* a small regular file: one read */
+	if (n <= 0 || (r = cert_ca_from_pem(pem.d, (size_t)n, &ca)) != 0) {
+		log_err(r, "the CA key cannot be read");
+	} else {
+		cert_ca_free(*out);
+		*out = ca;
+	}
+	secret_clear(&pem);
+	return r;
+}
+
+static int
+on_folder(const char *name, int fd)
+{
+	int r = 0;
+
+	if (strcmp(name, "policy") == 0) {
+		if (env.folder != -1)
+			(void)close(env.folder);
+		env.folder = fd;
+		return 0;
+	}
+	if (strcmp(name, "target.pem") == 0)
+		r = load_ca(fd, &env.target_ca);
+	else if (strcmp(name, "job.pem") != 0)
+		r = ERR_PROTO;
+	(void)close(fd);
+	return r;
+}
+
+static int
+on_link(unsigned int sibling, int fd)
+{
+	if (sibling != PROC_POLICY) {
+		(void)close(fd);
+		return ERR_PROTO;
+	}
+	peer_free(env.policy_peer);
+	env.policy_peer = peer_new(child_loop(), fd, PROC_POLICY, PROC_SIGNER,
+	    policy_msg, policy_closed, NULL);
+	return env.policy_peer == NULL ? ERR_NOMEM : 0;
+}
+
+static int
+on_go(const struct conf *conf, const char *addresses)
+{
+	struct buf b;
+	int r = 0;
+
+	env.conf = conf;
+	buf_init(&b, sizeof(env.source_address) - 1);
+	for (size_t i = 0; i < conf->nsource_address && r == 0; i++)
+		r = buf_putf(&b, "%s%s", i == 0 ? "" : ",",
+		    conf->source_address[i]);
+	if (r == 0 && conf->nsource_address == 0)
+		r = buf_put(&b, addresses, strlen(addresses));
+	if (r == 0 && (buf_len(&b) == 0 || buf_cstr(&b) == NULL))
+		r = ERR_CONFIG;
+	if (r == 0)
+		r = str_copy(env.source_address, sizeof(env.source_address),
+		    buf_cstr(&b));
+	buf_clear(&b);
+	if (r != 0) {
+		log_err(r, "this host's addresses do not fit a certificate; "
+		    "name those that targets see with source-address");
+		return r;
+	}
+	return load_policy();
+}
+
+int
+main(void)
+{
+	static const struct child_handlers handlers = {
+		.link = on_link,
+		.folder = on_folder,
+		.go = on_go,
+		.reload = load_policy,
+	};
+
+	return child_main("postern-signer", PROC_SIGNER, &handlers);
+}

@@ -1,0 +1,201 @@
+/*
+ * postern ca: the bastion's CA keys.  Runs as root; the keys are written once
+ * and never shown.
+ */
+#include "config.h"
+
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "lib/buf.h"
+#include "lib/conf.h"
+#include "lib/diag.h"
+#include "lib/err.h"
+#include "lib/proto.h"
+#include "lib/safeopen.h"
+#include "lib/secret.h"
+#include "policy/policy.h"
+#include "ssh/cert.h"
+
+#define PUBLIC_LINE_MAX 512
+
+/* Writes a file that must not exist yet, whole or not at all. */
+static int
+write_new(int dir, const char *name, mode_t mode, const void *p, size_t n)
+{
+	int fd, r;
+
+	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC |
+	    O_NOFOLLOW, mode);
+	if (fd == -1)
+		return errno == EEXIST ? ERR_EXISTS : ERR_SYS;
+	if ((r = write_all(fd, p, n)) == 0 &&
+	    (fchmod(fd, mode) == -1 || fsync(fd) == -1))
+		r = ERR_SYS;
+	(void)close(fd);
+	if (r != 0)
+		(void)unlinkat(dir, name, 0);
+	return r;
+}
+
+/* One key pair NAME.pem, NAME.pub. */
+static int
+make_pair(int dir, const char *name)
+{
+	char file[32], comment[64];
+	struct secret pem = { 0 };
+	struct cert_ca *ca = NULL;
+	struct buf line;
+	int r;
+
+	buf_init(&line, PUBLIC_LINE_MAX);
+	(void)snprintf(comment, sizeof(comment), "postern-%s-ca", name);
+	(void)snprintf(file, sizeof(file), "%s.pem", name);
+	if ((r = cert_ca_generate(&pem)) != 0 ||
+	    (r = cert_ca_from_pem(pem.d, pem.len, &ca)) != 0 ||
+	    (r = cert_ca_public_line(ca, comment, &line)) != 0 ||
+	    (r = buf_put(&line, "\n", 1)) != 0 ||
+	    (r = write_new(dir, file, 0600, pem.d, pem.len)) != 0)
+		goto out;
+	(void)snprintf(file, sizeof(file), "%s.pub", name);
+	r = write_new(dir, file, 0644, buf_ptr(&line), buf_len(&line));
+out:
+	if (r != 0)
+		cli_error("%s/%s: %s", cli_conf()->ca_folder, file,
+		    err_text(r));
+	secret_clear(&pem);
+	cert_ca_free(ca);
+	buf_clear(&line);
+	return r;
+}
+
+int
+cli_ca_init(int argc, char **argv)
+{
+	const char *path = cli_conf()->ca_folder;
+	int dir, r;
+
+	(void)argv;
+	if (argc != 1)
+		return cli_usage();
+	if (mkdir(path, 0755) == -1 && errno != EEXIST) {
+		cli_error("%s: %s", path, strerror(errno));
+		return CLI_EX_FAILED;
+	}
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir == -1) {
+		cli_error("%s: %s", path, strerror(errno));
+		return CLI_EX_FAILED;
+	}
+	if (faccessat(dir, "target.pem", F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+		cli_error("%s/target.pem is there already; targets trust it, "
+		    "so it is left as it is", path);
+		r = ERR_EXISTS;
+	} else if ((r = make_pair(dir, "target")) == 0) {
+		r = make_pair(dir, "job");
+	}
+	(void)close(dir);
+	if (r != 0)
+		return CLI_EX_FAILED;
+	(void)printf("Made two CA keys in %s:\n"
+	    "  target.pem  signs the certificate of each operation\n"
+	    "  job.pem     signs the certificates of jobs\n"
+	    "Next: restart posternd, then `postern ca show --target NAME` "
+	    "for each target.\n", path);
+	return 0;
+}
+
+static int
+read_public(struct buf *line)
+{
+	const struct safeopen_want want = { .owner = 0, .forbid = 022,
+		.max = PUBLIC_LINE_MAX };
+	const char *why = "";
+	char path[512];
+	int n, r;
+
+	n = snprintf(path, sizeof(path), "%s/target.pub",
+	    cli_conf()->ca_folder);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return CLI_EX_FAILED;
+	if ((r = safeopen_slurp(AT_FDCWD, path, &want, line, &why)) == 0)
+		return 0;
+	cli_error("%s %s: %s; `postern ca init` makes it", path, why,
+	    err_text(r));
+	return CLI_EX_FAILED;
+}
+
+/* Does the policy know the target, and how does it name principals? */
+static int
+find_target(const char *name, bool *plain)
+{
+	const char *path = cli_conf()->policy_folder;
+	struct diags *d = diags_new();
+	struct policy *p = NULL;
+	const struct target *t;
+	int dir, r;
+
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = dir == -1 || d == NULL ? ERR_SYS :
+	    policy_load_folder(dir, path, d, &p);
+	if (dir != -1)
+		(void)close(dir);
+	diags_free(d);
+	if (r != 0) {
+		cli_error("the policy in %s does not load; see `postern policy "
+		    "check`", path);
+		return CLI_EX_FAILED;
+	}
+	if ((t = policy_target_find(p, name)) == NULL)
+		cli_error("the policy knows no target `%s'", name);
+	else
+		*plain = t->plain_principal;
+	policy_free(p);
+	return t == NULL ? CLI_EX_FAILED : 0;
+}
+
+int
+cli_ca_show(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "target", required_argument, NULL, 't' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *target = NULL;
+	bool plain = false;
+	struct buf line;
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c != 't')
+			return cli_usage();
+		target = optarg;
+	}
+	if (optind != argc)
+		return cli_usage();
+	buf_init(&line, PUBLIC_LINE_MAX);
+	if ((r = read_public(&line)) != 0 || buf_cstr(&line) == NULL ||
+	    (target != NULL && (r = find_target(target, &plain)) != 0))
+		goto out;
+	if (target == NULL) {
+		(void)fputs(buf_cstr(&line), stdout);
+		goto out;
+	}
+	(void)printf("# On %s, the file /etc/ssh/postern-ca.pub:\n%s\n"
+	    "# and in its sshd_config:\n"
+	    "TrustedUserCAKeys /etc/ssh/postern-ca.pub\n", target,
+	    buf_cstr(&line));
+	if (!plain)
+		(void)printf("AuthorizedPrincipalsCommand /bin/echo %%u+%s\n"
+		    "AuthorizedPrincipalsCommandUser nobody\n", target);
+out:
+	buf_clear(&line);
+	return r;
+}

@@ -1,0 +1,65 @@
+/*
+ * What the files of `postern` share.  Each family of subcommands is a file and
+ * a row of the table in postern.c.
+ */
+#ifndef POSTERN_CLI_CLI_H
+#define POSTERN_CLI_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct conf;
+
+/* Exit codes: 0, 1 (what was checked is not right), and those of
+ * lib/proto.h: 64 usage, 69 the broker does not answer, 77 not allowed. */
+#define CLI_EX_FAILED 1
+
+typedef int (*cli_fn)(int argc, char **argv);
+
+struct cli_command {
+	const char *words;	/* "ca init" */
+	cli_fn fn;		/* argv[0] is the last word */
+	const char *synopsis;	/* what follows the words */
+	const char *help;	/* one line */
+};
+
+/* "postern: " and the text on stderr. */
+void cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The usage line of the running command; returns 64. */
+int cli_usage(void);
+
+/* Prints text of somebody else's: control characters, bidi controls and what
+ * is not UTF-8 are shown escaped. */
+void cli_print_safe(const char *s);
+/* Standard output is a terminal and NO_COLOR is not set. */
+bool cli_colour(void);
+
+/* The bastion's settings (defaults when there is no file); exits on an error. */
+const struct conf *cli_conf(void);
+
+/* -- questions to the broker (ask.c) -- */
+
+struct cli_param {
+	const char *key, *value;
+};
+/* Called per row with its JSON text; fd is -1 or a descriptor the callback
+ * owns.  Non-zero stops and is returned. */
+typedef int (*cli_row_fn)(void *arg, const char *json, size_t n, int fd);
+
+/* Sends QUERY, calls fn for each row.  Returns an exit code; says itself what
+ * went wrong. */
+int cli_query(const char *what, const struct cli_param *param, size_t nparam,
+    cli_row_fn fn, void *arg);
+/* STATUS as JSON text, which the caller frees. */
+int cli_status(char **json);
+
+/* -- the commands -- */
+int cli_ca_init(int argc, char **argv);
+int cli_ca_show(int argc, char **argv);
+int cli_policy_check(int argc, char **argv);
+int cli_status_show(int argc, char **argv);
+int cli_sessions(int argc, char **argv);
+int cli_show(int argc, char **argv);
+int cli_replay(int argc, char **argv);
+
+#endif

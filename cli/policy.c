@@ -1,0 +1,91 @@
+/*
+ * postern policy: the offline tools of the policy language.  No daemon needed.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "lib/buf.h"
+#include "lib/conf.h"
+#include "lib/diag.h"
+#include "lib/err.h"
+#include "lib/proto.h"
+#include "policy/policy.h"
+
+static int
+load_folder(const char *path, struct diags *d, struct policy **pp)
+{
+	int dir, r;
+
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir == -1) {
+		diags_add_file(d, path, "cannot be opened: %s",
+		    strerror(errno));
+		return ERR_SYS;
+	}
+	r = policy_load_folder(dir, path, d, pp);
+	(void)close(dir);
+	return r;
+}
+
+static void
+check_report(const struct diags *d, bool json, FILE *f)
+{
+	struct buf out;
+
+	buf_init(&out, 1024 * 1024);
+	if ((json ? diags_print_json(d, &out) : diags_print(d, &out)) == 0)
+		(void)fwrite(buf_ptr(&out), 1, buf_len(&out), f);
+	if (json)
+		(void)fputc('\n', f);
+	buf_clear(&out);
+}
+
+int
+cli_policy_check(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *file[POLICY_FILES_MAX];
+	struct policy *p = NULL;
+	struct diags *d;
+	bool json = false;
+	size_t n = 0;
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c != 'j')
+			return cli_usage();
+		json = true;
+	}
+	for (; optind < argc; optind++) {
+		if (n == POLICY_FILES_MAX) {
+			cli_error("at most %d files", POLICY_FILES_MAX);
+			return POSTERN_EX_USAGE;
+		}
+		file[n++] = argv[optind];
+	}
+	if ((d = diags_new()) == NULL)
+		return CLI_EX_FAILED;
+	r = n > 0 ? policy_load_files(file, n, d, &p) :
+	    load_folder(cli_conf()->policy_folder, d, &p);
+	if (json || r != 0)
+		check_report(d, json, json ? stdout : stderr);
+	if (r == 0 && !json)
+		(void)printf("ok: %zu targets, %zu identities, %zu issuers; "
+		    "its tests pass\n", policy_ntargets(p),
+		    policy_nidentities(p), policy_nissuers(p));
+	else if (r != 0 && diags_count(d) == 0)
+		cli_error("the policy cannot be read: %s", err_text(r));
+	policy_free(p);
+	diags_free(d);
+	return r == 0 ? 0 : CLI_EX_FAILED;
+}

@@ -1,0 +1,184 @@
+/*
+ * postern: the people's tool.  One table of commands; each has a file of its
+ * family.  Runs as whoever calls it and reads what that person may read.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "lib/buf.h"
+#include "lib/conf.h"
+#include "lib/diag.h"
+#include "lib/err.h"
+#include "lib/proto.h"
+#include "lib/safeopen.h"
+#include "lib/str.h"
+
+static const struct cli_command commands[] = {
+	{ "status", cli_status_show, "[--json]",
+	    "is the broker well, what does it run" },
+	{ "ca init", cli_ca_init, "", "make the bastion's CA keys" },
+	{ "ca show", cli_ca_show, "[--target NAME]",
+	    "the lines that make a target trust this bastion" },
+	{ "policy check", cli_policy_check, "[--json] [FILE...]",
+	    "does the policy load, do its tests pass" },
+	{ "sessions", cli_sessions, "[--commit C] [--identity I] "
+	    "[--target T] [--session ID] [--since TIME] [--limit N] [--json]",
+	    "who was here and ran what" },
+	{ "show", cli_show, "[--json] ID",
+	    "everything about an operation or a session" },
+	{ "replay", cli_replay, "[--speed N] [--idle SECONDS] ID",
+	    "play a recording on this terminal, safely" },
+};
+#define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const struct cli_command *running;
+static struct conf settings;
+
+void
+cli_error(const char *fmt, ...)
+{
+	va_list ap;
+
+	(void)fflush(stdout);
+	(void)fputs("postern: ", stderr);
+	va_start(ap, fmt);
+	(void)vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	(void)fputc('\n', stderr);
+}
+
+int
+cli_usage(void)
+{
+	(void)fprintf(stderr, "usage: postern %s %s\n", running->words,
+	    running->synopsis);
+	return POSTERN_EX_USAGE;
+}
+
+static int
+usage_all(FILE *f)
+{
+	(void)fputs("usage: postern COMMAND ...\n\n", f);
+	for (size_t i = 0; i < NCOMMANDS; i++)
+		(void)fprintf(f, "  %-13s %s\n", commands[i].words,
+		    commands[i].help);
+	(void)fputs("\nEach is explained in postern(1).\n", f);
+	return f == stdout ? 0 : POSTERN_EX_USAGE;
+}
+
+void
+cli_print_safe(const char *s)
+{
+	const uint8_t *p = (const uint8_t *)s;
+	size_t n = strlen(s), k;
+	uint32_t cp;
+
+	while (n > 0) {
+		k = utf8_next(p, n, &cp);
+		if (k == 0 || utf8_is_control(cp)) {
+			k = k == 0 ? 1 : k;
+			for (size_t i = 0; i < k; i++)
+				(void)printf("\\x%02x", p[i]);
+		} else {
+			(void)fwrite(p, 1, k, stdout);
+		}
+		p += k;
+		n -= k;
+	}
+}
+
+bool
+cli_colour(void)
+{
+	const char *no = getenv("NO_COLOR");
+
+	return isatty(STDOUT_FILENO) && (no == NULL || *no == '\0');
+}
+
+const struct conf *
+cli_conf(void)
+{
+	const struct safeopen_want want = { .owner = 0, .forbid = 022,
+		.max = CONF_MAX };
+	static const char path[] = POSTERN_SYSCONFDIR "/postern.conf";
+	struct diags *d = diags_new();
+	const char *why = "";
+	struct buf text, out;
+	int r;
+
+	if (settings.run_folder != NULL)
+		return &settings;
+	buf_init(&text, CONF_MAX);
+	r = safeopen_slurp(AT_FDCWD, path, &want, &text, &why);
+	if (r != 0 && !(r == ERR_SYS && errno == ENOENT)) {
+		cli_error("%s %s: %s", path, why, err_text(r));
+		exit(POSTERN_EX_UNAVAILABLE);
+	}
+	if (d == NULL || conf_parse(path, (const char *)buf_ptr(&text),
+	    buf_len(&text), d, &settings) != 0) {
+		buf_init(&out, 256 * 1024);
+		if (d != NULL && diags_print(d, &out) == 0)
+			(void)write_all(STDERR_FILENO, buf_ptr(&out),
+			    buf_len(&out));
+		exit(CLI_EX_FAILED);
+	}
+	diags_free(d);
+	buf_clear(&text);
+	return &settings;
+}
+
+/* How many of argv's words name this command; 0: another one. */
+static int
+command_match(const struct cli_command *c, int argc, char **argv)
+{
+	const char *w = c->words;
+	int n = 0;
+
+	while (*w != '\0') {
+		size_t len = strcspn(w, " ");
+
+		if (n + 1 >= argc || strlen(argv[n + 1]) != len ||
+		    strncmp(argv[n + 1], w, len) != 0)
+			return 0;
+		n++;
+		w += len;
+		w += *w == ' ';
+	}
+	return n;
+}
+
+int
+main(int argc, char **argv)
+{
+	int n, r;
+
+	if (argc >= 2 && (strcmp(argv[1], "help") == 0 ||
+	    strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+		return usage_all(stdout);
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		(void)puts(PACKAGE_STRING);
+		return 0;
+	}
+	for (size_t i = 0; i < NCOMMANDS; i++) {
+		if ((n = command_match(&commands[i], argc, argv)) == 0)
+			continue;
+		running = &commands[i];
+		r = commands[i].fn(argc - n, argv + n);
+		if (fflush(stdout) != 0 || ferror(stdout)) {
+			cli_error("cannot write: %s", strerror(errno));
+			return r == 0 ? POSTERN_EX_IOERR : r;
+		}
+		return r;
+	}
+	if (argc >= 2)
+		cli_error("there is no command `%s'", argv[1]);
+	return usage_all(stderr);
+}

@@ -1,0 +1,394 @@
+/*
+ * postern status, sessions, show, replay: what the broker runs and what its
+ * records say.  Rows are audit's JSON; what they hold was sent by jobs and
+ * targets, so a terminal sees it escaped, and a recording only filtered.
+ */
+#include "config.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <locale.h>
+#include <langinfo.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "audit/replay.h"
+#include "cli/cli.h"
+#include "lib/err.h"
+#include "lib/proto.h"
+#include "lib/str.h"
+
+#define IDLE_DEFAULT_MS 2000
+
+/* -- status ------------------------------------------------------------------ */
+
+static void
+status_print(const json_t *o)
+{
+	const char *policy = json_string_value(json_object_get(o, "policy"));
+	bool audit = json_is_true(json_object_get(o, "audit"));
+	bool signer = json_is_true(json_object_get(o, "signer"));
+
+	(void)printf("sessions    %" JSON_INTEGER_FORMAT "\n",
+	    json_integer_value(json_object_get(o, "sessions")));
+	(void)printf("operations  %" JSON_INTEGER_FORMAT "\n",
+	    json_integer_value(json_object_get(o, "operations")));
+	(void)fputs("policy      ", stdout);
+	if (policy == NULL || *policy == '\0')
+		(void)puts("none loads: everything is denied; see `postern "
+		    "policy check`");
+	else
+		(void)printf("%.12s, %" JSON_INTEGER_FORMAT " targets, %"
+		    JSON_INTEGER_FORMAT " identities\n", policy,
+		    json_integer_value(json_object_get(o, "targets")),
+		    json_integer_value(json_object_get(o, "identities")));
+	(void)printf("audit       %s\n", audit ? "running" :
+	    "NOT RUNNING: no operation starts");
+	(void)printf("signer      %s\n", signer ? "running" :
+	    "NOT RUNNING: no operation starts");
+}
+
+int
+cli_status_show(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ NULL, 0, NULL, 0 },
+	};
+	char *text = NULL;
+	bool json = false;
+	json_t *o;
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c != 'j')
+			return cli_usage();
+		json = true;
+	}
+	if (optind != argc)
+		return cli_usage();
+	if ((r = cli_status(&text)) != 0)
+		return r;
+	if (json) {
+		(void)puts(text);
+	} else if ((o = json_loads(text, 0, NULL)) != NULL) {
+		status_print(o);
+		json_decref(o);
+	}
+	free(text);
+	return 0;
+}
+
+/* -- rows ---------------------------------------------------------------------- */
+
+static const char *
+member(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s == NULL ? "" : s;
+}
+
+/* One value, in one line. */
+static void
+print_value(const json_t *v)
+{
+	if (json_is_string(v))
+		cli_print_safe(json_string_value(v));
+	else if (json_is_integer(v))
+		(void)printf("%" JSON_INTEGER_FORMAT, json_integer_value(v));
+	else if (json_is_boolean(v))
+		(void)fputs(json_is_true(v) ? "yes" : "no", stdout);
+}
+
+static void
+print_tied(const json_t *o)
+{
+	static const char *const tie[] = { "commit", "pull_request", "actor",
+		"run" };
+
+	for (size_t i = 0; i < sizeof(tie) / sizeof(tie[0]); i++) {
+		const char *s = member(o, tie[i]);
+
+		if (*s == '\0')
+			continue;
+		(void)printf("  %s ", tie[i]);
+		cli_print_safe(s);
+	}
+}
+
+static void
+list_session(const json_t *o)
+{
+	if (cli_colour())
+		(void)fputs("\033[1m", stdout);
+	cli_print_safe(member(o, "session"));
+	(void)fputs("  ", stdout);
+	cli_print_safe(member(o, "opened"));
+	(void)fputs("  ", stdout);
+	cli_print_safe(member(o, "identity"));
+	if (cli_colour())
+		(void)fputs("\033[0m", stdout);
+	print_tied(o);
+	(void)fputs("  from ", stdout);
+	cli_print_safe(member(o, "source"));
+	(void)putchar('\n');
+}
+
+static void
+print_outcome(const json_t *o)
+{
+	const char *state = member(o, "state");
+	const json_t *code = json_object_get(o, "exit");
+	const json_t *sig = json_object_get(o, "signal");
+	bool bad = strcmp(state, "complete") != 0 ||
+	    (code != NULL && json_integer_value(code) != 0);
+
+	if (cli_colour())
+		(void)fputs(bad ? "\033[31m" : "\033[32m", stdout);
+	if (strcmp(state, "complete") == 0 && code != NULL)
+		(void)printf("exit %-4" JSON_INTEGER_FORMAT,
+		    json_integer_value(code));
+	else if (strcmp(state, "complete") == 0 && sig != NULL)
+		(void)printf("signal %-2" JSON_INTEGER_FORMAT,
+		    json_integer_value(sig));
+	else
+		(void)printf("%-9.20s", state);
+	if (cli_colour())
+		(void)fputs("\033[0m", stdout);
+}
+
+static void
+list_operation(const json_t *o)
+{
+	const char *login = member(o, "login");
+
+	(void)fputs("  ", stdout);
+	cli_print_safe(member(o, "operation"));
+	(void)fputs("  ", stdout);
+	print_outcome(o);
+	(void)fputs("  ", stdout);
+	if (*login != '\0') {
+		cli_print_safe(login);
+		(void)putchar('@');
+	}
+	cli_print_safe(member(o, "target"));
+	(void)fputs("  ", stdout);
+	cli_print_safe(member(o, "command"));
+	(void)putchar('\n');
+}
+
+static void
+show_row(const json_t *o)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)(uintptr_t)o, key, v) {
+		if (strcmp(key, "kind") == 0)
+			continue;
+		(void)printf("%-17s ", key);
+		print_value(v);
+		(void)putchar('\n');
+	}
+}
+
+enum row_style { ROW_JSON, ROW_LIST, ROW_SHOW };
+
+struct rows {
+	enum row_style style;
+	size_t n;
+	int recording;
+};
+
+static int
+row_print(void *arg, const char *json, size_t n, int fd)
+{
+	struct rows *rows = arg;
+	json_t *o;
+
+	if (fd >= 0) {
+		if (rows->recording >= 0)
+			(void)close(rows->recording);
+		rows->recording = fd;
+		return 0;
+	}
+	rows->n++;
+	if (rows->style == ROW_JSON) {
+		(void)fwrite(json, 1, n, stdout);
+		(void)putchar('\n');
+		return 0;
+	}
+	if ((o = json_loadb(json, n, 0, NULL)) == NULL) {
+		cli_error("a row of the answer is not JSON");
+		return CLI_EX_FAILED;
+	}
+	if (rows->style == ROW_SHOW) {
+		if (rows->n > 1)
+			(void)putchar('\n');
+		show_row(o);
+	} else if (strcmp(member(o, "kind"), "session") == 0) {
+		list_session(o);
+	} else {
+		list_operation(o);
+	}
+	json_decref(o);
+	return 0;
+}
+
+int
+cli_sessions(int argc, char **argv)
+{
+	/* The long options are the query's keys. */
+	static const struct option options[] = {
+		{ "commit", required_argument, NULL, 'q' },
+		{ "identity", required_argument, NULL, 'q' },
+		{ "target", required_argument, NULL, 'q' },
+		{ "session", required_argument, NULL, 'q' },
+		{ "since", required_argument, NULL, 'q' },
+		{ "limit", required_argument, NULL, 'q' },
+		{ "json", no_argument, NULL, 'j' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct rows rows = { .style = ROW_LIST, .recording = -1 };
+	struct cli_param param[8];
+	size_t n = 0;
+	int c, at = 0, r;
+
+	while ((c = getopt_long(argc, argv, "", options, &at)) != -1) {
+		if (c == 'j') {
+			rows.style = ROW_JSON;
+		} else if (c == 'q' && n < sizeof(param) / sizeof(param[0])) {
+			param[n].key = options[at].name;
+			param[n++].value = optarg;
+		} else {
+			return cli_usage();
+		}
+	}
+	if (optind != argc)
+		return cli_usage();
+	r = cli_query("sessions", param, n, row_print, &rows);
+	if (r == 0 && rows.n == 0 && rows.style == ROW_LIST)
+		cli_error("no session is recorded that fits");
+	return r;
+}
+
+int
+cli_show(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct rows rows = { .style = ROW_SHOW, .recording = -1 };
+	struct cli_param id = { "id", NULL };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c != 'j')
+			return cli_usage();
+		rows.style = ROW_JSON;
+	}
+	if (optind + 1 != argc)
+		return cli_usage();
+	id.value = argv[optind];
+	return cli_query("show", &id, 1, row_print, &rows);
+}
+
+/* -- replay ---------------------------------------------------------------------- */
+
+static volatile sig_atomic_t replay_stop;
+
+static void
+replay_signal(int sig)
+{
+	(void)sig;
+	replay_stop = 1;
+}
+
+/* "1", "2.5": thousandths, up to 1000. */
+static int
+parse_milli(const char *s, uint64_t *n)
+{
+	char whole[8], part[4] = "000";
+	const char *dot = strchr(s, '.');
+	size_t len = dot == NULL ? strlen(s) : (size_t)(dot - s);
+	uint64_t a, b = 0;
+
+	if (len == 0 || len >= sizeof(whole))
+		return ERR_FORMAT;
+	memcpy(whole, s, len);
+	whole[len] = '\0';
+	if (num_parse(whole, 0, 100000, &a) != 0)
+		return ERR_FORMAT;
+	if (dot != NULL) {
+		for (size_t i = 0; dot[1 + i] != '\0'; i++) {
+			if (i == 3 || dot[1 + i] < '0' || dot[1 + i] > '9')
+				return ERR_FORMAT;
+			part[i] = dot[1 + i];
+		}
+		b = (uint64_t)(part[0] - '0') * 100 +
+		    (uint64_t)(part[1] - '0') * 10 + (uint64_t)(part[2] - '0');
+	}
+	*n = a * 1000 + b;
+	return 0;
+}
+
+static int
+replay_play_fd(int fd, const struct replay_options *o)
+{
+	struct sigaction sa = { .sa_handler = replay_signal };
+	int r;
+
+	(void)sigaction(SIGINT, &sa, NULL);
+	(void)sigaction(SIGTERM, &sa, NULL);
+	(void)fflush(stdout);
+	if ((r = replay_play(fd, STDOUT_FILENO, o)) == 0)
+		return 0;
+	cli_error("the recording cannot be played: %s", err_text(r));
+	return CLI_EX_FAILED;
+}
+
+int
+cli_replay(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "speed", required_argument, NULL, 's' },
+		{ "idle", required_argument, NULL, 'i' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct replay_options o = { .speed_milli = 1000,
+		.idle_ms = IDLE_DEFAULT_MS, .stop = &replay_stop };
+	struct rows rows = { .style = ROW_JSON, .recording = -1 };
+	struct cli_param id = { "id", NULL };
+	uint64_t n;
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if ((c != 's' && c != 'i') || parse_milli(optarg, &n) != 0)
+			return cli_usage();
+		if (c == 's')
+			o.speed_milli = (uint32_t)n;
+		else
+			o.idle_ms = n;
+	}
+	if (optind + 1 != argc)
+		return cli_usage();
+	id.value = argv[optind];
+	if ((r = cli_query("recording", &id, 1, row_print, &rows)) != 0)
+		return r;
+	if (rows.recording == -1) {
+		cli_error("operation %s has no recording", id.value);
+		return CLI_EX_FAILED;
+	}
+	(void)setlocale(LC_CTYPE, "");
+	o.ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
+	r = replay_play_fd(rows.recording, &o);
+	(void)close(rows.recording);
+	return r;
+}
