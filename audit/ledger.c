@@ -1,0 +1,458 @@
+/*
+ * The ledger's file.  Runs in audit, which alone has it open for writing.
+ * What events say comes from policy and oidc and was checked there and in
+ * lib/event.c; what the file says when it is opened is checked here.
+ */
+#include "config.h"
+
+#include "audit/ledger.h"
+
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "audit/utc.h"
+#include "lib/err.h"
+#include "lib/event.h"
+#include "lib/json.h"
+#include "lib/safeopen.h"
+#include "lib/str.h"
+
+#define LEDGER_FILE "ledger.jsonl"
+#define LEDGER_RESERVE_FILE "reserve"
+#define LEDGER_FIELDS_MAX 64
+#define LEDGER_READ (64 * 1024)
+
+/* -- events -------------------------------------------------------------- */
+
+int
+ledger_kind(const struct buf *event, uint32_t *kind)
+{
+	struct buf b;
+
+	buf_view(&b, buf_ptr(event), buf_len(event));
+	return event_get_kind(&b, kind);
+}
+
+int
+ledger_field(const struct buf *event, uint32_t field, char *dst,
+    size_t dstsize)
+{
+	struct event_value v;
+	struct buf b;
+	uint32_t kind;
+	int r;
+
+	dst[0] = '\0';
+	buf_view(&b, buf_ptr(event), buf_len(event));
+	if ((r = event_get_kind(&b, &kind)) != 0)
+		return r;
+	while (buf_len(&b) > 0) {
+		if ((r = event_get(&b, &v)) != 0)
+			return r;
+		if (v.field != field || v.type != 's')
+			continue;
+		if (v.len >= dstsize)
+			return ERR_TOOBIG;
+		memcpy(dst, v.s, v.len);
+		dst[v.len] = '\0';
+		return 0;
+	}
+	return ERR_NOTFOUND;
+}
+
+void
+ledger_put_num(struct json *j, uint64_t n)
+{
+	char text[21];
+
+	if (n <= LEDGER_NUMBER_MAX) {
+		json_num(j, n);
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "%" PRIu64, n);
+	json_str(j, text);
+}
+
+int
+ledger_put_fields(struct json *j, const struct buf *event)
+{
+	struct event_value v;
+	uint64_t seen = 0;
+	struct buf b;
+	uint32_t kind;
+	int r;
+
+	buf_view(&b, buf_ptr(event), buf_len(event));
+	if ((r = event_get_kind(&b, &kind)) != 0)
+		return r;
+	while (buf_len(&b) > 0) {
+		if ((r = event_get(&b, &v)) != 0)
+			return r;
+		if (v.field >= LEDGER_FIELDS_MAX ||
+		    (seen & UINT64_C(1) << v.field) != 0)
+			return ERR_FORMAT;
+		seen |= UINT64_C(1) << v.field;
+		json_key(j, event_field_name(v.field));
+		if (v.type == 's')
+			json_strn(j, v.s, v.len);
+		else if (v.type == 'b')
+			json_bool(j, v.n != 0);
+		else
+			ledger_put_num(j, v.n);
+	}
+	return json_end(j);
+}
+
+static int
+ledger_build(struct buf *line, const struct buf *event, uint64_t number,
+    uint64_t now_ms)
+{
+	char utc[UTC_LEN + 1];
+	struct json j;
+	uint32_t kind;
+	int r;
+
+	if ((r = ledger_kind(event, &kind)) != 0)
+		return r;
+	utc_format(now_ms, utc);
+	json_init(&j, line);
+	json_open(&j, '{');
+	json_kv_num(&j, "number", number);
+	json_kv_str(&j, "time", utc);
+	json_kv_str(&j, "event", event_kind_name(kind));
+	if ((r = ledger_put_fields(&j, event)) != 0)
+		return r;
+	json_close(&j, '}');
+	if ((r = json_end(&j)) != 0)
+		return r;
+	return buf_put(line, "\n", 1);
+}
+
+/* -- opening ------------------------------------------------------------- */
+
+/* The number in front of a line that we wrote: {"number":N, */
+static int
+ledger_number(const uint8_t *p, size_t n, uint64_t *number)
+{
+	static const char start[] = "{\"number\":";
+	const size_t at = sizeof(start) - 1;
+	char text[21] = "";
+	size_t k = 0;
+
+	if (n < at || memcmp(p, start, at) != 0)
+		return ERR_FORMAT;
+	while (at + k < n && k < sizeof(text) - 1 && p[at + k] >= '0' &&
+	    p[at + k] <= '9') {
+		text[k] = (char)p[at + k];
+		k++;
+	}
+	if (at + k >= n || p[at + k] != ',' || p[n - 1] != '}')
+		return ERR_FORMAT;
+	return num_parse(text, 1, UINT64_MAX - 1, number);
+}
+
+/* Reads up to max bytes that end at offset end; *startp is where they begin. */
+static int
+ledger_read_back(int fd, uint64_t end, size_t max, struct buf *b,
+    uint64_t *startp)
+{
+	size_t n = end > max ? max : (size_t)end, got = 0;
+	uint8_t *d;
+	ssize_t k;
+	int r;
+
+	if ((r = buf_reserve(b, n, &d)) != 0)
+		return r;
+	*startp = end - n;
+	while (got < n) {
+		k = pread(fd, d + got, n - got, (off_t)(*startp + got));
+		if (k == -1 && errno == EINTR)
+			continue;
+		if (k <= 0)
+			return k == 0 ? ERR_FORMAT : ERR_SYS;
+		got += (size_t)k;
+	}
+	return 0;
+}
+
+/* Puts what follows the last newline into a file of its own.  It is on the
+ * disk there before it leaves the ledger. */
+static int
+ledger_move_cut(struct ledger *l, const uint8_t *p, size_t n,
+    struct ledger_repair *rep)
+{
+	char utc[UTC_LEN + 1];
+	int fd, k, r;
+
+	utc_format(utc_now_ms(), utc);
+	k = snprintf(rep->name, sizeof(rep->name), "ledger.cut.%" PRIu64 ".%s",
+	    l->next, utc);
+	if (k < 0 || (size_t)k >= sizeof(rep->name))
+		return ERR_TOOBIG;
+	fd = openat(l->dir, rep->name,
+	    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0440);
+	if (fd == -1)
+		return ERR_SYS;
+	r = write_all(fd, p, n);
+	if (r == 0 && fsync(fd) == -1)
+		r = ERR_SYS;
+	(void)close(fd);
+	if (r == 0 && (fsync(l->dir) == -1 ||
+	    ftruncate(l->fd, (off_t)l->size) == -1 || fsync(l->fd) == -1))
+		r = ERR_SYS;
+	rep->bytes = n;
+	return r;
+}
+
+/* Finds the last whole line: l->next, l->size; repairs a cut one. */
+static int
+ledger_recover(struct ledger *l, uint64_t size, struct ledger_repair *rep)
+{
+	const uint8_t *p, *nl, *prev;
+	uint64_t start, number = 0;
+	size_t whole;
+	struct buf b;
+	int r;
+
+	/* A whole line and the beginning of another at most. */
+	buf_init(&b, 2 * LEDGER_LINE_MAX);
+	if ((r = ledger_read_back(l->fd, size, 2 * LEDGER_LINE_MAX, &b,
+	    &start)) != 0)
+		goto out;
+	p = buf_ptr(&b);
+	nl = memrchr(p, '\n', buf_len(&b));
+	whole = nl == NULL ? 0 : (size_t)(nl - p) + 1;
+	r = ERR_FORMAT;
+	if (whole == 0 && start != 0)
+		goto out;
+	if (whole > 0) {
+		prev = memrchr(p, '\n', whole - 1);
+		if (prev == NULL && start != 0)
+			goto out;
+		prev = prev == NULL ? p : prev + 1;
+		if ((r = ledger_number(prev, (size_t)(nl - prev),
+		    &number)) != 0)
+			goto out;
+	}
+	l->next = number + 1;
+	l->size = start + whole;
+	r = whole == buf_len(&b) ? 0 :
+	    ledger_move_cut(l, p + whole, buf_len(&b) - whole, rep);
+out:
+	buf_clear(&b);
+	return r;
+}
+
+int
+ledger_open(struct ledger *l, int dirfd, struct ledger_repair *rep)
+{
+	struct stat st;
+	int r = ERR_SYS;
+
+	*l = (struct ledger){ .dir = dirfd, .fd = -1, .next = 1 };
+	*rep = (struct ledger_repair){ 0 };
+	l->fd = openat(dirfd, LEDGER_FILE, O_RDWR | O_CREAT | O_APPEND |
+	    O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
+	if (l->fd == -1)
+		return ERR_SYS;
+	if (flock(l->fd, LOCK_EX | LOCK_NB) == -1) {
+		r = errno == EWOULDBLOCK ? ERR_EXISTS : ERR_SYS;
+		goto out;
+	}
+	if (fstat(l->fd, &st) == -1)
+		goto out;
+	if (!S_ISREG(st.st_mode)) {
+		r = ERR_DENIED;
+		goto out;
+	}
+	if (st.st_size > 0)
+		r = ledger_recover(l, (uint64_t)st.st_size, rep);
+	else
+		r = fsync(dirfd) == -1 ? ERR_SYS : 0;
+	if (r == 0)
+		(void)ledger_reserve(l);
+out:
+	if (r != 0)
+		ledger_close(l);
+	return r;
+}
+
+void
+ledger_close(struct ledger *l)
+{
+	int err = errno;
+
+	if (l->fd >= 0)
+		(void)close(l->fd);
+	l->fd = -1;
+	errno = err;
+}
+
+/* -- the reserve --------------------------------------------------------- */
+
+bool
+ledger_reserve(struct ledger *l)
+{
+	int fd, e;
+
+	if (l->reserve)
+		return true;
+	fd = openat(l->dir, LEDGER_RESERVE_FILE,
+	    O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (fd == -1)
+		return false;
+	/* Blocks, not a promise: a sparse file would keep nothing free. */
+	e = posix_fallocate(fd, 0, LEDGER_RESERVE);
+	(void)close(fd);
+	if (e != 0) {
+		(void)unlinkat(l->dir, LEDGER_RESERVE_FILE, 0);
+		errno = e;
+		return false;
+	}
+	l->reserve = true;
+	return true;
+}
+
+/* Gives its room back to the file system. */
+static bool
+ledger_spend_reserve(struct ledger *l)
+{
+	if (!l->reserve || unlinkat(l->dir, LEDGER_RESERVE_FILE, 0) == -1)
+		return false;
+	l->reserve = false;
+	return true;
+}
+
+/* -- writing ------------------------------------------------------------- */
+
+/* Takes an incomplete line back.  errno stays that of what went wrong. */
+static void
+ledger_take_back(struct ledger *l)
+{
+	int err = errno;
+
+	if (ftruncate(l->fd, (off_t)l->size) == -1)
+		l->broken = true;
+	errno = err;
+}
+
+static int
+ledger_write(struct ledger *l, const struct buf *line)
+{
+	ssize_t n;
+
+	do {
+		n = write(l->fd, buf_ptr(line), buf_len(line));
+	} while (n == -1 && errno == EINTR);
+	if (n != (ssize_t)buf_len(line)) {
+		if (n != -1)
+			errno = ENOSPC;
+		ledger_take_back(l);
+		return ERR_SYS;
+	}
+	if (fdatasync(l->fd) == -1) {
+		/* The kernel may have dropped the pages: a later success
+		 * would prove nothing about this line. */
+		l->broken = true;
+		ledger_take_back(l);
+		return ERR_SYS;
+	}
+	return 0;
+}
+
+int
+ledger_append(struct ledger *l, const struct buf *event, uint64_t now_ms,
+    bool last_words, struct ledger_line *out)
+{
+	struct buf line;
+	int r;
+
+	if (l->fd == -1 || l->broken) {
+		errno = EIO;
+		return ERR_SYS;
+	}
+	buf_init(&line, LEDGER_LINE_MAX);
+	if ((r = ledger_build(&line, event, l->next, now_ms)) != 0)
+		goto out;
+	r = ledger_write(l, &line);
+	if (r == ERR_SYS && (errno == ENOSPC || errno == EDQUOT) &&
+	    last_words && !l->broken && ledger_spend_reserve(l))
+		r = ledger_write(l, &line);
+	if (r != 0)
+		goto out;
+	l->size += buf_len(&line);
+	*out = (struct ledger_line){ .number = l->next, .time_ms = now_ms,
+		.end = l->size };
+	l->next++;
+out:
+	buf_clear(&line);
+	return r;
+}
+
+/* -- reading ------------------------------------------------------------- */
+
+/* All whole lines in b; leaves the rest. */
+static int
+ledger_scan_lines(struct buf *b, uint64_t *at, ledger_line_cb cb, void *arg)
+{
+	const uint8_t *p, *nl;
+	size_t n;
+	int r = 0;
+
+	while (r == 0 && buf_len(b) > 0) {
+		p = buf_ptr(b);
+		if ((nl = memchr(p, '\n', buf_len(b))) == NULL)
+			break;
+		n = (size_t)(nl - p);
+		*at += n + 1;
+		r = cb(arg, (const char *)p, n, *at);
+		(void)buf_skip(b, n + 1);
+	}
+	return r;
+}
+
+int
+ledger_scan(const struct ledger *l, uint64_t offset, ledger_line_cb cb,
+    void *arg)
+{
+	struct buf b, rest;
+	uint64_t at = offset;
+	uint8_t *d;
+	ssize_t k;
+	int r = 0;
+
+	buf_init(&b, LEDGER_LINE_MAX + LEDGER_READ);
+	while (r == 0 && offset < l->size) {
+		size_t want = l->size - offset > LEDGER_READ ? LEDGER_READ :
+		    (size_t)(l->size - offset);
+
+		if ((r = buf_reserve(&b, want, &d)) != 0)
+			break;
+		k = pread(l->fd, d, want, (off_t)offset);
+		if (k <= 0) {
+			r = k == 0 ? ERR_FORMAT : ERR_SYS;
+			break;
+		}
+		b.len -= want - (size_t)k;
+		offset += (size_t)k;
+		if ((r = ledger_scan_lines(&b, &at, cb, arg)) != 0)
+			break;
+		/* What is left moves to the front of a buf of its own. */
+		buf_init(&rest, b.max);
+		r = buf_put(&rest, buf_ptr(&b), buf_len(&b));
+		buf_clear(&b);
+		b = rest;
+	}
+	if (r == 0 && buf_len(&b) > 0)
+		r = ERR_FORMAT; /* size is a line's end */
+	buf_clear(&b);
+	return r;
+}
