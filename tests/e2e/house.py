@@ -581,14 +581,12 @@ class Bastion:
 
     def _install(self):
         """What the package's scripts do on a real host."""
-        packaging = TOP / "packaging"
-        run(packaging / "accounts")
-        ETC.mkdir(parents=True, exist_ok=True)
-        (ETC / "policy").mkdir(exist_ok=True)
+        run(TOP / "packaging/accounts")
+        shutil.copy(PREFIX / "share/postern/pam.d-postern-sshd",
+                    "/etc/pam.d/postern-sshd")
+        (ETC / "policy").mkdir(parents=True, exist_ok=True)
         (ETC / "postern.conf").write_text(f"issuer-ca {self.issuer.ca_file}\n")
-        self.hostkey = ETC / "ssh/host_ed25519"
-        if not self.hostkey.exists():
-            ssh_keygen(self.hostkey, "postern")
+        self.hostkey = ssh_keygen(ETC / "sshd/host_ed25519", "postern")
 
     def write_policy(self, text=None, name="main.postern"):
         if text is None:
@@ -612,7 +610,8 @@ class Bastion:
 
     def start_sshd(self):
         self.sshd = Daemon("postern-sshd", inside(
-            "bastion", [LIBEXEC / "postern-sshd-start"]), self.sshd_log)
+            "bastion", [LIBEXEC / "postern-sshd-start", "-l", "10.91.0.1",
+                        "-p", "22"]), self.sshd_log)
         self.sshd.wait_for(lambda: can_connect("bastion", "10.91.0.1", 22))
 
     def stop(self):
