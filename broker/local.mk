@@ -1,3 +1,4 @@
+include broker/oidc.mk
 # What every broker process is made of.
 noinst_LTLIBRARIES += broker/libchild.la
 broker_libchild_la_SOURCES = \

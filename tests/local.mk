@@ -1,1 +1,3 @@
-# tests
+# Each room brings its own tests; this page lists the rooms.
+include tests/house.mk
+include tests/ssh.mk
