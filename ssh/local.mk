@@ -10,3 +10,13 @@ ssh_libcert_la_SOURCES = \
 	ssh/cert_ca.c ssh/cert_parse.c
 ssh_libcert_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 ssh_libcert_la_LIBADD = lib/libbase.la $(CRYPTO_LIBS)
+
+# The outgoing connection: the hop alone.
+noinst_LTLIBRARIES += ssh/libconn.la
+ssh_libconn_la_SOURCES = \
+	ssh/conn.c ssh/conn.h ssh/conn_internal.h \
+	ssh/conn_open.c \
+	ssh/key.c ssh/key.h
+ssh_libconn_la_CFLAGS = $(AM_CFLAGS) $(LIBSSH_CFLAGS) $(CRYPTO_CFLAGS)
+ssh_libconn_la_LIBADD = ssh/libcert.la lib/libbase.la $(LIBSSH_LIBS) \
+	$(CRYPTO_LIBS)

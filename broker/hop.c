@@ -1,0 +1,256 @@
+/*
+ * postern-hop: carries one operation to its target and its bytes back, records
+ * them, and ends.  Started by posternd with a control socket to policy at
+ * descriptor 3; HOP_RUN on it brings the work and every other descriptor.
+ * Distrusts the target and the job.  It holds one short-lived key and nothing
+ * that outlives the operation.
+ *
+ * policy may go away and come back meanwhile: the end of descriptor 3 after
+ * HOP_RUN is not the end of the operation.
+ */
+#include "config.h"
+
+#include "broker/hop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/msg.h"
+
+enum { AT_CONTROL, AT_SHELL, AT_CERT, AT_TARGET, AT_IN, AT_OUT, AT_ERR,
+	AT_N };
+
+static struct hop env;
+
+static size_t
+hop_on_data(void *arg, enum conn_stream s, const void *p, size_t n)
+{
+	const uint8_t *d = p;
+	size_t done = 0, k;
+
+	while (done < n && (k = hop_show(arg, s, d + done, n - done)) > 0)
+		done += k;
+	return done;
+}
+
+/* The flag belongs to the open file, which nobody shares with us any more:
+ * postern-shell closed its copies, sshd has the other end. */
+static int
+hop_nonblock(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags != -1 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 ?
+	    0 : ERR_SYS;
+}
+
+static int
+hop_prepare(struct hop *h)
+{
+	struct hop_run *run = &h->run;
+	int r;
+
+	h->want.data = hop_on_data;
+	h->want.arg = h;
+	h->sink[CONN_OUT].fd = run->out;
+	h->sink[CONN_OUT].stream = CAST_OUT;
+	h->sink[CONN_ERR].fd = run->err;
+	h->sink[CONN_ERR].stream = CAST_ERR;
+	if ((r = hop_count_init(&h->in)) != 0 ||
+	    (r = hop_count_init(&h->sink[CONN_OUT].count)) != 0 ||
+	    (r = hop_count_init(&h->sink[CONN_ERR].count)) != 0 ||
+	    (r = hop_nonblock(run->in)) != 0 ||
+	    (r = hop_nonblock(run->out)) != 0)
+		return r;
+	return hop_nonblock(run->err);
+}
+
+/* No operation without a recording. */
+static void
+hop_record(struct hop *h)
+{
+	const struct hop_run *run = &h->run;
+	const struct cast_header header = {
+		.pty = run->pty,
+		.columns = run->columns,
+		.rows = run->rows,
+		.term = run->term,
+		.title = run->title,
+		.operation = run->operation,
+		.session = run->session,
+		.target = run->target,
+		.head = run->head,
+		.tail = run->tail,
+	};
+	int r;
+
+	if ((r = cast_start(&h->cast, run->recording, &header)) != 0)
+		hop_fail(h, POSTERN_EX_IOERR,
+		    "the recording cannot be written: %s", err_text(r));
+	h->recorded = r == 0;
+}
+
+static void
+poll_fill(const struct hop *h, struct pollfd *p)
+{
+	const struct hop_sink *out = &h->sink[CONN_OUT];
+	const struct hop_sink *err = &h->sink[CONN_ERR];
+
+	for (int i = 0; i < AT_N; i++)
+		p[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
+	if (!h->control_gone)
+		p[AT_CONTROL].fd = HOP_CONTROL_FD;
+	p[AT_SHELL].fd = h->run.shell;
+	if (h->phase == HOP_OPENING)
+		p[AT_CERT].fd = h->run.cert;
+	if (h->phase == HOP_CONNECTING) {
+		p[AT_TARGET].fd = h->sock;
+		p[AT_TARGET].events = POLLOUT;
+	} else if (h->phase != HOP_FLUSHING) {
+		p[AT_TARGET].fd = conn_fd(h->conn);
+		p[AT_TARGET].events = conn_events(h->conn);
+	}
+	if (hop_relay_wants_stdin(h))
+		p[AT_IN].fd = h->run.in;
+	/* Without events: whether the job is still there. */
+	p[AT_OUT].fd = out->fd;
+	p[AT_OUT].events = hop_show_waits(h, out) ? POLLOUT : 0;
+	p[AT_ERR].fd = err->fd;
+	p[AT_ERR].events = hop_show_waits(h, err) ? POLLOUT : 0;
+}
+
+static void
+hop_target(struct hop *h)
+{
+	switch (h->phase) {
+	case HOP_CONNECTING:
+		hop_connect_step(h);
+		break;
+	case HOP_OPENING:
+		hop_open_step(h);
+		break;
+	case HOP_RUNNING:
+		hop_relay_step(h);
+		break;
+	case HOP_FLUSHING:
+	case HOP_OVER:
+		break;
+	}
+}
+
+static void
+hop_sink_event(struct hop *h, enum conn_stream s, short revents)
+{
+	if ((revents & (POLLERR | POLLHUP | POLLNVAL)) != 0)
+		hop_job_gone(h, "the job is gone");
+	else if ((revents & POLLOUT) != 0)
+		hop_show_more(h, &h->sink[s]);
+}
+
+static void
+hop_dispatch(struct hop *h, const struct pollfd *p)
+{
+	if (p[AT_CONTROL].revents != 0)
+		hop_relay_control(h);
+	if (p[AT_SHELL].revents != 0 && h->phase != HOP_OVER)
+		hop_relay_shell(h);
+	if (p[AT_OUT].revents != 0)
+		hop_sink_event(h, CONN_OUT, p[AT_OUT].revents);
+	if (p[AT_ERR].revents != 0)
+		hop_sink_event(h, CONN_ERR, p[AT_ERR].revents);
+	if (p[AT_CERT].revents != 0 && h->phase == HOP_OPENING) {
+		hop_cert_recv(h);
+		hop_target(h);
+	}
+	if (p[AT_TARGET].revents != 0)
+		hop_target(h);
+	if (p[AT_IN].revents != 0 && hop_relay_wants_stdin(h))
+		hop_relay_stdin(h);
+}
+
+static void
+hop_late(struct hop *h)
+{
+	if (h->phase == HOP_CONNECTING)
+		hop_connect_late(h);
+	else if (h->phase == HOP_OPENING)
+		hop_open_late(h);
+}
+
+static int
+hop_wait_ms(const struct hop *h)
+{
+	int64_t left;
+
+	if (h->deadline_ms == 0)
+		return -1;
+	left = h->deadline_ms - msg_now_ms();
+	return left > 0 ? (int)left : 0;
+}
+
+static void
+hop_loop(struct hop *h)
+{
+	struct pollfd p[AT_N];
+
+	while (h->phase != HOP_OVER) {
+		if (h->phase == HOP_FLUSHING &&
+		    !hop_show_waits(h, &h->sink[CONN_OUT]) &&
+		    !hop_show_waits(h, &h->sink[CONN_ERR])) {
+			hop_command_ended(h);
+			break;
+		}
+		poll_fill(h, p);
+		if (poll(p, AT_N, hop_wait_ms(h)) == -1 && errno != EINTR) {
+			hop_fail(h, POSTERN_EX_TEMPFAIL, "poll failed");
+			break;
+		}
+		hop_dispatch(h, p);
+		if (h->deadline_ms != 0 && msg_now_ms() >= h->deadline_ms)
+			hop_late(h);
+	}
+}
+
+int
+main(void)
+{
+	struct hop *h = &env;
+	int r;
+
+	log_init("postern-hop");
+	(void)umask(077);
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
+	    signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		fatal(ERR_SYS, "setup");
+	h->sock = -1;
+	if ((r = hop_run_recv(HOP_CONTROL_FD, &h->run)) == ERR_NOTFOUND)
+		return 0; /* policy had no work after all */
+	if (r != 0)
+		fatal(r, "HOP_RUN");
+	h->started_ms = msg_now_ms();
+	if ((r = hop_prepare(h)) != 0)
+		fatal(r, "operation %s", h->run.operation);
+	hop_record(h);
+	hop_tty_raw(h, true);
+	if (h->phase != HOP_OVER)
+		hop_cert_request(h);
+	if (h->phase != HOP_OVER)
+		hop_connect_start(h);
+	hop_loop(h);
+	hop_finish(h);
+	/* The process ends here, and its memory with it; what must be wiped,
+	 * was. */
+	conn_free(h->conn);
+	cast_clear(&h->cast);
+	key_clear(&h->key);
+	free(h->run.command);
+	return 0;
+}

@@ -1,0 +1,183 @@
+/*
+ * postern-hop: one operation, one process.  What its files share.
+ *
+ *	hop.c		main: the order of things, the poll loop
+ *	hop_run.c	HOP_RUN, read
+ *	hop_connect.c	a connected socket to the target
+ *	hop_open.c	credential, handshake, and their refusals in words
+ *	hop_relay.c	stdin, terminal, messages while the command runs
+ *	hop_show.c	the one place through which all that is shown goes
+ *	hop_end.c	last words, closing facts, EXIT
+ */
+#ifndef POSTERN_BROKER_HOP_H
+#define POSTERN_BROKER_HOP_H
+
+#include <netdb.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "audit/cast.h"
+#include "lib/proto.h"
+#include "lib/str.h"
+#include "ssh/conn.h"
+#include "ssh/key.h"
+
+#define HOP_CONTROL_FD 3
+#define HOP_HOST_MAX 255
+#define HOP_TERM_MAX 63
+#define HOP_TITLE_MAX 1023
+#define HOP_TIMEOUT_MAX 3600 /* seconds, of any wait that HOP_RUN names */
+#define HOP_TEXT_MAX 1500    /* bytes of the last words */
+
+/* HOP_RUN: policy's words, read once. */
+struct hop_run {
+	char operation[PROTO_ID_LEN + 1];
+	char session[PROTO_ID_LEN + 1];
+	char target[NAME_LEN_MAX + 1];
+	char host[HOP_HOST_MAX + 1];
+	uint32_t port;
+	char login[NAME_LEN_MAX + 1];
+	struct {
+		char type[32];
+		char fingerprint[CONN_FINGERPRINT_LEN + 1];
+	} pin[CONN_PINS_MAX];
+	size_t npin;
+	char *command;
+	bool pty;
+	char term[HOP_TERM_MAX + 1];
+	uint32_t columns, rows;
+	bool take_stdin;
+	uint64_t stdin_max;	/* 0: no bound */
+	bool out_null, err_null, err_to_out;
+	uint32_t connect_s, handshake_s;
+	uint64_t head, tail;
+	char title[HOP_TITLE_MAX + 1];
+	int in, out, err;	/* the job's */
+	int shell;		/* postern-shell's connection */
+	int recording, sidecar;
+	int cert;		/* answers one CERT_REQUEST */
+};
+
+/* Bytes that passed, counted and digested. */
+struct hop_count {
+	uint64_t bytes;
+	void *md;		/* EVP_MD_CTX */
+};
+
+/* One of the job's two output descriptors. */
+struct hop_sink {
+	int fd;
+	enum cast_stream stream;
+	struct hop_count count;
+	size_t npending, at;	/* recorded, but not taken by fd yet */
+	uint8_t pending[CONN_CHUNK];
+};
+
+enum hop_phase {
+	HOP_CONNECTING,
+	HOP_OPENING,	/* SSH, up to the command's start */
+	HOP_RUNNING,
+	HOP_FLUSHING,	/* the command ended; the job still reads */
+	HOP_OVER,
+};
+
+struct hop_end {
+	bool command;		/* the command's own end, or why not: */
+	bool job_gone;		/* nobody is left to be told */
+	enum exit_kind kind;
+	uint32_t value;
+	char text[HOP_TEXT_MAX];
+};
+
+struct hop {
+	struct hop_run run;
+	enum hop_phase phase;
+	int64_t started_ms;
+	int64_t deadline_ms;	/* of the phase; 0: none */
+	struct cast cast;
+	bool recorded;		/* cast was started */
+	struct key key;
+	struct conn_pin pin[CONN_PINS_MAX];
+	struct conn_want want;
+	struct conn *conn;
+	struct hop_sink sink[2]; /* by enum conn_stream */
+	struct hop_count in;
+	bool in_done;		/* end of stdin, or none granted */
+	bool control_gone;
+	bool raw;		/* the job's terminal */
+	bool resized;
+	/* connecting */
+	struct addrinfo *addrs, *next;
+	int64_t connect_end_ms;
+	int sock;
+	int connect_errno;	/* of the last address tried */
+	struct hop_end end;
+	uint8_t chunk[CONN_CHUNK]; /* bytes on their way, between two calls */
+};
+
+/* hop_run.c: reads HOP_RUN; every descriptor of it is in r afterwards, or
+ * closed.  ERR_NOTFOUND: policy has no work for us. */
+int hop_run_recv(int control, struct hop_run *r);
+
+/* hop_connect.c */
+void hop_connect_start(struct hop *h);
+/* Its socket is writable, or its deadline is over. */
+void hop_connect_step(struct hop *h);
+void hop_connect_late(struct hop *h);
+
+/* hop_open.c */
+void hop_cert_request(struct hop *h);
+void hop_cert_recv(struct hop *h);
+/* The socket is connected: speak SSH.  Nothing opens, connects or signals
+ * after this. */
+void hop_open_start(struct hop *h);
+void hop_open_step(struct hop *h);
+void hop_open_late(struct hop *h);
+
+/* hop_relay.c */
+void hop_relay_start(struct hop *h);
+/* Handles what libssh can do now; sees the command's end. */
+void hop_relay_step(struct hop *h);
+bool hop_relay_wants_stdin(const struct hop *h);
+void hop_relay_stdin(struct hop *h);
+void hop_relay_shell(struct hop *h);
+void hop_relay_control(struct hop *h);
+/* The job's terminal: no echo, nothing rewritten; signals: ^C still ends a
+ * job that waits for its connection. */
+void hop_tty_raw(struct hop *h, bool signals);
+
+/* hop_show.c */
+int hop_count_init(struct hop_count *c);
+void hop_count_add(struct hop_count *c, const void *p, size_t n);
+/* 64 digits and a NUL. */
+void hop_count_hex(struct hop_count *c, char *dst);
+void hop_count_clear(struct hop_count *c);
+/* Everything that the job sees goes through here: recorded, then shown.
+ * Answers how many of the n bytes were taken. */
+size_t hop_show(struct hop *h, enum conn_stream s, const void *p, size_t n);
+/* The sink takes bytes again: pending ones, then what conn holds. */
+void hop_show_more(struct hop *h, struct hop_sink *k);
+/* conn holds bytes that nobody wants to see: lets them go. */
+void hop_show_drop(struct hop *h);
+/* Something waits for this sink. */
+bool hop_show_waits(const struct hop *h, const struct hop_sink *k);
+/* A line of our own on the job's stderr: shown even where it could not be
+ * recorded, for that is what it may have to say. */
+void hop_say(struct hop *h, const char *text);
+/* Last tries, until deadline_ms, to get rid of what is pending. */
+void hop_show_flush(struct hop *h, int64_t deadline_ms);
+
+/* hop_end.c: the first end counts, later ones are echoes of it. */
+void hop_fail(struct hop *h, uint32_t code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void hop_job_gone(struct hop *h, const char *why);
+/* A signal of the job's ended it before the command began. */
+void hop_interrupted(struct hop *h, uint32_t signal);
+void hop_command_ended(struct hop *h);
+/* Says and writes down how it ended. */
+void hop_finish(struct hop *h);
+
+#endif

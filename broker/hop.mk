@@ -1,0 +1,13 @@
+posternlibexec_PROGRAMS += broker/postern-hop
+broker_postern_hop_SOURCES = \
+	broker/hop.c broker/hop.h \
+	broker/hop_connect.c \
+	broker/hop_end.c \
+	broker/hop_open.c \
+	broker/hop_relay.c \
+	broker/hop_run.c \
+	broker/hop_show.c
+broker_postern_hop_CFLAGS = $(PROGRAM_CFLAGS) $(LIBSSH_CFLAGS) $(CRYPTO_CFLAGS)
+broker_postern_hop_LDFLAGS = $(PROGRAM_LDFLAGS)
+broker_postern_hop_LDADD = ssh/libconn.la ssh/libcert.la audit/libcast.la \
+	lib/libbase.la $(LIBSSH_LIBS) $(CRYPTO_LIBS)

@@ -1,0 +1,195 @@
+/*
+ * While the command runs: standard input to the target, the job's terminal,
+ * what postern-shell and policy say.  Runs in the hop, confined.  Distrusts the
+ * job: its bytes are passed on, never looked at; its messages are bounded.
+ */
+#include "config.h"
+
+#include "broker/hop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <sys/ioctl.h>
+
+#include "lib/buf.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/msg.h"
+
+#define STOP_REASON_MAX 500
+
+void
+hop_tty_raw(struct hop *h, bool signals)
+{
+	struct termios t;
+
+	if (!h->run.pty || h->raw || tcgetattr(h->run.in, &t) != 0)
+		return;
+	cfmakeraw(&t);
+	if (signals)
+		t.c_lflag |= ISIG;
+	if (tcsetattr(h->run.in, TCSANOW, &t) == 0)
+		h->raw = !signals;
+}
+
+static void
+relay_resize(struct hop *h)
+{
+	struct winsize w;
+
+	if (!h->run.pty || ioctl(h->run.in, TIOCGWINSZ, &w) != 0 ||
+	    w.ws_col == 0 || w.ws_row == 0)
+		return;
+	if (cast_resize(&h->cast, w.ws_col, w.ws_row) != 0) {
+		hop_fail(h, POSTERN_EX_IOERR,
+		    "the recording cannot be written");
+		return;
+	}
+	(void)conn_resize(h->conn, w.ws_col, w.ws_row);
+}
+
+void
+hop_relay_start(struct hop *h)
+{
+	h->phase = HOP_RUNNING;
+	h->deadline_ms = 0;
+	if (!h->run.take_stdin) {
+		h->in_done = true;
+		(void)conn_eof(h->conn);
+	}
+	if (h->resized)
+		relay_resize(h);
+	hop_relay_step(h);
+}
+
+void
+hop_relay_step(struct hop *h)
+{
+	/* A broken connection is seen below, after all of it was shown. */
+	if (!conn_ended(h->conn))
+		(void)conn_step(h->conn);
+	hop_show_drop(h);
+	if (h->phase == HOP_RUNNING && conn_ended(h->conn))
+		h->phase = HOP_FLUSHING;
+}
+
+bool
+hop_relay_wants_stdin(const struct hop *h)
+{
+	return h->phase == HOP_RUNNING && !h->in_done &&
+	    conn_room(h->conn) > 0;
+}
+
+void
+hop_relay_stdin(struct hop *h)
+{
+	uint64_t left = UINT64_MAX;
+	size_t want = conn_room(h->conn);
+	ssize_t n;
+
+	if (h->run.stdin_max != 0) {
+		left = h->run.stdin_max - h->in.bytes;
+		if (want > left) /* one byte more shows that there is more */
+			want = (size_t)left + 1;
+	}
+	if (want > sizeof(h->chunk))
+		want = sizeof(h->chunk);
+	n = read(h->run.in, h->chunk, want);
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		h->in_done = true;
+		(void)conn_eof(h->conn);
+		return;
+	}
+	if ((uint64_t)n > left) {
+		hop_fail(h, POSTERN_EX_DENIED, "standard input is longer than "
+		    "the %llu bytes that the rule grants",
+		    (unsigned long long)h->run.stdin_max);
+		return;
+	}
+	if (conn_write(h->conn, h->chunk, (size_t)n) == 0)
+		hop_count_add(&h->in, h->chunk, (size_t)n);
+}
+
+/* Before the command runs there is nobody to pass a signal on to, so it does
+ * what it would have done to a waiting ssh. */
+static int
+relay_signal(struct hop *h, struct msg *m)
+{
+	uint32_t number;
+	int r;
+
+	if ((r = buf_get_u32(&m->body, &number)) != 0 ||
+	    (r = msg_end(m)) != 0)
+		return r;
+	if (h->phase == HOP_CONNECTING || h->phase == HOP_OPENING) {
+		if (number == SIGHUP || number == SIGINT ||
+		    number == SIGTERM || number == SIGQUIT)
+			hop_interrupted(h, number);
+		return 0;
+	}
+	r = conn_signal(h->conn, number);
+	return r == ERR_NOTFOUND ? 0 : r;
+}
+
+static int
+relay_shell_message(struct hop *h, struct msg *m)
+{
+	int r;
+
+	switch (m->type) {
+	case MSG_RESIZED:
+		if ((r = msg_end(m)) != 0)
+			return r;
+		if (h->phase == HOP_RUNNING)
+			relay_resize(h);
+		else
+			h->resized = true;
+		return 0;
+	case MSG_SIGNAL:
+		return relay_signal(h, m);
+	default:
+		return ERR_PROTO;
+	}
+}
+
+void
+hop_relay_shell(struct hop *h)
+{
+	struct msg m;
+	int r;
+
+	if ((r = msg_recv(h->run.shell, &m)) == 0)
+		r = relay_shell_message(h, &m);
+	msg_clear(&m);
+	if (r == ERR_AGAIN || r == 0)
+		return;
+	hop_job_gone(h, r == ERR_NOTFOUND || r == ERR_SYS ?
+	    "the job's connection ended" : "postern-shell broke the protocol");
+}
+
+void
+hop_relay_control(struct hop *h)
+{
+	char reason[STOP_REASON_MAX + 1] = "";
+	struct msg m;
+	int r;
+
+	if ((r = msg_recv(HOP_CONTROL_FD, &m)) == 0) {
+		if (m.type != MSG_HOP_STOP)
+			r = ERR_PROTO;
+		else if ((r = buf_get_fixed(&m.body, reason,
+		    sizeof(reason))) == 0)
+			r = msg_end(&m);
+	}
+	msg_clear(&m);
+	if (r == 0)
+		hop_fail(h, POSTERN_EX_DENIED, "stopped: %s",
+		    log_safe(reason));
+	else if (r != ERR_AGAIN)
+		h->control_gone = true; /* a restart of policy: we go on */
+}

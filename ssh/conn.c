@@ -1,0 +1,362 @@
+/*
+ * A command's life on its connection: bytes both ways, signals, its end.  Runs
+ * in the hop, confined.  Distrusts the target: whatever it sends is counted,
+ * bounded by libssh's window, and handed on as bytes.
+ */
+#include "config.h"
+
+#include "ssh/conn.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <libssh/callbacks.h>
+#include <libssh/libssh.h>
+
+#include "lib/err.h"
+#include "lib/str.h"
+#include "ssh/conn_internal.h"
+
+#define CONN_ROUNDS 64	/* reads in a row before the owner polls again */
+#define CONN_STOP_MS 200
+
+/* The names of RFC 4254 section 6.9 and a few that servers use beside them.
+ * Our own numbers: a target of another system has others. */
+static const struct {
+	const char *name;
+	uint32_t number;
+} conn_signals[] = {
+	{ "ABRT", SIGABRT }, { "ALRM", SIGALRM }, { "FPE", SIGFPE },
+	{ "HUP", SIGHUP }, { "ILL", SIGILL }, { "INT", SIGINT },
+	{ "KILL", SIGKILL }, { "PIPE", SIGPIPE }, { "QUIT", SIGQUIT },
+	{ "SEGV", SIGSEGV }, { "TERM", SIGTERM }, { "USR1", SIGUSR1 },
+	{ "USR2", SIGUSR2 }, { "BUS", SIGBUS }, { "TRAP", SIGTRAP },
+	{ "SYS", SIGSYS }, { "XCPU", SIGXCPU }, { "XFSZ", SIGXFSZ },
+	{ "VTALRM", SIGVTALRM }, { "PROF", SIGPROF },
+};
+#define CONN_NSIGNALS (sizeof(conn_signals) / sizeof(conn_signals[0]))
+
+uint32_t
+conn_signal_number(const char *name)
+{
+	for (size_t i = 0; i < CONN_NSIGNALS; i++) {
+		if (strcmp(conn_signals[i].name, name) == 0)
+			return conn_signals[i].number;
+	}
+	return 0;
+}
+
+static int
+conn_on_data(ssh_session session, ssh_channel channel, void *data,
+    uint32_t len, int is_stderr, void *arg)
+{
+	struct conn *c = arg;
+	enum conn_stream s = is_stderr != 0 ? CONN_ERR : CONN_OUT;
+	size_t took = 0;
+
+	(void)session;
+	(void)channel;
+	c->got = true;
+	if (!c->reading)
+		took = c->want->data(c->want->arg, s, data, len);
+	/* libssh shows all it holds each time, so this is the whole of it. */
+	c->held[s] = len - took;
+	return (int)took;
+}
+
+static void
+conn_on_exit_status(ssh_session session, ssh_channel channel, int status,
+    void *arg)
+{
+	struct conn *c = arg;
+
+	(void)session;
+	(void)channel;
+	c->exit.has_code = true;
+	c->exit.code = (uint32_t)status;
+}
+
+static void
+conn_on_exit_signal(ssh_session session, ssh_channel channel,
+    const char *name, int core, const char *message, const char *language,
+    void *arg)
+{
+	struct conn *c = arg;
+
+	(void)session;
+	(void)channel;
+	(void)core;
+	(void)message;
+	(void)language;
+	c->exit.has_signal = true;
+	if (name == NULL ||
+	    str_copy(c->exit.signal, sizeof(c->exit.signal), name) != 0)
+		c->exit.signal[0] = '\0';
+}
+
+static void
+conn_on_close(ssh_session session, ssh_channel channel, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)session;
+	(void)channel;
+	c->closed = true;
+}
+
+int
+conn_callbacks(struct conn *c)
+{
+	c->cb = (struct ssh_channel_callbacks_struct){
+		.userdata = c,
+		.channel_data_function = conn_on_data,
+		.channel_exit_status_function = conn_on_exit_status,
+		.channel_exit_signal_function = conn_on_exit_signal,
+		.channel_close_function = conn_on_close,
+	};
+	ssh_callbacks_init(&c->cb);
+	return ssh_set_channel_callbacks(c->channel, &c->cb) == SSH_OK ? 0 :
+	    ERR_INTERNAL;
+}
+
+int
+conn_new(int fd, const struct conn_want *w, struct conn **out)
+{
+	struct conn *c = NULL;
+	int r = ERR_NOMEM;
+
+	if ((c = calloc(1, sizeof(*c))) == NULL)
+		goto out;
+	*c = (struct conn){ .want = w, .fd = fd };
+	if ((c->session = ssh_new()) == NULL)
+		goto out;
+	if ((r = conn_options(c)) != 0)
+		goto out;
+	*out = c;
+	c = NULL;
+	fd = -1;
+out:
+	/* Never started: libssh does not own the socket yet. */
+	if (c != NULL) {
+		ssh_free(c->session);
+		free(c);
+	}
+	if (fd != -1)
+		(void)close(fd);
+	return r;
+}
+
+void
+conn_free(struct conn *c)
+{
+	if (c == NULL)
+		return;
+	ssh_key_free(c->key);
+	if (c->event != NULL) {
+		(void)ssh_event_remove_session(c->event, c->session);
+		ssh_event_free(c->event);
+	}
+	if (c->channel != NULL)
+		(void)ssh_remove_channel_callbacks(c->channel, &c->cb);
+	ssh_silent_disconnect(c->session);
+	ssh_free(c->session);
+	free(c);
+}
+
+/* As long as bytes keep coming, a few rounds: the owner's poll over all its
+ * descriptors would cost more than libssh's over one. */
+static int
+conn_pump(struct conn *c)
+{
+	for (int i = 0; i < CONN_ROUNDS && !conn_ended(c); i++) {
+		c->got = false;
+		switch (ssh_event_dopoll(c->event, 0)) {
+		case SSH_OK:
+			break;
+		case SSH_AGAIN:
+			return 0;
+		default:
+			c->lost = true;
+			return 0;
+		}
+		if (!ssh_is_connected(c->session))
+			c->lost = true;
+		if (c->held[CONN_OUT] + c->held[CONN_ERR] > 0)
+			break;
+	}
+	return 0;
+}
+
+int
+conn_step(struct conn *c)
+{
+	int r;
+
+	if (c->lost)
+		return ERR_PROTO;
+	if (c->state < CONN_RUNNING && (r = conn_open(c)) != 0)
+		return r;
+	return conn_pump(c);
+}
+
+int
+conn_fd(const struct conn *c)
+{
+	return c->fd;
+}
+
+short
+conn_events(const struct conn *c)
+{
+	short events = POLLIN;
+
+	if ((ssh_get_poll_flags(c->session) & SSH_WRITE_PENDING) != 0)
+		events |= POLLOUT;
+	return events;
+}
+
+enum conn_state
+conn_state(const struct conn *c)
+{
+	return c->state;
+}
+
+const char *
+conn_error(const struct conn *c)
+{
+	const char *text = ssh_get_error(c->session);
+
+	return text == NULL ? "" : text;
+}
+
+const char *
+conn_hostkey(const struct conn *c)
+{
+	return c->hostkey;
+}
+
+const char *
+conn_hostkey_type(const struct conn *c)
+{
+	return c->hostkey_type;
+}
+
+bool
+conn_ended(const struct conn *c)
+{
+	return c->closed || c->lost;
+}
+
+const struct conn_exit *
+conn_exit(const struct conn *c)
+{
+	return &c->exit;
+}
+
+size_t
+conn_held(const struct conn *c, enum conn_stream s)
+{
+	return c->held[s];
+}
+
+size_t
+conn_read(struct conn *c, enum conn_stream s, void *dst, size_t max)
+{
+	int n;
+
+	if (max > c->held[s])
+		max = c->held[s];
+	if (max == 0)
+		return 0;
+	/* It may handle packets first, and so call conn_on_data: what comes
+	 * then stays behind what is held. */
+	c->reading = true;
+	n = ssh_channel_read_nonblocking(c->channel, dst, (uint32_t)max,
+	    s == CONN_ERR);
+	c->reading = false;
+	if (n <= 0) { /* cannot be while bytes are held, unless it broke */
+		c->held[s] = 0;
+		c->lost = true;
+		return 0;
+	}
+	c->held[s] -= (size_t)n;
+	return (size_t)n;
+}
+
+size_t
+conn_room(const struct conn *c)
+{
+	uint32_t window;
+
+	if (c->state != CONN_RUNNING || conn_ended(c) || c->eof_sent ||
+	    (ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0)
+		return 0;
+	window = ssh_channel_window_size(c->channel);
+	return window > CONN_CHUNK ? CONN_CHUNK : window;
+}
+
+int
+conn_write(struct conn *c, const void *p, size_t n)
+{
+	const char *d = p;
+	int k;
+
+	while (n > 0) {
+		k = ssh_channel_write(c->channel, d, (uint32_t)n);
+		if (k <= 0) {
+			c->lost = true;
+			return ERR_PROTO;
+		}
+		d += k;
+		n -= (size_t)k;
+	}
+	return 0;
+}
+
+int
+conn_eof(struct conn *c)
+{
+	if (c->eof_sent || conn_ended(c))
+		return 0;
+	c->eof_sent = true;
+	return ssh_channel_send_eof(c->channel) == SSH_ERROR ? ERR_PROTO : 0;
+}
+
+int
+conn_resize(struct conn *c, uint32_t columns, uint32_t rows)
+{
+	if (c->state != CONN_RUNNING || conn_ended(c))
+		return 0;
+	return ssh_channel_change_pty_size(c->channel, (int)columns,
+	    (int)rows) == SSH_ERROR ? ERR_PROTO : 0;
+}
+
+int
+conn_signal(struct conn *c, uint32_t number)
+{
+	if (c->state != CONN_RUNNING || conn_ended(c))
+		return 0;
+	for (size_t i = 0; i < CONN_NSIGNALS; i++) {
+		if (conn_signals[i].number == number)
+			return ssh_channel_request_send_signal(c->channel,
+			    conn_signals[i].name) == SSH_ERROR ? ERR_PROTO : 0;
+	}
+	return ERR_NOTFOUND;
+}
+
+void
+conn_stop(struct conn *c)
+{
+	if (c->lost || !ssh_is_connected(c->session))
+		return;
+	if (c->state == CONN_RUNNING && !c->closed) {
+		(void)ssh_channel_request_send_signal(c->channel, "HUP");
+		(void)ssh_channel_close(c->channel);
+	}
+	(void)ssh_blocking_flush(c->session, CONN_STOP_MS);
+	ssh_disconnect(c->session);
+	c->lost = true;
+}
