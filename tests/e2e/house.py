@@ -614,6 +614,13 @@ class Bastion:
                         "-p", "22"]), self.sshd_log)
         self.sshd.wait_for(lambda: can_connect("bastion", "10.91.0.1", 22))
 
+    def reload(self):
+        """After a change of the policy; returns what the daemon said."""
+        at = self.log.stat().st_size
+        self.daemon.proc.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        return self.log.read_text()[at:]
+
     def stop(self):
         for d in (self.sshd, self.daemon):
             if d:

@@ -96,11 +96,13 @@ def test_refused_policy_leaves_the_running_one(bastion, job, mark):
     good = main.read_text()
     try:
         bastion.write_policy(good + "\nallow x for nobody on web-1 { }\n")
-        bastion.postern("reload", check=False)
+        said = bastion.reload()
+        assert "main.postern:" in said and "nobody" in said and "^" in said
         assert job.ssh("web-1", "systemctl restart web").code == 0
     finally:
         bastion.write_policy(good)
-        bastion.postern("reload", check=False)
+        bastion.reload()
+        assert bastion.events(mark, "policy.load")
     assert job.ssh("web-1", "systemctl restart web").code == 0
 
 
