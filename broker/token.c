@@ -104,21 +104,6 @@ out:
 	return r;
 }
 
-bool
-token_rules_equal(const struct token_rules *a, const struct token_rules *b)
-{
-	if (strcmp(a->name, b->name) != 0 || strcmp(a->url, b->url) != 0 ||
-	    a->naud != b->naud || a->algs != b->algs ||
-	    a->max_age_s != b->max_age_s || a->leeway_s != b->leeway_s ||
-	    a->once != b->once)
-		return false;
-	for (size_t i = 0; i < a->naud; i++) {
-		if (strcmp(a->aud[i], b->aud[i]) != 0)
-			return false;
-	}
-	return true;
-}
-
 /* -- before the signature ------------------------------------------------ */
 
 int

@@ -32,8 +32,6 @@ struct token_rules {
 
 /* Reads one entry.  On failure *out is clear. */
 int token_rules_get(struct buf *b, struct token_rules *out);
-bool token_rules_equal(const struct token_rules *a,
-    const struct token_rules *b);
 void token_rules_clear(struct token_rules *t);
 
 struct token {

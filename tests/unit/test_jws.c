@@ -1,0 +1,723 @@
+/*
+ * The gate and the signature: Wycheproof's vectors, and tokens of our own that
+ * are good but for one thing.
+ */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+#include <openssl/bn.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "broker/jws.h"
+#include "lib/b64.h"
+#include "lib/err.h"
+#include "lib/proto.h"
+#include "tests/unit/mint.h"
+
+#define ALL UINT32_MAX
+#define CLAIMS "{\"iss\":\"https://i.example\",\"sub\":\"s\"}"
+
+/* -- Wycheproof ---------------------------------------------------------- */
+
+/* Vectors that are called valid and that we refuse. */
+static const struct {
+	const char *file;
+	int first, last;
+	const char *reason;
+} deviations[] = {
+#define SIGNATURE "json_web_signature_test.json"
+#define KEY "json_web_key_test.json"
+#define CRYPTO "json_web_crypto_test.json"
+	{ SIGNATURE, 1, 1, "HS256" },
+	{ SIGNATURE, 346, 346, "PS384 with a key whose alg is PS256" },
+	{ SIGNATURE, 347, 347, "a key whose alg is ES521, which is none" },
+	{ SIGNATURE, 348, 348, "HS256" },
+	{ SIGNATURE, 350, 350, "PS384 with a key whose alg is PS256" },
+	{ SIGNATURE, 351, 351, "a key whose alg is ES521, which is none" },
+	{ SIGNATURE, 352, 352, "HS256" },
+	{ SIGNATURE, 357, 359, "HS256" },
+	{ SIGNATURE, 372, 373, "HS256, and '?' inside of base64url" },
+	{ SIGNATURE, 376, 377, "HS256" },
+	{ KEY, 2, 2, "HS256" },
+	{ KEY, 13, 13, "HS256" },
+	{ KEY, 14, 14, "HS384" },
+	{ KEY, 15, 15, "HS512" },
+	{ CRYPTO, 1, 1, "HS256" },
+	{ CRYPTO, 48, 48, "HS256" },
+};
+
+static bool
+deviates(const char *file, int id)
+{
+	size_t n = sizeof(deviations) / sizeof(deviations[0]);
+
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(deviations[i].file, file) == 0 &&
+		    id >= deviations[i].first && id <= deviations[i].last)
+			return true;
+	}
+	return false;
+}
+
+static bool
+accepts(const char *token, size_t n, const char *set, size_t set_len,
+    uint32_t allowed)
+{
+	struct jwk_set *keys = NULL;
+	const char *why = NULL;
+	struct jws j = { 0 };
+	bool ok = false;
+
+	if (jwk_set_parse(set, set_len, &keys, &why) == 0)
+		ok = jws_parse(token, n, &j, &why) == 0 &&
+		    jws_verify(&j, keys, allowed, &why) == 0;
+	if (!ok)
+		assert_non_null(why);
+	jws_clear(&j);
+	jwk_set_free(keys);
+	return ok;
+}
+
+/* A group's public key, or its secret one where it has no other, as a set. */
+static char *
+group_keys(const json_t *g)
+{
+	json_t *k = json_object_get(g, "public"), *set;
+	char *text;
+
+	if (k == NULL)
+		k = json_object_get(g, "private");
+	assert_non_null(k);
+	if (json_object_get(k, "keys") != NULL)
+		return json_dumps(k, 0);
+	set = json_pack("{s:[O]}", "keys", k);
+	text = json_dumps(set, 0);
+	json_decref(set);
+	return text;
+}
+
+static int
+run_vector(const char *file, const json_t *t, const char *set)
+{
+	const json_t *jws = json_object_get(t, "jws");
+	const char *result = json_string_value(json_object_get(t, "result"));
+	int id = (int)json_integer_value(json_object_get(t, "tcId"));
+	bool ok, valid = strcmp(result, "valid") == 0;
+	char *text;
+
+	if (jws == NULL) /* encryption is not ours */
+		return 0;
+	text = json_is_string(jws) ? strdup(json_string_value(jws)) :
+	    json_dumps(jws, 0);
+	ok = accepts(text, strlen(text), set, strlen(set), ALL);
+	if (deviates(file, id) ? !valid || ok : valid != ok)
+		fail_msg("%s %d: %s, and we say %s", file, id, result,
+		    ok ? "valid" : "invalid");
+	free(text);
+	return 1;
+}
+
+static int
+run_file(const char *file)
+{
+	json_t *root, *groups, *tests, *g, *t;
+	char path[1024];
+	size_t i, k;
+	int n = 0;
+
+	(void)snprintf(path, sizeof(path), "%s/wycheproof/%s", TEST_DATA,
+	    file);
+	root = json_load_file(path, 0, NULL);
+	assert_non_null(root);
+	groups = json_object_get(root, "testGroups");
+	json_array_foreach (groups, i, g) {
+		char *set = group_keys(g);
+
+		tests = json_object_get(g, "tests");
+		json_array_foreach (tests, k, t)
+			n += run_vector(file, t, set);
+		free(set);
+	}
+	json_decref(root);
+	return n;
+}
+
+static void
+t_wycheproof(void **state)
+{
+	(void)state;
+	assert_int_equal(run_file(SIGNATURE), 401);
+	assert_int_equal(run_file(KEY), 26);
+	assert_int_equal(run_file(CRYPTO), 49);
+}
+
+/* -- our own ------------------------------------------------------------- */
+
+static struct {
+	EVP_PKEY *rsa, *rsa2, *p256, *p384, *p521, *ed;
+	struct buf set; /* all of them */
+} env;
+
+static int
+setup(void **state)
+{
+	(void)state;
+	env.rsa = mint_rsa(2048);
+	env.rsa2 = mint_rsa(2048);
+	env.p256 = mint_ec("P-256");
+	env.p384 = mint_ec("P-384");
+	env.p521 = mint_ec("P-521");
+	env.ed = mint_ed25519();
+	buf_init(&env.set, JWK_SET_MAX);
+	(void)buf_putf(&env.set, "{\"keys\":[");
+	mint_jwk(&env.set, env.rsa, "\"kid\":\"r\",\"use\":\"sig\"");
+	(void)buf_putf(&env.set, ",");
+	mint_jwk(&env.set, env.rsa2, "\"kid\":\"r512\",\"alg\":\"RS512\"");
+	(void)buf_putf(&env.set, ",");
+	mint_jwk(&env.set, env.p256, "\"kid\":\"e256\",\"alg\":\"ES256\"");
+	(void)buf_putf(&env.set, ",");
+	mint_jwk(&env.set, env.p384, "\"kid\":\"e384\"");
+	(void)buf_putf(&env.set, ",");
+	mint_jwk(&env.set, env.p521, "\"kid\":\"e521\"");
+	(void)buf_putf(&env.set, ",");
+	mint_jwk(&env.set, env.ed, "\"kid\":\"ed\"");
+	(void)buf_putf(&env.set, "]}");
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	EVP_PKEY_free(env.rsa);
+	EVP_PKEY_free(env.rsa2);
+	EVP_PKEY_free(env.p256);
+	EVP_PKEY_free(env.p384);
+	EVP_PKEY_free(env.p521);
+	EVP_PKEY_free(env.ed);
+	buf_clear(&env.set);
+	return 0;
+}
+
+static struct jwk_set *
+keys_new(void)
+{
+	struct jwk_set *s = NULL;
+	const char *why;
+
+	assert_int_equal(jwk_set_parse(buf_ptr(&env.set), buf_len(&env.set),
+	    &s, &why), 0);
+	return s;
+}
+
+/* The first error on the token's way, the second opinion included. */
+static int
+judge(const char *token, size_t n, uint32_t allowed)
+{
+	struct jwk_set *keys = keys_new();
+	const char *why = NULL;
+	struct jws j = { 0 };
+	int r;
+
+	if ((r = jws_parse(token, n, &j, &why)) == 0 &&
+	    (r = jws_verify(&j, keys, allowed, &why)) == 0)
+		r = jws_second_opinion(&j, keys, &why);
+	if (r != 0)
+		assert_non_null(why);
+	jws_clear(&j);
+	jwk_set_free(keys);
+	return r;
+}
+
+static int
+judge_minted(EVP_PKEY *key, const char *alg, const char *header)
+{
+	struct buf b;
+	int r;
+
+	buf_init(&b, 4 * PROTO_TOKEN_MAX);
+	mint_token(&b, key, alg, header, CLAIMS);
+	r = judge(buf_cstr(&b), buf_len(&b), ALL);
+	buf_clear(&b);
+	return r;
+}
+
+static void
+t_jws_verify_every_algorithm(void **state)
+{
+	const struct {
+		EVP_PKEY *key;
+		const char *alg, *header;
+	} good[] = {
+		{ env.rsa, "RS256", "{\"alg\":\"RS256\",\"kid\":\"r\"}" },
+		{ env.rsa, "RS384", "{\"alg\":\"RS384\",\"kid\":\"r\"}" },
+		{ env.rsa, "RS512", "{\"alg\":\"RS512\",\"kid\":\"r\"}" },
+		{ env.rsa2, "RS512", "{\"alg\":\"RS512\",\"kid\":\"r512\"}" },
+		{ env.rsa, "PS256", "{\"alg\":\"PS256\",\"kid\":\"r\"}" },
+		{ env.rsa, "PS384", "{\"alg\":\"PS384\",\"kid\":\"r\"}" },
+		{ env.rsa, "PS512", "{\"alg\":\"PS512\",\"kid\":\"r\"}" },
+		{ env.p256, "ES256", "{\"alg\":\"ES256\",\"kid\":\"e256\"}" },
+		{ env.p384, "ES384", "{\"alg\":\"ES384\",\"kid\":\"e384\"}" },
+		{ env.p521, "ES512", "{\"alg\":\"ES512\",\"kid\":\"e521\"}" },
+		{ env.ed, "EdDSA", "{\"alg\":\"EdDSA\",\"kid\":\"ed\"}" },
+		{ env.ed, "Ed25519", "{\"alg\":\"Ed25519\",\"kid\":\"ed\"}" },
+		/* without kid, where one key alone fits */
+		{ env.p256, "ES256", "{\"alg\":\"ES256\"}" },
+		{ env.rsa, "RS256", "{\"alg\":\"RS256\"}" },
+		{ env.rsa, "RS256",
+		    "{\"alg\":\"RS256\",\"kid\":\"r\",\"typ\":\"JWT\"}" },
+		{ env.rsa, "RS256",
+		    "{\"alg\":\"RS256\",\"kid\":\"r\",\"typ\":\"jwt\"}" },
+		{ env.rsa, "RS256", "{\"alg\":\"RS256\",\"kid\":\"r\","
+		    "\"x5t\":\"eA\",\"odd\":[{\"a\":1}]}" },
+		{ env.rsa, "RS256", " { \"alg\" : \"RS256\" ,\n\"kid\":\"r\"}" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		int r = judge_minted(good[i].key, good[i].alg, good[i].header);
+
+		if (r != 0)
+			fail_msg("%s: %s", good[i].header, err_text(r));
+	}
+}
+
+/* Each is signed by the right key: only the header is wrong. */
+static void
+t_jws_parse_header(void **state)
+{
+	static const struct {
+		const char *header;
+		int r;
+	} bad[] = {
+		{ "{\"alg\":\"none\",\"kid\":\"r\"}", ERR_DENIED },
+		{ "{\"alg\":\"None\",\"kid\":\"r\"}", ERR_DENIED },
+		{ "{\"alg\":\"HS256\",\"kid\":\"r\"}", ERR_DENIED },
+		{ "{\"alg\":\"HS512\",\"kid\":\"r\"}", ERR_DENIED },
+		{ "{\"alg\":\"rs256\",\"kid\":\"r\"}", ERR_DENIED },
+		{ "{\"alg\":\"RS256 \",\"kid\":\"r\"}", ERR_DENIED },
+		{ "{\"alg\":\"\",\"kid\":\"r\"}", ERR_DENIED },
+		{ "{\"alg\":256,\"kid\":\"r\"}", ERR_DENIED },
+		{ "{\"alg\":[\"RS256\"],\"kid\":\"r\"}", ERR_DENIED },
+		{ "{\"kid\":\"r\"}", ERR_DENIED },
+		{ "{}", ERR_DENIED },
+		{ "{\"alg\":\"RSA-OAEP\",\"enc\":\"A128GCM\"}", ERR_DENIED },
+		{ "{\"alg\":\"RS256\",\"alg\":\"RS256\"}", ERR_FORMAT },
+		{ "{\"alg\":\"RS256\",\"a\":1,\"a\":1}", ERR_FORMAT },
+		{ "{\"alg\":\"RS256\",\"a\":{\"b\":1,\"b\":1}}", ERR_FORMAT },
+		{ "{\"alg\":\"RS256\",\"crit\":[]}", ERR_DENIED },
+		{ "{\"alg\":\"RS256\",\"crit\":[\"x\"]}", ERR_DENIED },
+		{ "{\"alg\":\"RS256\",\"b64\":true}", ERR_DENIED },
+		{ "{\"alg\":\"RS256\",\"jwk\":{}}", ERR_DENIED },
+		{ "{\"alg\":\"RS256\",\"jku\":\"https://x\"}", ERR_DENIED },
+		{ "{\"alg\":\"RS256\",\"x5u\":\"https://x\"}", ERR_DENIED },
+		{ "{\"alg\":\"RS256\",\"x5c\":[]}", ERR_DENIED },
+		{ "{\"alg\":\"RS256\",\"zip\":\"DEF\"}", ERR_DENIED },
+		{ "{\"alg\":\"RS256\",\"cty\":\"JWT\"}", ERR_DENIED },
+		{ "{\"alg\":\"RS256\",\"cty\":null}", ERR_DENIED },
+		{ "{\"alg\":\"RS256\",\"typ\":\"at+jwt\"}", ERR_DENIED },
+		{ "{\"alg\":\"RS256\",\"typ\":\"JWTx\"}", ERR_DENIED },
+		{ "{\"alg\":\"RS256\",\"typ\":null}", ERR_DENIED },
+		{ "{\"alg\":\"RS256\",\"typ\":\"JOSE\"}", ERR_DENIED },
+		{ "{\"alg\":\"RS256\",\"kid\":\"\"}", ERR_FORMAT },
+		{ "{\"alg\":\"RS256\",\"kid\":7}", ERR_FORMAT },
+		{ "{\"alg\":\"RS256\",\"kid\":null}", ERR_FORMAT },
+		{ "{\"alg\":\"RS256\",\"kid\":\"r\\u0000\"}", ERR_FORMAT },
+		{ "{\"alg\":\"RS256\"}x", ERR_FORMAT },
+		{ "{\"alg\":\"RS256\"}{}", ERR_FORMAT },
+		{ "[{\"alg\":\"RS256\"}]", ERR_FORMAT },
+		{ "\"RS256\"", ERR_FORMAT },
+		{ "", ERR_FORMAT },
+		{ "\xef\xbb\xbf{\"alg\":\"RS256\"}", ERR_FORMAT },
+		{ "{\"alg\":\"RS256\",\"a\":\"\xff\"}", ERR_FORMAT },
+		{ "{\"alg\":\"RS256\",\"a\":[[[[1]]]]}", ERR_FORMAT },
+		{ "{\"alg\":\"RS256\",\"a\":99999999999999999999}",
+		    ERR_FORMAT },
+		{ "{\"alg\":\"RS256\",\"kid\":\"unknown\"}", ERR_NOTFOUND },
+		{ "{\"alg\":\"RS256\",\"kid\":\"../r\"}", ERR_NOTFOUND },
+		{ "{\"alg\":\"RS256\",\"kid\":\"R\"}", ERR_NOTFOUND },
+		/* that kid is another key of the same kind, or of another */
+		{ "{\"alg\":\"RS256\",\"kid\":\"r512\"}", ERR_DENIED },
+		{ "{\"alg\":\"RS512\",\"kid\":\"r512\"}", ERR_CRYPTO },
+		{ "{\"alg\":\"RS256\",\"kid\":\"e256\"}", ERR_DENIED },
+		/* another algorithm than the one it was signed with */
+		{ "{\"alg\":\"PS256\",\"kid\":\"r\"}", ERR_CRYPTO },
+		{ "{\"alg\":\"RS384\",\"kid\":\"r\"}", ERR_CRYPTO },
+		{ "{\"alg\":\"ES256\",\"kid\":\"r\"}", ERR_DENIED },
+		{ "{\"alg\":\"ES256\",\"kid\":\"e256\"}", ERR_CRYPTO },
+		/* without kid, and two keys would fit */
+		{ "{\"alg\":\"RS512\"}", ERR_DENIED },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		int r = judge_minted(env.rsa, "RS256", bad[i].header);
+
+		if (r != bad[i].r)
+			fail_msg("%s: %s", bad[i].header, err_text(r));
+	}
+}
+
+static void
+t_jws_parse_bounds(void **state)
+{
+	struct buf h, t;
+
+	(void)state;
+	buf_init(&h, 64 * 1024);
+	(void)buf_putf(&h, "{\"alg\":\"RS256\",\"kid\":\"%0*d\"}",
+	    JWK_KID_MAX, 0);
+	assert_int_equal(judge_minted(env.rsa, "RS256", buf_cstr(&h)),
+	    ERR_NOTFOUND);
+	buf_reset(&h);
+	(void)buf_putf(&h, "{\"alg\":\"RS256\",\"kid\":\"%0*d\"}",
+	    JWK_KID_MAX + 1, 0);
+	assert_int_equal(judge_minted(env.rsa, "RS256", buf_cstr(&h)),
+	    ERR_FORMAT);
+	buf_reset(&h);
+	(void)buf_putf(&h, "{\"alg\":\"RS256\",\"kid\":\"r\",\"a\":\"%0*d\"}",
+	    4100, 0);
+	assert_int_equal(judge_minted(env.rsa, "RS256", buf_cstr(&h)),
+	    ERR_TOOBIG);
+	/* the longest token, and one byte more */
+	buf_init(&t, 64 * 1024);
+	for (int pad = 11000; pad < 14000; pad++) {
+		buf_reset(&h);
+		buf_reset(&t);
+		(void)buf_putf(&h, "{\"a\":\"%0*d\"}", pad, 0);
+		mint_token(&t, env.p256, "ES256", "{\"alg\":\"ES256\"}",
+		    buf_cstr(&h));
+		if (buf_len(&t) >= PROTO_TOKEN_MAX)
+			break;
+		pad += (int)(PROTO_TOKEN_MAX - buf_len(&t)) / 2;
+	}
+	assert_in_range(buf_len(&t), PROTO_TOKEN_MAX, PROTO_TOKEN_MAX + 2);
+	assert_int_equal(judge(buf_cstr(&t), buf_len(&t), ALL),
+	    buf_len(&t) == PROTO_TOKEN_MAX ? 0 : ERR_TOOBIG);
+	assert_int_equal(judge(buf_cstr(&t), PROTO_TOKEN_MAX + 1, ALL),
+	    ERR_TOOBIG);
+	buf_clear(&t);
+	buf_clear(&h);
+}
+
+static void
+t_jws_parse_form(void **state)
+{
+	struct buf good, b;
+	const char *g, *d1, *d2;
+	size_t n;
+
+	(void)state;
+	buf_init(&good, PROTO_TOKEN_MAX);
+	mint_token(&good, env.rsa, "RS256", "{\"alg\":\"RS256\",\"kid\":\"r\"}",
+	    CLAIMS);
+	g = buf_cstr(&good);
+	n = buf_len(&good);
+	d1 = strchr(g, '.');
+	d2 = strchr(d1 + 1, '.');
+	assert_int_equal(judge(g, n, ALL), 0);
+	/* a byte put in at each of these places, and at the ends */
+	static const char odd[] = { '.', '=', '+', '/', ' ', '\n', '\0', '!',
+		'\x80', 'A' };
+	const size_t place[] = { 0, 1, (size_t)(d1 - g), (size_t)(d1 + 1 - g),
+		(size_t)(d2 - g), (size_t)(d2 + 1 - g), n };
+
+	buf_init(&b, PROTO_TOKEN_MAX);
+	for (size_t p = 0; p < sizeof(place) / sizeof(place[0]); p++) {
+		for (size_t o = 0; o < sizeof(odd); o++) {
+			buf_reset(&b);
+			(void)buf_put(&b, g, place[p]);
+			(void)buf_put(&b, &odd[o], 1);
+			(void)buf_put(&b, g + place[p], n - place[p]);
+			if (judge(buf_cstr(&b), buf_len(&b), ALL) == 0)
+				fail_msg("byte %d at %zu", odd[o], place[p]);
+		}
+	}
+	/* every prefix */
+	for (size_t k = 0; k < n; k += k > n - 12 ? 1 : 7) {
+		buf_reset(&b);
+		(void)buf_put(&b, g, k);
+		assert_int_not_equal(judge(buf_cstr(&b), k, ALL), 0);
+	}
+	/* 256 bytes of signature are 342 characters: 4 spare bits */
+	for (const char *c = "BCDEFGHIJKLMNOP"; *c != '\0'; c++) {
+		static const char abc[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij"
+		    "klmnopqrstuvwxyz0123456789-_";
+		size_t v = (size_t)(strchr(abc, g[n - 1]) - abc);
+
+		buf_reset(&b);
+		(void)buf_put(&b, g, n - 1);
+		(void)buf_put(&b, &abc[v | (size_t)(*c - 'A')], 1);
+		assert_int_equal(judge(buf_cstr(&b), n, ALL), ERR_FORMAT);
+	}
+	assert_int_equal(judge("", 0, ALL), ERR_FORMAT);
+	assert_int_equal(judge("..", 2, ALL), ERR_FORMAT);
+	assert_int_equal(judge("a", 1, ALL), ERR_FORMAT);
+	buf_clear(&b);
+	buf_clear(&good);
+}
+
+/* Junk behind a good signature, which libjwt would not mind. */
+static void
+t_jws_verify_junk(void **state)
+{
+	static const char *const junk[] = { "AAAA", "AA", "=", "==", ".", "%00",
+		" ", "\n", "\t#" };
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, PROTO_TOKEN_MAX);
+	for (size_t i = 0; i < sizeof(junk) / sizeof(junk[0]); i++) {
+		buf_reset(&b);
+		mint_token(&b, env.rsa, "RS256", "{\"alg\":\"RS256\"}", CLAIMS);
+		(void)buf_putf(&b, "%s", junk[i]);
+		assert_int_not_equal(judge(buf_cstr(&b), buf_len(&b), ALL), 0);
+	}
+	buf_clear(&b);
+}
+
+/* The classic: the public key as an HMAC secret. */
+static void
+t_jws_parse_confusion(void **state)
+{
+	struct jwk_set *keys = keys_new();
+	unsigned char mac[32];
+	unsigned int n = sizeof(mac);
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, PROTO_TOKEN_MAX);
+	mint_b64(&b, "{\"alg\":\"HS256\",\"kid\":\"r\"}", 25);
+	(void)buf_putf(&b, ".");
+	mint_b64(&b, CLAIMS, strlen(CLAIMS));
+	assert_non_null(HMAC(EVP_sha256(), keys->key[0].pem,
+	    (int)keys->key[0].pem_len, buf_ptr(&b), buf_len(&b), mac, &n));
+	(void)buf_putf(&b, ".");
+	mint_b64(&b, mac, sizeof(mac));
+	assert_int_equal(judge(buf_cstr(&b), buf_len(&b), ALL), ERR_DENIED);
+	buf_clear(&b);
+	jwk_set_free(keys);
+}
+
+static void
+t_jws_verify_allowed(void **state)
+{
+	uint32_t rs = jwa_bit(jwa_find("RS256")),
+	    es = jwa_bit(jwa_find("ES256"));
+	struct buf b;
+
+	(void)state;
+	assert_int_equal(jwa_bit(jwa_find("none")), 0);
+	assert_int_equal(jwa_bit(jwa_find("HS256")), 0);
+	buf_init(&b, PROTO_TOKEN_MAX);
+	mint_token(&b, env.rsa, "RS256", "{\"alg\":\"RS256\",\"kid\":\"r\"}",
+	    CLAIMS);
+	assert_int_equal(judge(buf_cstr(&b), buf_len(&b), rs), 0);
+	assert_int_equal(judge(buf_cstr(&b), buf_len(&b), rs | es), 0);
+	assert_int_equal(judge(buf_cstr(&b), buf_len(&b), es), ERR_DENIED);
+	assert_int_equal(judge(buf_cstr(&b), buf_len(&b), 0), ERR_DENIED);
+	assert_int_equal(judge(buf_cstr(&b), buf_len(&b), ALL & ~rs),
+	    ERR_DENIED);
+	buf_clear(&b);
+}
+
+/* A token of that header with any bytes as its signature. */
+static int
+judge_signature(const char *header, const void *sig, size_t n)
+{
+	struct buf b;
+	int r;
+
+	buf_init(&b, PROTO_TOKEN_MAX);
+	mint_b64(&b, header, strlen(header));
+	(void)buf_putf(&b, ".");
+	mint_b64(&b, CLAIMS, strlen(CLAIMS));
+	(void)buf_putf(&b, ".");
+	mint_b64(&b, sig, n);
+	r = judge(buf_cstr(&b), buf_len(&b), ALL);
+	buf_clear(&b);
+	return r;
+}
+
+static void
+t_jws_verify_es_shapes(void **state)
+{
+	static const char h[] = "{\"alg\":\"ES256\",\"kid\":\"e256\"}";
+	struct jwk_set *keys = keys_new();
+	struct buf in, sig;
+	uint8_t s[256], order[32];
+
+	(void)state;
+	buf_init(&in, 4096);
+	buf_init(&sig, 4096);
+	mint_b64(&in, h, strlen(h));
+	(void)buf_putf(&in, ".");
+	mint_b64(&in, CLAIMS, strlen(CLAIMS));
+	mint_signature(&sig, env.p256, "ES256", buf_ptr(&in), buf_len(&in));
+	memset(s, 0, sizeof(s));
+	memcpy(s, buf_ptr(&sig), 64);
+	assert_int_equal(judge_signature(h, s, 64), 0);
+	for (size_t n = 1; n < sizeof(s); n++) {
+		if (n != 64)
+			assert_int_not_equal(judge_signature(h, s, n), 0);
+	}
+	/* r, s or both: zero, the order, all ones */
+	BN_bn2binpad(keys->key[2].order, order, 32);
+	for (int which = 1; which <= 3; which++) {
+		for (int kind = 0; kind < 3; kind++) {
+			memcpy(s, buf_ptr(&sig), 64);
+			for (int half = 0; half < 2; half++) {
+				if ((which & 1 << half) == 0)
+					continue;
+				if (kind == 1)
+					memcpy(s + 32 * half, order, 32);
+				else
+					memset(s + 32 * half,
+					    kind == 0 ? 0 : 0xff, 32);
+			}
+			assert_int_equal(judge_signature(h, s, 64), ERR_CRYPTO);
+		}
+	}
+	/* r and s, each led by a zero: 66 bytes of the same numbers */
+	memset(s, 0, sizeof(s));
+	memcpy(s + 1, buf_ptr(&sig), 32);
+	memcpy(s + 34, buf_ptr(&sig) + 32, 32);
+	assert_int_equal(judge_signature(h, s, 66), ERR_CRYPTO);
+	buf_clear(&in);
+	buf_clear(&sig);
+	jwk_set_free(keys);
+}
+
+static void
+t_jws_verify_rs_shapes(void **state)
+{
+	static const char h[] = "{\"alg\":\"RS256\",\"kid\":\"r\"}";
+	struct buf in, sig;
+	uint8_t s[1025];
+
+	(void)state;
+	buf_init(&in, 4096);
+	buf_init(&sig, 4096);
+	mint_b64(&in, h, strlen(h));
+	(void)buf_putf(&in, ".");
+	mint_b64(&in, CLAIMS, strlen(CLAIMS));
+	mint_signature(&sig, env.rsa, "RS256", buf_ptr(&in), buf_len(&in));
+	memset(s, 0, sizeof(s));
+	memcpy(s, buf_ptr(&sig), 256);
+	assert_int_equal(judge_signature(h, s, 256), 0);
+	assert_int_equal(judge_signature(h, s, 255), ERR_CRYPTO);
+	assert_int_equal(judge_signature(h, s, 257), ERR_CRYPTO);
+	assert_int_equal(judge_signature(h, s, 1024), ERR_CRYPTO);
+	assert_int_equal(judge_signature(h, s, 1025), ERR_TOOBIG);
+	memcpy(s + 1, buf_ptr(&sig), 256);
+	s[0] = 0;
+	assert_int_equal(judge_signature(h, s, 257), ERR_CRYPTO);
+	memset(s, 0, 256);
+	assert_int_equal(judge_signature(h, s, 256), ERR_CRYPTO);
+	memset(s, 0xff, 256);
+	assert_int_equal(judge_signature(h, s, 256), ERR_CRYPTO);
+	for (size_t i = 0; i < 256; i += 17) {
+		memcpy(s, buf_ptr(&sig), 256);
+		s[i] ^= 1;
+		assert_int_equal(judge_signature(h, s, 256), ERR_CRYPTO);
+	}
+	buf_clear(&in);
+	buf_clear(&sig);
+}
+
+/* The second judge is really asked, and never without a key. */
+static void
+t_jws_second_opinion(void **state)
+{
+	struct jwk_set *keys = keys_new();
+	const char *why = NULL;
+	struct jws j = { 0 };
+	struct buf b;
+	char *pem;
+
+	(void)state;
+	buf_init(&b, PROTO_TOKEN_MAX);
+	mint_token(&b, env.rsa, "RS256", "{\"alg\":\"RS256\",\"kid\":\"r\"}",
+	    CLAIMS);
+	assert_int_equal(jws_parse(buf_cstr(&b), buf_len(&b), &j, &why), 0);
+	assert_int_equal(jws_verify(&j, keys, ALL, &why), 0);
+	assert_int_equal(jws_second_opinion(&j, keys, &why), 0);
+	pem = keys->key[0].pem;
+	keys->key[0].pem = keys->key[1].pem; /* another RSA key */
+	assert_int_equal(jws_second_opinion(&j, keys, &why), ERR_CRYPTO);
+	assert_non_null(strstr(why, "disagree"));
+	keys->key[0].pem = NULL;
+	assert_int_equal(jws_second_opinion(&j, keys, &why), ERR_INTERNAL);
+	keys->key[0].pem = pem;
+	keys->key[0].pem_len = 0;
+	assert_int_equal(jws_second_opinion(&j, keys, &why), ERR_INTERNAL);
+	jws_clear(&j);
+	buf_reset(&b);
+	/* what libjwt does not speak is not put before it */
+	mint_token(&b, env.rsa, "PS256", "{\"alg\":\"PS256\",\"kid\":\"r\"}",
+	    CLAIMS);
+	assert_int_equal(jws_parse(buf_cstr(&b), buf_len(&b), &j, &why), 0);
+	assert_int_equal(jws_second_opinion(&j, keys, &why), 0);
+	jws_clear(&j);
+	buf_clear(&b);
+	jwk_set_free(keys);
+}
+
+static void
+t_jws_digest(void **state)
+{
+	uint8_t a[32], b[32];
+	const char *why;
+	struct buf one, two;
+	struct jws j;
+
+	(void)state;
+	/* two signatures over the same claims are one token */
+	buf_init(&one, PROTO_TOKEN_MAX);
+	buf_init(&two, PROTO_TOKEN_MAX);
+	mint_token(&one, env.p256, "ES256", "{\"alg\":\"ES256\"}", CLAIMS);
+	mint_token(&two, env.p256, "ES256", "{\"alg\":\"ES256\"}", CLAIMS);
+	assert_string_not_equal(buf_cstr(&one), buf_cstr(&two));
+	assert_int_equal(jws_parse(buf_cstr(&one), buf_len(&one), &j, &why),
+	    0);
+	assert_int_equal(jws_digest(&j, a), 0);
+	jws_clear(&j);
+	assert_int_equal(jws_parse(buf_cstr(&two), buf_len(&two), &j, &why),
+	    0);
+	assert_int_equal(jws_digest(&j, b), 0);
+	jws_clear(&j);
+	assert_memory_equal(a, b, 32);
+	buf_clear(&one);
+	buf_clear(&two);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(t_wycheproof),
+		cmocka_unit_test(t_jws_verify_every_algorithm),
+		cmocka_unit_test(t_jws_parse_header),
+		cmocka_unit_test(t_jws_parse_bounds),
+		cmocka_unit_test(t_jws_parse_form),
+		cmocka_unit_test(t_jws_verify_junk),
+		cmocka_unit_test(t_jws_parse_confusion),
+		cmocka_unit_test(t_jws_verify_allowed),
+		cmocka_unit_test(t_jws_verify_es_shapes),
+		cmocka_unit_test(t_jws_verify_rs_shapes),
+		cmocka_unit_test(t_jws_second_opinion),
+		cmocka_unit_test(t_jws_digest),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
