@@ -226,7 +226,7 @@ def test_refusals_take_the_same_time(bastion):
         t = time.monotonic()
         bastion.ssh(user, "true", token="b" * 2050)
         times[user] = time.monotonic() - t
-    assert all(0.3 < t < 2 for t in times.values()), times
+    assert all(0.29 < t < 4 for t in times.values()), times
 
 
 def test_more_channels_of_one_connection(bastion):
