@@ -153,9 +153,12 @@ relay_receive(struct relay *rl)
 
 	if ((r = msg_recv(rl->conn, &m)) == 0)
 		r = relay_message(rl, &m);
+	/* A peer that closes before it has read our signals resets the
+	 * connection, and the kernel reports that once, ahead of an EXIT that
+	 * is already here. */
+	else if (r == ERR_SYS)
+		r = errno == ECONNRESET ? ERR_AGAIN : ERR_NOTFOUND;
 	msg_clear(&m);
-	if (r == ERR_SYS)
-		r = ERR_NOTFOUND; /* reset: as gone as an end of file */
 	return r == ERR_AGAIN ? 0 : r;
 }
 

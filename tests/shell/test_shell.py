@@ -3,6 +3,7 @@ the one that looks for its socket in its working folder."""
 import os
 import pathlib
 import resource
+import select
 import signal
 import subprocess
 import threading
@@ -282,7 +283,8 @@ def test_signals_are_passed_on(broker, tmp_path):
 
 
 def test_flood_of_signals_does_not_block(broker, tmp_path):
-    """A hop that reads nothing: the shell still takes its EXIT."""
+    """A hop that reads nothing, and so resets the connection when it ends:
+    the shell still takes its EXIT."""
     ready, go = threading.Event(), threading.Event()
 
     def then(conn, *_):
@@ -297,6 +299,24 @@ def test_flood_of_signals_does_not_block(broker, tmp_path):
         s.send_signal(signal.SIGTERM)
     go.set()
     assert s.end()[0] == 6
+
+
+def test_exit_behind_a_reset(broker, tmp_path):
+    """The hop ends with a signal unread: its EXIT counts all the same."""
+    ready = threading.Event()
+
+    def then(conn, *_):
+        ready.set()
+        assert select.select([conn], [], [], 10)[0]
+        s.send_signal(signal.SIGSTOP)  # so that reset and EXIT wait together
+        ended(0, 8)(conn)
+        conn.close()
+        s.send_signal(signal.SIGCONT)
+    broker.run = accept(then)
+    s = Shell(tmp_path)
+    assert ready.wait(10)
+    s.send_signal(signal.SIGTERM)
+    assert s.end()[0] == 8
 
 
 @pytest.mark.parametrize("sig", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM,
