@@ -129,9 +129,13 @@ fill(const char *name, struct passwd *pw, char *buf, size_t size, int *errnop)
 	}
 	/* "*": no password fits, and unlike "x" or "!" it sends nobody to
 	 * the shadow file and does not say "locked". */
-	*pw = (struct passwd){ .pw_name = at[0], .pw_passwd = at[1],
-		.pw_uid = env.uid, .pw_gid = env.gid, .pw_gecos = at[2],
-		.pw_dir = at[3], .pw_shell = at[4] };
+	*pw = (struct passwd){ .pw_name = at[0],
+		.pw_passwd = at[1],
+		.pw_uid = env.uid,
+		.pw_gid = env.gid,
+		.pw_gecos = at[2],
+		.pw_dir = at[3],
+		.pw_shell = at[4] };
 	return NSS_STATUS_SUCCESS;
 }
 
@@ -143,8 +147,8 @@ not_found(int *errnop)
 }
 
 enum nss_status
-_nss_postern_getpwnam_r(const char *name, struct passwd *pw, char *buf,
-    size_t size, int *errnop)
+_nss_postern_getpwnam_r(
+    const char *name, struct passwd *pw, char *buf, size_t size, int *errnop)
 {
 	struct user_name un;
 
@@ -154,8 +158,8 @@ _nss_postern_getpwnam_r(const char *name, struct passwd *pw, char *buf,
 }
 
 enum nss_status
-_nss_postern_getpwuid_r(uid_t uid, struct passwd *pw, char *buf, size_t size,
-    int *errnop)
+_nss_postern_getpwuid_r(
+    uid_t uid, struct passwd *pw, char *buf, size_t size, int *errnop)
 {
 	if (!env.active || uid != env.uid)
 		return not_found(errnop);

@@ -14,10 +14,10 @@
  * of postern-shell.  NSS_STATUS_TRYAGAIN with *errnop = ERANGE: size is too
  * small; NSS_STATUS_NOTFOUND with ENOENT: not a name of ours, or not our
  * process.  Nothing but *errnop is written unless it succeeds. */
-enum nss_status _nss_postern_getpwnam_r(const char *name, struct passwd *pw,
-    char *buf, size_t size, int *errnop);
+enum nss_status _nss_postern_getpwnam_r(
+    const char *name, struct passwd *pw, char *buf, size_t size, int *errnop);
 /* The same for the uid of that account, under the account's own name. */
-enum nss_status _nss_postern_getpwuid_r(uid_t uid, struct passwd *pw,
-    char *buf, size_t size, int *errnop);
+enum nss_status _nss_postern_getpwuid_r(
+    uid_t uid, struct passwd *pw, char *buf, size_t size, int *errnop);
 
 #endif

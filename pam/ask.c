@@ -116,9 +116,8 @@ ask_login(const struct opts *o, const struct who *w, const struct token *t,
 	msg_init(&q, MSG_LOGIN);
 	msg_init(&a, 0);
 	if ((r = put_who(&q, w)) != 0 ||
-	    (r = trouble == NULL ?
-		    buf_put_str(&q.body, t->text.d, t->text.len) :
-		    buf_put_cstr(&q.body, "")) != 0 ||
+	    (r = trouble == NULL ? buf_put_str(&q.body, t->text.d, t->text.len)
+				 : buf_put_cstr(&q.body, "")) != 0 ||
 	    (r = buf_put_u32(&q.body, t->parts)) != 0 ||
 	    (r = buf_put_cstr(&q.body, trouble)) != 0 ||
 	    (r = ask(o, "pam.sock", o->deadline_ms, &q, &a)) != 0)
@@ -167,8 +166,8 @@ int
 ask_close(const struct opts *o, const char *handle)
 {
 	struct msg q, a;
-	int64_t ms = o->deadline_ms < ASK_CLOSE_MS ? o->deadline_ms :
-						     ASK_CLOSE_MS;
+	int64_t ms =
+	    o->deadline_ms < ASK_CLOSE_MS ? o->deadline_ms : ASK_CLOSE_MS;
 	int r = ERR_INTERNAL;
 
 	msg_init(&q, MSG_SESSION_CLOSE);

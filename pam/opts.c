@@ -59,7 +59,7 @@ static int
 opts_set(struct opts *o, const char *arg)
 {
 	for (size_t i = 0; i < sizeof(opts_table) / sizeof(opts_table[0]);
-	    i++) {
+	     i++) {
 		const struct opt *t = &opts_table[i];
 		size_t n = strlen(t->name);
 
@@ -72,8 +72,9 @@ opts_set(struct opts *o, const char *arg)
 int
 opts_parse(int argc, const char **argv, struct opts *o, const char **bad)
 {
-	struct opts new = { .run = POSTERN_RUNDIR, .deadline_ms = 12000,
-		.floor_ms = 300 };
+	struct opts new = {
+		.run = POSTERN_RUNDIR, .deadline_ms = 12000, .floor_ms = 300
+	};
 
 	for (int i = 0; i < argc; i++) {
 		if (opts_set(&new, argv[i]) != 0) {

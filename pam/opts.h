@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define OPTS_RUN_MAX 90	/* leaves room for a socket's name in sun_path */
+#define OPTS_RUN_MAX 90 /* leaves room for a socket's name in sun_path */
 
 struct opts {
 	char run[OPTS_RUN_MAX + 1]; /* run=DIR: the folder of the sockets */

@@ -40,8 +40,8 @@
 
 #define ENV_HANDLE "POSTERN_SESSION"
 #define ENV_AUTH_INFO "SSH_AUTH_INFO_0"
-#define REFUSAL \
-	"postern: this token opens no session here; check its audience, " \
+#define REFUSAL                                                                \
+	"postern: this token opens no session here; check its audience, "      \
 	"issuer and lifetime (the reason is in the bastion's ledger)"
 
 static int
@@ -115,9 +115,8 @@ converse(pam_handle_t *ph, struct token *t)
 
 	while (more) {
 		part = NULL;
-		if (pam_prompt(ph, PAM_PROMPT_ECHO_OFF, &part,
-			"token part %u:", (unsigned int)t->parts + 1) !=
-			PAM_SUCCESS ||
+		if (pam_prompt(ph, PAM_PROMPT_ECHO_OFF, &part, "token part %u:",
+			(unsigned int)t->parts + 1) != PAM_SUCCESS ||
 		    part == NULL)
 			return ERR_NOTFOUND;
 		n = strlen(part);
@@ -134,8 +133,8 @@ sleep_until(int64_t ms)
 	struct timespec ts = { .tv_sec = (time_t)(ms / 1000),
 		.tv_nsec = (long)(ms % 1000) * 1000000 };
 
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) ==
-	    EINTR)
+	while (
+	    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
 		;
 }
 
@@ -174,8 +173,7 @@ pam_sm_authenticate(pam_handle_t *ph, int flags, int argc, const char **argv)
 		r = ask_login(&o, &w, &t, handle);
 	if (r == 0)
 		r = handle_put(ph, handle);
-	pr = r == 0 ? PAM_SUCCESS :
-		      refuse(ph, &w, &t, r, begin + o.floor_ms);
+	pr = r == 0 ? PAM_SUCCESS : refuse(ph, &w, &t, r, begin + o.floor_ms);
 	token_clear(&t);
 	return pr;
 }

@@ -30,8 +30,7 @@ sock_nodelay(void)
 		    (peer.sa.sa_family != AF_INET &&
 			peer.sa.sa_family != AF_INET6))
 			continue;
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
-		    sizeof(on));
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	}
 	errno = saved;
 }

@@ -44,7 +44,7 @@ static bool
 part_repeats(const struct token *t, const char *part, size_t n)
 {
 	return t->parts > 0 && n >= TOKEN_PART_MIN && n == t->last &&
-	    mem_equal(t->text.d + t->text.len - n, part, n);
+	       mem_equal(t->text.d + t->text.len - n, part, n);
 }
 
 static const char *

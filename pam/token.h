@@ -23,8 +23,8 @@
 
 struct token {
 	struct secret text;  /* empty once there is trouble */
-	uint32_t parts;	     /* answers so far */
-	size_t last;	     /* length of the last one */
+	uint32_t parts;      /* answers so far */
+	size_t last;         /* length of the last one */
 	const char *trouble; /* what is wrong with it (a literal), or NULL */
 };
 

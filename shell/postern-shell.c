@@ -27,12 +27,11 @@
 #define SHELL_SOCKET POSTERN_RUNDIR "/shell.sock"
 #define SHELL_CONNECT_MS 30000
 
-#define SAY_DOWN \
-	"the broker of this bastion is not running; try again in a minute, " \
+#define SAY_DOWN                                                               \
+	"the broker of this bastion is not running; try again in a minute, "   \
 	"and tell the bastion's admin if it stays so"
-#define SAY_LOST \
-	"the broker ended before it answered; try again in a minute"
-#define SAY_FORM \
+#define SAY_LOST "the broker ended before it answered; try again in a minute"
+#define SAY_FORM                                                               \
 	"this is not a shell to be called by hand; it runs one operation for " \
 	"sshd, as in: ssh TARGET@BASTION COMMAND"
 #define SAY_LONG "the command is longer than 64 KiB, which is the limit"

@@ -34,7 +34,7 @@ static const int passed_on[] = { SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGWINCH };
 struct relay {
 	int conn, sigfd;
 	bool accepted;
-	bool done;	      /* ending is known */
+	bool done;            /* ending is known */
 	unsigned int pending; /* came, and is not yet sent */
 	struct ending ending;
 };
@@ -101,8 +101,7 @@ relay_exit(struct relay *rl, struct msg *m)
 	int r;
 
 	if ((r = buf_get_u32(&m->body, &kind)) != 0 ||
-	    (r = buf_get_u32(&m->body, &value)) != 0 ||
-	    (r = msg_end(m)) != 0)
+	    (r = buf_get_u32(&m->body, &value)) != 0 || (r = msg_end(m)) != 0)
 		return r;
 	if (kind == EXIT_CODE && value <= 255)
 		relay_finish(rl, (int)value, 0);
@@ -222,8 +221,8 @@ relay_run(int conn, int sigfd, struct ending *e)
 		p[1] = (struct pollfd){ .fd = sigfd, .events = POLLIN };
 		/* Errors only.  Without a terminal sshd tells us of a client
 		 * that has gone in no other way. */
-		p[2] = (struct pollfd){ .fd = rl.accepted ? -1 :
-							    STDOUT_FILENO };
+		p[2] =
+		    (struct pollfd){ .fd = rl.accepted ? -1 : STDOUT_FILENO };
 		if (rl.accepted && rl.pending != 0)
 			p[0].events |= POLLOUT;
 		if (poll(p, LENGTH(p), -1) == -1 && errno != EINTR)
@@ -234,8 +233,7 @@ relay_run(int conn, int sigfd, struct ending *e)
 		if (r != 0 && !rl.accepted)
 			return r;
 		/* Nobody is left to tell why. */
-		if (!rl.done && (r != 0 ||
-		    (!rl.accepted && p[2].revents != 0)))
+		if (!rl.done && (r != 0 || (!rl.accepted && p[2].revents != 0)))
 			relay_finish(&rl, POSTERN_EX_TEMPFAIL, 0);
 		relay_flush(&rl);
 	}
@@ -247,7 +245,7 @@ static bool
 stops(int sig)
 {
 	return sig == SIGSTOP || sig == SIGTSTP || sig == SIGTTIN ||
-	    sig == SIGTTOU;
+	       sig == SIGTTOU;
 }
 
 void

@@ -22,7 +22,7 @@ bool
 request_form(int argc, char *const *argv)
 {
 	return argc == 3 && strcmp(argv[1], "-c") == 0 &&
-	    strcmp(argv[2], "postern") == 0;
+	       strcmp(argv[2], "postern") == 0;
 }
 
 /* A terminal type as terminfo names them; anything else is not worth an
@@ -77,8 +77,8 @@ request_put(const struct request *q, struct msg *m)
 	if (strnlen(command, PROTO_COMMAND_MAX + 1) > PROTO_COMMAND_MAX)
 		return ERR_TOOBIG;
 	if ((r = buf_put_cstr(&m->body, q->handle)) != 0 ||
-	    (r = buf_put_u8(&m->body,
-		q->command == NULL ? RUN_SHELL : RUN_EXEC)) != 0 ||
+	    (r = buf_put_u8(
+		 &m->body, q->command == NULL ? RUN_SHELL : RUN_EXEC)) != 0 ||
 	    (r = buf_put_cstr(&m->body, command)) != 0 ||
 	    (r = buf_put_u8(&m->body, q->tty)) != 0 ||
 	    (r = buf_put_cstr(&m->body, q->term)) != 0 ||
