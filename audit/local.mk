@@ -1,1 +1,31 @@
-# audit
+# audit: recordings, ledger, index, replay.
+# The writer's side alone, for the hop: no library but our own.
+noinst_LTLIBRARIES += audit/libcast.la
+audit_libcast_la_SOURCES = \
+	audit/cast.c audit/cast.h \
+	audit/sidecar.c audit/sidecar.h \
+	audit/utc.c audit/utc.h
+audit_libcast_la_LIBADD = lib/libbase.la
+
+# Reading and safe replay, for the command line.
+noinst_LTLIBRARIES += audit/libreplay.la
+audit_libreplay_la_SOURCES = \
+	audit/castread.c audit/castread.h \
+	audit/replay.c audit/replay.h \
+	audit/replay_play.c
+audit_libreplay_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+audit_libreplay_la_LIBADD = lib/libbase.la $(JANSSON_LIBS)
+
+# All of it.
+noinst_LTLIBRARIES += audit/libaudit.la
+audit_libaudit_la_SOURCES = \
+	audit/ledger.c audit/ledger.h \
+	audit/ledger_parse.c \
+	audit/record.c audit/record.h \
+	audit/record_facts.c \
+	audit/store.c audit/store.h audit/store_internal.h \
+	audit/store_query.c
+audit_libaudit_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS) \
+	$(SQLITE_CFLAGS)
+audit_libaudit_la_LIBADD = audit/libreplay.la audit/libcast.la \
+	$(SQLITE_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS)

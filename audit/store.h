@@ -41,7 +41,7 @@ struct store_open_op {
 	char operation[STORE_ID_MAX];
 	char session[STORE_ID_MAX];
 	char recording[STORE_PATH_MAX];
-	uint64_t time_ms;	/* of the decision */
+	uint64_t number, time_ms;	/* of the decision */
 };
 
 /* Opens or creates the database at path; one that is damaged or of another

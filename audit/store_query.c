@@ -55,7 +55,8 @@ store_unfinished(struct store *s, uint64_t after, struct store_open_op *out,
 		struct store_open_op *o = &out[n];
 
 		*o = (struct store_open_op){
-			.time_ms = (uint64_t)sqlite3_column_int64(st, 3) };
+			.time_ms = (uint64_t)sqlite3_column_int64(st, 3),
+			.number = (uint64_t)sqlite3_column_int64(st, 4) };
 		if ((r = query_text(st, 0, o->operation,
 		    sizeof(o->operation))) == 0 &&
 		    (r = query_text(st, 1, o->session,

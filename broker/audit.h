@@ -1,0 +1,51 @@
+/*
+ * What the files of the audit process share: the ledger with its index, the
+ * operations that run, the views that are being answered.
+ */
+#ifndef POSTERN_BROKER_AUDIT_H
+#define POSTERN_BROKER_AUDIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "audit/ledger.h"
+#include "lib/buf.h"
+
+struct conf;
+struct msg;
+struct peer;
+struct store;
+
+#define AUDIT_OPERATIONS_MAX 1024 /* open records, those of a crash included */
+#define AUDIT_VIEWS_MAX 32	  /* answers under way */
+#define AUDIT_VIEW_MS 20000	  /* an asker that takes nothing for so long */
+
+/* -- audit.c ------------------------------------------------------------- */
+
+/* Writes an event to the ledger and the index.  On failure why (if not NULL)
+ * gets the words for whoever is refused. */
+int audit_write(const struct buf *event, bool last_words,
+    struct ledger_line *line, struct buf *why);
+/* There is room for the last words of one more operation. */
+bool audit_may_begin(struct buf *why);
+/* The index, as far as the ledger; NULL while there is none. */
+struct store *audit_store(void);
+int audit_recordings(void); /* the folder */
+const struct conf *audit_conf(void);
+
+/* -- audit_ops.c --------------------------------------------------------- */
+
+/* MSG_OP_OPEN, MSG_OP_STARTED, MSG_OP_ABORT. */
+int ops_open(struct peer *p, struct msg *m);
+int ops_started(struct msg *m);
+int ops_abort(struct msg *m);
+/* Takes up the operations that have no end in the ledger and are not known;
+ * called at the start and whenever index and ledger are whole again. */
+void ops_recover(void);
+
+/* -- audit_query.c ------------------------------------------------------- */
+
+/* MSG_AUDIT_QUERY. */
+int query_begin(struct msg *m);
+
+#endif

@@ -1,0 +1,9 @@
+# postern-audit
+posternlibexec_PROGRAMS += broker/postern-audit
+broker_postern_audit_SOURCES = \
+	broker/audit.c broker/audit.h \
+	broker/audit_ops.c \
+	broker/audit_query.c
+broker_postern_audit_CFLAGS = $(PROGRAM_CFLAGS)
+broker_postern_audit_LDFLAGS = $(PROGRAM_LDFLAGS)
+broker_postern_audit_LDADD = audit/libaudit.la broker/libchild.la

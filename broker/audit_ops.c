@@ -1,0 +1,558 @@
+/*
+ * The operations of postern-audit: a record is opened when policy has decided,
+ * watched while the hop lives, and measured and closed after its death.  An
+ * operation is known from here to its operation.end in the ledger; one that a
+ * crash left open is found in the index and closed when nobody can write it.
+ */
+#include "config.h"
+
+#include "broker/audit.h"
+
+#include <sys/queue.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "audit/record.h"
+#include "audit/store.h"
+#include "audit/utc.h"
+#include "broker/child.h"
+#include "broker/loop.h"
+#include "broker/peer.h"
+#include "lib/err.h"
+#include "lib/event.h"
+#include "lib/log.h"
+#include "lib/msg.h"
+#include "lib/proto.h"
+#include "lib/str.h"
+#include "lib/ulid.h"
+
+#define OPS_HASH_STEP (4 * 1024 * 1024) /* bytes per turn of the loop */
+#define OPS_LOOK_MS 1000    /* is there a writer, where there is no pidfd */
+#define OPS_RETRY_MS 3000   /* a record that cannot be closed */
+#define OPS_RECOVER 64	    /* unfinished ones per look into the index */
+#define OPS_REASON_MAX 1000
+
+struct op {
+	LIST_ENTRY(op) link;
+	char id[ULID_LEN + 1];
+	char session[ULID_LEN + 1];
+	struct record rec;
+	int pidfd;		/* -1: not started, or not by this process */
+	struct watch *watch;
+	struct timer *timer;
+	uint64_t opened_ms;	/* wall clock */
+	bool closing;		/* nobody can write any more */
+	bool aborted;
+	bool finished;		/* the sidecar has its last line */
+	bool said;		/* its trouble is in the log */
+	const char *state;
+	struct record_facts facts;
+	char reason[SIDECAR_REASON_MAX + 4];
+};
+
+static struct {
+	LIST_HEAD(, op) all;
+	size_t n;
+} env;
+
+static void op_look(void *arg);
+static void op_close(void *arg);
+
+static struct op *
+op_find(const char *id)
+{
+	struct op *o;
+
+	LIST_FOREACH(o, &env.all, link) {
+		if (strcmp(o->id, id) == 0)
+			return o;
+	}
+	return NULL;
+}
+
+static struct op *
+op_new(const char *id, const char *session, uint64_t opened_ms)
+{
+	struct op *o;
+
+	if (env.n >= AUDIT_OPERATIONS_MAX ||
+	    (o = calloc(1, sizeof(*o))) == NULL)
+		return NULL;
+	record_init(&o->rec);
+	o->pidfd = -1;
+	o->opened_ms = opened_ms;
+	if (str_copy(o->id, sizeof(o->id), id) != 0 ||
+	    str_copy(o->session, sizeof(o->session), session) != 0) {
+		free(o);
+		return NULL;
+	}
+	LIST_INSERT_HEAD(&env.all, o, link);
+	env.n++;
+	return o;
+}
+
+static void
+op_free(struct op *o)
+{
+	if (o == NULL)
+		return;
+	watch_free(o->watch);
+	timer_free(o->timer);
+	if (o->pidfd >= 0)
+		(void)close(o->pidfd);
+	record_clear(&o->rec);
+	LIST_REMOVE(o, link);
+	env.n--;
+	free(o);
+}
+
+static void
+op_later(struct op *o, int64_t ms, timer_cb cb)
+{
+	timer_free(o->timer);
+	if ((o->timer = loop_timer(child_loop(), ms, cb, o)) == NULL)
+		fatal(ERR_NOMEM, "timer"); /* a record would stay open */
+}
+
+/* -- the end ------------------------------------------------------------- */
+
+static int
+op_put_stream(struct buf *ev, enum event_field bytes, enum event_field sha256,
+    const struct sidecar_stream *s)
+{
+	int r;
+
+	if (s->sha256[0] == '\0')
+		return 0;
+	if ((r = event_num(ev, bytes, s->bytes)) != 0)
+		return r;
+	return event_str(ev, sha256, s->sha256);
+}
+
+static int
+op_put_facts(struct buf *ev, const struct op *o)
+{
+	const struct sidecar_hop *h = &o->facts.hop;
+	int r = 0;
+
+	if (h->has_exit)
+		r = event_num(ev, EV_EXIT, h->exit);
+	if (r == 0 && h->has_signal)
+		r = event_num(ev, EV_SIGNAL, h->signal);
+	if (r != 0 ||
+	    (r = event_num(ev, EV_DURATION_MS, h->duration_ms)) != 0 ||
+	    (r = op_put_stream(ev, EV_BYTES_IN, EV_SHA256_IN,
+	    &h->in)) != 0 ||
+	    (r = op_put_stream(ev, EV_BYTES_OUT, EV_SHA256_OUT,
+	    &h->out)) != 0)
+		return r;
+	return op_put_stream(ev, EV_BYTES_ERR, EV_SHA256_ERR, &h->err);
+}
+
+static int
+op_write_end(struct op *o)
+{
+	struct ledger_line line;
+	struct buf ev;
+	int r;
+
+	buf_init(&ev, LEDGER_EVENT_MAX);
+	if ((r = event_start(&ev, EVENT_OP_END)) != 0 ||
+	    (r = event_str(&ev, EV_OPERATION, o->id)) != 0 ||
+	    (r = event_str(&ev, EV_SESSION, o->session)) != 0 ||
+	    (r = event_str(&ev, EV_STATE, o->state)) != 0 ||
+	    (r = event_str(&ev, EV_REASON, o->reason)) != 0)
+		goto out;
+	if (strcmp(o->state, "complete") == 0 &&
+	    (r = op_put_facts(&ev, o)) != 0)
+		goto out;
+	if (o->rec.path[0] != '\0' && o->rec.sha256[0] != '\0' &&
+	    ((r = event_str(&ev, EV_RECORDING, o->rec.path)) != 0 ||
+	    (r = event_str(&ev, EV_RECORDING_SHA256, o->rec.sha256)) != 0))
+		goto out;
+	r = audit_write(&ev, true, &line, NULL);
+out:
+	buf_clear(&ev);
+	return r;
+}
+
+/* How it ended, from what the hop wrote and what is known. */
+static int
+op_judge(struct op *o)
+{
+	const char *why = NULL;
+	int r = record_facts(&o->rec, &o->facts);
+
+	if (r == ERR_SYS || r == ERR_NOMEM)
+		return r;
+	if (r != 0 && o->aborted) {
+		o->state = "aborted";
+		return 0; /* o->reason is policy's */
+	}
+	o->state = r == 0 ? "complete" : "interrupted";
+	if (r == 0)
+		why = o->facts.hop.reason;
+	else if (r == ERR_NOTFOUND)
+		why = "it ended without its last words";
+	else
+		why = "what it wrote to its sidecar is malformed";
+	return str_copy(o->reason, sizeof(o->reason), why == NULL ? "" : why);
+}
+
+static int
+op_measure(struct op *o)
+{
+	int r;
+
+	if (o->rec.sha256[0] != '\0')
+		return 0;
+	if (o->rec.md == NULL &&
+	    (r = record_trim(&o->rec, o->opened_ms)) != 0)
+		return r;
+	return record_hash(&o->rec, OPS_HASH_STEP);
+}
+
+static int
+op_close_step(struct op *o)
+{
+	int r;
+
+	if ((r = op_measure(o)) != 0)
+		return r;
+	if (o->state == NULL && (r = op_judge(o)) != 0)
+		return r;
+	if (!o->finished) {
+		if ((r = record_finish(&o->rec, utc_now_ms(), o->state,
+		    o->reason)) != 0)
+			return r;
+		o->finished = true;
+	}
+	if ((r = op_write_end(o)) != 0)
+		return r;
+	return record_seal(&o->rec);
+}
+
+/* Timer, and first step.  Each step can be repeated; nothing is given up. */
+static void
+op_close(void *arg)
+{
+	struct op *o = arg;
+	int r;
+
+	o->timer = NULL;
+	o->closing = true;
+	r = op_close_step(o);
+	if (r == ERR_AGAIN) {
+		op_later(o, 0, op_close);
+		return;
+	}
+	if (r == 0) {
+		op_free(o);
+		return;
+	}
+	if (!o->said)
+		log_err(r, "operation %s cannot be closed yet", o->id);
+	o->said = true;
+	op_later(o, OPS_RETRY_MS, op_close);
+}
+
+/* -- while it runs ------------------------------------------------------- */
+
+/* A pidfd is readable when its process is dead; its descriptors are closed by
+ * then, so nothing can follow. */
+static void
+op_dead(void *arg, int fd, short revents)
+{
+	struct op *o = arg;
+
+	(void)fd;
+	(void)revents;
+	watch_free(o->watch);
+	o->watch = NULL;
+	(void)close(o->pidfd);
+	o->pidfd = -1;
+	timer_free(o->timer);
+	op_close(o);
+}
+
+/* No pidfd: not started yet, or started under an earlier audit process.  The
+ * lock on the hop's descriptor says whether anybody still has it. */
+static void
+op_look(void *arg)
+{
+	struct op *o = arg;
+
+	o->timer = NULL;
+	if (o->pidfd >= 0 || o->closing)
+		return;
+	if (record_has_writer(&o->rec))
+		op_later(o, OPS_LOOK_MS, op_look);
+	else
+		op_close(o);
+}
+
+int
+ops_started(struct msg *m)
+{
+	char id[ULID_LEN + 1];
+	struct op *o;
+	int fd, r;
+
+	if ((r = buf_get_fixed(&m->body, id, sizeof(id))) != 0 ||
+	    (r = msg_end(m)) != 0)
+		return r;
+	fd = msg_take_fd(m, 0);
+	o = op_find(id);
+	if (o == NULL || o->pidfd >= 0 || o->closing) {
+		(void)close(fd);
+		return 0; /* known already, or over */
+	}
+	o->watch = loop_watch(child_loop(), fd, POLLIN, op_dead, o);
+	if (o->watch == NULL) {
+		(void)close(fd);
+		return 0; /* op_look goes on */
+	}
+	o->pidfd = fd;
+	timer_free(o->timer);
+	o->timer = NULL;
+	return 0;
+}
+
+int
+ops_abort(struct msg *m)
+{
+	char id[ULID_LEN + 1], reason[OPS_REASON_MAX];
+	struct op *o;
+	int r;
+
+	if ((r = buf_get_fixed(&m->body, id, sizeof(id))) != 0 ||
+	    (r = buf_get_fixed(&m->body, reason, sizeof(reason))) != 0 ||
+	    (r = msg_end(m)) != 0)
+		return r;
+	if (!utf8_valid(reason, strlen(reason)))
+		return ERR_PROTO;
+	o = op_find(id);
+	if (o == NULL || o->closing)
+		return 0;
+	o->aborted = true;
+	(void)str_copy(o->reason, sizeof(o->reason), reason);
+	if (o->pidfd >= 0)
+		return 0; /* its death closes it */
+	timer_free(o->timer);
+	op_look(o);
+	return 0;
+}
+
+/* -- opening ------------------------------------------------------------- */
+
+struct opening {
+	char id[ULID_LEN + 1];
+	char session[ULID_LEN + 1];
+	char path[RECORD_PATH_MAX];
+	struct buf decision;
+	struct ledger_line line;
+	int cast, side;
+};
+
+static int
+opening_read(struct msg *m, struct opening *o)
+{
+	char verdict[16], id[ULID_LEN + 1];
+	const uint8_t *p;
+	uint8_t pty;
+	uint32_t columns, rows, kind;
+	size_t n;
+	int r;
+
+	/* The terminal's facts are the hop's to record; here they are read
+	 * past, as the message has them for whoever writes the header. */
+	if ((r = buf_get_fixed(&m->body, o->id, sizeof(o->id))) != 0 ||
+	    (r = buf_get_u8(&m->body, &pty)) != 0 ||
+	    (r = buf_get_u32(&m->body, &columns)) != 0 ||
+	    (r = buf_get_u32(&m->body, &rows)) != 0 ||
+	    (r = buf_get_view(&m->body, PROTO_TEXT_MAX, &p, &n)) != 0 ||
+	    (r = buf_get_view(&m->body, PROTO_WIRE_MAX, &p, &n)) != 0)
+		return r;
+	if (!ulid_valid(o->id) || op_find(o->id) != NULL ||
+	    ledger_kind(&m->body, &kind) != 0 ||
+	    kind != EVENT_OP_DECIDE ||
+	    ledger_field(&m->body, EV_OPERATION, id, sizeof(id)) != 0 ||
+	    strcmp(id, o->id) != 0 ||
+	    ledger_field(&m->body, EV_VERDICT, verdict, sizeof(verdict)) != 0 ||
+	    strcmp(verdict, "allow") != 0)
+		return ERR_PROTO;
+	r = ledger_field(&m->body, EV_SESSION, o->session,
+	    sizeof(o->session));
+	if (r != 0 && r != ERR_NOTFOUND)
+		return ERR_PROTO;
+	return buf_put(&o->decision, buf_ptr(&m->body), buf_len(&m->body));
+}
+
+/* The decision is in the ledger, but nothing can begin: say so there, too. */
+static void
+opening_refuse(const struct opening *o, struct buf *why)
+{
+	struct op gone = { .pidfd = -1, .state = "aborted" };
+	const char *text = buf_cstr(why);
+
+	record_init(&gone.rec);
+	(void)str_copy(gone.id, sizeof(gone.id), o->id);
+	(void)str_copy(gone.session, sizeof(gone.session), o->session);
+	(void)str_copy(gone.reason, sizeof(gone.reason),
+	    text == NULL ? "" : text);
+	(void)op_write_end(&gone);
+}
+
+static int
+opening_files(struct opening *o, struct buf *why)
+{
+	struct op *op;
+	int r;
+
+	op = op_new(o->id, o->session, o->line.time_ms);
+	if (op == NULL) {
+		(void)buf_putf(why, "the recording cannot be written: too many "
+		    "operations are open");
+		return ERR_TOOBIG;
+	}
+	r = record_create(&op->rec, audit_recordings(), o->path,
+	    o->line.number, o->line.time_ms, &o->decision, &o->cast,
+	    &o->side);
+	if (r != 0) {
+		(void)buf_putf(why, "the recording cannot be written: %s",
+		    err_text(r));
+		op_free(op);
+		return r;
+	}
+	op_later(op, OPS_LOOK_MS, op_look);
+	return 0;
+}
+
+/* Ledger first, then the files: a recording without a decision cannot be. */
+static int
+opening_do(struct opening *o, struct buf *why)
+{
+	bool may = audit_may_begin(why);
+	int r;
+
+	if (may && ((r = record_path(utc_now_ms(), o->id, o->path)) != 0 ||
+	    (r = event_str(&o->decision, EV_RECORDING, o->path)) != 0))
+		return r;
+	if ((r = audit_write(&o->decision, false, &o->line,
+	    may ? why : NULL)) != 0)
+		return r;
+	r = may ? opening_files(o, why) : ERR_DENIED;
+	if (r != 0)
+		opening_refuse(o, why);
+	return r;
+}
+
+static int
+opening_answer(struct peer *p, uint32_t id, const struct opening *o, int done,
+    struct buf *why)
+{
+	const char *text = done == 0 ? "" : buf_cstr(why);
+	struct msg a;
+	int r;
+
+	msg_init(&a, MSG_OP_OPENED);
+	a.id = id;
+	if ((r = buf_put_u32(&a.body, (uint32_t)-done)) != 0 ||
+	    (r = buf_put_u64(&a.body, o->line.number)) != 0 ||
+	    (r = buf_put_cstr(&a.body, text)) != 0)
+		goto out;
+	if (done == 0 && ((r = msg_add_fd(&a, o->cast)) != 0 ||
+	    (r = msg_add_fd(&a, o->side)) != 0))
+		goto out;
+	r = peer_send(p, &a);
+out:
+	msg_clear(&a);
+	return r;
+}
+
+int
+ops_open(struct peer *p, struct msg *m)
+{
+	struct opening o = { .cast = -1, .side = -1 };
+	struct buf why;
+	int done, r;
+
+	buf_init(&o.decision, LEDGER_EVENT_MAX);
+	buf_init(&why, 700);
+	if ((r = opening_read(m, &o)) != 0)
+		goto out;
+	done = opening_do(&o, &why);
+	if (done != 0) {
+		if (buf_len(&why) == 0)
+			(void)buf_putf(&why, "the recording cannot be written: "
+			    "%s", err_text(done));
+		log_info("operation %s is refused: %s", o.id, buf_cstr(&why));
+	}
+	r = opening_answer(p, m->id, &o, done, &why);
+out:
+	/* The lock on o.cast lives on in the copy that policy has now. */
+	if (o.cast >= 0)
+		(void)close(o.cast);
+	if (o.side >= 0)
+		(void)close(o.side);
+	buf_clear(&o.decision);
+	buf_clear(&why);
+	return r;
+}
+
+/* -- after a crash ------------------------------------------------------- */
+
+static int
+op_recover(const struct store_open_op *u)
+{
+	struct op *o;
+	int r;
+
+	if ((o = op_new(u->operation, u->session, u->time_ms)) == NULL)
+		return ERR_TOOBIG;
+	r = record_reopen(&o->rec, audit_recordings(), u->recording);
+	if (r == ERR_NOTFOUND || r == ERR_FORMAT) {
+		/* The decision is all there is. */
+		o->state = "interrupted";
+		(void)str_copy(o->reason, sizeof(o->reason),
+		    "there is no recording");
+		r = op_write_end(o);
+		op_free(o);
+		return r;
+	}
+	if (r != 0) {
+		log_err(r, "the recording of %s", o->id);
+		op_free(o);
+		return r;
+	}
+	/* Not op_look: policy may be about to send the pidfd. */
+	op_later(o, OPS_LOOK_MS, op_look);
+	return 0;
+}
+
+void
+ops_recover(void)
+{
+	struct store_open_op *u;
+	struct store *s = audit_store();
+	uint64_t after = 0;
+	size_t n = OPS_RECOVER;
+	int r = 0;
+
+	if (s == NULL || (u = calloc(OPS_RECOVER, sizeof(*u))) == NULL)
+		return;
+	while (n == OPS_RECOVER && r == 0) {
+		if (store_unfinished(s, after, u, OPS_RECOVER, &n) != 0)
+			break;
+		for (size_t i = 0; i < n && r == 0; i++) {
+			after = u[i].number;
+			if (op_find(u[i].operation) == NULL)
+				r = op_recover(&u[i]);
+		}
+	}
+	free(u);
+}

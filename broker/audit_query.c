@@ -1,0 +1,396 @@
+/*
+ * Answers of postern-audit to whoever may ask on the control socket.  policy
+ * says who asks and hands over the connection; the rest of the question comes
+ * from the asker unread and is distrusted: what is wrong with it is answered,
+ * never a reason to drop policy.  An asker that takes nothing is dropped.
+ */
+#include "config.h"
+
+#include "broker/audit.h"
+
+#include <sys/queue.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "audit/record.h"
+#include "audit/store.h"
+#include "audit/utc.h"
+#include "broker/child.h"
+#include "broker/loop.h"
+#include "lib/err.h"
+#include "lib/event.h"
+#include "lib/log.h"
+#include "lib/msg.h"
+#include "lib/proto.h"
+#include "lib/str.h"
+
+#define QUERY_KEYS_MAX 16
+#define QUERY_VALUE_MAX 256
+#define QUERY_VIEWER_MAX 64
+#define QUERY_ROW_MAX (156 * 1024) /* what a ROW holds beside its lengths */
+#define QUERY_TURN 16		   /* rows per turn of the loop */
+
+/* A question, as far as it could be read. */
+struct query {
+	char viewer[QUERY_VIEWER_MAX];
+	char what[16];
+	char id[QUERY_VALUE_MAX];
+	char commit[QUERY_VALUE_MAX], identity[QUERY_VALUE_MAX];
+	char target[QUERY_VALUE_MAX], session[QUERY_VALUE_MAX];
+	uint64_t since_ms;
+	uint32_t limit;
+};
+
+/* An answer under way. */
+struct view {
+	LIST_ENTRY(view) link;
+	int fd;
+	uint32_t id;
+	struct watch *watch;
+	struct timer *timer;
+	struct store_found *found;
+	size_t n, at;
+	bool whole;
+	int recording; /* goes with the first row; -1: none */
+	uint32_t result;
+	struct buf reason;
+};
+
+static struct {
+	LIST_HEAD(, view) all;
+	size_t n;
+} env;
+
+static void
+view_free(struct view *v)
+{
+	if (v == NULL)
+		return;
+	watch_free(v->watch);
+	timer_free(v->timer);
+	if (v->fd >= 0)
+		(void)close(v->fd);
+	if (v->recording >= 0)
+		(void)close(v->recording);
+	free(v->found);
+	buf_clear(&v->reason);
+	LIST_REMOVE(v, link);
+	env.n--;
+	free(v);
+}
+
+/* -- sending ------------------------------------------------------------- */
+
+static int
+view_send_row(struct view *v)
+{
+	const char *text;
+	struct buf json;
+	struct msg m;
+	struct store *s = audit_store();
+	int r;
+
+	if (s == NULL)
+		return ERR_NOTFOUND;
+	buf_init(&json, QUERY_ROW_MAX);
+	msg_init(&m, MSG_ROW);
+	m.id = v->id;
+	if ((r = store_row(s, &v->found[v->at], v->whole, QUERY_ROW_MAX - 1,
+	    &json)) != 0)
+		goto out;
+	r = (text = buf_cstr(&json)) == NULL ? ERR_NOMEM :
+	    buf_put_cstr(&m.body, text);
+	if (r == 0 && v->recording >= 0)
+		r = msg_add_fd(&m, v->recording);
+	if (r == 0)
+		r = msg_send(v->fd, &m);
+out:
+	msg_clear(&m);
+	buf_clear(&json);
+	return r;
+}
+
+static int
+view_send_end(struct view *v)
+{
+	const char *reason = buf_cstr(&v->reason);
+	struct msg m;
+	int r;
+
+	msg_init(&m, MSG_ROWS_END);
+	m.id = v->id;
+	if ((r = buf_put_u32(&m.body, v->result)) == 0 &&
+	    (r = buf_put_cstr(&m.body, reason)) == 0)
+		r = msg_send(v->fd, &m);
+	msg_clear(&m);
+	return r;
+}
+
+static void
+view_timeout(void *arg)
+{
+	struct view *v = arg;
+
+	v->timer = NULL;
+	log_info("an asker took no answer for %d s and is dropped",
+	    AUDIT_VIEW_MS / 1000);
+	view_free(v);
+}
+
+/* The asker's time runs anew whenever it has taken something. */
+static void
+view_patience(struct view *v)
+{
+	timer_free(v->timer);
+	v->timer = loop_timer(child_loop(), AUDIT_VIEW_MS, view_timeout, v);
+	if (v->timer == NULL)
+		fatal(ERR_NOMEM, "timer");
+}
+
+static void
+view_event(void *arg, int fd, short revents)
+{
+	struct view *v = arg;
+	int r = 0;
+
+	(void)fd;
+	if ((revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) {
+		view_free(v);
+		return;
+	}
+	for (int i = 0; i < QUERY_TURN && v->at < v->n && r == 0; i++) {
+		if ((r = view_send_row(v)) != 0)
+			break;
+		v->at++;
+		view_patience(v);
+	}
+	if (r == 0 && v->at == v->n && (r = view_send_end(v)) == 0) {
+		view_free(v);
+		return;
+	}
+	if (r != 0 && r != ERR_AGAIN)
+		view_free(v); /* it has left */
+}
+
+static struct view *
+view_new(int fd, uint32_t id)
+{
+	struct view *v;
+	int fl;
+
+	if (env.n >= AUDIT_VIEWS_MAX ||
+	    (v = calloc(1, sizeof(*v))) == NULL) {
+		(void)close(fd);
+		return NULL;
+	}
+	*v = (struct view){ .fd = fd, .id = id, .recording = -1 };
+	buf_init(&v->reason, 700);
+	LIST_INSERT_HEAD(&env.all, v, link);
+	env.n++;
+	/* msg_send must not wait for the asker. */
+	if ((fl = fcntl(fd, F_GETFL)) == -1 ||
+	    fcntl(fd, F_SETFL, fl | O_NONBLOCK) == -1 ||
+	    (v->watch = loop_watch(child_loop(), fd, POLLOUT, view_event,
+	    v)) == NULL) {
+		view_free(v);
+		return NULL;
+	}
+	view_patience(v);
+	return v;
+}
+
+/* -- the question -------------------------------------------------------- */
+
+static int
+query_since(const char *s, uint64_t *ms)
+{
+	uint64_t n;
+
+	if (num_parse(s, 0, UINT32_MAX, &n) == 0) {
+		*ms = n * 1000; /* seconds since 1970 */
+		return 0;
+	}
+	return utc_parse(s, ms);
+}
+
+static int
+query_key(struct query *q, const char *key, const char *value)
+{
+	const struct {
+		const char *key;
+		char *to;
+	} texts[] = {
+		{ "id", q->id },
+		{ "commit", q->commit },
+		{ "identity", q->identity },
+		{ "target", q->target },
+		{ "session", q->session },
+	};
+	uint64_t n;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (strcmp(texts[i].key, key) == 0)
+			return str_copy(texts[i].to, QUERY_VALUE_MAX, value);
+	}
+	if (strcmp(key, "since") == 0)
+		return query_since(value, &q->since_ms);
+	if (strcmp(key, "limit") == 0 &&
+	    num_parse(value, 1, STORE_LIMIT_MAX, &n) == 0) {
+		q->limit = (uint32_t)n;
+		return 0;
+	}
+	return ERR_FORMAT;
+}
+
+static int
+query_read(struct msg *m, struct query *q, struct buf *why)
+{
+	char key[32], value[QUERY_VALUE_MAX];
+	uint32_t n;
+	int r;
+
+	if ((r = buf_get_fixed(&m->body, q->what, sizeof(q->what))) != 0 ||
+	    (r = buf_get_u32(&m->body, &n)) != 0)
+		goto bad;
+	for (uint32_t i = 0; i < n; i++) {
+		if (i == QUERY_KEYS_MAX) {
+			r = ERR_TOOBIG;
+			goto bad;
+		}
+		if ((r = buf_get_fixed(&m->body, key, sizeof(key))) != 0 ||
+		    (r = buf_get_fixed(&m->body, value, sizeof(value))) != 0)
+			goto bad;
+		if ((r = query_key(q, key, value)) != 0) {
+			/* Not the value: it would come back unescaped. */
+			(void)buf_putf(why, "the key or its value is not one "
+			    "of: id, commit, identity, target, session, since "
+			    "(a time), limit (1 to %d)", STORE_LIMIT_MAX);
+			return r;
+		}
+	}
+	if (buf_end(&m->body) == 0)
+		return 0;
+	r = ERR_FORMAT;
+bad:
+	(void)buf_putf(why, "the question is malformed");
+	return r;
+}
+
+/* Who looks at what is in the ledger before it is shown. */
+static int
+query_write_view(const struct query *q, char kind, const char *recording,
+    struct buf *why)
+{
+	struct ledger_line line;
+	struct buf ev;
+	int r;
+
+	buf_init(&ev, 2048);
+	if ((r = event_start(&ev, EVENT_VIEW)) == 0 &&
+	    (r = event_str(&ev, EV_VIEWER, q->viewer)) == 0 &&
+	    (r = event_str(&ev, kind == 's' ? EV_SESSION : EV_OPERATION,
+	    q->id)) == 0 &&
+	    (r = event_str(&ev, EV_RECORDING, recording)) == 0)
+		r = audit_write(&ev, false, &line, why);
+	buf_clear(&ev);
+	return r;
+}
+
+static int
+query_sessions(struct store *s, const struct query *q, struct view *v)
+{
+	const struct store_filter f = {
+		.commit = q->commit[0] != '\0' ? q->commit : NULL,
+		.identity = q->identity[0] != '\0' ? q->identity : NULL,
+		.target = q->target[0] != '\0' ? q->target : NULL,
+		.session = q->session[0] != '\0' ? q->session : NULL,
+		.since_ms = q->since_ms,
+		.limit = q->limit,
+	};
+
+	return store_find(s, &f, &v->found, &v->n);
+}
+
+static int
+query_show(struct store *s, const struct query *q, struct view *v)
+{
+	int r;
+
+	v->whole = true;
+	if ((r = store_find_id(s, q->id, &v->found, &v->n)) == ERR_NOTFOUND)
+		(void)buf_putf(&v->reason,
+		    "there is no operation or session of that id");
+	if (r != 0)
+		return r;
+	return query_write_view(q, v->found[0].kind, NULL, &v->reason);
+}
+
+static int
+query_recording(struct store *s, const struct query *q, struct view *v)
+{
+	char path[STORE_PATH_MAX];
+	int r;
+
+	v->whole = true;
+	if ((r = store_recording(s, q->id, path)) == 0 &&
+	    (r = record_view(audit_recordings(), path, &v->recording)) == 0)
+		r = store_find_id(s, q->id, &v->found, &v->n);
+	if (r == ERR_NOTFOUND || r == ERR_FORMAT)
+		(void)buf_putf(&v->reason,
+		    "there is no recording of an operation of that id");
+	if (r != 0)
+		return r;
+	return query_write_view(q, 'o', path, &v->reason);
+}
+
+static int
+query_answer(const struct query *q, struct view *v)
+{
+	struct store *s = audit_store();
+
+	if (s == NULL) {
+		(void)buf_putf(&v->reason, "the index cannot be read; the log "
+		    "of the bastion says why");
+		return ERR_NOTFOUND;
+	}
+	if (strcmp(q->what, "sessions") == 0)
+		return query_sessions(s, q, v);
+	if (strcmp(q->what, "show") == 0)
+		return query_show(s, q, v);
+	if (strcmp(q->what, "recording") == 0)
+		return query_recording(s, q, v);
+	(void)buf_putf(&v->reason, "there is no such question");
+	return ERR_FORMAT;
+}
+
+int
+query_begin(struct msg *m)
+{
+	struct query q = { 0 };
+	struct view *v;
+	int r;
+
+	if ((r = buf_get_fixed(&m->body, q.viewer, sizeof(q.viewer))) != 0)
+		return r;
+	if (!utf8_valid(q.viewer, strlen(q.viewer)) || q.viewer[0] == '\0')
+		return ERR_PROTO;
+	if ((v = view_new(msg_take_fd(m, 0), m->id)) == NULL)
+		return 0; /* the asker sees its connection close */
+	if ((r = query_read(m, &q, &v->reason)) == 0)
+		r = query_answer(&q, v);
+	if (r == 0)
+		return 0;
+	v->n = 0;
+	if (v->recording >= 0)
+		(void)close(v->recording);
+	v->recording = -1;
+	v->result = (uint32_t)-r;
+	if (buf_len(&v->reason) == 0)
+		(void)buf_putf(&v->reason, "it failed: %s", err_text(r));
+	return 0;
+}
