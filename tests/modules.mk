@@ -47,5 +47,5 @@ tests_shell_postern_shell_CFLAGS = $(PROGRAM_CFLAGS)
 tests_shell_postern_shell_LDFLAGS = $(PROGRAM_LDFLAGS)
 tests_shell_postern_shell_LDADD = lib/libbase.la
 
-TESTS += tests/shell/modules.sh
+TESTS += tests/shell/modules.sh tests/shell/house.sh
 EXTRA_DIST += tests/nss tests/pam tests/shell

@@ -10,6 +10,7 @@ import grp
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -76,6 +77,9 @@ class Bastion:
                 [PREFIX / "libexec/postern/postern-sshd-start",
                  "-l", f"127.0.0.1:{PORT}"], stdout=f, stderr=f,
                 stdin=subprocess.DEVNULL)
+        self.wait_listening()
+
+    def wait_listening(self):
         for _ in range(200):
             assert self.proc.poll() is None, self.log.read_text()
             with socket.socket() as s:
@@ -388,7 +392,7 @@ def client_sockets():
     libc = ctypes.CDLL(None, use_errno=True)
     for p in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            if os.readlink(p / "exe") != "/usr/sbin/sshd":
+            if not re.search("/sshd(-session)?$", os.readlink(p / "exe")):
                 continue
             numbers = [int(fd.name) for fd in (p / "fd").iterdir()
                        if os.readlink(fd).startswith("socket:")]
@@ -418,6 +422,19 @@ def test_nagle_is_off_from_the_first_prompt(bastion):
     bastion.broker.login = login
     assert bastion.ssh("web-1", "true").returncode == 7
     assert seen and all(seen), seen
+
+
+def test_reload_and_the_hosts_run(bastion):
+    """The host's ssh.service takes /run/sshd away when it stops, and somebody
+    sends a SIGHUP: logins go on."""
+    os.rename("/run/sshd", "/run/sshd.away")
+    try:
+        bastion.proc.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        bastion.wait_listening()
+        assert bastion.ssh("web-1", "true").returncode == 7
+    finally:
+        os.rename("/run/sshd.away", "/run/sshd")
 
 
 # -- the start ----------------------------------------------------------------
@@ -492,6 +509,22 @@ def test_start_reads_where_to_listen(bastion):
         assert start_check().returncode == 0
         conf = (RUN / "sshd/config").read_text()
     assert "\nPort 2200\nListenAddress [::1]:22\n" in conf
+
+
+def test_start_with_the_brokers_folder_below_run(bastion, tmp_path):
+    """As a package has it: the private /run shows the same folder."""
+    text = (PREFIX / "libexec/postern/postern-sshd-start").read_text()
+    script = tmp_path / "start"
+    script.write_text(text.replace("\nrun=/opt/postern/run/postern\n",
+                                   "\nrun=/run/postern-test\n"))
+    script.chmod(0o755)
+    p = subprocess.run([script, "-c"], capture_output=True, text=True,
+                       check=False)
+    assert (p.returncode, p.stderr) == (0, "")
+    made = pathlib.Path("/run/postern-test/sshd")
+    assert "ForceCommand postern" in (made / "config").read_text()
+    assert not list((made / "stage").iterdir())
+    shutil.rmtree("/run/postern-test")
 
 
 def test_start_notices_an_sshd_that_means_something_else(bastion, tmp_path):
