@@ -44,3 +44,28 @@ def job(up):
 def mark(bastion):
     """Where the ledger ended before the test."""
     return bastion.mark()
+
+
+LOGS = (h.WORK / "posternd.log", h.WORK / "postern-sshd.log",
+        h.WORK / "targets/web-1/log", h.STATE / "ledger/ledger.jsonl")
+
+
+def sizes():
+    return {f: f.stat().st_size if f.exists() else 0 for f in LOGS}
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_setup(item):
+    item.logs = sizes()
+    yield
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """What the servers said meanwhile explains a failure."""
+    report = (yield).get_result()
+    if report.failed:
+        for f, n in getattr(item, "logs", {}).items():
+            if f.exists() and f.stat().st_size > n:
+                text = f.read_bytes()[n:][-6000:].decode(errors="replace")
+                report.sections.append((f.name, text))

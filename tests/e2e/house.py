@@ -575,6 +575,7 @@ class Bastion:
         self.sshd_log = WORK / "postern-sshd.log"
         self._install()
         self.write_policy()
+        self.postern("policy", "check")
         self.postern("ca", "init")
         for t in targets:
             t.trust(self.postern("ca", "show", "--target", t.name).stdout)
@@ -584,7 +585,8 @@ class Bastion:
         run(TOP / "packaging/accounts")
         shutil.copy(PREFIX / "share/postern/pam.d-postern-sshd",
                     "/etc/pam.d/postern-sshd")
-        (ETC / "policy").mkdir(parents=True, exist_ok=True)
+        for folder in (ETC / "policy", STATE.parent, RUN.parent):
+            folder.mkdir(parents=True, exist_ok=True)
         (ETC / "postern.conf").write_text(f"issuer-ca {self.issuer.ca_file}\n")
         self.hostkey = ssh_keygen(ETC / "sshd/host_ed25519", "postern")
 
