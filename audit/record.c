@@ -137,8 +137,8 @@ record_put_line(struct record *rec, const struct buf *line)
 		return ERR_SYS;
 	if (write_all(rec->side, buf_ptr(line), buf_len(line)) != 0) {
 		err = errno;
-		(void)ftruncate(rec->side, st.st_size);
-		errno = err;
+		if (ftruncate(rec->side, st.st_size) == 0)
+			errno = err;
 		return ERR_SYS;
 	}
 	return 0;
@@ -353,8 +353,8 @@ record_trim(struct record *rec, uint64_t now_ms)
 	    ftruncate(rec->cast, (off_t)end) == -1)
 		return ERR_SYS;
 	if (end == 0 && (r = record_put_header(rec, now_ms)) != 0) {
-		(void)ftruncate(rec->cast, 0); /* as good as none */
-		if (r != ERR_SYS)
+		/* As good as none. */
+		if (r != ERR_SYS || ftruncate(rec->cast, 0) == -1)
 			return r;
 	}
 	if (fstat(rec->cast, &st) == -1)
