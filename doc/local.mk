@@ -1,1 +1,16 @@
-# doc
+# The texts, and the man pages that no room lists itself.
+dist_man_MANS += \
+	broker/posternd.8 \
+	cli/postern.1 \
+	lib/postern.conf.5 \
+	nss/libnss_postern.8 \
+	policy/postern-policy.5 \
+	shell/postern-shell.8
+# Folders, whole: nothing is built from them.
+EXTRA_DIST += \
+	doc/ARCHITECTURE.md \
+	doc/LEDGER.md \
+	doc/POLICY.md \
+	doc/PROTOCOL.md \
+	doc/THREATS.md \
+	doc/decisions
