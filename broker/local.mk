@@ -1,3 +1,5 @@
+include broker/audit.mk
+include broker/hop.mk
 include broker/oidc.mk
 # What every broker process is made of.
 noinst_LTLIBRARIES += broker/libchild.la

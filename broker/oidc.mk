@@ -16,7 +16,9 @@ broker_liboidc_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS) \
 broker_liboidc_la_LIBADD = lib/libbase.la $(LIBJWT_LIBS) $(CURL_LIBS) \
 	$(JANSSON_LIBS) $(CRYPTO_LIBS)
 
-posternlibexec_PROGRAMS += postern-oidc
-postern_oidc_SOURCES = broker/oidc.c
-postern_oidc_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS)
-postern_oidc_LDFLAGS = $(PROGRAM_LDFLAGS)
+posternlibexec_PROGRAMS += broker/postern-oidc
+broker_postern_oidc_SOURCES = broker/oidc.c
+broker_postern_oidc_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS) \
+	$(JANSSON_CFLAGS)
+broker_postern_oidc_LDFLAGS = $(PROGRAM_LDFLAGS)
+broker_postern_oidc_LDADD = broker/liboidc.la broker/libchild.la
