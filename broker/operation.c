@@ -760,6 +760,26 @@ operation_grant(struct operation *op, struct session *s,
 	}
 }
 
+/* The argv to be sent: the command's words, the first one in its full path
+ * when the policy gives one.  One allocation; the words stay where they are. */
+static int
+command_argv(const struct command *c, const char *program, char ***argvp)
+{
+	union {
+		const char *ro;
+		char *rw;
+	} first = { .ro = program }; /* never written through */
+	char **argv;
+
+	if ((argv = calloc(c->argc + 1, sizeof(*argv))) == NULL)
+		return ERR_NOMEM;
+	memcpy(argv, c->argv, c->argc * sizeof(*argv));
+	if (program != NULL)
+		argv[0] = first.rw;
+	*argvp = argv;
+	return 0;
+}
+
 /* A target's command, parsed: decide. */
 static void
 operation_judge(struct operation *op, struct session *s,
@@ -768,9 +788,9 @@ operation_judge(struct operation *op, struct session *s,
 	struct request q = { .policy = policy_now(), .identity = s->identity,
 		.claims = &s->claims, .command = c, .pty = a->tty != 0,
 		.now = time(NULL) };
+	struct command sent = *c; /* argv[0] may become the program's path */
 	struct plan p;
 	struct buf text;
-	char *program;
 
 	plan_init(&p);
 	buf_init(&text, PROTO_TEXT_MAX);
@@ -791,17 +811,14 @@ operation_judge(struct operation *op, struct session *s,
 	}
 	p.target = q.target;
 	p.login = q.login;
-	p.command = c;
-	if (p.d.program != NULL) {
-		if ((program = strdup(p.d.program)) == NULL) {
-			operation_refuse(op, POSTERN_EX_TEMPFAIL,
-			    "the broker is out of memory; try again");
-			goto out;
-		}
-		free(c->argv[0]);
-		c->argv[0] = program;
+	p.command = &sent;
+	if (command_argv(c, p.d.program, &sent.argv) != 0) {
+		operation_refuse(op, POSTERN_EX_TEMPFAIL,
+		    "the broker is out of memory; try again");
+		goto out;
 	}
 	operation_grant(op, s, a, &p);
+	free(sent.argv);
 out:
 	buf_clear(&text);
 	plan_clear(&p);
