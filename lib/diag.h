@@ -36,4 +36,19 @@ int diags_print(const struct diags *d, struct buf *out);
 /* The same as a JSON array: file, line, column, message. */
 int diags_print_json(const struct diags *d, struct buf *out);
 
+/* The line of text around off, cut to fit, and under it a caret and tildes
+ * below [off, off + width); prefix begins both lines.  Whatever could steer a
+ * terminal is escaped. */
+int diag_excerpt(struct buf *out, const char *prefix, const char *text,
+    size_t len, size_t off, size_t width);
+
+/* Did-you-mean: offer candidates, then read `best`: NULL when none is near.
+ *	near = diag_near("trget"); diag_near_try(&near, "target"); ... */
+struct diag_near {
+	const char *word, *best;
+	size_t distance;
+};
+struct diag_near diag_near(const char *word);
+void diag_near_try(struct diag_near *n, const char *candidate);
+
 #endif

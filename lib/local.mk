@@ -15,5 +15,8 @@ lib_libbase_la_SOURCES = \
 
 # The lexer and what is built on it: not for the modules.
 noinst_LTLIBRARIES += lib/liblex.la
-lib_liblex_la_SOURCES = lib/diag.h lib/conf.h
+lib_liblex_la_SOURCES = \
+	lib/conf.c lib/conf.h \
+	lib/diag.c lib/diag.h \
+	lib/lex.c lib/lex.h
 lib_liblex_la_LIBADD = lib/libbase.la

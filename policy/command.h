@@ -18,9 +18,12 @@ struct buf;
 struct command {
 	char **argv;		/* NULL-terminated */
 	size_t argc;		/* at least 1 */
-	bool err_to_out;	/* 2>&1 */
-	bool out_null;		/* >/dev/null */
-	bool err_null;		/* 2>/dev/null */
+	/* Where the two outputs end, whatever the order they were written in:
+	 * `>/dev/null 2>&1` is out_null and err_null, `2>&1 >/dev/null` is
+	 * err_to_out and out_null. */
+	bool err_to_out;	/* stderr goes to the job's stdout */
+	bool out_null;		/* stdout is thrown away */
+	bool err_null;		/* stderr is; never with err_to_out */
 };
 
 struct command_error {
@@ -40,6 +43,10 @@ void command_free(struct command *c);
  * way that command_parse reads back to the same argv (checked).  This is what
  * the ledger, recordings and certificates' key ids show. */
 int command_print(const struct command *c, struct buf *out);
+/* The same, and says where in the text argv[word] stands; word = argc gives
+ * the place behind the last one.  (Not checked by parsing.) */
+int command_print_place(const struct command *c, struct buf *out, size_t word,
+    size_t *off, size_t *len);
 
 /* Text for a job's stderr: the command's line (control characters escaped, cut
  * around the place when long) with a caret under pos, what, hint.  Each line

@@ -1,1 +1,22 @@
-# policy
+noinst_LTLIBRARIES += policy/libpolicy.la
+policy_libpolicy_la_SOURCES = \
+	policy/arena.c policy/arena.h \
+	policy/claims.c policy/claims.h \
+	policy/command.c policy/command.h \
+	policy/decide.c policy/decide.h policy/judge.h \
+	policy/dict.c policy/dict.h \
+	policy/explain.c \
+	policy/load.c \
+	policy/match.c policy/match.h \
+	policy/model.h \
+	policy/parse.c policy/parse.h \
+	policy/parse_block.c \
+	policy/parse_issuer.c \
+	policy/parse_rule.c \
+	policy/parse_run.c \
+	policy/parse_test.c \
+	policy/policy.c policy/policy.h \
+	policy/preset.c policy/preset.h \
+	policy/resolve.c policy/resolve.h \
+	policy/selftest.c
+policy_libpolicy_la_LIBADD = lib/liblex.la

@@ -68,6 +68,9 @@ int policy_load_folder(int dirfd, const char *shown_path, struct diags *d,
 /* The same for named files, without the ownership check (a checkout). */
 int policy_load_files(const char *const *path, size_t n, struct diags *d,
     struct policy **out);
+/* The same for texts in memory. */
+int policy_load_text(const char *const *name, const char *const *text,
+    const size_t *len, size_t n, struct diags *d, struct policy **out);
 void policy_free(struct policy *p);
 
 /* The i-th source file: its bytes are what the policy's hash is made of. */

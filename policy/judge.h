@@ -1,0 +1,27 @@
+/*
+ * The parts of a decision that its explanation needs as well.
+ */
+#ifndef POSTERN_POLICY_JUDGE_H
+#define POSTERN_POLICY_JUDGE_H
+
+#include <stdbool.h>
+
+struct bucket;
+struct identity;
+struct policy;
+struct request;
+struct rule;
+struct subject;
+
+/* Does the request name everything that a decision needs? */
+bool request_is_whole(const struct request *q);
+/* The first by name of the request's identities that the rule is for. */
+const struct identity *rule_identity(const struct rule *rule,
+    const struct request *q);
+/* Does the rule cover the request's target and login? */
+bool rule_is_here(const struct rule *rule, const struct request *q);
+/* The runs that begin with the command's first word; NULL for none. */
+const struct bucket *policy_bucket(const struct policy *p,
+    const struct subject *s);
+
+#endif

@@ -1,0 +1,236 @@
+/*
+ * A policy in memory: what policy/policy.h shows, and what the room keeps to
+ * itself.  Everything lies in the policy's arena and never changes after the
+ * load.
+ */
+#ifndef POSTERN_POLICY_MODEL_H
+#define POSTERN_POLICY_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/diag.h"
+#include "policy/dict.h"
+#include "policy/policy.h"
+
+#define POLICY_TOTAL_MAX (64 * 1024 * 1024) /* bytes of all files */
+#define POLICY_TARGETS_MAX 65536
+#define POLICY_RULES_MAX 100000
+#define POLICY_TESTS_MAX 100000
+#define POLICY_LINES_MAX 4096	/* `run` lines of a rule, cases of a test */
+#define POLICY_VALUES_MAX 4096	/* values of one enum */
+#define RUN_ITEMS_MAX 256	/* words of one `run` pattern */
+#define RUN_BITS (RUN_ITEMS_MAX / 64)
+#define RUN_DEPTH_MAX 16	/* groups within groups */
+#define RUN_PIECES_MAX 16	/* literals and slots of one word */
+
+struct arena;
+struct preset;
+struct rule;
+
+/* A stretch of a source. */
+struct place {
+	struct pos pos;
+	size_t width;
+};
+
+/* A name that stands for something defined elsewhere. */
+struct ref {
+	const char *name;
+	struct place at;
+};
+
+struct source {
+	const char *name;
+	const char *text;
+	size_t len;
+};
+
+struct issuer_full {
+	struct issuer pub;	/* first: what callers hold */
+	const struct preset *preset;
+	struct place at;
+};
+
+struct condition {
+	const char *claim, *value;
+	struct place at, value_at;
+};
+
+struct identity {
+	const char *name;
+	struct place at;
+	struct ref from;
+	const struct issuer_full *issuer;
+	struct condition *cond;
+	size_t ncond, cap;
+	size_t index;
+};
+
+struct group {
+	const char *name;
+	struct target_full **member;
+	size_t n, cap;
+};
+
+struct target_full {
+	struct target pub;	/* first: what callers hold */
+	struct place at;
+	struct group **group;
+	size_t ngroup, cap;
+};
+
+struct program {
+	const char *name, *path;
+	struct place at;
+};
+
+enum slot_kind { SLOT_ANY, SLOT_INT, SLOT_ENUM };
+
+struct slot {
+	enum slot_kind kind;
+	uint64_t min, max;	/* SLOT_INT */
+	const char **value;	/* SLOT_ENUM, sorted */
+	size_t nvalue, cap;
+};
+
+struct type {
+	const char *name;
+	struct place at;
+	struct slot slot;
+};
+
+/* A part of a word: a literal text, or a slot. */
+struct piece {
+	const char *text;	/* NULL for a slot */
+	size_t len;
+	const struct slot *slot; /* resolved for a type's name */
+	struct ref type;	/* name NULL: the slot stood here itself */
+};
+
+/* A word of a pattern: one position of its automaton. */
+struct item {
+	struct piece *piece;
+	size_t npiece;
+	bool no_dash;	/* allow: comes from a slot, so begins with no `-` */
+	bool may_be_empty; /* deny: <any> matches '' and nothing within a word */
+	struct place at;
+};
+
+/*
+ * A `run` line as a position automaton (Glushkov): state i is "the last word
+ * read was item i".  Sets of states are bit sets of nw 64-bit words; follow
+ * has one set for each item.
+ */
+struct run {
+	const struct rule *rule;
+	struct place at;
+	struct item *item;
+	size_t nitem, nw;
+	uint64_t *first, *last, *follow;
+	size_t min_words, max_words; /* SIZE_MAX: no bound */
+	size_t order;		/* of the line in its rule */
+	bool pty, stdin_ok;
+	uint64_t stdin_max;
+};
+
+enum where_kind { WHERE_ALL, WHERE_TARGET, WHERE_GROUP };
+
+struct where {
+	enum where_kind kind;
+	const char *login;	/* NULL: as the rule's effect says */
+	const struct target_full *target;
+	const struct group *group;
+	struct ref ref;		/* of the target or group */
+};
+
+enum effect { EFFECT_DENY, EFFECT_ALLOW };
+
+struct rule {
+	enum effect effect;
+	const char *name;
+	struct place at;
+	bool everyone;		/* for * */
+	struct ref *who;
+	size_t nwho, capwho;
+	size_t *id;		/* of identities, in order of their names */
+	struct where *where;
+	size_t nwhere, capwhere;
+	struct run **run;
+	size_t nrun, caprun;
+	const char *because;	/* or NULL */
+};
+
+enum by_kind { BY_ANY, BY_RULE, BY_DEFAULT, BY_SYNTAX };
+
+/* One line of a test. */
+struct expect {
+	enum effect effect;
+	struct place at;
+	const char *command;
+	size_t len;
+	struct place command_at;
+	enum by_kind by;
+	struct ref rule;	/* BY_RULE */
+	bool pty, stdin_ok;
+};
+
+struct test {
+	const char *name;
+	struct place at;
+	struct ref as;
+	struct condition *given;
+	size_t ngiven, capgiven;
+	struct where where;
+	struct expect *expect;
+	size_t nexpect, capexpect;
+};
+
+/* The runs that a first word can lead to. */
+struct bucket {
+	struct run **run;
+	size_t n, cap;
+};
+
+struct policy {
+	struct arena *arena;
+	struct source *source;
+	size_t nsource;
+	struct issuer_full **issuer;
+	size_t nissuer, capissuer;
+	struct identity **identity;
+	size_t nidentity, capidentity;
+	struct identity **by_name; /* identities in order of their names */
+	struct target_full **target;
+	size_t ntarget, captarget;
+	struct rule **rule;
+	size_t nrule, caprule;
+	struct test **test;
+	size_t ntest, captest;
+	struct program **program;
+	size_t nprogram, capprogram;
+	struct type **type;
+	size_t ntype, captype;
+	struct group **group;
+	size_t ngroup, capgroup;
+	struct dict issuers, identities, targets, rules, programs, types,
+	    groups;
+	struct dict program_words; /* name and path, both to the program */
+	struct dict index;	/* first word to struct bucket */
+	struct bucket wild;	/* runs whose first word may be many */
+};
+
+static inline bool
+bit_get(const uint64_t *set, size_t i)
+{
+	return (set[i / 64] >> (i % 64) & 1) != 0;
+}
+
+static inline void
+bit_set(uint64_t *set, size_t i)
+{
+	set[i / 64] |= (uint64_t)1 << (i % 64);
+}
+
+#endif

@@ -1,0 +1,213 @@
+/*
+ * The `test` statement: claims to be somebody, a place, and lines that say what
+ * must happen.  selftest.c runs them.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "lib/err.h"
+#include "policy/arena.h"
+#include "policy/parse.h"
+
+/* { NAME "value"; ... } behind `as NAME` */
+static int
+given_claim(struct parser *ps, struct test *t)
+{
+	struct condition c = { 0 }, *v;
+	struct ref ref;
+	int r;
+
+	if ((r = parse_word(ps, "a claim's name", &ref)) != 0)
+		return r;
+	c.claim = ref.name;
+	c.at = ref.at;
+	if ((r = parse_string(ps, "the claim's value as a string", &ref)) != 0)
+		return r;
+	c.value = ref.name;
+	c.value_at = ref.at;
+	for (size_t i = 0; i < t->ngiven; i++) {
+		if (strcmp(t->given[i].claim, c.claim) == 0)
+			return parse_error_at(ps, &c.at, "claim `%.80s` is "
+			    "given twice", c.claim);
+	}
+	if (t->ngiven >= POLICY_LIST_MAX)
+		return parse_error_at(ps, &c.at, "more than %d claims",
+		    POLICY_LIST_MAX);
+	v = arena_extend(ps->p->arena, t->given, t->ngiven, &t->capgiven,
+	    sizeof(*v));
+	if (v == NULL)
+		return ERR_NOMEM;
+	t->given = v;
+	t->given[t->ngiven++] = c;
+	return 0;
+}
+
+static int
+given_claims(struct parser *ps, struct test *t)
+{
+	bool failed = false;
+	int r;
+
+	parse_next(ps, LEX_POLICY);
+	for (;;) {
+		while (ps->t.kind == LEX_NEWLINE || parse_is_punct(ps, ';'))
+			parse_next(ps, LEX_POLICY);
+		if (parse_is_punct(ps, '}'))
+			break;
+		if (ps->t.kind == LEX_END)
+			return parse_expected(ps, "`}`");
+		if ((r = given_claim(ps, t)) == 0 && !parse_at_line_end(ps))
+			r = parse_expected(ps, "`;` or `}`");
+		if (r == ERR_NOMEM)
+			return r;
+		failed = failed || r != 0;
+		parse_skip_line(ps, LEX_POLICY);
+	}
+	parse_next(ps, LEX_POLICY);
+	return failed ? ERR_FORMAT : 0;
+}
+
+/* by NAME | default | syntax */
+static int
+expect_by(struct parser *ps, struct expect *e)
+{
+	int r;
+
+	if (e->by != BY_ANY)
+		return parse_expected(ps, "the end of the line");
+	parse_next(ps, LEX_POLICY);
+	if ((r = parse_name(ps, "a rule's name, `default` or `syntax`",
+	    &e->rule)) != 0)
+		return r;
+	e->by = strcmp(e->rule.name, "default") == 0 ? BY_DEFAULT :
+	    strcmp(e->rule.name, "syntax") == 0 ? BY_SYNTAX : BY_RULE;
+	if (e->effect == EFFECT_ALLOW && e->by != BY_RULE)
+		return parse_error_at(ps, &e->rule.at, "nothing is allowed by "
+		    "`%s`", e->rule.name);
+	return 0;
+}
+
+static int
+expect_line(struct parser *ps, struct test *t, enum effect effect)
+{
+	struct expect e = { .effect = effect, .at = parse_place(ps) }, *v;
+	int r;
+
+	parse_next(ps, LEX_POLICY);
+	if (parse_is_word(ps, "read") || parse_is_word(ps, "write") ||
+	    parse_is_word(ps, "git")) {
+		e.at = parse_place(ps);
+		return parse_unsupported(ps, &e.at, "a test of a transfer");
+	}
+	if (parse_is_word(ps, "by") && (r = expect_by(ps, &e)) != 0)
+		return r;
+	if (ps->t.kind != LEX_STRING)
+		return parse_expected(ps, "a command as a string");
+	e.command_at = parse_place(ps);
+	e.len = ps->t.len;
+	if ((e.command = parse_text(ps)) == NULL)
+		return ERR_NOMEM;
+	parse_next(ps, LEX_POLICY);
+	while (!parse_at_line_end(ps)) {
+		if (parse_is_word(ps, "with") && !e.pty && !e.stdin_ok)
+			r = parse_with(ps, &e.pty, &e.stdin_ok, NULL);
+		else if (parse_is_word(ps, "by"))
+			r = expect_by(ps, &e);
+		else
+			r = parse_expected(ps, "`with`, `by` or the end of the "
+			    "line");
+		if (r != 0)
+			return r;
+	}
+	if (t->nexpect >= POLICY_LINES_MAX)
+		return parse_error_at(ps, &e.at, "more than %d lines in a test",
+		    POLICY_LINES_MAX);
+	v = arena_extend(ps->p->arena, t->expect, t->nexpect, &t->capexpect,
+	    sizeof(*v));
+	if (v == NULL)
+		return ERR_NOMEM;
+	t->expect = v;
+	t->expect[t->nexpect++] = e;
+	return 0;
+}
+
+static int
+expect_allow(struct parser *ps, void *ctx)
+{
+	return expect_line(ps, ctx, EFFECT_ALLOW);
+}
+
+static int
+expect_deny(struct parser *ps, void *ctx)
+{
+	return expect_line(ps, ctx, EFFECT_DENY);
+}
+
+static const struct parse_row test_rows[] = {
+	{ "allow", expect_allow }, { "deny", expect_deny },
+	{ "approval", NULL },
+};
+
+/* "what" as NAME [{...}] on WHERE */
+static int
+test_header(struct parser *ps, struct test *t)
+{
+	struct ref name;
+	struct place at;
+	int r;
+
+	t->at = parse_place(ps);
+	if ((r = parse_string(ps, "the test's name as a string", &name)) != 0)
+		return r;
+	t->name = name.name;
+	t->at = name.at;
+	if (!parse_is_word(ps, "as"))
+		return parse_expected(ps, "`as` and an identity's name");
+	parse_next(ps, LEX_POLICY);
+	if ((r = parse_name(ps, "an identity's name", &t->as)) != 0)
+		return r;
+	if (parse_is_punct(ps, '{') && (r = given_claims(ps, t)) != 0)
+		return r;
+	if (!parse_is_word(ps, "on"))
+		return parse_expected(ps, "`on` and a target");
+	parse_next(ps, LEX_POLICY);
+	if ((r = parse_where(ps, &t->where)) != 0)
+		return r;
+	if (t->where.kind != WHERE_TARGET)
+		return parse_error_at(ps, &t->where.ref.at, "a test runs on one "
+		    "target: TARGET or LOGIN+TARGET");
+	at = parse_place(ps);
+	if (parse_is_word(ps, "at"))
+		return parse_unsupported(ps, &at, "`at`");
+	return parse_is_punct(ps, '{') ? 0 : parse_expected(ps, "`{`");
+}
+
+int
+parse_test(struct parser *ps, void *ctx)
+{
+	struct policy *p = ps->p;
+	struct test *t, **v;
+	size_t errors = diags_count(ps->d);
+	int r;
+
+	(void)ctx;
+	parse_next(ps, LEX_POLICY);
+	if (p->ntest >= POLICY_TESTS_MAX)
+		return parse_error(ps, "more than %d tests", POLICY_TESTS_MAX);
+	if ((t = arena_get(p->arena, sizeof(*t))) == NULL ||
+	    (v = arena_extend(p->arena, p->test, p->ntest, &p->captest,
+	    sizeof(*v))) == NULL)
+		return ERR_NOMEM;
+	p->test = v;
+	if ((r = test_header(ps, t)) != 0)
+		return r;
+	p->test[p->ntest++] = t;
+	if ((r = parse_block(ps, ROWS(test_rows), "`allow` or `deny`",
+	    t)) != 0)
+		return r;
+	if (t->nexpect == 0 && diags_count(ps->d) == errors)
+		(void)parse_error_at(ps, &t->at, "this test has no lines: it "
+		    "tests nothing");
+	return 0;
+}

@@ -1,0 +1,286 @@
+/*
+ * Looking things up in a loaded policy, and matching a session's claims.  Used
+ * by policy and the command line tools; claims were verified, but their text
+ * is the issuer's.
+ */
+#include "config.h"
+
+#include "policy/policy.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/err.h"
+#include "lib/str.h"
+#include "policy/arena.h"
+#include "policy/claims.h"
+#include "policy/model.h"
+#include "policy/preset.h"
+
+void
+policy_free(struct policy *p)
+{
+	if (p != NULL)
+		arena_free(p->arena); /* p itself lies in it */
+}
+
+int
+policy_source(const struct policy *p, size_t i, const char **name,
+    const char **text, size_t *len)
+{
+	if (i >= p->nsource)
+		return ERR_NOTFOUND;
+	*name = p->source[i].name;
+	*text = p->source[i].text;
+	*len = p->source[i].len;
+	return 0;
+}
+
+const struct issuer *
+policy_issuer(const struct policy *p, size_t i)
+{
+	return i < p->nissuer ? &p->issuer[i]->pub : NULL;
+}
+
+size_t
+policy_nissuers(const struct policy *p)
+{
+	return p->nissuer;
+}
+
+const struct issuer *
+policy_issuer_find(const struct policy *p, const char *name)
+{
+	const struct issuer_full *is = dict_get(&p->issuers, name);
+
+	return is == NULL ? NULL : &is->pub;
+}
+
+const struct target *
+policy_target(const struct policy *p, size_t i)
+{
+	return i < p->ntarget ? &p->target[i]->pub : NULL;
+}
+
+size_t
+policy_ntargets(const struct policy *p)
+{
+	return p->ntarget;
+}
+
+const struct target *
+policy_target_find(const struct policy *p, const char *name)
+{
+	const struct target_full *t = dict_get(&p->targets, name);
+
+	return t == NULL ? NULL : &t->pub;
+}
+
+int
+target_login(const struct target *t, const char *login, const char **out)
+{
+	if (*login == '\0' || strcmp(login, t->login) == 0) {
+		*out = t->login;
+		return 0;
+	}
+	for (size_t i = 0; i < t->nextra_login; i++) {
+		if (strcmp(login, t->extra_login[i]) == 0) {
+			*out = t->extra_login[i];
+			return 0;
+		}
+	}
+	return ERR_NOTFOUND;
+}
+
+int
+target_principal(const struct target *t, const char *login, char *dst,
+    size_t dstsize)
+{
+	const char *known;
+	int n, r;
+
+	if (dstsize > 0)
+		dst[0] = '\0';
+	if ((r = target_login(t, login, &known)) != 0)
+		return r;
+	if (t->plain_principal)
+		return str_copy(dst, dstsize, known);
+	n = snprintf(dst, dstsize, "%s+%s", known, t->name);
+	if (n < 0 || (size_t)n >= dstsize) {
+		if (dstsize > 0)
+			dst[0] = '\0';
+		return ERR_TOOBIG;
+	}
+	return 0;
+}
+
+/* -- identities -------------------------------------------------------------- */
+
+size_t
+policy_nidentities(const struct policy *p)
+{
+	return p->nidentity;
+}
+
+const char *
+policy_identity_name(const struct policy *p, size_t i)
+{
+	return i < p->nidentity ? p->identity[i]->name : NULL;
+}
+
+/* The claim with a dangerous value that closes the door for every identity. */
+static const struct risky *
+find_risky(const struct issuer_full *is, const struct claims *cs)
+{
+	const struct risky *risky;
+
+	for (size_t i = 0; i < cs->n; i++) {
+		risky = preset_risky(is->preset, cs->c[i].name,
+		    cs->c[i].value);
+		if (risky != NULL)
+			return risky;
+	}
+	return NULL;
+}
+
+static bool
+holds(const struct condition *c, const struct claims *cs)
+{
+	const char *value = claims_get(cs, c->claim);
+
+	return value != NULL && strcmp(value, c->value) == 0;
+}
+
+static bool
+identity_matches(const struct identity *id, const struct claims *cs)
+{
+	if (id->ncond == 0)
+		return false;
+	for (size_t i = 0; i < id->ncond; i++) {
+		if (!holds(&id->cond[i], cs))
+			return false;
+	}
+	return true;
+}
+
+size_t
+policy_match(const struct policy *p, const char *issuer,
+    const struct claims *cs, bool *set)
+{
+	const struct issuer_full *is = dict_get(&p->issuers, issuer);
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->nidentity; i++)
+		set[i] = false;
+	if (is == NULL || find_risky(is, cs) != NULL)
+		return 0;
+	for (size_t i = 0; i < p->nidentity; i++) {
+		if (p->identity[i]->issuer != is)
+			continue;
+		set[i] = identity_matches(p->identity[i], cs);
+		n += set[i];
+	}
+	return n;
+}
+
+/* The issuer's identity with the fewest conditions that fail, by name. */
+static const struct identity *
+nearest(const struct policy *p, const struct issuer_full *is,
+    const struct claims *cs)
+{
+	const struct identity *id, *best = NULL;
+	size_t least = SIZE_MAX, fails;
+
+	for (size_t i = 0; i < p->nidentity; i++) {
+		id = p->by_name[i];
+		if (id->issuer != is)
+			continue;
+		fails = 0;
+		for (size_t k = 0; k < id->ncond; k++)
+			fails += !holds(&id->cond[k], cs);
+		if (fails < least) {
+			least = fails;
+			best = id;
+		}
+	}
+	return best;
+}
+
+void
+policy_match_explain(const struct policy *p, const char *issuer,
+    const struct claims *cs, char *dst, size_t dstsize)
+{
+	const struct issuer_full *is = dict_get(&p->issuers, issuer);
+	const struct identity *id;
+	const struct risky *risky;
+
+	if (dstsize == 0)
+		return;
+	dst[0] = '\0';
+	if (is == NULL)
+		return;
+	if ((risky = find_risky(is, cs)) != NULL) {
+		(void)snprintf(dst, dstsize, "claim %s begins with %s: %s",
+		    risky->claim, risky->value, risky->why);
+		return;
+	}
+	if ((id = nearest(p, is, cs)) == NULL) {
+		(void)snprintf(dst, dstsize, "no identity is from issuer %s",
+		    is->pub.name);
+		return;
+	}
+	for (size_t i = 0; i < id->ncond; i++) {
+		if (holds(&id->cond[i], cs))
+			continue;
+		(void)snprintf(dst, dstsize, "nearest identity %s: claim %s "
+		    "is %s", id->name, id->cond[i].claim,
+		    claims_get(cs, id->cond[i].claim) == NULL ? "missing" :
+		    "another");
+		return;
+	}
+}
+
+/* -- ties -------------------------------------------------------------------- */
+
+static const char *
+get(const struct claims *cs, const char *name)
+{
+	const char *value = name == NULL ? NULL : claims_get(cs, name);
+
+	return value != NULL && *value != '\0' ? value : NULL;
+}
+
+/* The number of "123" or "refs/pull/123/merge"; "" for anything else. */
+static void
+pull_number(const char *s, char *dst, size_t dstsize)
+{
+	static const char prefix[] = "refs/pull/";
+	size_t n;
+
+	dst[0] = '\0';
+	if (s == NULL)
+		return;
+	if (strncmp(s, prefix, strlen(prefix)) == 0)
+		s += strlen(prefix);
+	n = strspn(s, "0123456789");
+	if (n == 0 || n >= dstsize || (s[n] != '\0' && s[n] != '/'))
+		return;
+	memcpy(dst, s, n);
+	dst[n] = '\0';
+}
+
+void
+issuer_ties(const struct issuer *is, const struct claims *cs, struct ties *out)
+{
+	const struct preset *row = preset_find(is->preset);
+
+	*out = (struct ties){ 0 };
+	if (row == NULL)
+		return;
+	out->commit = get(cs, row->commit);
+	out->actor = get(cs, row->actor);
+	out->workflow = get(cs, row->workflow);
+	out->run = get(cs, row->run);
+	pull_number(get(cs, row->pull_request), out->pull_request,
+	    sizeof(out->pull_request));
+}

@@ -1,0 +1,418 @@
+/*
+ * Names become things, and the index of rules is built.  Runs at load, after
+ * every file has been read; an error here refuses the whole policy.
+ */
+#include "config.h"
+
+#include "policy/resolve.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/err.h"
+#include "policy/arena.h"
+#include "policy/parse.h"
+#include "policy/preset.h"
+
+#define INDEX_VALUES_MAX 64 /* an enum of more makes its run wild */
+
+struct resolver {
+	struct policy *p;
+	struct diags *d;
+};
+
+/* Looks a name up; an unknown one is reported with the nearest. */
+static void *
+find(struct resolver *v, const struct dict *dict, const struct ref *ref,
+    const char *what)
+{
+	struct diag_near near = diag_near(ref->name);
+	void *thing = dict_get(dict, ref->name);
+	char text[NEAR_TEXT_MAX];
+	size_t tried = 0;
+
+	if (thing != NULL)
+		return thing;
+	for (size_t i = 0; i < dict->size && tried < PARSE_NEAR_MAX; i++) {
+		if (dict->e[i].key == NULL)
+			continue;
+		diag_near_try(&near, dict->e[i].key);
+		tried++;
+	}
+	policy_error(v->p, v->d, &ref->at, "there is no %s `%.80s`%s", what,
+	    ref->name, near_text(&near, text, sizeof(text)));
+	return NULL;
+}
+
+/* -- issuers and identities ------------------------------------------------ */
+
+static bool
+share_audience(const struct issuer *a, const struct issuer *b)
+{
+	for (size_t i = 0; i < a->naudience; i++) {
+		for (size_t j = 0; j < b->naudience; j++) {
+			if (strcmp(a->audience[i], b->audience[j]) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* A token must belong to one block and no other. */
+static void
+check_issuers(struct resolver *v)
+{
+	const struct issuer_full *a, *b;
+
+	for (size_t i = 0; i < v->p->nissuer; i++) {
+		for (size_t j = 0; j < i; j++) {
+			a = v->p->issuer[i];
+			b = v->p->issuer[j];
+			if (a->pub.url == NULL || b->pub.url == NULL ||
+			    strcmp(a->pub.url, b->pub.url) != 0 ||
+			    !share_audience(&a->pub, &b->pub))
+				continue;
+			policy_error(v->p, v->d, &a->at, "issuer `%s` has the "
+			    "same url as `%s` (%s:%u:%u) and shares an audience "
+			    "with it", a->pub.name, b->pub.name,
+			    v->p->source[b->at.pos.file].name,
+			    b->at.pos.line, b->at.pos.col);
+		}
+	}
+}
+
+static void
+check_condition(struct resolver *v, const struct preset *row,
+    const struct condition *c)
+{
+	const struct risky *risky = preset_risky(row, c->claim, c->value);
+	struct diag_near near = diag_near(c->claim);
+	char text[NEAR_TEXT_MAX];
+
+	if (!preset_has_claim(row, c->claim)) {
+		for (size_t i = 0; row->claim[i] != NULL; i++)
+			diag_near_try(&near, row->claim[i]);
+		policy_error(v->p, v->d, &c->at, "tokens of the preset `%s` "
+		    "have no claim `%.80s`%s", row->name, c->claim,
+		    near_text(&near, text, sizeof(text)));
+	} else if (risky != NULL) {
+		policy_error(v->p, v->d, &c->value_at, "this can never match: "
+		    "%s, and `allow-risky` is not yet supported", risky->why);
+	}
+}
+
+static bool
+is_pinned(const struct identity *id, const struct preset *row)
+{
+	for (size_t i = 0; i < id->ncond; i++) {
+		for (size_t k = 0; row->pin[k] != NULL; k++) {
+			if (strcmp(id->cond[i].claim, row->pin[k]) == 0 &&
+			    id->cond[i].value[0] != '\0')
+				return true;
+		}
+	}
+	return false;
+}
+
+static void
+resolve_identity(struct resolver *v, struct identity *id)
+{
+	const struct preset *row;
+
+	if (id->from.name == NULL)
+		return;
+	id->issuer = find(v, &v->p->issuers, &id->from, "issuer");
+	if (id->issuer == NULL || (row = id->issuer->preset) == NULL)
+		return;
+	for (size_t i = 0; i < id->ncond; i++)
+		check_condition(v, row, &id->cond[i]);
+	if (id->ncond == 0)
+		policy_error(v->p, v->d, &id->at, "identity `%s` has no `claim`:"
+		    " everybody with a token of `%s` would be it", id->name,
+		    id->issuer->pub.name);
+	else if (row->pin != NULL && !is_pinned(id, row))
+		policy_error(v->p, v->d, &id->at, "identity `%s` pins neither "
+		    "%s nor %s: this issuer serves strangers, too, and names "
+		    "can be taken over", id->name, row->pin[0], row->pin[1]);
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+	const struct identity *const *x = a, *const *y = b;
+
+	return strcmp((*x)->name, (*y)->name);
+}
+
+static int
+sort_identities(struct policy *p)
+{
+	p->by_name = arena_get(p->arena, p->nidentity * sizeof(*p->by_name));
+	if (p->by_name == NULL)
+		return ERR_NOMEM;
+	if (p->nidentity == 0)
+		return 0;
+	memcpy(p->by_name, p->identity, p->nidentity * sizeof(*p->by_name));
+	qsort(p->by_name, p->nidentity, sizeof(*p->by_name), by_name);
+	return 0;
+}
+
+/* -- rules ------------------------------------------------------------------ */
+
+static int
+ref_name(const void *a, const void *b)
+{
+	const struct ref *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
+static int
+resolve_who(struct resolver *v, struct rule *rule)
+{
+	const struct identity *id;
+	size_t n = 0;
+
+	rule->id = arena_get(v->p->arena, rule->nwho * sizeof(*rule->id));
+	if (rule->id == NULL)
+		return ERR_NOMEM;
+	if (rule->nwho > 1)
+		qsort(rule->who, rule->nwho, sizeof(*rule->who), ref_name);
+	for (size_t i = 0; i < rule->nwho; i++) {
+		id = find(v, &v->p->identities, &rule->who[i], "identity");
+		if (id != NULL)
+			rule->id[n++] = id->index;
+	}
+	rule->nwho = n;
+	return 0;
+}
+
+static bool
+has_login(const struct target_full *t, const char *login)
+{
+	const char *out;
+
+	return t->pub.login != NULL && target_login(&t->pub, login, &out) == 0;
+}
+
+static void
+resolve_where(struct resolver *v, struct where *w)
+{
+	size_t i;
+
+	if (w->kind == WHERE_ALL)
+		return;
+	if (w->kind == WHERE_TARGET) {
+		w->target = find(v, &v->p->targets, &w->ref, "target");
+		if (w->target != NULL && w->target->pub.login != NULL &&
+		    w->login != NULL && !has_login(w->target, w->login))
+			policy_error(v->p, v->d, &w->ref.at, "target `%s` has "
+			    "no login `%s`: its block says none of that name",
+			    w->ref.name, w->login);
+		return;
+	}
+	w->group = find(v, &v->p->groups, &w->ref, "group");
+	if (w->group == NULL || w->login == NULL)
+		return;
+	for (i = 0; i < w->group->n; i++) {
+		if (has_login(w->group->member[i], w->login))
+			return;
+	}
+	policy_error(v->p, v->d, &w->ref.at, "no target of group `%s` has a "
+	    "login `%s`", w->ref.name, w->login);
+}
+
+/* A value that begins with `-` could never match in an allow rule. */
+static void
+check_values(struct resolver *v, const struct item *it, const struct slot *slot)
+{
+	if (!it->no_dash || slot->kind != SLOT_ENUM)
+		return;
+	for (size_t i = 0; i < slot->nvalue; i++) {
+		if (slot->value[i][0] != '-')
+			continue;
+		policy_error(v->p, v->d, &it->at, "a word from a slot never "
+		    "begins with `-`: write `%.80s` out, as in ( %.80s | ... )",
+		    slot->value[i], slot->value[i]);
+		return;
+	}
+}
+
+static void
+resolve_item(struct resolver *v, struct item *it)
+{
+	const struct type *type;
+
+	for (size_t i = 0; i < it->npiece; i++) {
+		if (it->piece[i].type.name != NULL) {
+			type = find(v, &v->p->types, &it->piece[i].type,
+			    "type or slot");
+			if (type == NULL)
+				continue;
+			it->piece[i].slot = &type->slot;
+		}
+		if (i == 0 && it->piece[i].text == NULL)
+			check_values(v, it, it->piece[i].slot);
+	}
+}
+
+/* An allow rule must say what program runs. */
+static void
+check_first(struct resolver *v, const struct run *run)
+{
+	const struct item *it;
+
+	for (size_t i = 0; i < run->nitem; i++) {
+		it = &run->item[i];
+		if (!bit_get(run->first, i) || it->piece[0].text != NULL ||
+		    it->piece[0].slot == NULL ||
+		    it->piece[0].slot->kind == SLOT_ENUM)
+			continue;
+		policy_error(v->p, v->d, &it->at, "the first word of an allow "
+		    "rule says which program runs: write it out");
+	}
+}
+
+static int
+resolve_rule(struct resolver *v, struct rule *rule)
+{
+	int r;
+
+	if ((r = resolve_who(v, rule)) != 0)
+		return r;
+	for (size_t i = 0; i < rule->nwhere; i++)
+		resolve_where(v, &rule->where[i]);
+	for (size_t i = 0; i < rule->nrun; i++) {
+		for (size_t k = 0; k < rule->run[i]->nitem; k++)
+			resolve_item(v, &rule->run[i]->item[k]);
+		if (rule->effect == EFFECT_ALLOW)
+			check_first(v, rule->run[i]);
+	}
+	return 0;
+}
+
+/* -- the index --------------------------------------------------------------- */
+
+static int
+bucket_add(struct policy *p, struct bucket *b, struct run *run)
+{
+	struct run **v;
+
+	if (b->n > 0 && b->run[b->n - 1] == run)
+		return 0; /* two of its first words are one program */
+	v = arena_extend(p->arena, b->run, b->n, &b->cap, sizeof(*v));
+	if (v == NULL)
+		return ERR_NOMEM;
+	b->run = v;
+	b->run[b->n++] = run;
+	return 0;
+}
+
+static int
+index_word(struct policy *p, const char *word, struct run *run)
+{
+	const struct program *program = dict_get(&p->program_words, word);
+	const char *key = program == NULL ? word : program->path;
+	struct bucket *b = dict_get(&p->index, key);
+	int r;
+
+	if (b == NULL) {
+		if ((b = arena_get(p->arena, sizeof(*b))) == NULL)
+			return ERR_NOMEM;
+		if ((r = dict_put(&p->index, p->arena, key, b)) != 0)
+			return r;
+	}
+	return bucket_add(p, b, run);
+}
+
+/* Can every first word of the run be told beforehand? */
+static bool
+is_indexable(const struct run *run)
+{
+	const struct item *it;
+
+	for (size_t i = 0; i < run->nitem; i++) {
+		it = &run->item[i];
+		if (!bit_get(run->first, i) ||
+		    (it->npiece == 1 && it->piece[0].text != NULL))
+			continue;
+		if (it->npiece > 1 || it->piece[0].slot->kind != SLOT_ENUM ||
+		    it->piece[0].slot->nvalue > INDEX_VALUES_MAX)
+			return false;
+	}
+	return true;
+}
+
+static int
+index_run(struct policy *p, struct run *run)
+{
+	const struct piece *first;
+	int r;
+
+	if (!is_indexable(run))
+		return bucket_add(p, &p->wild, run);
+	for (size_t i = 0; i < run->nitem; i++) {
+		if (!bit_get(run->first, i))
+			continue;
+		first = &run->item[i].piece[0];
+		if (first->text != NULL) {
+			if ((r = index_word(p, first->text, run)) != 0)
+				return r;
+			continue;
+		}
+		for (size_t k = 0; k < first->slot->nvalue; k++) {
+			if ((r = index_word(p, first->slot->value[k],
+			    run)) != 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static int
+build_index(struct policy *p)
+{
+	int r;
+
+	for (size_t i = 0; i < p->nrule; i++) {
+		for (size_t k = 0; k < p->rule[i]->nrun; k++) {
+			if ((r = index_run(p, p->rule[i]->run[k])) != 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static void
+resolve_test(struct resolver *v, struct test *t)
+{
+	(void)find(v, &v->p->identities, &t->as, "identity");
+	resolve_where(v, &t->where);
+	for (size_t i = 0; i < t->nexpect; i++) {
+		if (t->expect[i].by == BY_RULE)
+			(void)find(v, &v->p->rules, &t->expect[i].rule,
+			    "rule");
+	}
+}
+
+int
+policy_resolve(struct policy *p, struct diags *d)
+{
+	struct resolver v = { p, d };
+	int r;
+
+	check_issuers(&v);
+	for (size_t i = 0; i < p->nidentity; i++)
+		resolve_identity(&v, p->identity[i]);
+	for (size_t i = 0; i < p->nrule; i++) {
+		if ((r = resolve_rule(&v, p->rule[i])) != 0)
+			return r;
+	}
+	for (size_t i = 0; i < p->ntest; i++)
+		resolve_test(&v, p->test[i]);
+	if (diags_count(d) > 0)
+		return 0;
+	if ((r = sort_identities(p)) != 0)
+		return r;
+	return build_index(p);
+}

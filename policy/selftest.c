@@ -1,0 +1,187 @@
+/*
+ * The tests inside policies, run at every load: each line goes through the
+ * command parser and the decision that a job's command would go through.
+ */
+#include "config.h"
+
+#include "policy/resolve.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/err.h"
+#include "policy/claims.h"
+#include "policy/command.h"
+#include "policy/decide.h"
+#include "policy/parse.h"
+
+struct run_test {
+	const struct policy *p;
+	struct diags *d;
+	const struct test *t;
+	struct request q;
+};
+
+/* Adds or replaces. */
+static int
+claim_set(struct claims *cs, const struct condition *c)
+{
+	for (size_t i = 0; i < cs->n; i++) {
+		if (strcmp(cs->c[i].name, c->claim) != 0)
+			continue;
+		free(cs->c[i].value);
+		cs->c[i].value = strdup(c->value);
+		return cs->c[i].value == NULL ? ERR_NOMEM : 0;
+	}
+	return claims_add(cs, c->claim, c->value);
+}
+
+/* The identity's own values, and over them what the test gives. */
+static int
+make_claims(const struct test *t, const struct identity *id, struct claims *cs)
+{
+	int r;
+
+	for (size_t i = 0; i < id->ncond; i++) {
+		if ((r = claim_set(cs, &id->cond[i])) != 0)
+			return r;
+	}
+	for (size_t i = 0; i < t->ngiven; i++) {
+		if ((r = claim_set(cs, &t->given[i])) != 0)
+			return r;
+	}
+	return 0;
+}
+
+/* The place of byte off of a string's text: escapes take two bytes. */
+static struct place
+inside(const struct policy *p, const struct expect *e, size_t off, size_t width)
+{
+	const char *s = p->source[e->command_at.pos.file].text;
+	struct place at = e->command_at;
+	size_t i = at.pos.off + 1;
+
+	for (; off > 0; off--)
+		i += s[i] == '\\' ? 2 : 1;
+	for (size_t k = at.pos.off; k < i; k++)
+		at.pos.col += ((unsigned char)s[k] & 0xc0) != 0x80;
+	at.pos.off = i;
+	at.width = width > 0 ? width : 1;
+	return at;
+}
+
+static void
+no_syntax(struct run_test *rt, const struct expect *e,
+    const struct command_error *err)
+{
+	struct place at;
+
+	if (e->effect == EFFECT_DENY &&
+	    (e->by == BY_ANY || e->by == BY_SYNTAX))
+		return;
+	at = inside(rt->p, e, err->pos, err->len);
+	policy_error(rt->p, rt->d, &at, "test \"%s\": %s%s%s", rt->t->name,
+	    err->what, *err->hint == '\0' ? "" : ": ", err->hint);
+}
+
+static void
+compare(struct run_test *rt, const struct expect *e, const struct decision *d)
+{
+	bool allowed = d->verdict == VERDICT_ALLOW &&
+	    (!e->stdin_ok || d->stdin_ok);
+	const char *by = e->by == BY_SYNTAX ? "syntax" :
+	    e->by == BY_DEFAULT ? "default" : e->rule.name;
+
+	if (allowed != (e->effect == EFFECT_ALLOW))
+		policy_error(rt->p, rt->d, &e->command_at, "test \"%s\": "
+		    "expected %s, but it is %s by %s%s%s", rt->t->name,
+		    allowed ? "deny" : "allow", allowed ? "allowed" : "denied",
+		    d->rule == NULL ? "" : "rule ", d->rule_name,
+		    d->verdict == VERDICT_ALLOW && !allowed ?
+		    " without stdin" : "");
+	else if (e->by != BY_ANY && strcmp(by, d->rule_name) != 0)
+		policy_error(rt->p, rt->d, &e->command_at, "test \"%s\": "
+		    "expected this by %s, but it is by %s%s", rt->t->name, by,
+		    d->rule == NULL ? "" : "rule ", d->rule_name);
+}
+
+static int
+run_line(struct run_test *rt, const struct expect *e)
+{
+	struct command *c = NULL;
+	struct command_error err;
+	struct decision d;
+	int r = command_parse(e->command, e->len, &c, &err);
+
+	if (r == ERR_NOMEM)
+		return r;
+	if (r != 0) {
+		no_syntax(rt, e, &err);
+		return 0;
+	}
+	rt->q.command = c;
+	rt->q.pty = e->pty;
+	decide(&rt->q, &d);
+	compare(rt, e, &d);
+	command_free(c);
+	return 0;
+}
+
+/* Who and where; false when the test cannot be run, which is reported. */
+static bool
+place_test(struct run_test *rt, const struct identity *id, struct claims *cs,
+    bool *set)
+{
+	const struct policy *p = rt->p;
+	const struct where *w = &rt->t->where;
+
+	(void)policy_match(p, id->issuer->pub.name, cs, set);
+	if (!set[id->index]) {
+		policy_error(p, rt->d, &rt->t->as.at, "test \"%s\": with these "
+		    "claims nobody is `%s`", rt->t->name, id->name);
+		return false;
+	}
+	rt->q = (struct request){ .policy = p, .identity = set, .claims = cs,
+		.target = &w->target->pub };
+	return target_login(&w->target->pub, w->login == NULL ? "" : w->login,
+	    &rt->q.login) == 0;
+}
+
+static int
+run_test(const struct policy *p, struct diags *d, const struct test *t,
+    bool *set)
+{
+	struct run_test rt = { .p = p, .d = d, .t = t };
+	const struct identity *id = dict_get(&p->identities, t->as.name);
+	struct claims cs = { 0 };
+	int r;
+
+	if ((r = make_claims(t, id, &cs)) != 0)
+		goto out;
+	if (!place_test(&rt, id, &cs, set))
+		goto out;
+	for (size_t i = 0; i < t->nexpect && r == 0; i++)
+		r = run_line(&rt, &t->expect[i]);
+out:
+	claims_clear(&cs);
+	if (r == ERR_TOOBIG) {
+		policy_error(p, d, &t->at, "a claim of this test is too long");
+		r = 0;
+	}
+	return r;
+}
+
+int
+policy_selftest(struct policy *p, struct diags *d)
+{
+	bool *set = calloc(p->nidentity + 1, sizeof(*set));
+	int r = 0;
+
+	if (set == NULL)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < p->ntest && r == 0; i++)
+		r = run_test(p, d, p->test[i], set);
+	free(set);
+	return r;
+}
