@@ -96,17 +96,111 @@ take_diag(struct diags *d, struct diag *new)
 	d->n++;
 }
 
+/* Where one character of the line ends up: its bytes and cells on screen. */
+struct cell {
+	size_t len, cells;
+	bool plain;
+};
+
+static struct cell
+cell_at(const char *p, size_t n)
+{
+	struct cell c = { 1, 4, false };
+	uint32_t cp;
+	size_t k = utf8_next((const uint8_t *)p, n, &cp);
+
+	if (*p == '\t')
+		return (struct cell){ 1, 1, false };
+	if (k != 0 && !utf8_is_control(cp))
+		return (struct cell){ k, 1, true };
+	return c;
+}
+
+static int
+put_cell(struct buf *out, const char *p, const struct cell *c)
+{
+	if (c->plain)
+		return buf_put(out, p, c->len);
+	if (*p == '\t')
+		return buf_put(out, " ", 1);
+	return buf_putf(out, "\\x%02x", (unsigned int)(unsigned char)*p);
+}
+
+/* The line that holds off, without looking further than fits on screen. */
+static void
+find_line(const char *text, size_t len, size_t off, size_t *begin, size_t *end)
+{
+	size_t b = off, e = off;
+
+	while (b > 0 && text[b - 1] != '\n' && off - b < EXCERPT_BEFORE)
+		b--;
+	/* not in the middle of a character */
+	while (b < off && ((unsigned char)text[b] & 0xc0) == 0x80)
+		b++;
+	while (e < len && text[e] != '\n' && e - off < 4 * EXCERPT_CELLS)
+		e++;
+	*begin = b;
+	*end = e;
+}
+
+static int
+show_line(struct buf *out, const char *prefix, const char *prefix2,
+    const char *text, size_t len, size_t off, size_t width)
+{
+	size_t b, e, cells = 0, under = 0, before = 0;
+	struct cell c;
+	int r;
+
+	if (off > len)
+		off = len;
+	find_line(text, len, off, &b, &e);
+	if ((r = buf_putf(out, "%s", prefix)) != 0)
+		return r;
+	if (b > 0 && text[b - 1] != '\n') {
+		if ((r = buf_putf(out, "...")) != 0)
+			return r;
+		cells = before = 3;
+	}
+	for (size_t i = b; i < e && cells < EXCERPT_CELLS; i += c.len) {
+		c = cell_at(text + i, e - i);
+		if ((r = put_cell(out, text + i, &c)) != 0)
+			return r;
+		cells += c.cells;
+		if (i < off)
+			before += c.cells;
+		else if (i - off < width)
+			under += c.cells;
+	}
+	if (cells >= EXCERPT_CELLS && (r = buf_putf(out, "...")) != 0)
+		return r;
+	if ((r = buf_putf(out, "\n%s%*s^", prefix2, (int)before, "")) != 0)
+		return r;
+	for (size_t i = 1; i < under; i++) {
+		if ((r = buf_put(out, "~", 1)) != 0)
+			return r;
+	}
+	return buf_put(out, "\n", 1);
+}
+
+int
+diag_excerpt(struct buf *out, const char *prefix, const char *text, size_t len,
+    size_t off, size_t width)
+{
+	return show_line(out, prefix, prefix, text, len, off, width);
+}
+
 static char *
 excerpt(const char *text, size_t len, const struct pos *at, size_t width)
 {
-	char prefix[32];
+	char prefix[32], under[32];
 	struct buf b;
 	char *s = NULL;
 	size_t n = 0;
 
 	buf_init(&b, 4096);
-	(void)snprintf(prefix, sizeof(prefix), "%5u | ", at->line);
-	if (diag_excerpt(&b, prefix, text, len, at->off, width) == 0 &&
+	n = (size_t)snprintf(prefix, sizeof(prefix), "%5u | ", at->line);
+	(void)snprintf(under, sizeof(under), "%*s| ", (int)n - 2, "");
+	if (show_line(&b, prefix, under, text, len, at->off, width) == 0 &&
 	    (s = malloc(buf_len(&b) + 1)) != NULL) {
 		n = buf_len(&b);
 		memcpy(s, buf_ptr(&b), n);
@@ -225,92 +319,6 @@ diags_print_json(const struct diags *d, struct buf *out)
 	}
 	json_close(&j, ']');
 	return json_end(&j);
-}
-
-/* Where one character of the line ends up: its bytes and cells on screen. */
-struct cell {
-	size_t len, cells;
-	bool plain;
-};
-
-static struct cell
-cell_at(const char *p, size_t n)
-{
-	struct cell c = { 1, 4, false };
-	uint32_t cp;
-	size_t k = utf8_next((const uint8_t *)p, n, &cp);
-
-	if (*p == '\t')
-		return (struct cell){ 1, 1, false };
-	if (k != 0 && !utf8_is_control(cp))
-		return (struct cell){ k, 1, true };
-	return c;
-}
-
-static int
-put_cell(struct buf *out, const char *p, const struct cell *c)
-{
-	if (c->plain)
-		return buf_put(out, p, c->len);
-	if (*p == '\t')
-		return buf_put(out, " ", 1);
-	return buf_putf(out, "\\x%02x", (unsigned int)(unsigned char)*p);
-}
-
-/* The line that holds off, without looking further than fits on screen. */
-static void
-find_line(const char *text, size_t len, size_t off, size_t *begin, size_t *end)
-{
-	size_t b = off, e = off;
-
-	while (b > 0 && text[b - 1] != '\n' && off - b < EXCERPT_BEFORE)
-		b--;
-	/* not in the middle of a character */
-	while (b < off && ((unsigned char)text[b] & 0xc0) == 0x80)
-		b++;
-	while (e < len && text[e] != '\n' && e - off < 4 * EXCERPT_CELLS)
-		e++;
-	*begin = b;
-	*end = e;
-}
-
-int
-diag_excerpt(struct buf *out, const char *prefix, const char *text, size_t len,
-    size_t off, size_t width)
-{
-	size_t b, e, cells = 0, under = 0, before = 0;
-	struct cell c;
-	int r;
-
-	if (off > len)
-		off = len;
-	find_line(text, len, off, &b, &e);
-	if ((r = buf_putf(out, "%s", prefix)) != 0)
-		return r;
-	if (b > 0 && text[b - 1] != '\n') {
-		if ((r = buf_putf(out, "...")) != 0)
-			return r;
-		cells = before = 3;
-	}
-	for (size_t i = b; i < e && cells < EXCERPT_CELLS; i += c.len) {
-		c = cell_at(text + i, e - i);
-		if ((r = put_cell(out, text + i, &c)) != 0)
-			return r;
-		cells += c.cells;
-		if (i < off)
-			before += c.cells;
-		else if (i - off < width)
-			under += c.cells;
-	}
-	if (cells >= EXCERPT_CELLS && (r = buf_putf(out, "...")) != 0)
-		return r;
-	if ((r = buf_putf(out, "\n%s%*s^", prefix, (int)before, "")) != 0)
-		return r;
-	for (size_t i = 1; i < under; i++) {
-		if ((r = buf_put(out, "~", 1)) != 0)
-			return r;
-	}
-	return buf_put(out, "\n", 1);
 }
 
 struct diag_near

@@ -504,8 +504,12 @@ policy_token(struct lex *l, enum lex_mode mode, struct lex_token *t)
 		if (!text_char(l, t, &cp, &k))
 			return;
 		step(l, k);
-		error_at(t, &at, k, "quote it", "`%.*s` has no meaning here",
-		    (int)k, l->s + at.off);
+		if (cp < 0x80)
+			error_at(t, &at, k, "quote it", "`%c` has no meaning "
+			    "here", c);
+		else
+			error_at(t, &at, k, "", "U+%04X may stand only in "
+			    "strings and comments", (unsigned int)cp);
 		return;
 	}
 	t->kind = LEX_WORD;

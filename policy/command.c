@@ -385,13 +385,17 @@ int
 command_error_print(const char *s, size_t n, const struct command_error *err,
     struct buf *out)
 {
+	size_t chars = 1;
 	int r;
 
-	if ((r = diag_excerpt(out, "postern:   ", s, n, err->pos, err->len)) != 0)
+	for (size_t i = 0; i < err->pos && i < n; i++)
+		chars += ((unsigned char)s[i] & 0xc0) != 0x80;
+	if ((r = diag_excerpt(out, "postern:   ", s, n, err->pos,
+	    err->len)) != 0)
 		return r;
 	if (*err->hint != '\0' &&
 	    (r = buf_putf(out, "postern: hint: %s\n", err->hint)) != 0)
 		return r;
 	return buf_putf(out, "postern: command not understood at character "
-	    "%zu: %s\n", err->pos + 1, err->what);
+	    "%zu: %s\n", chars, err->what);
 }

@@ -190,6 +190,13 @@ read_from_folder(struct loader *ld, int dirfd, const char *path,
 	struct buf b;
 	int r;
 
+	for (size_t i = 0; name[i] != '\0'; i++) {
+		if (name[i] < ' ' || name[i] > '~') {
+			diags_add_file(ld->d, path, "holds a file whose name is "
+			    "not plain ASCII");
+			return 0;
+		}
+	}
 	(void)snprintf(shown, sizeof(shown), "%s/%s", path, name);
 	buf_init(&b, POLICY_FILE_MAX);
 	r = safeopen_slurp(dirfd, name, &want, &b, &why);

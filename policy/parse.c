@@ -216,7 +216,10 @@ parse_skip_line(struct parser *ps, enum lex_mode mode)
 	size_t depth = 0;
 
 	while (ps->t.kind != LEX_END && (depth > 0 || !parse_at_line_end(ps))) {
-		if (parse_is_punct(ps, '{'))
+		if (mode == LEX_RUN && ps->t.kind == LEX_NEWLINE)
+			return; /* braces of a command end with its line */
+		if (parse_is_punct(ps, '{') || (ps->t.kind == LEX_ERROR &&
+		    ps->src->text[ps->t.pos.off] == '{'))
 			depth++;
 		else if (parse_is_punct(ps, '}'))
 			depth--;

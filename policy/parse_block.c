@@ -466,15 +466,10 @@ static const struct parse_row target_rows[] = {
 	{ "observe", NULL },
 };
 
+/* What must be there. */
 static int
-target_finish(struct parser *ps, struct target_block *b, const struct ref *name)
+target_check(struct parser *ps, struct target_block *b, const struct ref *name)
 {
-	struct target *t = &b->t->pub;
-
-	t->hostkey = b->hostkey;
-	t->nhostkey = b->nhostkey;
-	t->extra_login = b->login.v;
-	t->nextra_login = b->login.n;
 	if (!b->ssh)
 		return parse_error_at(ps, &name->at, "target `%s` has no "
 		    "address: ssh \"LOGIN@HOST:PORT\"", name->name);
@@ -492,6 +487,7 @@ parse_target(struct parser *ps, void *ctx)
 	struct target_block b = { 0 };
 	struct target_full *first, **v;
 	struct ref name;
+	size_t errors;
 	int r;
 
 	(void)ctx;
@@ -523,11 +519,18 @@ parse_target(struct parser *ps, void *ctx)
 		if (!parse_to_block(ps))
 			return ERR_FORMAT;
 	}
+	errors = diags_count(ps->d);
 	if ((r = parse_block(ps, ROWS(target_rows), "a setting of a target",
 	    &b)) != 0)
 		return r;
-	r = target_finish(ps, &b, &name);
-	return r == ERR_FORMAT ? 0 : r;
+	b.t->pub.hostkey = b.hostkey;
+	b.t->pub.nhostkey = b.nhostkey;
+	b.t->pub.extra_login = b.login.v;
+	b.t->pub.nextra_login = b.login.n;
+	/* What a faulty line failed to set is not reported as missing. */
+	if (diags_count(ps->d) == errors)
+		(void)target_check(ps, &b, &name);
+	return 0;
 }
 
 /* -- program, type --------------------------------------------------------- */

@@ -219,8 +219,6 @@ issuer_finish(struct parser *ps, struct issuer_block *b, const struct ref *name)
 	if (!b->preset)
 		return parse_error_at(ps, &name->at, "issuer `%s` has no "
 		    "`preset`: github or custom", name->name);
-	if (row == NULL)
-		return ERR_FORMAT;
 	if (!b->max_age)
 		is->max_age_s = row->max_age_s;
 	if (!b->replay)
@@ -238,7 +236,7 @@ issuer_finish(struct parser *ps, struct issuer_block *b, const struct ref *name)
 		return parse_error_at(ps, &name->at, "issuer `%s` has no "
 		    "`audience`: a token made for others would open this door",
 		    name->name);
-	return is->url == NULL ? ERR_FORMAT : 0;
+	return 0;
 }
 
 int
@@ -248,6 +246,7 @@ parse_issuer(struct parser *ps, void *ctx)
 	struct issuer_block b = { 0 };
 	struct issuer_full *first, **v;
 	struct ref name;
+	size_t errors;
 	int r;
 
 	(void)ctx;
@@ -273,9 +272,12 @@ parse_issuer(struct parser *ps, void *ctx)
 		if (!parse_to_block(ps))
 			return ERR_FORMAT;
 	}
+	errors = diags_count(ps->d);
 	if ((r = parse_block(ps, ROWS(issuer_rows), "a setting of an issuer",
 	    &b)) != 0)
 		return r;
-	r = issuer_finish(ps, &b, &name);
-	return r == ERR_FORMAT ? 0 : r; /* reported; the block was read whole */
+	/* What a faulty line failed to set is not reported as missing. */
+	if (diags_count(ps->d) == errors)
+		(void)issuer_finish(ps, &b, &name);
+	return 0;
 }

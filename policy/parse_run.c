@@ -368,6 +368,9 @@ words(struct run_builder *b, size_t depth, struct frag *out)
 			r = group(b, depth, &next);
 		else if (starts_piece(ps))
 			r = word(b, &next);
+		else if (parse_is_punct(ps, '>'))
+			r = parse_error(ps, "`>` writes into a file, which "
+			    "cannot be allowed; quote it if it is an argument");
 		else
 			r = parse_expected(ps, "a word");
 		if (r != 0)
@@ -522,6 +525,10 @@ parse_run(struct parser *ps, struct rule *rule)
 	run->at = parse_place(ps);
 	if ((r = line(b, &f, run)) != 0)
 		goto out;
+	/* the place of the whole pattern, from its first word on */
+	run->at = b->item[0].at;
+	run->at.width = b->item[b->n - 1].at.pos.off +
+	    b->item[b->n - 1].at.width - run->at.pos.off;
 	if (f.nullable && rule->effect == EFFECT_ALLOW) {
 		r = parse_error_at(ps, &run->at, "every word of this line may "
 		    "be missing: a rule must say what program runs");

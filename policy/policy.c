@@ -233,9 +233,9 @@ policy_match_explain(const struct policy *p, const char *issuer,
 		if (holds(&id->cond[i], cs))
 			continue;
 		(void)snprintf(dst, dstsize, "nearest identity %s: claim %s "
-		    "is %s", id->name, id->cond[i].claim,
-		    claims_get(cs, id->cond[i].claim) == NULL ? "missing" :
-		    "another");
+		    "%s", id->name, id->cond[i].claim,
+		    claims_get(cs, id->cond[i].claim) == NULL ?
+		    "is missing" : "has another value");
 		return;
 	}
 }

@@ -96,10 +96,11 @@ compare(struct run_test *rt, const struct expect *e, const struct decision *d)
 	if (allowed != (e->effect == EFFECT_ALLOW))
 		policy_error(rt->p, rt->d, &e->command_at, "test \"%s\": "
 		    "expected %s, but it is %s by %s%s%s", rt->t->name,
-		    allowed ? "deny" : "allow", allowed ? "allowed" : "denied",
+		    allowed ? "deny" : "allow",
+		    d->verdict == VERDICT_ALLOW ? "allowed" : "denied",
 		    d->rule == NULL ? "" : "rule ", d->rule_name,
 		    d->verdict == VERDICT_ALLOW && !allowed ?
-		    " without stdin" : "");
+		    ", and without stdin" : "");
 	else if (e->by != BY_ANY && strcmp(by, d->rule_name) != 0)
 		policy_error(rt->p, rt->d, &e->command_at, "test \"%s\": "
 		    "expected this by %s, but it is by %s%s", rt->t->name, by,
