@@ -420,11 +420,13 @@ http_cancel(struct http_req *q)
 static CURLU *
 http_url(const char *url)
 {
-	CURLU *u = curl_url();
+	CURLU *u;
 	char *part = NULL;
 	bool ok;
 
-	if (u == NULL)
+	/* libcurl would take one slash or three, too */
+	if (strncasecmp(url, "https://", 8) != 0 || url[8] == '/' ||
+	    (u = curl_url()) == NULL)
 		return NULL;
 	ok = curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
 	    curl_url_get(u, CURLUPART_SCHEME, &part, 0) == CURLUE_OK &&

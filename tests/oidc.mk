@@ -1,0 +1,45 @@
+# postern-oidc: unit tests, fuzz targets, and the whole process.
+oidc_cppflags = $(AM_CPPFLAGS) -DTEST_DATA='"$(abs_top_srcdir)/tests/data"'
+oidc_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS)
+oidc_ldadd = broker/liboidc.la lib/libbase.la $(CMOCKA_LIBS) $(JANSSON_LIBS) \
+	$(CRYPTO_LIBS)
+
+if HAVE_CMOCKA
+oidc_unit_tests = \
+	tests/unit/test_http \
+	tests/unit/test_issuers \
+	tests/unit/test_jwk \
+	tests/unit/test_jwks \
+	tests/unit/test_jws \
+	tests/unit/test_replay \
+	tests/unit/test_token
+check_PROGRAMS += $(oidc_unit_tests)
+TESTS += $(oidc_unit_tests)
+
+tests_unit_test_http_SOURCES = tests/unit/test_http.c
+tests_unit_test_http_CFLAGS = $(oidc_cflags)
+tests_unit_test_http_LDADD = broker/libchild.la $(oidc_ldadd)
+tests_unit_test_issuers_SOURCES = tests/unit/test_issuers.c
+tests_unit_test_issuers_CFLAGS = $(oidc_cflags)
+tests_unit_test_issuers_LDADD = broker/libchild.la $(oidc_ldadd)
+tests_unit_test_jwk_SOURCES = tests/unit/test_jwk.c tests/unit/mint.c \
+	tests/unit/mint.h
+tests_unit_test_jwk_CFLAGS = $(oidc_cflags)
+tests_unit_test_jwk_LDADD = broker/libchild.la $(oidc_ldadd)
+tests_unit_test_jwks_SOURCES = tests/unit/test_jwks.c
+tests_unit_test_jwks_CFLAGS = $(oidc_cflags)
+tests_unit_test_jwks_LDADD = broker/libchild.la $(oidc_ldadd)
+tests_unit_test_jws_SOURCES = tests/unit/test_jws.c tests/unit/mint.c \
+	tests/unit/mint.h
+tests_unit_test_jws_CPPFLAGS = $(oidc_cppflags)
+tests_unit_test_jws_CFLAGS = $(oidc_cflags)
+tests_unit_test_jws_LDADD = broker/libchild.la $(oidc_ldadd)
+tests_unit_test_replay_SOURCES = tests/unit/test_replay.c
+tests_unit_test_replay_CFLAGS = $(oidc_cflags)
+tests_unit_test_replay_LDADD = broker/libchild.la $(oidc_ldadd)
+tests_unit_test_token_SOURCES = tests/unit/test_token.c
+tests_unit_test_token_CFLAGS = $(oidc_cflags)
+tests_unit_test_token_LDADD = broker/libchild.la $(oidc_ldadd)
+endif
+
+EXTRA_DIST += tests/data/wycheproof
