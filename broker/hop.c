@@ -228,7 +228,8 @@ main(void)
 	log_init("postern-hop");
 	(void)umask(077);
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
-	    signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+	    signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
+	    signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
 		fatal(ERR_SYS, "setup");
 	h->sock = -1;
 	if ((r = hop_run_recv(HOP_CONTROL_FD, &h->run)) == ERR_NOTFOUND)

@@ -357,6 +357,10 @@ conn_stop(struct conn *c)
 		(void)ssh_channel_close(c->channel);
 	}
 	(void)ssh_blocking_flush(c->session, CONN_STOP_MS);
+	if (c->channel != NULL)
+		(void)ssh_remove_channel_callbacks(c->channel, &c->cb);
 	ssh_disconnect(c->session);
+	c->channel = NULL; /* libssh freed it with the connection */
+	c->held[CONN_OUT] = c->held[CONN_ERR] = 0;
 	c->lost = true;
 }
