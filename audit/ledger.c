@@ -156,7 +156,7 @@ ledger_number(const uint8_t *p, size_t n, uint64_t *number)
 	}
 	if (at + k >= n || p[at + k] != ',' || p[n - 1] != '}')
 		return ERR_FORMAT;
-	return num_parse(text, 1, UINT64_MAX - 1, number);
+	return num_parse(text, 1, UINT64_MAX - 1, number) == 0 ? 0 : ERR_FORMAT;
 }
 
 /* Reads up to max bytes that end at offset end; *startp is where they begin. */
