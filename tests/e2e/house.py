@@ -194,9 +194,11 @@ HELPERS = {
 def make_accounts():
     """Logins of the targets and the job's own account, in the house's /etc."""
     (WORK / "home").mkdir()
-    for name in ("deploy", "other", "runner"):
-        run("useradd", "-m", "-d", WORK / "home" / name, "-s", "/bin/sh",
-            "-p", "*", name)
+    # bash executes a lone command in its own place, so that a death by signal
+    # is the session's; dash would report it as an exit code.
+    for name, shell in (("deploy", "bash"), ("other", "sh"), ("runner", "sh")):
+        run("useradd", "-m", "-d", WORK / "home" / name, "-s",
+            f"/bin/{shell}", "-p", "*", name)
     BIN.mkdir()
     for name, text in HELPERS.items():
         p = BIN / name
@@ -389,8 +391,8 @@ class Target:
     """A stock sshd with its own host key, as an administrator sets it up from
     what `postern ca show --target` prints."""
 
-    def __init__(self, name, addr, port=22, use_pam=True, start=True):
-        self.name, self.addr, self.port = name, addr, port
+    def __init__(self, name, addr, port=22, use_pam=True, also=()):
+        self.name, self.addr, self.port, self.also = name, addr, port, also
         self.dir = WORK / "targets" / name
         self.hostkey = ssh_keygen(self.dir / "host")
         self.fingerprint = fingerprint(self.dir / "host.pub")
@@ -401,13 +403,13 @@ class Target:
         self.log = self.dir / "log"
         self.use_pam = use_pam
         self.daemon = None
-        if start:
-            self.start()
+        self.start()
 
     def config(self):
         return f"""\
 Port {self.port}
 ListenAddress {self.addr}
+{"".join(f"ListenAddress {a}" for a in self.also)}
 HostKey {self.hostkey}
 PidFile none
 LogLevel VERBOSE
@@ -653,9 +655,18 @@ class Bastion:
         return [json.loads(line) for line in text.splitlines()]
 
     def mark(self):
-        """The ledger's last number; events(mark) are those after it."""
-        lines = self.ledger()
-        return lines[-1]["number"] if lines else 0
+        """The ledger's last number, when all that began has ended;
+        events(mark) are those after it."""
+        end = time.monotonic() + 10
+        while True:
+            lines = self.ledger()
+            ended = {e["operation"] for e in lines
+                     if e["event"] == "operation.end"}
+            if time.monotonic() > end or not [
+                    e for e in lines if e["event"] == "operation.decide" and
+                    e["verdict"] == "allow" and e["operation"] not in ended]:
+                return lines[-1]["number"] if lines else 0
+            time.sleep(0.02)
 
     def events(self, mark, kind=None):
         return [e for e in self.ledger()
@@ -737,7 +748,14 @@ class Job:
         kw.setdefault("stdout", subprocess.PIPE)
         kw.setdefault("stderr", subprocess.PIPE)
         return subprocess.Popen(inside(self.netns, argv, self.user),
-                                env=env or self.env(), cwd="/", **kw)
+                                env=env or self.env(), cwd="/",
+                                start_new_session=True, **kw)
+
+    @staticmethod
+    def kill(p, sig=signal.SIGKILL):
+        """The job's shell and its ssh."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(p.pid, sig)
 
     def run(self, argv, input=None, timeout=60, **kw):
         if input is not None:
@@ -747,7 +765,7 @@ class Job:
             try:
                 out, err = p.communicate(input, timeout)
             except subprocess.TimeoutExpired:
-                p.kill()
+                self.kill(p)
                 out, err = p.communicate()
                 raise RuntimeError(
                     f"{shlex.join(map(str, argv))}: no end after {timeout} s\n"
@@ -785,7 +803,7 @@ class House:
     def open(self, extra=None, more=()):
         """Targets, the bastion, and a job that knows its host key; an extra
         policy file, and more targets that trust us."""
-        self.web1 = self.target("web-1", "10.91.0.2")
+        self.web1 = self.target("web-1", "10.91.0.2", also=["127.0.0.1"])
         self.web2 = self.target("web-2", "10.91.0.3")
         self.plain1 = self.target("plain-1", "10.91.0.3", 2222, use_pam=False)
         # Same name in the policy, another key on the wire.

@@ -167,10 +167,9 @@ def test_a_reader_that_leaves_ends_the_operation(bastion, job, mark):
 
 def test_a_job_that_dies_ends_the_operation(bastion, job, mark):
     p = job.popen(job.argv("web-1", "/opt/house/bin/slow 30"),
-                  env=job.env(CI_TOKEN=job.issuer.token()),
-                  start_new_session=True)
+                  env=job.env(CI_TOKEN=job.issuer.token()))
     assert p.stdout.readline() == b"started\n"
-    os.killpg(p.pid, signal.SIGKILL)
+    job.kill(p)
     p.communicate()
     e = bastion.event(mark, "operation.end", timeout=10)
     assert e["duration_ms"] < 15000
@@ -185,8 +184,7 @@ def test_terminal_by_rule(job):
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
     p = job.popen(job.argv("web-1", "/opt/house/bin/istty", opts=["-tt"]),
                   env=job.env(CI_TOKEN=job.issuer.token()),
-                  stdin=slave, stdout=slave, stderr=subprocess.PIPE,
-                  start_new_session=True)
+                  stdin=slave, stdout=slave, stderr=subprocess.PIPE)
     os.close(slave)
     err = p.stderr.read()
     assert p.wait(30) == 0, err

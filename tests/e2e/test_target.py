@@ -1,6 +1,7 @@
 """What the target sees, and what a thief could do with what a hop held."""
 import base64
 import re
+import shlex
 import time
 
 import house as h
@@ -25,8 +26,10 @@ def seen(up, bastion, job):
 def test_certificate_is_for_this_operation_alone(seen, bastion):
     cert, d, _ = seen
     assert cert.principals == ["deploy+web-1"] == [d["principal"]]
-    assert cert.critical == {"force-command": CMD,
-                             "source-address": "10.91.0.1/32"}
+    critical = dict(cert.critical)
+    assert shlex.split(critical.pop("force-command")) == [CMD]
+    # Not 127.0.0.1: on the target that would be anybody.
+    assert critical == {"source-address": "10.91.0.1/32"}
     assert cert.extensions == {}
     assert 0 < cert.before - cert.after <= 180
     assert cert.before - time.time() <= 61
@@ -103,6 +106,8 @@ def test_kept_certificate_another_command(try_kept):
 
 @pytest.mark.parametrize("what, how, why", [
     ("address", {"netns": "job"}, "not from a permitted source address"),
+    ("address-loopback", {"netns": "target", "to": "deploy@127.0.0.1", "opts":
+     ["-o", "HostKeyAlias=10.91.0.2"]}, "not from a permitted source address"),
     ("login", {"to": "other@10.91.0.2"}, "does not contain an authorized "
      "principal"),
     ("target", {"to": "deploy@10.91.0.3"}, "does not contain an authorized "
