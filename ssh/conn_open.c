@@ -8,6 +8,7 @@
 #include "ssh/conn.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <netinet/in.h>
@@ -25,6 +26,8 @@
 #include "ssh/conn_internal.h"
 
 #define OPEN_NOWHERE "/nonexistent"
+#define OPEN_WIPE_SIZES 8 /* steps of malloc's 16 bytes below a text's length */
+#define OPEN_WIPE_EACH 8  /* glibc keeps 7 freed blocks of a size at hand */
 
 /* gcm first: with AES in hardware it moves bulk faster than libssh's default,
  * chacha20. */
@@ -299,6 +302,26 @@ conn_open(struct conn *c)
 	return r;
 }
 
+/*
+ * libssh frees its copy of the key's text without wiping it.  A freed block of
+ * that size is what malloc gives out next: take a few of about that size, wipe
+ * them, give them back.
+ */
+static void
+open_wipe_freed(size_t len)
+{
+	char *block[OPEN_WIPE_SIZES * OPEN_WIPE_EACH];
+	size_t n = sizeof(block) / sizeof(block[0]), size;
+
+	for (size_t i = 0; i < n; i++) {
+		size = len - 16 * (i / OPEN_WIPE_EACH);
+		if ((block[i] = malloc(size)) != NULL)
+			explicit_bzero(block[i], size);
+	}
+	for (size_t i = 0; i < n; i++)
+		free(block[i]);
+}
+
 int
 conn_credential(struct conn *c, const struct secret *key, const void *cert,
     size_t ncert)
@@ -331,5 +354,7 @@ out:
 	ssh_key_free(priv);
 	ssh_key_free(pub);
 	buf_clear(&b64);
+	if (key->len > 16 * OPEN_WIPE_SIZES)
+		open_wipe_freed(key->len);
 	return r;
 }

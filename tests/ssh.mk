@@ -1,11 +1,35 @@
 # The ssh room: unit tests, fuzz targets, and what tests/ssh needs.
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_quote tests/unit/test_cert
-TESTS += tests/unit/test_quote tests/unit/test_cert
+SSH_TESTS = tests/unit/test_quote tests/unit/test_cert tests/unit/test_key
+check_PROGRAMS += $(SSH_TESTS)
+TESTS += $(SSH_TESTS)
 tests_unit_test_quote_SOURCES = tests/unit/test_quote.c
 tests_unit_test_quote_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_quote_LDADD = ssh/libquote.la $(CMOCKA_LIBS)
 tests_unit_test_cert_SOURCES = tests/unit/test_cert.c
 tests_unit_test_cert_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(CRYPTO_CFLAGS)
 tests_unit_test_cert_LDADD = ssh/libcert.la $(CMOCKA_LIBS) $(CRYPTO_LIBS)
+tests_unit_test_key_SOURCES = tests/unit/test_key.c
+tests_unit_test_key_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(CRYPTO_CFLAGS)
+tests_unit_test_key_LDADD = ssh/libconn.la $(CMOCKA_LIBS) $(CRYPTO_LIBS)
 endif
+
+# Programs that the Python tests run; not tests themselves.
+check_PROGRAMS += tests/ssh/tool tests/ssh/args
+tests_ssh_tool_SOURCES = tests/ssh/tool.c
+tests_ssh_tool_LDADD = ssh/libquote.la ssh/libcert.la
+tests_ssh_args_SOURCES = tests/ssh/args.c
+EXTRA_DIST += \
+	tests/ssh/conftest.py \
+	tests/ssh/stage.py \
+	tests/ssh/test_cert.py \
+	tests/ssh/test_hop.py \
+	tests/ssh/test_quote.py
+
+SSH_FUZZ = tests/fuzz/fuzz_quote tests/fuzz/fuzz_cert
+check_PROGRAMS += $(SSH_FUZZ)
+TESTS += $(SSH_FUZZ)
+tests_fuzz_fuzz_quote_SOURCES = tests/fuzz/fuzz_quote.c tests/fuzz/replay.c
+tests_fuzz_fuzz_quote_LDADD = ssh/libquote.la
+tests_fuzz_fuzz_cert_SOURCES = tests/fuzz/fuzz_cert.c tests/fuzz/replay.c
+tests_fuzz_fuzz_cert_LDADD = ssh/libcert.la

@@ -1,0 +1,68 @@
+/*
+ * Quoting, both ways.  What the reader takes must be written back byte for
+ * byte; any list of words must come back as it was.
+ */
+#include "config.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/buf.h"
+#include "lib/err.h"
+#include "lib/proto.h"
+#include "ssh/quote.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define WORDS_MAX 64
+
+static void
+fuzz_read(const uint8_t *data, size_t size)
+{
+	char **argv = NULL;
+	size_t argc = 0;
+	struct buf b;
+
+	if (quote_split((const char *)data, size, &argv, &argc) != 0)
+		return;
+	buf_init(&b, PROTO_WIRE_MAX);
+	if (quote_argv((const char *const *)argv, argc, &b) != 0 ||
+	    buf_len(&b) != size || memcmp(buf_ptr(&b), data, size) != 0)
+		abort();
+	buf_clear(&b);
+	free(argv);
+}
+
+/* The input as words parted by NULs. */
+static void
+fuzz_write(const uint8_t *data, size_t size)
+{
+	const char *argv[WORDS_MAX];
+	char *text = malloc(size + 1), *p, *end;
+	size_t argc = 0;
+	struct buf b;
+
+	if (text == NULL)
+		return;
+	if (size > 0)
+		memcpy(text, data, size);
+	text[size] = '\0';
+	end = text + size;
+	for (p = text; p <= end && argc < WORDS_MAX; p += strlen(p) + 1)
+		argv[argc++] = p;
+	buf_init(&b, PROTO_WIRE_MAX);
+	if (quote_argv(argv, argc, &b) == ERR_INTERNAL)
+		abort();
+	buf_clear(&b);
+	free(text);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	fuzz_read(data, size);
+	fuzz_write(data, size);
+	return 0;
+}
