@@ -227,12 +227,19 @@ take_number(struct conf_parser *p, const struct setting *s)
 	return 0;
 }
 
+/* What the lexer says about the token. */
+static int
+fail_token(struct conf_parser *p)
+{
+	return fail(p, "%s%s%s", p->t.what, *p->t.hint == '\0' ? "" : ": ",
+	    p->t.hint);
+}
+
 static int
 take_value(struct conf_parser *p, const struct setting *s)
 {
 	if (p->t.kind == LEX_ERROR)
-		return fail(p, "%s%s%s", p->t.what, *p->t.hint == '\0' ? "" :
-		    ": ", p->t.hint);
+		return fail_token(p);
 	if (p->t.kind != LEX_WORD && p->t.kind != LEX_STRING)
 		return fail(p, "%s: expected a value", s->name);
 	switch (s->kind) {
@@ -254,8 +261,7 @@ find_setting(struct conf_parser *p)
 	struct diag_near near;
 
 	if (p->t.kind == LEX_ERROR) {
-		(void)fail(p, "%s%s%s", p->t.what, *p->t.hint == '\0' ? "" :
-		    ": ", p->t.hint);
+		(void)fail_token(p);
 		return NULL;
 	}
 	if (p->t.kind != LEX_WORD) {
@@ -292,6 +298,8 @@ take_line(struct conf_parser *p)
 	if ((r = take_value(p, s)) != 0)
 		return r;
 	next(p);
+	if (p->t.kind == LEX_ERROR)
+		return fail_token(p);
 	return at_line_end(p) ? 0 : fail(p, "%s takes one value: expected the "
 	    "end of the line", s->name);
 }

@@ -538,6 +538,7 @@ lex_next(struct lex *l, enum lex_mode mode, struct lex_token *t)
 		t->kind = LEX_END;
 	} else if (peek(l) == '\n') {
 		t->kind = LEX_NEWLINE;
+		t->glued = false;
 		l->off++;
 		l->line++;
 		l->col = 1;
@@ -546,7 +547,7 @@ lex_next(struct lex *l, enum lex_mode mode, struct lex_token *t)
 	} else {
 		policy_token(l, mode, t);
 	}
-	l->last = l->off;
+	l->last = t->kind == LEX_NEWLINE ? SIZE_MAX : l->off;
 	if (t->kind == LEX_ERROR)
 		return;
 	t->width = t->kind == LEX_NEWLINE ? 1 : l->off - t->pos.off;

@@ -337,7 +337,7 @@ command_print_place(const struct command *c, struct buf *out, size_t word,
 			*len = n;
 	}
 	if (word >= c->argc) {
-		*off = buf_len(out) + (*tail == '\0');
+		*off = buf_len(out);
 		*len = 1;
 	}
 	return buf_put(out, tail, strlen(tail));

@@ -183,13 +183,14 @@ policy_match(const struct policy *p, const char *issuer,
 	return n;
 }
 
-/* The issuer's identity with the fewest conditions that fail, by name. */
+/* The issuer's identity with the fewest conditions that fail, then the most
+ * that hold, then by name. */
 static const struct identity *
 nearest(const struct policy *p, const struct issuer_full *is,
     const struct claims *cs)
 {
 	const struct identity *id, *best = NULL;
-	size_t least = SIZE_MAX, fails;
+	size_t least = SIZE_MAX, most = 0, fails;
 
 	for (size_t i = 0; i < p->nidentity; i++) {
 		id = p->by_name[i];
@@ -198,8 +199,10 @@ nearest(const struct policy *p, const struct issuer_full *is,
 		fails = 0;
 		for (size_t k = 0; k < id->ncond; k++)
 			fails += !holds(&id->cond[k], cs);
-		if (fails < least) {
+		if (fails < least ||
+		    (fails == least && id->ncond - fails > most)) {
 			least = fails;
+			most = id->ncond - fails;
 			best = id;
 		}
 	}

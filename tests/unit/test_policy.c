@@ -517,7 +517,7 @@ static const struct {
 	{ "github", { "repository_id", "7" }, "",
 	    "claim ref" },
 	{ "github", { "repository_id", "7", "ref", "refs/heads/Main" }, "",
-	    "nearest identity all" },
+	    "nearest identity shop: claim ref has another value" },
 	{ "github", { "repository_id", "70", "ref", "refs/heads/main" }, "",
 	    "" },
 	{ "github", { "repository_id", "", "ref", "refs/heads/main" }, "", "" },

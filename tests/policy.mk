@@ -1,0 +1,43 @@
+# The policy room and the lexer's library: unit tests, golden malformed
+# policies, fuzz targets.
+if HAVE_CMOCKA
+policy_unit_tests = \
+	tests/unit/test_claims tests/unit/test_command tests/unit/test_conf \
+	tests/unit/test_decide tests/unit/test_diag tests/unit/test_lex \
+	tests/unit/test_policy
+check_PROGRAMS += $(policy_unit_tests)
+TESTS += $(policy_unit_tests)
+
+tests_unit_test_claims_SOURCES = tests/unit/test_claims.c
+tests_unit_test_claims_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_claims_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
+tests_unit_test_command_SOURCES = tests/unit/test_command.c
+tests_unit_test_command_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_command_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
+tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
+tests_unit_test_conf_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_conf_LDADD = lib/liblex.la $(CMOCKA_LIBS)
+tests_unit_test_decide_SOURCES = tests/unit/test_decide.c
+tests_unit_test_decide_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_decide_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
+tests_unit_test_diag_SOURCES = tests/unit/test_diag.c
+tests_unit_test_diag_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_diag_LDADD = lib/liblex.la $(CMOCKA_LIBS)
+tests_unit_test_lex_SOURCES = tests/unit/test_lex.c
+tests_unit_test_lex_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_lex_LDADD = lib/liblex.la $(CMOCKA_LIBS)
+tests_unit_test_policy_SOURCES = tests/unit/test_policy.c
+tests_unit_test_policy_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_policy_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
+endif
+
+policy_fuzz_targets = tests/fuzz/fuzz_command tests/fuzz/fuzz_policy
+check_PROGRAMS += $(policy_fuzz_targets)
+TESTS += $(policy_fuzz_targets)
+tests_fuzz_fuzz_command_SOURCES = tests/fuzz/fuzz_command.c \
+	tests/fuzz/replay.c
+tests_fuzz_fuzz_command_LDADD = policy/libpolicy.la
+tests_fuzz_fuzz_policy_SOURCES = tests/fuzz/fuzz_policy.c tests/fuzz/replay.c
+tests_fuzz_fuzz_policy_LDADD = policy/libpolicy.la
+
+EXTRA_DIST += tests/policy
