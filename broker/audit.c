@@ -12,6 +12,8 @@
 
 #include <sys/statvfs.h>
 
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -293,9 +295,9 @@ audit_may_begin(struct buf *why)
 
 /* -- messages ------------------------------------------------------------ */
 
-/* Not what only audit itself may say. */
+/* Not what only audit itself may say; and oidc speaks of refusals alone. */
 static bool
-sibling_may_say(const struct buf *event)
+sibling_may_say(const struct peer *p, const struct buf *event)
 {
 	struct event_value v;
 	struct buf b;
@@ -303,7 +305,8 @@ sibling_may_say(const struct buf *event)
 
 	buf_view(&b, buf_ptr(event), buf_len(event));
 	if (event_get_kind(&b, &kind) != 0 || kind == EVENT_START ||
-	    kind == EVENT_OP_END || kind == EVENT_VIEW)
+	    kind == EVENT_OP_END || kind == EVENT_VIEW ||
+	    (p == env.oidc && kind != EVENT_LOGIN_REFUSED))
 		return false;
 	while (buf_len(&b) > 0) {
 		if (event_get(&b, &v) != 0 || v.field >= EV_EXIT)
@@ -319,7 +322,7 @@ on_event(struct peer *p, struct msg *m)
 	struct msg a;
 	int done = ERR_DENIED, r;
 
-	if (sibling_may_say(&m->body))
+	if (sibling_may_say(p, &m->body))
 		done = audit_write(&m->body, false, &line, NULL);
 	if (done != 0)
 		log_err(done, "an event is not in the ledger");
@@ -421,6 +424,8 @@ on_go(const struct conf *conf, const char *addresses)
 		return ERR_PROTO;
 	/* A limit on file sizes is an error of write, not a death. */
 	(void)signal(SIGXFSZ, SIG_IGN);
+	/* Day folders and sealed recordings are for the auditors' group. */
+	(void)umask(027);
 	env.conf = conf;
 	on_tidy(NULL);
 	return 0;

@@ -24,7 +24,7 @@
 #include "lib/proto.h"
 #include "policy/command.h"
 
-typedef int (*control_fn)(const struct session *s, struct buf *out);
+typedef int (*control_fn)(const struct connection *conn, struct buf *out);
 
 /* A value of somebody else's, made harmless for a terminal. */
 static int
@@ -34,8 +34,9 @@ put_value(struct buf *out, const char *name, const char *value)
 }
 
 static int
-control_whoami(const struct session *s, struct buf *out)
+control_whoami(const struct connection *conn, struct buf *out)
 {
+	const struct session *s = conn->session;
 	const struct policy *p = policy_now();
 	const struct ties *t = &s->ties;
 	const struct {
@@ -62,9 +63,9 @@ control_whoami(const struct session *s, struct buf *out)
 }
 
 static int
-control_help(const struct session *s, struct buf *out)
+control_help(const struct connection *conn, struct buf *out)
 {
-	(void)s;
+	(void)conn;
 	return buf_putf(out,
 	    "This is a Postern bastion. The SSH user name names the target:\n"
 	    "\n"
@@ -85,7 +86,7 @@ static const struct {
 };
 
 uint32_t
-control_run(const struct session *s, const struct command *c,
+control_run(const struct connection *conn, const struct command *c,
     struct buf *out, struct buf *err)
 {
 	const char *word = c == NULL ? "help" : c->argv[0];
@@ -99,7 +100,7 @@ control_run(const struct session *s, const struct command *c,
 			    word);
 			return POSTERN_EX_USAGE;
 		}
-		if (control_words[i].fn(s, out) == 0)
+		if (control_words[i].fn(conn, out) == 0)
 			return 0;
 		buf_reset(out);
 		(void)buf_putf(err, "postern: the answer is too long\n");

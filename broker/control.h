@@ -9,11 +9,11 @@
 
 struct buf;
 struct command;
-struct session;
+struct connection;
 
-/* Runs one word of the surface for a session (c NULL: none was given, which is
+/* Runs one word of the surface for a connection (c NULL: none was given, which is
  * `help`); fills out and err, returns the exit code. */
-uint32_t control_run(const struct session *s, const struct command *c,
+uint32_t control_run(const struct connection *conn, const struct command *c,
     struct buf *out, struct buf *err);
 
 /* A connection was accepted on ctl.sock; takes fd. */

@@ -127,7 +127,8 @@ end_sidecar(struct hop *h)
 {
 	const struct hop_end *e = &h->end;
 	struct sidecar_hop s = {
-		.has_exit = e->command && e->kind == EXIT_CODE,
+		/* The code that the job was given, also when it is ours. */
+		.has_exit = !e->job_gone && e->kind == EXIT_CODE,
 		.has_signal = e->command && e->kind == EXIT_SIGNAL,
 		.exit = e->value,
 		.signal = e->value,
@@ -136,10 +137,6 @@ end_sidecar(struct hop *h)
 	};
 	int r;
 
-	/* Ended by us while it ran: the code that the job was given. */
-	if (!e->command && !e->job_gone && e->kind == EXIT_CODE &&
-	    h->conn != NULL && conn_state(h->conn) == CONN_RUNNING)
-		s.has_exit = true;
 	end_stream(&h->in, &s.in);
 	end_stream(&h->sink[CONN_OUT].count, &s.out);
 	end_stream(&h->sink[CONN_ERR].count, &s.err);

@@ -16,6 +16,7 @@
 #include "broker/jwks.h"
 #include "broker/replay.h"
 #include "lib/err.h"
+#include "lib/str.h"
 
 int
 login_read(struct buf *b, struct login *out)
@@ -43,6 +44,10 @@ login_parse(struct login *l, const char **why)
 
 	*why = l->trouble;
 	if (l->trouble[0] != '\0')
+		return ERR_DENIED;
+	/* the module checks it, too; policy takes a longer one for an attack */
+	*why = "the user name is too long";
+	if (strlen(l->user) > USER_LEN_MAX)
 		return ERR_DENIED;
 	*why = "there is no token";
 	if (l->token.len == 0)
@@ -91,16 +96,14 @@ login_verify(struct login *l, const struct issuers *is, int64_t now,
 
 static int
 login_spend(const struct login *l, const struct trusted *t,
-    struct replay *marks, int64_t now, const char **why)
+    const uint8_t digest[32], struct replay *marks, int64_t now,
+    const char **why)
 {
-	uint8_t digest[32];
 	int r;
 
 	if (!t->rules.once)
 		return 0;
 	*why = "the token cannot be marked as spent";
-	if ((r = jws_digest(&l->jws, digest)) != 0)
-		return r;
 	r = replay_mark(marks, digest, l->source,
 	    l->claims.exp + t->rules.leeway_s, now);
 	if (r == ERR_EXISTS)
@@ -113,20 +116,27 @@ login_put_session(struct login *l, const struct issuers *is,
     struct replay *marks, int64_t now, struct buf *b, const char **why)
 {
 	const struct trusted *t = issuers_find(is, l->claims.iss);
+	char hex[PROTO_TOKEN_DIGEST_LEN + 1];
+	uint8_t digest[32];
 	int r;
 
 	*why = "no issuer of the policy has this iss";
 	if (t == NULL || !l->verified)
 		return ERR_DENIED;
+	*why = "the token cannot be told from others";
+	if ((r = jws_digest(&l->jws, digest)) != 0)
+		return r;
+	hex_encode(digest, sizeof(digest), hex);
 	*why = "the claims are too long";
 	if ((r = buf_put_cstr(b, l->user)) != 0 ||
 	    (r = buf_put_cstr(b, l->source)) != 0 ||
 	    (r = buf_put_cstr(b, t->rules.name)) != 0 ||
 	    (r = buf_put_cstr(b, l->claims.sub)) != 0 ||
+	    (r = buf_put_cstr(b, hex)) != 0 ||
 	    (r = buf_put_u64(b, (uint64_t)l->claims.exp)) != 0 ||
 	    (r = token_put_claims(&l->claims, b, why)) != 0)
 		return r;
-	return login_spend(l, t, marks, now, why);
+	return login_spend(l, t, digest, marks, now, why);
 }
 
 void

@@ -57,7 +57,7 @@ struct operation {
 	struct operation *next;
 	char id[ULID_LEN + 1];
 	struct peer *shell;	/* until handed over or answered */
-	struct session *session; /* held */
+	struct connection *conn; /* held */
 	int stdio[3];
 	int control;		/* policy's end of the hop's control socket */
 	int cert[2];		/* the certificate socket: signer's, hop's */
@@ -124,8 +124,8 @@ operation_free(struct operation *op)
 	timer_free(op->timer);
 	fd_close(&op->control); /* a hop without work ends on this */
 	peer_free(op->shell);
-	if (op->session != NULL)
-		session_release(op->session);
+	if (op->conn != NULL)
+		session_release(op->conn);
 	free(op);
 }
 
@@ -192,14 +192,15 @@ operation_refuse(struct operation *op, uint32_t code, const char *text)
 
 static int
 decide_event(struct buf *b, const struct operation *op,
-    const struct session *s, const struct decision *d, const char *verdict)
+    const struct connection *conn, const struct decision *d, const char *verdict)
 {
 	int r;
 
 	if ((r = event_start(b, EVENT_OP_DECIDE)) != 0 ||
 	    (r = event_str(b, EV_OPERATION, op->id)) != 0 ||
-	    (r = session_event(s, d->identity_name, b)) != 0 ||
-	    (r = event_str(b, EV_TARGET, s->name.target)) != 0 ||
+	    (r = session_event(conn->session, conn,
+	    d->identity_name, b)) != 0 ||
+	    (r = event_str(b, EV_TARGET, conn->name.target)) != 0 ||
 	    (r = event_str(b, EV_POLICY, policy_hash())) != 0 ||
 	    (r = event_str(b, EV_RULE, d->rule_name)) != 0)
 		return r;
@@ -233,7 +234,7 @@ event_raw_command(struct buf *b, const struct ask *a)
 
 /* A denial: its ledger line, then the answer. */
 static void
-operation_deny(struct operation *op, const struct session *s,
+operation_deny(struct operation *op, const struct connection *conn,
     const struct decision *d, const struct ask *a, uint32_t code,
     struct buf *text)
 {
@@ -241,7 +242,7 @@ operation_deny(struct operation *op, const struct session *s,
 	int r;
 
 	buf_init(&b, EVENT_BODY_MAX);
-	if ((r = decide_event(&b, op, s, d, "deny")) != 0 ||
+	if ((r = decide_event(&b, op, conn, d, "deny")) != 0 ||
 	    (r = event_str(&b, EV_REASON, code == POSTERN_EX_USAGE ?
 	    "syntax" : "policy")) != 0 ||
 	    (r = event_raw_command(&b, a)) != 0 ||
@@ -271,15 +272,15 @@ put_safe(struct buf *b, const char *name, const char *value)
 }
 
 static int
-make_key_id(const struct operation *op, const struct session *s,
+make_key_id(const struct operation *op, const struct connection *conn,
     const char *identity, struct buf *b)
 {
 	int r;
 
 	if ((r = buf_putf(b, "postern operation=%s", op->id)) != 0 ||
 	    (r = put_safe(b, "identity", identity)) != 0 ||
-	    (r = put_safe(b, "commit", s->ties.commit)) != 0 ||
-	    (r = put_safe(b, "run", s->ties.run)) != 0)
+	    (r = put_safe(b, "commit", conn->session->ties.commit)) != 0 ||
+	    (r = put_safe(b, "run", conn->session->ties.run)) != 0)
 		return r;
 	return buf_cstr(b) == NULL ? ERR_NOMEM : 0;
 }
@@ -353,7 +354,7 @@ put_title(struct buf *b, struct plan *p)
 }
 
 static int
-make_hop_run(struct operation *op, const struct session *s,
+make_hop_run(struct operation *op, const struct connection *conn,
     const struct ask *a, struct plan *p)
 {
 	const struct conf *conf = policy_conf();
@@ -361,7 +362,7 @@ make_hop_run(struct operation *op, const struct session *s,
 	int r;
 
 	if ((r = buf_put_cstr(b, op->id)) != 0 ||
-	    (r = buf_put_cstr(b, s->id)) != 0 ||
+	    (r = buf_put_cstr(b, conn->session->id)) != 0 ||
 	    (r = put_hop_target(b, p)) != 0 ||
 	    (r = buf_put_str(b, buf_ptr(&p->wire), buf_len(&p->wire))) != 0 ||
 	    (r = buf_put_u8(b, p->d.pty && a->tty)) != 0 ||
@@ -401,7 +402,7 @@ make_grant(struct operation *op, const struct ask *a, struct plan *p)
 /* Completes the plan: canonical and wire form, principal, serial, key id. */
 static int
 plan_make(struct plan *p, const struct operation *op,
-    const struct session *s)
+    const struct connection *conn)
 {
 	union {
 		char **rw;
@@ -413,7 +414,7 @@ plan_make(struct plan *p, const struct operation *op,
 	    (r = quote_argv(argv.ro, p->command->argc, &p->wire)) != 0 ||
 	    (r = target_principal(p->target, p->login, p->principal,
 	    sizeof(p->principal))) != 0 ||
-	    (r = make_key_id(op, s, p->d.identity_name, &p->key_id)) != 0)
+	    (r = make_key_id(op, conn, p->d.identity_name, &p->key_id)) != 0)
 		return r;
 	if (getrandom(&p->serial, sizeof(p->serial), 0) !=
 	    (ssize_t)sizeof(p->serial))
@@ -425,7 +426,7 @@ plan_make(struct plan *p, const struct operation *op,
 /* -- starting ---------------------------------------------------------------- */
 
 static int
-ask_audit(struct operation *op, const struct session *s, const struct ask *a,
+ask_audit(struct operation *op, const struct connection *conn, const struct ask *a,
     struct plan *p)
 {
 	struct msg m;
@@ -442,7 +443,7 @@ ask_audit(struct operation *op, const struct session *s, const struct ask *a,
 	    (r = buf_put_u32(b, a->rows)) != 0 ||
 	    (r = buf_put_cstr(b, a->term)) != 0 ||
 	    (r = put_title(b, p)) != 0 ||
-	    (r = decide_event(b, op, s, &p->d, "allow")) != 0 ||
+	    (r = decide_event(b, op, conn, &p->d, "allow")) != 0 ||
 	    (r = event_str(b, EV_LOGIN, p->login)) != 0 ||
 	    (r = event_str(b, EV_COMMAND, buf_cstr(&p->shown))) != 0 ||
 	    (r = event_num(b, EV_PTY, p->d.pty && a->tty)) != 0 ||
@@ -720,7 +721,7 @@ start_expired(void *arg)
 }
 
 static void
-operation_grant(struct operation *op, struct session *s,
+operation_grant(struct operation *op, struct connection *conn,
     const struct ask *a, struct plan *p)
 {
 	int r;
@@ -730,23 +731,23 @@ operation_grant(struct operation *op, struct session *s,
 		    "as many operations as it may (operations-max); try again");
 		return;
 	}
-	if ((r = plan_make(p, op, s)) != 0) {
+	if ((r = plan_make(p, op, conn)) != 0) {
 		log_err(r, "operation %s", op->id);
 		operation_refuse(op, POSTERN_EX_USAGE, "this command has no "
 		    "form that every login shell reads alike");
 		return;
 	}
-	session_hold(s);
-	op->session = s;
+	session_hold(conn);
+	op->conn = conn;
 	op->timer = loop_timer(child_loop(), START_MS, start_expired, op);
 	if (op->timer == NULL) {
 		operation_refuse(op, POSTERN_EX_TEMPFAIL,
 		    "the broker is out of memory; try again");
 		return;
 	}
-	if ((r = make_hop_run(op, s, a, p)) != 0 ||
+	if ((r = make_hop_run(op, conn, a, p)) != 0 ||
 	    (r = make_grant(op, a, p)) != 0 ||
-	    (r = ask_audit(op, s, a, p)) != 0) {
+	    (r = ask_audit(op, conn, a, p)) != 0) {
 		log_err(r, "operation %s", op->id);
 		operation_refuse(op, POSTERN_EX_IOERR, "not run: the recording "
 		    "cannot be written just now; try again");
@@ -782,11 +783,11 @@ command_argv(const struct command *c, const char *program, char ***argvp)
 
 /* A target's command, parsed: decide. */
 static void
-operation_judge(struct operation *op, struct session *s,
+operation_judge(struct operation *op, struct connection *conn,
     const struct ask *a, struct command *c)
 {
-	struct request q = { .policy = policy_now(), .identity = s->identity,
-		.claims = &s->claims, .command = c, .pty = a->tty != 0,
+	struct request q = { .policy = policy_now(), .identity = conn->session->identity,
+		.claims = &conn->session->claims, .command = c, .pty = a->tty != 0,
 		.now = time(NULL) };
 	struct command sent = *c; /* argv[0] may become the program's path */
 	struct plan p;
@@ -795,9 +796,9 @@ operation_judge(struct operation *op, struct session *s,
 	plan_init(&p);
 	buf_init(&text, PROTO_TEXT_MAX);
 	q.target = q.policy == NULL ? NULL :
-	    policy_target_find(q.policy, s->name.target);
+	    policy_target_find(q.policy, conn->name.target);
 	if (q.target != NULL &&
-	    target_login(q.target, s->name.login, &q.login) != 0)
+	    target_login(q.target, conn->name.login, &q.login) != 0)
 		q.target = NULL;
 	if (q.policy != NULL)
 		decide(&q, &p.d);
@@ -806,7 +807,7 @@ operation_judge(struct operation *op, struct session *s,
 	if (p.d.verdict != VERDICT_ALLOW || q.target == NULL) {
 		if (q.policy == NULL || decide_explain(&q, &p.d, &text) != 0)
 			buf_reset(&text);
-		operation_deny(op, s, &p.d, a, POSTERN_EX_DENIED, &text);
+		operation_deny(op, conn, &p.d, a, POSTERN_EX_DENIED, &text);
 		goto out;
 	}
 	p.target = q.target;
@@ -817,7 +818,7 @@ operation_judge(struct operation *op, struct session *s,
 		    "the broker is out of memory; try again");
 		goto out;
 	}
-	operation_grant(op, s, a, &p);
+	operation_grant(op, conn, a, &p);
 	free(sent.argv);
 out:
 	buf_clear(&text);
@@ -826,7 +827,7 @@ out:
 
 /* The control surface: `ssh postern@bastion …`. */
 static void
-operation_control(struct operation *op, struct session *s,
+operation_control(struct operation *op, struct connection *conn,
     const struct command *c)
 {
 	struct buf out, err;
@@ -835,7 +836,7 @@ operation_control(struct operation *op, struct session *s,
 
 	buf_init(&out, PROTO_TEXT_MAX);
 	buf_init(&err, PROTO_TEXT_MAX);
-	code = control_run(s, c, &out, &err);
+	code = control_run(conn, c, &out, &err);
 	if ((r = shell_answer(op->shell, code, &out, &err)) != 0)
 		log_err(r, "answer to operation %s", op->id);
 	buf_clear(&out);
@@ -844,10 +845,10 @@ operation_control(struct operation *op, struct session *s,
 }
 
 static void
-operation_run(struct operation *op, struct session *s, const struct ask *a)
+operation_run(struct operation *op, struct connection *conn, const struct ask *a)
 {
 	const struct decision none = { .rule_name = "default" };
-	const bool control = strcmp(s->user, "postern") == 0;
+	const bool control = strcmp(conn->user, "postern") == 0;
 	struct command_error e = { 0 };
 	struct command *c = NULL;
 	struct buf text;
@@ -855,24 +856,24 @@ operation_run(struct operation *op, struct session *s, const struct ask *a)
 
 	buf_init(&text, PROTO_TEXT_MAX);
 	if (a->kind == RUN_SHELL && control) {
-		operation_control(op, s, NULL);
+		operation_control(op, conn, NULL);
 	} else if (a->kind == RUN_SHELL) {
 		(void)buf_putf(&text, "postern: no rule lets this job open a "
 		    "shell on %s; name one command:\n"
 		    "postern:   ssh %s@BASTION COMMAND\n",
-		    s->name.target, s->user);
-		operation_deny(op, s, &none, a, POSTERN_EX_DENIED, &text);
+		    conn->name.target, conn->user);
+		operation_deny(op, conn, &none, a, POSTERN_EX_DENIED, &text);
 	} else if ((r = command_parse((const char *)a->command, a->ncommand,
 	    &c, &e)) != 0) {
 		if (r != ERR_NOMEM &&
 		    command_error_print((const char *)a->command, a->ncommand,
 		    &e, &text) != 0)
 			buf_reset(&text);
-		operation_deny(op, s, &none, a, POSTERN_EX_USAGE, &text);
+		operation_deny(op, conn, &none, a, POSTERN_EX_USAGE, &text);
 	} else if (control) {
-		operation_control(op, s, c);
+		operation_control(op, conn, c);
 	} else {
-		operation_judge(op, s, a, c);
+		operation_judge(op, conn, a, c);
 	}
 	command_free(c);
 	buf_clear(&text);
@@ -884,7 +885,7 @@ shell_msg(void *arg, struct peer *p, struct msg *m)
 {
 	char handle[PROTO_HANDLE_LEN + 1];
 	struct operation *op = arg;
-	struct session *s;
+	struct connection *conn;
 	struct ask a = { 0 };
 	pid_t pid;
 	uid_t uid;
@@ -902,7 +903,7 @@ shell_msg(void *arg, struct peer *p, struct msg *m)
 	for (size_t i = 0; i < 3; i++)
 		op->stdio[i] = msg_take_fd(m, i);
 	r = uid != policy_job_uid() ? ERR_DENIED :
-	    session_find(handle, pid, &s);
+	    session_find(handle, pid, &conn);
 	explicit_bzero(handle, sizeof(handle));
 	if (r != 0) {
 		log_err(r, "pid %ld of uid %ld asked without a session",
@@ -911,7 +912,7 @@ shell_msg(void *arg, struct peer *p, struct msg *m)
 		    "no session here; log in again with a token");
 		return 0;
 	}
-	operation_run(op, s, &a);
+	operation_run(op, conn, &a);
 	return 0;
 }
 

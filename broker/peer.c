@@ -8,6 +8,7 @@
 
 #include <sys/socket.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -202,8 +203,12 @@ peer_event(void *arg, int fd, short revents)
 	p->busy = true;
 	if ((revents & POLLOUT) != 0)
 		r = peer_flush(p);
-	if (r == 0 && !p->dead && (revents & ~POLLOUT) != 0)
+	if (!p->dead && (revents & ~POLLOUT) != 0 &&
+	    (r == 0 || r == ERR_SYS)) /* what it said last still counts */
 		r = peer_read(p);
+	/* A write to a peer that has left is an end of file seen early. */
+	if (r == ERR_SYS && (errno == EPIPE || errno == ECONNRESET))
+		r = ERR_NOTFOUND;
 	if (r != 0 && !p->dead) {
 		p->on_close(p->arg, p, r);
 		peer_shut(p);

@@ -240,7 +240,6 @@ static int
 get_proof(struct buf *b, struct session_proof *p)
 {
 	char *name = NULL, *value = NULL;
-	uint64_t expires;
 	uint32_t n;
 	int r;
 
@@ -248,7 +247,8 @@ get_proof(struct buf *b, struct session_proof *p)
 	    (r = buf_get_fixed(b, p->source, sizeof(p->source))) != 0 ||
 	    (r = buf_get_cstr(b, NAME_LEN_MAX, &p->issuer)) != 0 ||
 	    (r = buf_get_cstr(b, PROTO_CLAIM_VALUE_MAX, &p->subject)) != 0 ||
-	    (r = buf_get_u64(b, &expires)) != 0 ||
+	    (r = buf_get_fixed(b, p->token, sizeof(p->token))) != 0 ||
+	    (r = buf_get_u64(b, &p->expires)) != 0 ||
 	    (r = buf_get_u32(b, &n)) != 0)
 		return r;
 	if (n > PROTO_CLAIMS_MAX)
@@ -268,7 +268,7 @@ static int
 session_made(struct msg *m)
 {
 	struct session_proof proof = { 0 };
-	struct session *s = NULL;
+	struct connection *c = NULL;
 	char why[512] = "";
 	struct msg a;
 	int r;
@@ -277,12 +277,12 @@ session_made(struct msg *m)
 	a.id = m->id;
 	if ((r = get_proof(&m->body, &proof)) != 0 || (r = msg_end(m)) != 0)
 		goto out; /* a sibling's message: closing is right */
-	if (env.conf == NULL || session_new(&proof, env.conf->sessions_max, &s,
-	    why, sizeof(why)) != 0)
-		s = NULL;
-	if ((r = buf_put_u32(&a.body, s == NULL)) == 0 &&
-	    (r = buf_put_cstr(&a.body, s == NULL ? "" : s->handle)) == 0 &&
-	    (r = buf_put_cstr(&a.body, s == NULL ? why : "")) == 0)
+	if (env.conf == NULL ||
+	    session_new(&proof, &c, why, sizeof(why)) != 0)
+		c = NULL;
+	if ((r = buf_put_u32(&a.body, c == NULL)) == 0 &&
+	    (r = buf_put_cstr(&a.body, c == NULL ? "" : c->handle)) == 0 &&
+	    (r = buf_put_cstr(&a.body, c == NULL ? why : "")) == 0)
 		r = peer_send(env.oidc, &a);
 out:
 	msg_clear(&a);
@@ -371,7 +371,7 @@ pam_open(struct peer *p, struct msg *m)
 	char handle[PROTO_HANDLE_LEN + 1], user[USER_LEN_MAX + 1];
 	char source[PROTO_SOURCE_MAX + 1];
 	const uint8_t *info;
-	struct session *s = NULL;
+	struct connection *c = NULL;
 	struct msg a;
 	size_t ninfo;
 	pid_t pid;
@@ -386,14 +386,14 @@ pam_open(struct peer *p, struct msg *m)
 	    (r = msg_end(m)) != 0 ||
 	    (r = peer_cred(p, &pid, &uid, &gid)) != 0)
 		return r;
-	r = session_open(handle, user, pid, msg_take_fd(m, 0), &s);
+	r = session_open(handle, user, source, pid, msg_take_fd(m, 0), &c);
 	if (r != 0)
 		log_err(r, "session for %s from %s", log_safe(user),
 		    log_safe(source));
 	msg_init(&a, MSG_SESSION_OPENED);
 	a.id = m->id;
-	if ((r = buf_put_u32(&a.body, s == NULL)) == 0 &&
-	    (r = buf_put_cstr(&a.body, s == NULL ? "" : s->handle)) == 0)
+	if ((r = buf_put_u32(&a.body, c == NULL)) == 0 &&
+	    (r = buf_put_cstr(&a.body, c == NULL ? "" : c->handle)) == 0)
 		r = peer_send(p, &a);
 	msg_clear(&a);
 	explicit_bzero(handle, sizeof(handle));

@@ -170,7 +170,8 @@ make_state(const char *name, struct account owner)
 	n = snprintf(path, sizeof(path), "%s/%s", env.conf.state_folder, name);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		fatal(ERR_TOOBIG, "state-folder");
-	give(name, make_folder(path, owner, 0750));
+	/* Set-gid: what audit makes below stays the auditors' to read. */
+	give(name, make_folder(path, owner, 02750));
 }
 
 static gid_t

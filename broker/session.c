@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "broker/child.h"
@@ -25,10 +26,15 @@
 #include "lib/err.h"
 #include "lib/event.h"
 #include "lib/log.h"
+#include "lib/msg.h"
+
+#define EVENT_MAX (64 * 1024)
+#define TOKEN_LEEWAY_MS 60000
 
 static struct {
-	struct session *first;
-	size_t n;
+	struct session *sessions;
+	size_t nsession;
+	struct connection *connections;
 } env;
 
 void
@@ -45,11 +51,7 @@ session_free(struct session *s)
 {
 	if (s == NULL)
 		return;
-	watch_free(s->watch);
 	timer_free(s->timer);
-	if (s->monitor_pidfd >= 0)
-		(void)close(s->monitor_pidfd);
-	explicit_bzero(s->handle, sizeof(s->handle));
 	claims_clear(&s->claims);
 	free(s->issuer);
 	free(s->subject);
@@ -57,16 +59,79 @@ session_free(struct session *s)
 	free(s);
 }
 
+/* A line that ends the session in the ledger, once, and the session. */
 static void
-session_drop(struct session *s)
+session_end(struct session *s)
 {
 	struct session **at;
+	struct buf b;
+	int r;
 
-	for (at = &env.first; *at != s;)
+	if (s->opened) {
+		buf_init(&b, EVENT_MAX);
+		if ((r = event_start(&b, EVENT_SESSION_CLOSE)) != 0 ||
+		    (r = session_event(s, NULL, NULL, &b)) != 0 ||
+		    (r = policy_event(&b)) != 0)
+			log_err(r, "session %s closes without a ledger line",
+			    s->id);
+		buf_clear(&b);
+	}
+	for (at = &env.sessions; *at != s;)
 		at = &(*at)->next;
 	*at = s->next;
-	env.n--;
+	env.nsession--;
 	session_free(s);
+}
+
+static void
+connection_free(struct connection *c)
+{
+	if (c == NULL)
+		return;
+	watch_free(c->watch);
+	timer_free(c->timer);
+	if (c->monitor_pidfd >= 0)
+		(void)close(c->monitor_pidfd);
+	explicit_bzero(c->handle, sizeof(c->handle));
+	free(c);
+}
+
+/* Off the list, and off its session, which may be over with it. */
+static void
+connection_drop(struct connection *c)
+{
+	struct session *s = c->session;
+	struct connection **at;
+
+	for (at = &env.connections; *at != c;)
+		at = &(*at)->next;
+	*at = c->next;
+	connection_free(c);
+	s->nconnection--;
+	if (s->nconnection == 0 && (s->over || msg_now_ms() >= s->until_ms))
+		session_end(s);
+}
+
+/* First when the token has expired, then at the session's limit. */
+static void
+session_timer(void *arg)
+{
+	struct session *s = arg;
+
+	s->timer = NULL;
+	if (s->over)
+		return;
+	if (s->nconnection == 0) {
+		session_end(s);
+		return;
+	}
+	if (msg_now_ms() < s->limit_ms) {
+		s->timer = loop_timer(child_loop(),
+		    s->limit_ms - msg_now_ms(), session_timer, s);
+		if (s->timer != NULL)
+			return;
+	}
+	s->over = true; /* ends with its last connection */
 }
 
 /* The set of identities under the policy of now; none without a policy. */
@@ -85,54 +150,57 @@ session_match(struct session *s, size_t *np)
 	return 0;
 }
 
-static void
-session_expired(void *arg)
+/* The live session that this token opened from this address. */
+static struct session *
+session_of_token(const struct session_proof *p)
 {
-	struct session *s = arg;
+	struct session *s;
 
-	s->timer = NULL;
-	session_drop(s);
+	for (s = env.sessions; s != NULL; s = s->next) {
+		if (!s->over && msg_now_ms() < s->until_ms &&
+		    strcmp(s->token, p->token) == 0 &&
+		    strcmp(s->source, p->source) == 0 &&
+		    strcmp(s->issuer, p->issuer) == 0)
+			return s;
+	}
+	return NULL;
+}
+
+/* When the session's two moments are: the token's end (with the leeway that
+ * oidc grants it), and session-max. */
+static void
+session_set_times(struct session *s, uint64_t expires)
+{
+	int64_t now = msg_now_ms(), left = 0, wall = (int64_t)time(NULL);
+
+	s->limit_ms = now + (int64_t)policy_conf()->session_max_s * 1000;
+	if (expires > (uint64_t)wall && expires < INT64_MAX / 1000)
+		left = ((int64_t)expires - wall) * 1000;
+	s->until_ms = now + left + TOKEN_LEEWAY_MS;
+	if (s->until_ms > s->limit_ms)
+		s->until_ms = s->limit_ms;
 }
 
 static int
-session_make_handle(struct session *s)
-{
-	uint8_t rnd[PROTO_HANDLE_LEN / 2];
-
-	if (getrandom(rnd, sizeof(rnd), 0) != (ssize_t)sizeof(rnd))
-		return ERR_SYS;
-	hex_encode(rnd, sizeof(rnd), s->handle);
-	explicit_bzero(rnd, sizeof(rnd));
-	return ulid_new(s->id);
-}
-
-int
-session_new(struct session_proof *proof, uint32_t max, struct session **out,
-    char *why, size_t whysize)
+session_make(struct session_proof *proof, struct session **out, char *why,
+    size_t whysize)
 {
 	const struct issuer *is;
 	struct session *s;
 	size_t n = 0;
 	int r;
 
-	(void)snprintf(why, whysize, "internal error");
-	if (env.n >= max) {
-		(void)snprintf(why, whysize, "%zu sessions are the limit "
-		    "(sessions-max)", env.n);
-		return ERR_DENIED;
-	}
 	if ((s = calloc(1, sizeof(*s))) == NULL)
 		return ERR_NOMEM;
-	s->monitor_pidfd = -1;
-	if ((r = str_copy(s->user, sizeof(s->user), proof->user)) != 0 ||
-	    (r = str_copy(s->source, sizeof(s->source), proof->source)) != 0 ||
-	    (r = user_name_parse(s->user, &s->name)) != 0 ||
-	    (r = session_make_handle(s)) != 0)
+	if ((r = str_copy(s->source, sizeof(s->source), proof->source)) != 0 ||
+	    (r = str_copy(s->token, sizeof(s->token), proof->token)) != 0 ||
+	    (r = ulid_new(s->id)) != 0)
 		goto fail;
 	s->issuer = proof->issuer;
 	s->subject = proof->subject;
 	s->claims = proof->claims;
-	*proof = (struct session_proof){ 0 };
+	proof->issuer = proof->subject = NULL;
+	proof->claims = (struct claims){ 0 };
 	if ((r = session_match(s, &n)) != 0)
 		goto fail;
 	if (n == 0) {
@@ -146,15 +214,16 @@ session_new(struct session_proof *proof, uint32_t max, struct session **out,
 	is = policy_issuer_find(policy_now(), s->issuer);
 	if (is != NULL)
 		issuer_ties(is, &s->claims, &s->ties);
-	s->timer = loop_timer(child_loop(), SESSION_PENDING_MS,
-	    session_expired, s);
+	session_set_times(s, proof->expires);
+	s->timer = loop_timer(child_loop(), s->until_ms - msg_now_ms(),
+	    session_timer, s);
 	if (s->timer == NULL) {
 		r = ERR_NOMEM;
 		goto fail;
 	}
-	s->next = env.first;
-	env.first = s;
-	env.n++;
+	s->next = env.sessions;
+	env.sessions = s;
+	env.nsession++;
 	*out = s;
 	return 0;
 fail:
@@ -162,17 +231,90 @@ fail:
 	return r;
 }
 
-static struct session *
+static void
+connection_expired(void *arg)
+{
+	struct connection *c = arg;
+
+	c->timer = NULL;
+	connection_drop(c);
+}
+
+static int
+connection_make(const char *user, struct connection **out)
+{
+	uint8_t rnd[PROTO_HANDLE_LEN / 2];
+	struct connection *c;
+	int r;
+
+	if ((c = calloc(1, sizeof(*c))) == NULL)
+		return ERR_NOMEM;
+	c->monitor_pidfd = -1;
+	if ((r = str_copy(c->user, sizeof(c->user), user)) != 0 ||
+	    (r = user_name_parse(c->user, &c->name)) != 0)
+		goto fail;
+	r = ERR_SYS;
+	if (getrandom(rnd, sizeof(rnd), 0) != (ssize_t)sizeof(rnd))
+		goto fail;
+	hex_encode(rnd, sizeof(rnd), c->handle);
+	explicit_bzero(rnd, sizeof(rnd));
+	r = ERR_NOMEM;
+	c->timer = loop_timer(child_loop(), CONNECTION_PENDING_MS,
+	    connection_expired, c);
+	if (c->timer == NULL)
+		goto fail;
+	*out = c;
+	return 0;
+fail:
+	connection_free(c);
+	return r;
+}
+
+int
+session_new(struct session_proof *proof, struct connection **out, char *why,
+    size_t whysize)
+{
+	struct session *s = session_of_token(proof);
+	struct connection *c = NULL;
+	int r;
+
+	(void)snprintf(why, whysize, "internal error");
+	if (s == NULL && env.nsession >= policy_conf()->sessions_max) {
+		(void)snprintf(why, whysize, "%zu sessions are the limit "
+		    "(sessions-max)", env.nsession);
+		return ERR_DENIED;
+	}
+	if (s != NULL && s->nconnection >= SESSION_CONNECTIONS_MAX) {
+		(void)snprintf(why, whysize, "session %s has %zu connections, "
+		    "which is the limit", s->id, s->nconnection);
+		return ERR_DENIED;
+	}
+	if ((r = connection_make(proof->user, &c)) != 0)
+		return r;
+	if (s == NULL &&
+	    (r = session_make(proof, &s, why, whysize)) != 0) {
+		connection_free(c);
+		return r;
+	}
+	c->session = s;
+	s->nconnection++;
+	c->next = env.connections;
+	env.connections = c;
+	*out = c;
+	return 0;
+}
+
+static struct connection *
 session_lookup(const char *handle)
 {
-	struct session *s;
+	struct connection *c;
 
 	if (strlen(handle) != PROTO_HANDLE_LEN)
 		return NULL;
-	for (s = env.first; s != NULL; s = s->next) {
-		if (s->state != SESSION_OVER &&
-		    mem_equal(s->handle, handle, PROTO_HANDLE_LEN))
-			return s;
+	for (c = env.connections; c != NULL; c = c->next) {
+		if (c->state != CONNECTION_OVER && !c->session->over &&
+		    mem_equal(c->handle, handle, PROTO_HANDLE_LEN))
+			return c;
 	}
 	return NULL;
 }
@@ -186,25 +328,13 @@ pidfd_alive(int pidfd)
 }
 
 static void
-session_end(struct session *s)
+connection_end(struct connection *c)
 {
-	struct buf b;
-	int r;
-
-	if (s->state == SESSION_OPEN) {
-		buf_init(&b, 64 * 1024);
-		if ((r = event_start(&b, EVENT_SESSION_CLOSE)) != 0 ||
-		    (r = session_event(s, NULL, &b)) != 0 ||
-		    (r = policy_event(&b)) != 0)
-			log_err(r, "session %s closes without a ledger line",
-			    s->id);
-		buf_clear(&b);
-	}
-	s->state = SESSION_OVER;
-	watch_free(s->watch);
-	s->watch = NULL;
-	if (s->noperations == 0)
-		session_drop(s);
+	c->state = CONNECTION_OVER;
+	watch_free(c->watch);
+	c->watch = NULL;
+	if (c->noperations == 0)
+		connection_drop(c);
 }
 
 static void
@@ -212,7 +342,7 @@ session_monitor_died(void *arg, int fd, short revents)
 {
 	(void)fd;
 	(void)revents;
-	session_end(arg);
+	connection_end(arg);
 }
 
 /* The pid a pidfd stands for, from the kernel: the monitor's own word, sent
@@ -243,53 +373,68 @@ pidfd_pid(int pidfd, pid_t *pid)
 	return 0;
 }
 
-int
-session_open(const char *handle, const char *user, pid_t monitor,
-    int pidfd, struct session **out)
+/* session.open, before the first connection of a session works. */
+static int
+session_note_open(struct session *s, const struct connection *c)
 {
-	struct session *s = session_lookup(handle);
 	struct buf b;
+	int r;
+
+	if (s->opened)
+		return policy_audit() == NULL ? ERR_NOTFOUND : 0;
+	buf_init(&b, EVENT_MAX);
+	if ((r = event_start(&b, EVENT_SESSION_OPEN)) == 0 &&
+	    (r = session_event(s, c, NULL, &b)) == 0 &&
+	    (r = policy_event(&b)) == 0)
+		s->opened = true;
+	buf_clear(&b);
+	return r;
+}
+
+int
+session_open(const char *handle, const char *user, const char *source,
+    pid_t monitor, int pidfd, struct connection **out)
+{
+	struct connection *c = session_lookup(handle);
 	pid_t pid;
 	int r = ERR_DENIED;
 
-	buf_init(&b, 64 * 1024);
-	if (s == NULL || s->state != SESSION_PENDING ||
-	    strcmp(s->user, user) != 0 || pidfd_pid(pidfd, &pid) != 0 ||
-	    pid != monitor || !pidfd_alive(pidfd))
+	if (c == NULL || c->state != CONNECTION_PENDING ||
+	    strcmp(c->user, user) != 0 ||
+	    strcmp(c->session->source, source) != 0 ||
+	    pidfd_pid(pidfd, &pid) != 0 || pid != monitor ||
+	    !pidfd_alive(pidfd))
 		goto out;
-	if ((r = event_start(&b, EVENT_SESSION_OPEN)) != 0 ||
-	    (r = session_event(s, NULL, &b)) != 0 ||
-	    (r = policy_event(&b)) != 0)
+	if ((r = session_note_open(c->session, c)) != 0)
 		goto out;
-	s->watch = loop_watch(child_loop(), pidfd, POLLIN,
-	    session_monitor_died, s);
-	if (s->watch == NULL) {
+	c->watch = loop_watch(child_loop(), pidfd, POLLIN,
+	    session_monitor_died, c);
+	if (c->watch == NULL) {
 		r = ERR_NOMEM;
 		goto out;
 	}
-	timer_free(s->timer);
-	s->timer = NULL;
-	s->monitor = monitor;
-	s->monitor_pidfd = pidfd;
-	s->state = SESSION_OPEN;
-	*out = s;
+	timer_free(c->timer);
+	c->timer = NULL;
+	c->monitor = monitor;
+	c->monitor_pidfd = pidfd;
+	c->state = CONNECTION_OPEN;
+	*out = c;
 	pidfd = -1;
 	r = 0;
 out:
 	if (pidfd >= 0)
 		(void)close(pidfd);
-	buf_clear(&b);
 	return r;
 }
 
 int
 session_close(const char *handle, pid_t monitor)
 {
-	struct session *s = session_lookup(handle);
+	struct connection *c = session_lookup(handle);
 
-	if (s == NULL || s->state != SESSION_OPEN || s->monitor != monitor)
+	if (c == NULL || c->state != CONNECTION_OPEN || c->monitor != monitor)
 		return ERR_DENIED;
-	session_end(s);
+	connection_end(c);
 	return 0;
 }
 
@@ -329,7 +474,7 @@ proc_parent(pid_t pid, pid_t *parent)
  * had died in between, the asker's parent would have changed.
  */
 static bool
-session_descends(const struct session *s, pid_t asker)
+session_descends(const struct connection *c, pid_t asker)
 {
 	pid_t middle = 0, again = 0, top = 0;
 	bool ok = false;
@@ -340,36 +485,36 @@ session_descends(const struct session *s, pid_t asker)
 	if (proc_parent(asker, &middle) == 0 &&
 	    proc_parent(middle, &top) == 0 &&
 	    proc_parent(asker, &again) == 0)
-		ok = middle == again && top == s->monitor &&
-		    pidfd_alive(pidfd) && pidfd_alive(s->monitor_pidfd);
+		ok = middle == again && top == c->monitor &&
+		    pidfd_alive(pidfd) && pidfd_alive(c->monitor_pidfd);
 	(void)close(pidfd);
 	return ok;
 }
 
 int
-session_find(const char *handle, pid_t asker, struct session **out)
+session_find(const char *handle, pid_t asker, struct connection **out)
 {
-	struct session *s = session_lookup(handle);
+	struct connection *c = session_lookup(handle);
 
-	if (s == NULL || s->state != SESSION_OPEN ||
-	    !session_descends(s, asker))
+	if (c == NULL || c->state != CONNECTION_OPEN ||
+	    !session_descends(c, asker))
 		return ERR_DENIED;
-	*out = s;
+	*out = c;
 	return 0;
 }
 
 void
-session_hold(struct session *s)
+session_hold(struct connection *c)
 {
-	s->noperations++;
+	c->noperations++;
 }
 
 void
-session_release(struct session *s)
+session_release(struct connection *c)
 {
-	s->noperations--;
-	if (s->noperations == 0 && s->state == SESSION_OVER)
-		session_drop(s);
+	c->noperations--;
+	if (c->noperations == 0 && c->state == CONNECTION_OVER)
+		connection_drop(c);
 }
 
 void
@@ -378,18 +523,18 @@ session_rematch(void)
 	struct session *s;
 	size_t n;
 
-	for (s = env.first; s != NULL; s = s->next) {
+	for (s = env.sessions; s != NULL; s = s->next) {
 		/* The old set counts another policy's identities: without
 		 * memory for a new one the session is over. */
 		if (session_match(s, &n) != 0)
-			s->state = SESSION_OVER;
+			s->over = true;
 	}
 }
 
 size_t
 session_count(void)
 {
-	return env.n;
+	return env.nsession;
 }
 
 const char *
@@ -405,14 +550,15 @@ session_identity(const struct session *s)
 }
 
 int
-session_event(const struct session *s, const char *identity, struct buf *b)
+session_event(const struct session *s, const struct connection *c,
+    const char *identity, struct buf *b)
 {
 	int r;
 
 	if (identity == NULL)
 		identity = session_identity(s);
 	if ((r = event_str(b, EV_SESSION, s->id)) != 0 ||
-	    (r = event_str(b, EV_USER, s->user)) != 0 ||
+	    (r = event_str(b, EV_USER, c == NULL ? NULL : c->user)) != 0 ||
 	    (r = event_str(b, EV_SOURCE, s->source)) != 0 ||
 	    (r = event_str(b, EV_IDENTITY, identity)) != 0 ||
 	    (r = event_str(b, EV_ISSUER, s->issuer)) != 0 ||

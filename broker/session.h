@@ -1,16 +1,22 @@
 /*
- * Sessions, as the policy process holds them: who proved what, and which sshd
- * monitor they came through.  One session is one connection to postern-sshd.
+ * Sessions, as the policy process holds them: who proved what, and through
+ * which connections of postern-sshd they work.
  *
- * A session is made when oidc has verified a token (pending), opened when PAM's
- * open_session has told which monitor it belongs to, and over when that monitor
- * closes it or dies.  The handle alone opens nothing: an operation must come
- * from a process whose grandparent is the monitor.
+ * A token opens one session; the same token again, from the same address, is a
+ * further connection of it.  A connection is made when oidc has verified the
+ * token (pending), opened when PAM's open_session has told which sshd monitor
+ * it is, and over when that monitor closes it or dies.  The session is over
+ * when its last connection is and the token could open no further one, or at
+ * the policy's limit (session-max) at the latest.
+ *
+ * A handle alone opens nothing: an operation must come from a process whose
+ * grandparent is the monitor.
  */
 #ifndef POSTERN_BROKER_SESSION_H
 #define POSTERN_BROKER_SESSION_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -20,67 +26,87 @@
 #include "policy/claims.h"
 #include "policy/policy.h"
 
-#define SESSION_PENDING_MS 60000 /* between the token and open_session */
+#define CONNECTION_PENDING_MS 60000 /* between the token and open_session */
+#define SESSION_CONNECTIONS_MAX 64  /* of one session */
 
 struct buf;
-struct session;
-
-enum session_state { SESSION_PENDING, SESSION_OPEN, SESSION_OVER };
 
 struct session {
 	struct session *next;
-	enum session_state state;
 	char id[ULID_LEN + 1];
-	char handle[PROTO_HANDLE_LEN + 1];
-	char user[USER_LEN_MAX + 1];
-	struct user_name name;	/* user, taken apart */
 	char source[PROTO_SOURCE_MAX + 1];
+	char token[PROTO_TOKEN_DIGEST_LEN + 1];
 	char *issuer;
 	char *subject;
 	struct claims claims;
 	struct ties ties;	/* values inside claims */
-	bool *identity;		/* policy_match's set under the policy below */
-	size_t noperations;	/* running; keeps the session in memory */
+	bool *identity;		/* policy_match's set under the running policy */
+	bool opened;		/* session.open is in the ledger */
+	bool over;		/* takes no further connection or operation */
+	int64_t until_ms;	/* the token may open connections until then */
+	int64_t limit_ms;	/* session-max */
+	size_t nconnection;
+	struct timer *timer;	/* until_ms, then limit_ms */
+};
+
+enum connection_state {
+	CONNECTION_PENDING,
+	CONNECTION_OPEN,
+	CONNECTION_OVER,
+};
+
+struct connection {
+	struct connection *next;
+	struct session *session;
+	enum connection_state state;
+	char handle[PROTO_HANDLE_LEN + 1];
+	char user[USER_LEN_MAX + 1];
+	struct user_name name;	/* user, taken apart */
+	size_t noperations;	/* running; keep the connection in memory */
 	pid_t monitor;
 	int monitor_pidfd;
 	struct watch *watch;
 	struct timer *timer;
 };
 
-/* What SESSION_NEW says; claims are moved out of it on success. */
+/* What SESSION_NEW says. */
 struct session_proof {
 	char user[USER_LEN_MAX + 1];
 	char source[PROTO_SOURCE_MAX + 1];
+	char token[PROTO_TOKEN_DIGEST_LEN + 1];
 	char *issuer;
 	char *subject;
+	uint64_t expires;	/* Unix seconds */
 	struct claims claims;
 };
 void session_proof_clear(struct session_proof *p);
 
-/* Makes a pending session.  ERR_DENIED: no identity matches, the name is not
- * well formed or there is no room; why says which, for the ledger. */
-int session_new(struct session_proof *take_proof, uint32_t max,
-    struct session **out, char *why, size_t whysize);
-/* Opens the pending session of that handle for a monitor (takes pidfd, also on
- * failure).  Everything must fit: user, source, and monitor must be alive. */
-int session_open(const char *handle, const char *user, pid_t monitor,
-    int take_pidfd, struct session **out);
-/* Ends the session of that handle if the caller is its monitor. */
+/* Makes a pending connection, of a new session or of the one that the token has
+ * opened already; what it keeps it moves out of proof.  ERR_DENIED: no identity
+ * matches, the name is not well formed, or there is no room; why says which,
+ * for the ledger. */
+int session_new(struct session_proof *proof, struct connection **out,
+    char *why, size_t whysize);
+/* Opens the pending connection of that handle for a monitor (takes pidfd, also
+ * on failure).  User, source and monitor must fit; ERR_DENIED otherwise. */
+int session_open(const char *handle, const char *user, const char *source,
+    pid_t monitor, int take_pidfd, struct connection **out);
+/* Ends the connection of that handle if the caller is its monitor. */
 int session_close(const char *handle, pid_t monitor);
-/* The open session of a handle for a process that asks: the asker's
+/* The open connection of a handle for a process that asks: the asker's
  * grandparent must be the monitor, alive.  ERR_DENIED otherwise. */
-int session_find(const char *handle, pid_t asker, struct session **out);
+int session_find(const char *handle, pid_t asker, struct connection **out);
 /* An operation has begun or ended. */
-void session_hold(struct session *s);
-void session_release(struct session *s);
+void session_hold(struct connection *c);
+void session_release(struct connection *c);
 /* Matches every session again: the policy is a new one. */
 void session_rematch(void);
 size_t session_count(void);
 
-/* Appends a session's fields to an event: who, and what ties it to a change.
- * identity NULL: the session's first. */
-int session_event(const struct session *s, const char *identity,
-    struct buf *event);
+/* Appends who and what ties it to a change to an event.  c may be NULL: the
+ * session alone; identity NULL: the session's first. */
+int session_event(const struct session *s, const struct connection *c,
+    const char *identity, struct buf *event);
 /* The first identity of a session, for texts; "" when none matches. */
 const char *session_identity(const struct session *s);
 

@@ -8,8 +8,9 @@
  */
 #include "config.h"
 
-#include <poll.h>
-#include <stdio.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -60,6 +61,7 @@ static struct {
 	int folder;
 	const struct conf *conf;
 	char source_address[ADDRESSES_MAX];
+	bool source_fixed; /* by source-address, so as it is */
 	struct peer *policy_peer;
 	struct grant *first;
 	size_t n;
@@ -140,11 +142,63 @@ grant_fault(const struct grant *g, const struct target **tp)
 	return NULL;
 }
 
+/* 4 or 6 for a numeric address (a CIDR's part before the slash), 0 for a name;
+ * *loopback says whether it is this host talking to itself. */
+static int
+address_kind(const char *s, size_t n, bool *loopback)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr in6;
+	struct in_addr in;
+
+	*loopback = false;
+	if (n >= sizeof(text))
+		return 0;
+	memcpy(text, s, n);
+	text[n] = '\0';
+	if (inet_pton(AF_INET, text, &in) == 1) {
+		*loopback = ntohl(in.s_addr) >> 24 == 127;
+		return 4;
+	}
+	if (inet_pton(AF_INET6, text, &in6) != 1)
+		return 0;
+	*loopback = IN6_IS_ADDR_LOOPBACK(&in6);
+	return 6;
+}
+
+/* Those of the bastion's addresses that a connection to host can come from:
+ * of its family, and loopback only to loopback.  A host given by name may be
+ * reached by either family. */
+static int
+addresses_for(const char *host, struct buf *out)
+{
+	bool host_loop, loop;
+	int kind = address_kind(host, strlen(host), &host_loop), k, r;
+	const char *p = env.source_address;
+
+	if (env.source_fixed)
+		return buf_put(out, p, strlen(p));
+	while (*p != '\0') {
+		size_t n = strcspn(p, ",");
+
+		k = address_kind(p, strcspn(p, "/,"), &loop);
+		if (loop == host_loop && (kind == 0 || kind == k) &&
+		    (r = buf_putf(out, "%s%.*s", buf_len(out) == 0 ? "" : ",",
+		    (int)n, p)) != 0)
+			return r;
+		p += n;
+		p += *p == ',';
+	}
+	return buf_len(out) == 0 ? ERR_CONFIG : 0;
+}
+
 static int
 grant_sign(const struct grant *g, const struct target *t,
     const uint8_t key[CERT_KEY_LEN], struct buf *blob)
 {
 	uint64_t now = (uint64_t)time(NULL);
+	struct buf from;
+	int r;
 	struct cert_spec spec = {
 		.serial = g->serial,
 		.key_id = g->key_id,
@@ -153,13 +207,20 @@ grant_sign(const struct grant *g, const struct target *t,
 		.valid_after = now - SKEW_S,
 		.valid_before = now + VALIDITY_S,
 		.force_command = g->command,
-		.source_address = t->seen_from != NULL ? t->seen_from :
-							  env.source_address,
 		.permit_pty = g->pty != 0,
 	};
 
 	memcpy(spec.key, key, sizeof(spec.key));
-	return cert_sign(env.target_ca, &spec, blob);
+	buf_init(&from, ADDRESSES_MAX);
+	r = t->seen_from != NULL ?
+	    buf_put(&from, t->seen_from, strlen(t->seen_from)) :
+	    addresses_for(t->host, &from);
+	if (r == 0 && (spec.source_address = buf_cstr(&from)) == NULL)
+		r = ERR_NOMEM;
+	if (r == 0)
+		r = cert_sign(env.target_ca, &spec, blob);
+	buf_clear(&from);
+	return r;
 }
 
 /* -- the hop's one question ------------------------------------------------------ */
@@ -380,6 +441,7 @@ on_go(const struct conf *conf, const char *addresses)
 	int r = 0;
 
 	env.conf = conf;
+	env.source_fixed = conf->nsource_address > 0;
 	buf_init(&b, sizeof(env.source_address) - 1);
 	for (size_t i = 0; i < conf->nsource_address && r == 0; i++)
 		r = buf_putf(&b, "%s%s", i == 0 ? "" : ",",

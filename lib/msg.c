@@ -177,9 +177,15 @@ msg_peek(int fd, size_t *np)
 	uint8_t head[1];
 	ssize_t n;
 
-	do
+	/* A peer that left without reading all we sent is reported once, and
+	 * ahead of what it sent before: what is queued still counts. */
+	for (int reset = 0;;) {
 		n = recv(fd, head, sizeof(head), MSG_PEEK | MSG_TRUNC);
-	while (n == -1 && errno == EINTR);
+		if (n != -1 || (errno != EINTR && errno != ECONNRESET))
+			break;
+		if (errno == ECONNRESET && reset++ > 0)
+			return ERR_NOTFOUND;
+	}
 	if (n == -1)
 		return errno == EAGAIN ? ERR_AGAIN : ERR_SYS;
 	if (n == 0)

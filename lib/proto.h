@@ -94,6 +94,7 @@ const struct proto_row *proto_table(size_t *n);
 /* Bounds of fields that several rooms must agree on. */
 #define PROTO_TOKEN_MAX (16 * 1024)	/* a whole OIDC token */
 #define PROTO_HANDLE_LEN 32		/* 16 random bytes in hexadecimal */
+#define PROTO_TOKEN_DIGEST_LEN 64	/* SHA-256 in hexadecimal */
 #define PROTO_COMMAND_MAX (64 * 1024)	/* SSH_ORIGINAL_COMMAND */
 #define PROTO_WIRE_MAX (130 * 1000)	/* a command quoted for the target */
 #define PROTO_TEXT_MAX (32 * 1024)	/* text for a job's stdout or stderr */

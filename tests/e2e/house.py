@@ -361,6 +361,8 @@ class Issuer:
             "job_workflow_sha": sha, "environment": "production",
             "environment_node_id": "EN_kwDOB1QxZM6JXNQ",
             "runner_environment": "github-hosted",
+            "repo_property_owner_team": "shop-backend",
+            "repo_property_tier": "1",
             "check_run_id": "45512345678", "enterprise": "acme-enterprise",
             "enterprise_id": "91823",
             "iss": iss, "nbf": now - 600, "exp": now + ttl, "iat": now,
@@ -589,7 +591,8 @@ class Bastion:
                     "/etc/pam.d/postern-sshd")
         for folder in (ETC / "policy", STATE.parent, RUN.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        (ETC / "postern.conf").write_text(f"issuer-ca {self.issuer.ca_file}\n")
+        (ETC / "postern.conf").write_text(
+            f"issuer-ca {self.issuer.ca_file}\nhandshake-timeout 8s\n")
         self.hostkey = ssh_keygen(ETC / "sshd/host_ed25519", "postern")
 
     def write_policy(self, text=None, name="main.postern"):
@@ -642,6 +645,8 @@ class Bastion:
             with contextlib.suppress(OSError, KeyError, StopIteration):
                 argv = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
                 name = os.path.basename(argv.split(b"\0")[0].decode())
+                if b"postern-sshd [listener]" in argv:
+                    name = "postern-sshd"
                 if not name.startswith("postern"):
                     continue
                 uid = next(int(x.split()[1]) for x in
@@ -696,7 +701,12 @@ class Bastion:
 SNIPPET = """\
 a=$(mktemp); cat >"$a" <<'S'
 #!@SHELL@
-case $1 in "("*"@@HOST@) token part "*) n=${1##* }; n=${n%:};; *) exit 1;; esac
+case $1 in
+*")"*")"*) exit 1 ;;
+"("*"@@HOST@) token part "*:) n=${1##* }; n=${n%:} ;;
+*) exit 1 ;;
+esac
+case $n in *[!0-9]*) exit 1 ;; esac
 printf %s "$CI_TOKEN" | cut -c$((n*1000-999))-$((n*1000))
 S
 chmod 700 "$a"; export SSH_ASKPASS=$a SSH_ASKPASS_REQUIRE=force

@@ -1,0 +1,253 @@
+"""postern-oidc, run by a test that is its parent, policy, audit and the PAM
+module at once.  The messages are written from doc/PROTOCOL.md."""
+import array
+import os
+import pathlib
+import socket
+import struct
+import subprocess
+import threading
+
+BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD", "build"))
+OIDC = os.environ.get("POSTERN_OIDC", str(BUILD / "broker/postern-oidc"))
+
+LISTEN, LINK, FOLDER, GO, STOP, READY = 2, 4, 6, 8, 12, 14
+LOGIN, LOGIN_RESULT = 32, 33
+ISSUERS, SESSION_NEW, SESSION_MADE = 34, 36, 37
+EVENT, EVENT_DONE = 96, 97
+LOGIN_REFUSED = 3
+FIELD = {4: "issuer", 5: "subject", 6: "user", 7: "source", 19: "rule",
+         21: "reason"}
+HANDLE = "00112233445566778899aabbccddeeff"
+
+
+def text(s):
+    s = s.encode() if isinstance(s, str) else s
+    return struct.pack(">I", len(s)) + s
+
+
+def u32(n):
+    return struct.pack(">I", n)
+
+
+class Reader:
+    def __init__(self, data):
+        self.data = data
+
+    def take(self, n):
+        assert n <= len(self.data)
+        out, self.data = self.data[:n], self.data[n:]
+        return out
+
+    def u8(self):
+        return self.take(1)[0]
+
+    def u32(self):
+        return struct.unpack(">I", self.take(4))[0]
+
+    def u64(self):
+        return struct.unpack(">Q", self.take(8))[0]
+
+    def text(self):
+        return self.take(self.u32()).decode()
+
+
+def send(sock, kind, body=b"", fds=(), ident=1):
+    control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                array.array("i", fds))] if fds else []
+    sock.sendmsg([struct.pack(">HHI", 1, kind, ident) + body], control)
+
+
+def receive(sock):
+    """(type, id, body), or None at the end."""
+    data = sock.recv(256 * 1024)
+    if not data:
+        return None
+    version, kind, ident = struct.unpack(">HHI", data[:8])
+    assert version == 1
+    return kind, ident, data[8:]
+
+
+def pair():
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+class Session:
+    """SESSION_NEW, read."""
+
+    def __init__(self, body):
+        r = Reader(body)
+        self.user, self.source, self.issuer = r.text(), r.text(), r.text()
+        self.subject, self.token, self.expires = r.text(), r.text(), r.u64()
+        self.claims = {}
+        for _ in range(r.u32()):
+            k = r.text()
+            assert k not in self.claims
+            self.claims[k] = r.text()
+        assert r.data == b""
+
+
+class Oidc:
+    def __init__(self, folder, ca_pem=None, settings="", go=True):
+        self.folder = folder
+        self.sessions, self.events = [], []
+        self.policy = self.answer = None
+        self.cond = threading.Condition()
+        self.path = str(folder / "pam.sock")
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener.bind(self.path)
+        os.chmod(self.path, 0o777)  # so that the peer's uid is what decides
+        listener.listen(128)
+        self.control, child = pair()
+        self.log = folder / "log"
+        # a proxy that does not exist: the environment's must not be used
+        env = {**os.environ, "https_proxy": "http://127.0.0.1:1",
+               "HTTPS_PROXY": "http://127.0.0.1:1",
+               "all_proxy": "http://127.0.0.1:1",
+               "ASAN_OPTIONS": "detect_leaks=0"}
+
+        def at_three(fd=child.fileno()):
+            os.dup2(fd, 3)
+            os.set_inheritable(3, True)
+
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                [OIDC], preexec_fn=at_three, pass_fds=(3,), env=env,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        child.close()
+        send(self.control, LISTEN, text("pam"), [listener.fileno()])
+        listener.close()
+        self.link_audit()
+        self.link_policy()
+        if ca_pem is not None:
+            ca = folder / "ca.pem"
+            ca.write_bytes(ca_pem)
+            with open(ca, "rb") as f:
+                send(self.control, FOLDER, text("issuer-ca"), [f.fileno()])
+        self.settings = settings
+        if go:
+            self.go()
+
+    def go(self):
+        send(self.control, GO, text(self.settings) + text("10.0.0.1/32"))
+        assert receive(self.control) == (READY, 0, b"")
+
+    def link_policy(self):
+        self.policy, theirs = pair()
+        send(self.control, LINK, text("policy"), [theirs.fileno()])
+        theirs.close()
+        self.answer = lambda s: (0, HANDLE, "")
+        threading.Thread(target=self.play_policy, args=(self.policy,),
+                         daemon=True).start()
+
+    def play_policy(self, sock):
+        while True:
+            try:
+                m = receive(sock)
+            except OSError:
+                return
+            if m is None:
+                return
+            assert m[0] == SESSION_NEW
+            s = Session(m[2])
+            with self.cond:
+                self.sessions.append(s)
+                self.cond.notify_all()
+            a = self.answer(s)
+            if a is not None:
+                send(sock, SESSION_MADE, u32(a[0]) + text(a[1]) + text(a[2]),
+                     ident=m[1])
+
+    def link_audit(self):
+        self.audit, theirs = pair()
+        send(self.control, LINK, text("audit"), [theirs.fileno()])
+        theirs.close()
+        threading.Thread(target=self.play_audit, args=(self.audit,),
+                         daemon=True).start()
+
+    def play_audit(self, sock):
+        while True:
+            try:
+                m = receive(sock)
+            except OSError:
+                return
+            if m is None:
+                return
+            assert m[0] == EVENT
+            r = Reader(m[2])
+            assert r.u32() == LOGIN_REFUSED
+            e = {}
+            while r.data:
+                field, kind = r.u32(), r.u8()
+                assert kind == ord("s")
+                e[FIELD[field]] = r.text()
+            with self.cond:
+                self.events.append(e)
+                self.cond.notify_all()
+            send(sock, EVENT_DONE, u32(0) + struct.pack(">Q", 7), ident=m[1])
+
+    def wait(self, what, seconds=10):
+        with self.cond:
+            assert self.cond.wait_for(what, seconds)
+
+    def issuers(self, *entries):
+        body = u32(len(entries))
+        for e in entries:
+            body += text(e["name"]) + text(e["url"])
+            body += u32(1) + text("bastion")
+            algs = e.get("algs", ("RS256", "ES256"))
+            body += u32(len(algs)) + b"".join(map(text, algs))
+            body += u32(e.get("max_age", 600)) + u32(30)
+            body += bytes([e.get("once", True)])
+        send(self.policy, ISSUERS, body)
+
+    def connect(self):
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        s.settimeout(30)
+        s.connect(self.path)
+        return s
+
+    def ask(self, token, user="web-1", source="10.0.3.4", trouble=""):
+        """Sends LOGIN; the answer comes on the socket that is returned."""
+        s = self.connect()
+        send(s, LOGIN, text(user) + text(source) + text(token) + u32(3) +
+             text(trouble), ident=77)
+        return s
+
+    def login(self, token, **more):
+        """(result, handle)."""
+        with self.ask(token, **more) as s:
+            return self.result(s)
+
+    @staticmethod
+    def result(s):
+        kind, ident, body = receive(s)
+        assert (kind, ident) == (LOGIN_RESULT, 77)
+        r = Reader(body)
+        out = r.u32(), r.text()
+        assert r.data == b""
+        return out
+
+    def refused(self, token, **more):
+        """The reason in the event of a login that must be refused."""
+        n = len(self.events)
+        assert self.login(token, **more) == (1, "")
+        self.wait(lambda: len(self.events) > n)
+        return self.events[n]
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def logged(self):
+        return self.log.read_text()
+
+    def close(self):
+        if self.alive():
+            send(self.control, STOP)
+        try:
+            code = self.process.wait(10)
+        finally:
+            self.process.kill()
+            for s in (self.control, self.policy, self.audit):
+                s.close()
+        return code
