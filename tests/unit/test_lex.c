@@ -73,7 +73,7 @@ static const struct {
 	{ LEX_RUN, "'a b'\"c\"\\ d;e}", "Wa bc d ~P; ~We ~P}" },
 	{ LEX_RUN, "a=b # c\nd", "Wa=b N Wd" },
 	{ LEX_RUN, "a 2>&1 >/dev/null 2> /dev/null", "Wa >1 >2 >3" },
-	{ LEX_RUN, "a 2>&1x", "Wa W2 ~P> X ~W1x" },
+	{ LEX_RUN, "a 2>&1x", "Wa W2 ~P> ~X ~W1x" },
 	{ LEX_RUN, "a#b c", "X ~Wb Wc" },
 	{ LEX_RUN, "a {b", "Wa X ~Wb" },
 	{ LEX_SLOT, "enum a=b -c> ", "Wenum Wa=b W-c ~P>" },
