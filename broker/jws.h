@@ -49,6 +49,6 @@ int jws_digest(const struct jws *j, uint8_t out[32]);
 
 /* Makes the C library wipe large blocks that are freed (libjwt's copies of a
  * token).  Once, before the first token. */
-int jws_harden(void);
+void jws_harden(void);
 
 #endif

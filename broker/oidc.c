@@ -600,8 +600,9 @@ main(void)
 	buf_init(&env.ca, OIDC_CA_MAX);
 	env.io = (struct jwks_io){ .get = io_get, .cancel = io_cancel,
 		.now_ms = io_now_ms };
-	if (jsonin_harden() != 0 || jws_harden() != 0)
-		fatal(ERR_SYS, "cannot harden the memory");
+	jws_harden();
+	if (jsonin_harden() != 0)
+		fatal(ERR_SYS, "cannot start");
 	if ((env.marks = replay_new(REPLAY_MAX)) == NULL)
 		fatal(ERR_NOMEM, "cannot start");
 	return child_main("postern-oidc", PROC_OIDC, &handlers);

@@ -42,4 +42,5 @@ tests_unit_test_token_CFLAGS = $(oidc_cflags)
 tests_unit_test_token_LDADD = broker/libchild.la $(oidc_ldadd)
 endif
 
-EXTRA_DIST += tests/data/wycheproof
+TESTS += tests/broker/oidc.sh
+EXTRA_DIST += tests/data tests/broker

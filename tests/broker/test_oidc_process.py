@@ -1,0 +1,675 @@
+"""postern-oidc as a process, against issuers with real HTTPS."""
+import json
+import os
+import pathlib
+import re
+import socket
+import struct
+import sys
+import threading
+import time
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import process as p  # noqa: E402
+import web  # noqa: E402
+
+RSA = web.Key("r1")
+RSA_2 = web.Key("r2")
+SMALL = web.Key("small", bits=1024)
+EC = web.Key("e1", "ES256")
+PSS = web.Key("p1", "PS256")
+CA, OTHER_CA = web.Ca("test CA"), web.Ca("another CA")
+
+
+@pytest.fixture
+def issuer(tmp_path):
+    it = web.Issuer(tmp_path, CA)
+    it.keys = [RSA, EC, SMALL, PSS]
+    yield it
+    it.close()
+
+
+@pytest.fixture
+def oidc(tmp_path, issuer):
+    """Running, with one issuer."""
+    it = p.Oidc(tmp_path, CA.pem(), "login-deadline 4s\n")
+    it.issuers({"name": "ci", "url": issuer.url})
+    yield it
+    assert it.alive(), it.logged()
+    assert it.close() == 0
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One process for the tests that only send tokens."""
+    folder = tmp_path_factory.mktemp("shared")
+    issuer = web.Issuer(folder, CA)
+    issuer.keys = [RSA, EC, SMALL, PSS]
+    it = p.Oidc(folder, CA.pem(), "login-deadline 4s\n")
+    it.issuers({"name": "ci", "url": issuer.url})
+    it.issuer = issuer
+    yield it
+    assert it.alive(), it.logged()
+    assert it.close() == 0
+    issuer.close()
+
+
+# -- good logins ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [RSA, EC], ids=["RS256", "ES256"])
+def test_good_login(shared, key):
+    claims = shared.issuer.claims(
+        repository_id="7712345", run_attempt=2, protected=True, none=None,
+        groups=["a"], nested={"a": 1}, ratio=1.5, jti=key.kid,
+        workflow="Grüße", empty="")
+    claims["nothing"] = None
+    n = len(shared.sessions)
+    assert shared.login(key.token(claims), user="root+web-1",
+                        source="2001:db8::7") == (0, p.HANDLE)
+    s = shared.sessions[n]
+    assert (s.user, s.source) == ("root+web-1", "2001:db8::7")
+    assert (s.issuer, s.subject) == ("ci", "repo:acme/shop")
+    assert s.expires == claims["exp"]
+    assert s.claims == {
+        "iss": shared.issuer.url, "aud": "bastion", "sub": "repo:acme/shop",
+        "iat": str(claims["iat"]), "nbf": str(claims["nbf"]),
+        "exp": str(claims["exp"]), "repository_id": "7712345",
+        "run_attempt": "2", "protected": "true", "jti": key.kid,
+        "workflow": "Grüße", "empty": ""}
+
+
+def test_long_github_like_token(shared):
+    token = RSA.token(shared.issuer.claims(
+        **{f"claim_{i}": "x" * 100 for i in range(60)}))
+    assert 8000 < len(token) < 16384
+    assert shared.login(token)[0] == 0
+
+
+# -- bad tokens: one answer, a reason for the ledger -----------------------------
+
+
+def spare_bits(token):
+    """The same bytes, spelt differently."""
+    abc = ("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+           "0123456789-_")
+    return token[:-1] + abc[abc.index(token[-1]) | 1]
+
+
+def swapped(token, claims):
+    h, _, s = token.split(".")
+    return f"{h}.{web.b64(json.dumps(claims))}.{s}"
+
+
+BAD = [
+    # name, the token for issuer i with claims c, words of the reason
+    ("empty", lambda i, c: "", "no token"),
+    ("rubbish", lambda i, c: "hello", "three segments"),
+    ("newline", lambda i, c: RSA.token(c) + "\n", "base64url"),
+    ("junk after the signature", lambda i, c: RSA.token(c) + "=",
+     "base64url"),
+    ("four segments", lambda i, c: RSA.token(c) + ".AA", "three segments"),
+    ("longer signature", lambda i, c: RSA.token(c) + "AAAA",
+     "signature is wrong"),
+    ("spare bits", lambda i, c: spare_bits(RSA.token(c)), "base64url"),
+    ("alg none", lambda i, c: web.b64('{"alg":"none"}') + "." +
+     web.b64(json.dumps(c)) + ".", "algorithm"),
+    ("alg none, signed", lambda i, c: RSA.token(c, {"alg": "none"}),
+     "algorithm"),
+    ("HS256 with the public key", lambda i, c: web.hs256(
+        RSA.public_pem(), c, "r1"), "algorithm"),
+    ("PS256 is not allowed", lambda i, c: PSS.token(c), "not allowed"),
+    ("crit", lambda i, c: RSA.token(c, {"crit": ["exp"]}), "header"),
+    ("jku", lambda i, c: RSA.token(c, {"jku": i.url + "/evil"}), "header"),
+    ("jwk", lambda i, c: RSA_2.token(c, {"jwk": RSA_2.jwk(), "kid": None}),
+     "header"),
+    ("at+jwt", lambda i, c: RSA.token(c, {"typ": "at+jwt"}), "typ"),
+    ("JOSE, which libjwt cannot judge",
+     lambda i, c: RSA.token(c, {"typ": "JOSE"}), "typ"),
+    ("wrong signature", lambda i, c: RSA_2.token(c, {"kid": "r1"}),
+     "signature is wrong"),
+    ("other claims under the signature",
+     lambda i, c: swapped(RSA.token(c), {**c, "sub": "admin"}),
+     "signature is wrong"),
+    ("kid of another kind", lambda i, c: RSA.token(c, {"kid": "e1"}),
+     "does not fit"),
+    ("unknown kid", lambda i, c: RSA.token(c, {"kid": "nobody"}),
+     "no such key"),
+    ("RSA of 1024 bits", lambda i, c: SMALL.token(c), "no such key"),
+    ("duplicate member", lambda i, c: RSA.token(
+        None, raw=json.dumps(c)[:-1] + ',"sub":"admin"}'), "payload"),
+    ("huge number", lambda i, c: RSA.token(
+        None, raw=json.dumps(c)[:-1] + ',"a":' + "9" * 30 + "}"), "payload"),
+    ("array", lambda i, c: RSA.token(None, raw=json.dumps([c])), "payload"),
+    ("NUL and more", lambda i, c: RSA.token(
+        None, raw=json.dumps(c) + "\0x"), "payload"),
+    ("expired", lambda i, c: RSA.token({**c, "iat": c["iat"] - 500,
+                                        "exp": c["iat"] - 200}), "expired"),
+    ("from the future", lambda i, c: RSA.token({**c, "iat": c["iat"] + 200}),
+     "future"),
+    ("not yet", lambda i, c: RSA.token({**c, "nbf": c["iat"] + 200}),
+     "not valid yet"),
+    ("too old", lambda i, c: RSA.token({**c, "iat": c["iat"] - 700}),
+     "too old"),
+    ("no exp", lambda i, c: RSA.token(
+        {k: v for k, v in c.items() if k != "exp"}), "exp"),
+    ("no iat", lambda i, c: RSA.token(
+        {k: v for k, v in c.items() if k != "iat"}), "iat"),
+    ("other audience", lambda i, c: RSA.token({**c, "aud": "vault"}),
+     "audience"),
+    ("audience with more", lambda i, c: RSA.token({**c, "aud": "bastion/"}),
+     "audience"),
+    ("no issuer", lambda i, c: RSA.token(
+        {k: v for k, v in c.items() if k != "iss"}), "issuer"),
+    ("slash after the issuer", lambda i, c: RSA.token(
+        {**c, "iss": c["iss"] + "/"}), "no issuer of the policy"),
+    ("another issuer", lambda i, c: RSA.token(
+        {**c, "iss": "https://token.actions.githubusercontent.com"}),
+     "no issuer of the policy"),
+    ("control characters", lambda i, c: RSA.token(
+        {**c, "workflow": "a\x1b[2Jb"}), "control characters"),
+    ("control characters in sub", lambda i, c: RSA.token(
+        {**c, "sub": "a\nb"}), "sub"),
+]
+
+
+@pytest.mark.parametrize("make,reason", [b[1:] for b in BAD],
+                         ids=[b[0] for b in BAD])
+def test_bad_token(shared, make, reason):
+    """Promise 6, and one answer for all of them."""
+    token = make(shared.issuer, shared.issuer.claims(jti="secret-jti"))
+    n = len(shared.sessions)
+    before = time.monotonic()
+    event = shared.refused(token, user="web-1", source="10.1.2.3")
+    took = time.monotonic() - before
+    assert reason in event["reason"]
+    assert (event["user"], event["source"]) == ("web-1", "10.1.2.3")
+    assert len(shared.sessions) == n
+    # the same time for all
+    assert 0.45 < took < 0.9
+    # promise 7
+    seen = shared.logged() + json.dumps(event)
+    for secret in token.split("."):
+        assert len(secret) < 20 or secret not in seen
+    assert "secret-jti" not in seen
+
+
+def test_bad_token_names_issuer_only_when_signed(shared):
+    c = shared.issuer.claims()
+    e = shared.refused(RSA_2.token(c, {"kid": "r1"}))
+    assert "issuer" not in e and "subject" not in e
+    e = shared.refused(RSA.token({**c, "aud": "vault"}))
+    assert e["issuer"] == "ci"
+
+
+def test_too_long(shared):
+    """Longer than a token can be is no message of the module's."""
+    with shared.ask("a" * 16385) as s:
+        assert p.receive(s) is None
+    assert "too long" not in shared.refused("a" * 16384)["reason"]
+    assert shared.alive()
+
+
+def test_trouble(shared):
+    e = shared.refused("", trouble="part 2 came twice\x1b[2J")
+    assert e["reason"] == "part 2 came twice\\x1b[2J"
+    # and trouble is trouble, even beside a good token
+    e = shared.refused(RSA.token(shared.issuer.claims()), trouble="cut off")
+    assert e["reason"] == "cut off"
+
+
+def test_odd_names(shared):
+    e = shared.refused("x", user="a\n\x1b]0;b\xff", source="evil\n")
+    assert e["user"].isprintable() and e["source"].isprintable()
+    e = shared.refused(RSA.token(shared.issuer.claims()), user="w" * 64)
+    assert "user name" in e["reason"]
+
+
+def test_policy_refuses(shared):
+    shared.answer = lambda s: (1, "", "no identity matches")
+    e = shared.refused(RSA.token(shared.issuer.claims()))
+    shared.answer = lambda s: (0, p.HANDLE, "")
+    assert e["reason"] == "no identity matches"
+    assert (e["issuer"], e["subject"]) == ("ci", "repo:acme/shop")
+
+
+def test_policy_answers_nonsense(shared):
+    shared.answer = lambda s: (0, "short", "")
+    e = shared.refused(RSA.token(shared.issuer.claims()))
+    shared.answer = lambda s: (0, p.HANDLE, "")
+    assert "no session" in e["reason"]
+
+
+# -- the PAM module's side -------------------------------------------------------
+
+
+def test_only_root_is_heard(shared):
+    r, w = os.pipe()
+    shared.folder.chmod(0o711)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.chdir(shared.folder)  # the folders above it are root's alone
+            shared.path = "pam.sock"
+            os.setgid(65534)
+            os.setuid(65534)
+            s = shared.connect()
+            try:
+                p.send(s, p.LOGIN, p.text("web-1") + p.text("1.2.3.4") +
+                       p.text("x") + p.u32(1) + p.text(""))
+                os.write(w, b"closed" if p.receive(s) is None else b"heard")
+            except (BrokenPipeError, ConnectionResetError):
+                os.write(w, b"closed")
+        finally:
+            os._exit(0)
+    os.close(w)
+    os.waitpid(pid, 0)
+    assert os.read(r, 16) == b"closed"
+    os.close(r)
+
+
+def test_broken_messages(shared):
+    good = (p.text("web-1") + p.text("1.2.3.4") + p.text("x") + p.u32(1) +
+            p.text(""))
+    for kind, body in ((p.LOGIN, b""), (p.LOGIN, good[:-1]),
+                       (p.LOGIN, good + b"\0"), (p.STOP, b""),
+                       (p.SESSION_MADE, b""), (999, b"")):
+        with shared.connect() as s:
+            p.send(s, kind, body)
+            assert p.receive(s) is None
+    with shared.connect() as s:
+        s.send(b"x")
+        assert p.receive(s) is None
+    assert shared.login(RSA.token(shared.issuer.claims()))[0] == 0
+
+
+def test_one_login_a_connection(shared):
+    body = (p.text("web-1") + p.text("1.2.3.4") + p.text("x") + p.u32(1) +
+            p.text(""))
+    with shared.connect() as s:
+        p.send(s, p.LOGIN, body)
+        p.send(s, p.LOGIN, body)
+        assert p.receive(s) is None
+
+
+def test_silent_connection_is_closed(shared):
+    with shared.connect() as s:
+        before = time.monotonic()
+        assert p.receive(s) is None
+        assert 3 < time.monotonic() - before < 6
+
+
+def test_hang_up_while_waiting(shared):
+    gate = threading.Event()
+    shared.answer = lambda s: gate.wait(10) and (0, p.HANDLE, "")
+    n = len(shared.sessions)
+    shared.ask(RSA.token(shared.issuer.claims(jti="bye"))).close()
+    shared.wait(lambda: len(shared.sessions) > n)
+    gate.set()
+    shared.answer = lambda s: (0, p.HANDLE, "")
+    assert shared.login(RSA.token(shared.issuer.claims()))[0] == 0
+
+
+# -- spent tokens -----------------------------------------------------------------
+
+
+def test_spent_token(oidc, issuer):
+    """Promise 6: from its own address again, from no other."""
+    token = RSA.token(issuer.claims())
+    assert oidc.login(token, source="10.0.0.1")[0] == 0
+    assert oidc.login(token, source="10.0.0.1")[0] == 0
+    assert len(oidc.sessions) == 2
+    e = oidc.refused(token, source="10.0.0.2")
+    assert "spent by another address" in e["reason"]
+    # another signature over the same claims is the same token
+    claims = issuer.claims(jti="es")
+    assert oidc.login(EC.token(claims), source="10.0.0.1")[0] == 0
+    assert "spent" in oidc.refused(EC.token(claims),
+                                   source="10.0.0.2")["reason"]
+    # a token that was refused before its claims were judged marks nothing
+    claims = issuer.claims(jti="other")
+    assert "signature" in oidc.refused(RSA_2.token(claims, {"kid": "r1"}),
+                                       source="10.0.0.9")["reason"]
+    assert oidc.login(RSA.token(claims), source="10.0.0.3")[0] == 0
+
+
+def test_replay_off(oidc, issuer):
+    oidc.issuers({"name": "ci", "url": issuer.url, "once": False})
+    token = RSA.token(issuer.claims())
+    assert oidc.login(token, source="10.0.0.1")[0] == 0
+    assert oidc.login(token, source="10.0.0.2")[0] == 0
+
+
+# -- siblings that come and go -----------------------------------------------------
+
+
+def test_policy_goes_and_comes(oidc, issuer):
+    oidc.answer = lambda s: None
+    with oidc.ask(RSA.token(issuer.claims(jti="1"))) as s:
+        oidc.wait(lambda: len(oidc.sessions) == 1)
+        oidc.policy.shutdown(socket.SHUT_RDWR)
+        assert oidc.result(s) == (1, "")
+    assert oidc.events[-1]["reason"] == "policy went away"
+    assert "policy is not running" in oidc.refused(
+        RSA.token(issuer.claims(jti="2")))["reason"]
+    oidc.link_policy()
+    # the issuers of the one before still count, until the new one speaks
+    assert oidc.login(RSA.token(issuer.claims(jti="3")))[0] == 0
+    oidc.issuers()
+    assert "no issuer" in oidc.refused(
+        RSA.token(issuer.claims(jti="4")))["reason"]
+
+
+def test_policy_silent(oidc, issuer):
+    oidc.answer = lambda s: None
+    before = time.monotonic()
+    e = oidc.refused(RSA.token(issuer.claims()))
+    assert "policy did not answer" in e["reason"]
+    assert 3 < time.monotonic() - before < 4.6  # within login-deadline
+
+
+def test_without_audit(oidc, issuer):
+    oidc.audit.shutdown(socket.SHUT_RDWR)
+    time.sleep(0.2)
+    assert oidc.login("x") == (1, "")
+    assert "not in the ledger" in oidc.logged()
+    oidc.link_audit()
+    assert "three segments" in oidc.refused("x")["reason"]
+
+
+@pytest.mark.parametrize("kind,body", [
+    (p.ISSUERS, p.u32(1)), (p.ISSUERS, p.u32(0) + b"x"),
+    (p.ISSUERS, p.u32(10 ** 6)), (p.SESSION_MADE, b""),
+    (p.SESSION_NEW, b""), (p.STOP, b"")])
+def test_broken_sibling_ends_the_process(tmp_path, kind, body):
+    oidc = p.Oidc(tmp_path, CA.pem())
+    p.send(oidc.policy, kind, body)
+    assert oidc.process.wait(5) != 0
+    oidc.close()
+
+
+def test_empty_ca_bundle_does_not_start(tmp_path):
+    oidc = p.Oidc(tmp_path, b"", go=False)
+    assert oidc.process.wait(5) != 0
+    oidc.close()
+
+
+def test_missing_ca_bundle_does_not_start(tmp_path):
+    oidc = p.Oidc(tmp_path, None, "issuer-ca /etc/none.pem\n", go=False)
+    p.send(oidc.control, p.GO, p.text(oidc.settings) + p.text(""))
+    assert oidc.process.wait(5) != 0
+    oidc.close()
+
+
+# -- issuers -----------------------------------------------------------------------
+
+
+def keys_refused(oidc, issuer, words):
+    """The issuer's keys cannot be had, and the log says why."""
+    e = oidc.refused(RSA.token(issuer.claims()))
+    assert "keys" in e["reason"]
+    assert re.search(words, oidc.logged()), oidc.logged()
+    assert oidc.sessions == []
+
+
+def test_keys_are_there_before_the_first_login(oidc, issuer):
+    for _ in range(100):
+        if issuer.fetches() == 1:
+            break
+        time.sleep(0.02)
+    assert issuer.fetches() == 1
+    assert oidc.login(RSA.token(issuer.claims()))[0] == 0
+    assert issuer.fetches() == 1
+
+
+def test_many_logins_share_one_fetch(tmp_path, issuer):
+    gate = threading.Event()
+    issuer.behave = lambda h: gate.wait(10) and None
+    oidc = p.Oidc(tmp_path, CA.pem())
+    oidc.issuers({"name": "ci", "url": issuer.url})
+    socks = [oidc.ask(RSA.token(issuer.claims(jti=str(i))))
+             for i in range(100)]
+    time.sleep(0.3)
+    gate.set()
+    assert [oidc.result(s) for s in socks] == [(0, p.HANDLE)] * 100
+    assert issuer.fetches() == 1 and len(issuer.paths) == 2
+    for s in socks:
+        s.close()
+    assert oidc.close() == 0
+
+
+def test_host_name_is_resolved(tmp_path):
+    issuer = web.Issuer(tmp_path, CA, host="localhost")
+    issuer.keys = [RSA]
+    oidc = p.Oidc(tmp_path, CA.pem())
+    oidc.issuers({"name": "ci", "url": issuer.url})
+    assert oidc.login(RSA.token(issuer.claims()))[0] == 0
+    assert oidc.close() == 0
+    issuer.close()
+
+
+@pytest.mark.parametrize("ca,hosts", [
+    (OTHER_CA, ("127.0.0.1",)), (CA, ("localhost", "127.0.0.2"))],
+    ids=["unknown CA", "another host"])
+def test_wrong_certificate(tmp_path, ca, hosts):
+    issuer = web.Issuer(tmp_path, ca, hosts)
+    issuer.keys = [RSA]
+    oidc = p.Oidc(tmp_path, CA.pem())
+    oidc.issuers({"name": "ci", "url": issuer.url})
+    keys_refused(oidc, issuer, "keys of .*: SSL")
+    assert issuer.paths == []
+    assert oidc.close() == 0
+    issuer.close()
+
+
+def test_own_bundle_replaces_the_system(tmp_path, issuer):
+    """Without issuer-ca, our test CA is nobody."""
+    oidc = p.Oidc(tmp_path)
+    oidc.issuers({"name": "ci", "url": issuer.url})
+    keys_refused(oidc, issuer, "keys of .*: SSL")
+    assert oidc.close() == 0
+
+
+def redirect(h):
+    h.reply(b"", 302, [("Location", f"https://{h.headers['Host']}/other")])
+    return True
+
+
+def oversized(h):
+    h.reply(b'{"keys":[]' + b" " * (300 * 1024) + b"}")
+    return True
+
+
+def chunked(h):
+    h.send_response(200)
+    h.send_header("Transfer-Encoding", "chunked")
+    h.end_headers()
+    for _ in range(300):
+        h.wfile.write(b"400\r\n" + b" " * 1024 + b"\r\n")
+    h.wfile.write(b"0\r\n\r\n")
+    return True
+
+
+def endless_headers(h):
+    h.send_response(200)
+    for i in range(600):
+        h.send_header(f"X-{i}", "x" * 100)
+    h.end_headers()
+    return True
+
+
+def cut_short(h):
+    h.send_response(200)
+    h.send_header("Content-Length", "1000")
+    h.end_headers()
+    h.wfile.write(b'{"keys":[]}')
+    h.close_connection = True
+    return True
+
+
+def html(h):
+    h.reply(b"<html>")
+    return True
+
+
+def broken(h):
+    h.reply(b"{}", 500)
+    return True
+
+
+def other_issuer(h):
+    if "well-known" not in h.path:
+        return False
+    h.reply({"issuer": "https://127.0.0.1", "jwks_uri":
+             f"https://{h.headers['Host']}/keys"})
+    return True
+
+
+def other_host(h):
+    if "well-known" not in h.path:
+        return False
+    h.reply({"issuer": f"https://{h.headers['Host']}",
+             "jwks_uri": "https://localhost:1/keys"})
+    return True
+
+
+def same_kid_twice(h):
+    if "well-known" in h.path:
+        return False
+    h.reply({"keys": [RSA.jwk(), {**RSA_2.jwk(), "kid": "r1"}]})
+    return True
+
+
+@pytest.mark.parametrize("behave,words", [
+    (redirect, "HTTP 302"), (oversized, "too long|Maximum file size"),
+    (chunked, "too long"), (endless_headers, "too long"),
+    (cut_short, "transfer closed"), (html, "strict JSON"),
+    (broken, "HTTP 500"), (other_issuer, "another issuer"),
+    (other_host, "own host"), (same_kid_twice, "same kid")],
+    ids=lambda v: getattr(v, "__name__", None))
+def test_misbehaving_issuer(tmp_path, issuer, behave, words):
+    issuer.behave = behave
+    oidc = p.Oidc(tmp_path, CA.pem())
+    oidc.issuers({"name": "ci", "url": issuer.url})
+    keys_refused(oidc, issuer, words)
+    assert "/other" not in issuer.paths
+    # one attempt, and the cooldown: no fetch for each login
+    n = len(issuer.paths)
+    for _ in range(3):
+        keys_refused(oidc, issuer, words)
+    assert len(issuer.paths) == n
+    assert oidc.close() == 0
+
+
+def test_stalled_issuer_blocks_nobody_else(tmp_path, issuer):
+    """Its own logins end at the deadline; the others' go on."""
+    stalled = web.Issuer(tmp_path, CA)
+    stalled.keys, gate = [RSA], threading.Event()
+    stalled.behave = lambda h: gate.wait(20)
+    deaf = socket.socket()  # not even a handshake
+    deaf.bind(("127.0.0.1", 0))
+    deaf.listen(1)
+    oidc = p.Oidc(tmp_path, CA.pem(), "login-deadline 3s\n")
+    oidc.issuers({"name": "ci", "url": issuer.url},
+                 {"name": "stalled", "url": stalled.url},
+                 {"name": "deaf", "url":
+                  f"https://127.0.0.1:{deaf.getsockname()[1]}"})
+    before = time.monotonic()
+    waiting = [oidc.ask(RSA.token(stalled.claims(jti=str(i))))
+               for i in range(20)]
+    waiting.append(oidc.ask(RSA.token(issuer.claims(
+        iss=f"https://127.0.0.1:{deaf.getsockname()[1]}"))))
+    for i in range(10):
+        start = time.monotonic()
+        assert oidc.login(RSA.token(issuer.claims(jti=str(i))))[0] == 0
+        assert time.monotonic() - start < 1
+    for s in waiting:
+        assert oidc.result(s) == (1, "")
+        s.close()
+    assert 2 < time.monotonic() - before < 3.6
+    assert all("in time" in e["reason"] for e in oidc.events)
+    assert len(stalled.paths) == 1
+    gate.set()
+    assert oidc.close() == 0
+    stalled.close()
+    deaf.close()
+
+
+def test_rotation(oidc, issuer):
+    """An unknown key is looked for, once per cooldown, whoever asks."""
+    assert oidc.login(RSA.token(issuer.claims(jti="0")))[0] == 0
+    issuer.keys = [RSA_2]
+    assert "no such key" in oidc.refused(
+        RSA_2.token(issuer.claims(jti="1")))["reason"]
+    assert issuer.fetches() == 1
+    time.sleep(10.2)
+    flood = [oidc.ask(RSA.token(issuer.claims(), {"kid": f"made-up-{i}"}))
+             for i in range(50)]
+    assert oidc.login(RSA_2.token(issuer.claims(jti="2")))[0] == 0
+    for s in flood:
+        assert oidc.result(s) == (1, "")
+        s.close()
+    assert issuer.fetches() == 2
+    # what the issuer withdrew is worth nothing any more
+    assert "no such key" in oidc.refused(
+        RSA.token(issuer.claims(jti="3")))["reason"]
+    assert issuer.fetches() == 2
+
+
+def test_issuers_that_cannot_be_used(oidc, issuer):
+    oidc.issuers({"name": "plain", "url": "http://127.0.0.1:80"},
+                 {"name": "none", "url": "https://127.0.0.1:9",
+                  "algs": ("none", "HS256")},
+                 {"name": "ci", "url": issuer.url})
+    assert oidc.login(RSA.token(issuer.claims()))[0] == 0
+    assert "2 issuers of the policy cannot be used" in oidc.logged()
+    assert "no issuer" in oidc.refused(RSA.token(
+        issuer.claims(iss="http://127.0.0.1:80")))["reason"]
+
+
+# -- memory --------------------------------------------------------------------------
+
+
+def memory(pid):
+    """All that the process can read and write, as bytes."""
+    out = []
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb",
+                                                 0) as mem:
+        for line in maps:
+            span, mode = line.split()[:2]
+            if not mode.startswith("rw"):
+                continue
+            start, end = (int(x, 16) for x in span.split("-"))
+            mem.seek(start)
+            try:
+                out.append(mem.read(end - start))
+            except OSError:
+                pass
+    return b"".join(out)
+
+
+def sanitized():
+    return b"__asan_init" in pathlib.Path(p.OIDC).read_bytes()
+
+
+@pytest.mark.skipif(sanitized(), reason="the sanitizer keeps freed memory")
+def test_no_token_stays_in_memory(oidc, issuer):
+    """Promise 7: neither spelt nor decoded, after good and bad logins."""
+    tokens = []
+    for i in range(20):
+        key = (RSA, EC, RSA_2)[i % 3]
+        t = key.token(issuer.claims(
+            jti=f"canary{i:06d}" * 12, pad="y" * 600),
+            {"kid": "r1"} if key is RSA_2 else None)
+        oidc.login(t)
+        tokens.append(t)
+    image = memory(oidc.process.pid)
+    assert issuer.url.encode() in image  # we do see its memory
+    for i, t in enumerate(tokens):
+        _, payload, signature = t.split(".")
+        # a piece of the middle, well inside of any block
+        assert payload[400:440].encode() not in image
+        assert signature[20:60].encode() not in image
+        assert (f"canary{i:06d}" * 3).encode() not in image, i
