@@ -1,0 +1,40 @@
+# audit: unit tests, fuzz targets, and postern-audit as a process.
+audit_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+audit_ldadd = audit/libaudit.la lib/libbase.la $(CMOCKA_LIBS)
+
+if HAVE_CMOCKA
+audit_unit_tests = \
+	tests/unit/test_cast \
+	tests/unit/test_ledger \
+	tests/unit/test_replay_filter \
+	tests/unit/test_store
+check_PROGRAMS += $(audit_unit_tests)
+TESTS += $(audit_unit_tests)
+
+tests_unit_test_cast_SOURCES = tests/unit/test_cast.c
+tests_unit_test_cast_CFLAGS = $(audit_cflags)
+tests_unit_test_cast_LDADD = $(audit_ldadd)
+tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c
+tests_unit_test_ledger_CFLAGS = $(audit_cflags)
+tests_unit_test_ledger_LDADD = $(audit_ldadd)
+tests_unit_test_replay_filter_SOURCES = tests/unit/test_replay_filter.c \
+	tests/fuzz/replay_allowed.h
+tests_unit_test_replay_filter_CFLAGS = $(audit_cflags)
+tests_unit_test_replay_filter_LDADD = $(audit_ldadd)
+tests_unit_test_store_SOURCES = tests/unit/test_store.c
+tests_unit_test_store_CFLAGS = $(audit_cflags)
+tests_unit_test_store_LDADD = $(audit_ldadd)
+endif
+
+audit_fuzz_targets = tests/fuzz/fuzz_castread tests/fuzz/fuzz_replay
+check_PROGRAMS += $(audit_fuzz_targets)
+TESTS += $(audit_fuzz_targets)
+tests_fuzz_fuzz_castread_SOURCES = tests/fuzz/fuzz_castread.c \
+	tests/fuzz/replay.c
+tests_fuzz_fuzz_castread_LDADD = audit/libreplay.la lib/libbase.la
+tests_fuzz_fuzz_replay_SOURCES = tests/fuzz/fuzz_replay.c \
+	tests/fuzz/replay_allowed.h tests/fuzz/replay.c
+tests_fuzz_fuzz_replay_LDADD = audit/libreplay.la lib/libbase.la
+
+TESTS += tests/broker/audit.sh
+EXTRA_DIST += tests/broker

@@ -1,0 +1,525 @@
+"""postern-audit alone, on socket pairs: what it writes, what it refuses, and
+what is left of it after it was killed.  The numbers of promises are those of
+doc/THREATS.md and doc/ARCHITECTURE.md."""
+import hashlib
+import os
+import pathlib
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import audit_wire as w  # noqa: E402
+
+HEADER = b'{"version":2,"width":80,"height":24}\n'
+OP = w.ulid(1)
+
+
+@pytest.fixture
+def audit(tmp_path):
+    it = w.Audit(tmp_path)
+    yield it
+    if it.proc.poll() is None:
+        it.kill()
+
+
+def opened(audit, op=OP, cast=HEADER + b'[0.1,"o","hi"]\n'):
+    fds = audit.open(op)
+    os.write(fds[0], cast)
+    return w.Hop(*fds)
+
+
+# -- events ---------------------------------------------------------------
+
+
+def test_events_are_numbered_lines(audit):
+    assert audit.event("session.open", session=w.ulid(0), user="web-1",
+                       commit="1f0c") == 2
+    assert audit.event("login.refused", user="web-1",
+                       reason="\x1b]0;evil\x07") == 3
+    first, second, third = audit.ledger()
+    assert first["event"] == "start"
+    assert second["commit"] == "1f0c" and second["user"] == "web-1"
+    assert third["reason"] == "\x1b]0;evil\x07"
+    raw = (audit.folder / "ledger/ledger.jsonl").read_bytes()
+    assert b"\x1b" not in raw and b"\x07" not in raw
+
+
+@pytest.mark.parametrize("kind, fields", [
+    ("start", {}), ("view", {"viewer": "uid:0"}),
+    ("operation.end", {"operation": OP, "state": "complete"}),
+    ("operation.decide", {"operation": OP, "recording": "x"}),
+    ("operation.decide", {"operation": OP, "exit": 0}),
+    ("session.open", {"user": b"\xff"}),
+    ("session.open", {"user": b"a\0b"}),
+    (99, {}),
+])
+def test_what_audit_alone_may_say_is_refused(audit, kind, fields):
+    with pytest.raises(w.Refused):
+        audit.event(kind, **fields)
+    assert len(audit.ledger()) == 1
+    assert audit.event("session.open", session=w.ulid(0)) == 2
+
+
+def test_a_field_twice_is_refused(audit):
+    got = audit.call(w.EVENT, w.event("session.open", user="a") +
+                     w.event("session.open", user="b")[4:])
+    assert got[2][:4] != bytes(4)
+    assert len(audit.ledger()) == 1
+
+
+def test_a_broken_message_ends_the_process(audit):
+    w.send(audit.policy, w.OP_STARTED, b"\xff", fds=[0])
+    assert audit.proc.wait(10) != 0
+
+
+# -- one operation --------------------------------------------------------
+
+
+def test_an_operation_from_decision_to_end(audit):
+    hop = opened(audit)
+    audit.started(OP, hop.pid)
+    decide = audit.ledger()[-1]
+    assert decide["event"] == "operation.decide"
+    assert decide["recording"].endswith(OP + ".cast")
+    hop.end(b"w")
+    end = audit.wait_end(OP)
+    data = audit.recording(OP).read_bytes()
+    assert end["state"] == "complete" and end["exit"] == 3
+    assert end["recording_sha256"] == hashlib.sha256(data).hexdigest()
+    assert audit.recording(OP).stat().st_mode & 0o7777 == 0o440
+    first, said, closed = audit.sidecar(OP)
+    assert first["kind"] == "open" and first["number"] == decide["number"]
+    assert first["command"] == "'true'"
+    assert said["kind"] == "hop"
+    assert closed["kind"] == "closed" and closed["state"] == "complete"
+    assert closed["recording_sha256"] == end["recording_sha256"]
+    (row,), _ = audit.query("show", id=OP)
+    assert row["state"] == "complete" and row["exit"] == 3
+
+
+def test_promise_9_a_killed_hop_loses_nothing_that_was_written(audit):
+    for i in range(10):
+        op = w.ulid(100 + i)
+        hop = opened(audit, op, HEADER)
+        audit.started(op, hop.pid)
+        os.write(hop.go, b"b")
+        time.sleep(random.uniform(0.002, 0.02))
+        hop.kill()
+        end = audit.wait_end(op)
+        data = audit.recording(op).read_bytes()
+        assert end["state"] == "interrupted" and end["reason"]
+        assert data.endswith(b"\n") and data.startswith(HEADER)
+        assert end["recording_sha256"] == hashlib.sha256(data).hexdigest()
+
+
+def test_a_hop_that_lies_in_its_sidecar_is_not_believed(audit):
+    cast, side = audit.open(OP)
+    os.write(cast, HEADER)
+    os.write(side, b'{"kind":"hop","exit":0}\n{"kind":"hop","exit":1}\n'
+             b'{"kind":"closed","state":"complete"}\n')
+    hop = w.Hop(cast, side)
+    audit.started(OP, hop.pid)
+    hop.end()
+    end = audit.wait_end(OP)
+    assert end["state"] == "interrupted" and "exit" not in end
+    assert audit.sidecar(OP)[-1]["state"] == "interrupted"
+
+
+def test_a_cut_last_line_is_removed(audit):
+    hop = opened(audit, OP, HEADER + b'[0.1,"o","hi"]\n[0.2,"o","cu')
+    audit.started(OP, hop.pid)
+    hop.kill()
+    audit.wait_end(OP)
+    assert audit.recording(OP).read_bytes() == HEADER + b'[0.1,"o","hi"]\n'
+
+
+def test_abort(audit):
+    cast, side = audit.open(OP)
+    os.close(cast)
+    os.close(side)
+    audit.abort(OP, "the hop could not be started")
+    end = audit.wait_end(OP)
+    assert end["state"] == "aborted"
+    assert end["reason"] == "the hop could not be started"
+    assert audit.sidecar(OP)[-1]["state"] == "aborted"
+
+
+def test_abort_waits_for_a_writer(audit):
+    hop = opened(audit)
+    audit.abort(OP, "its shell has left")
+    time.sleep(1.5)
+    assert not audit.ends(OP)
+    hop.end()
+    assert audit.wait_end(OP)["state"] == "aborted"
+
+
+def test_an_operation_that_nobody_starts_is_closed(audit):
+    for fd in audit.open(OP):
+        os.close(fd)
+    assert audit.wait_end(OP)["state"] == "interrupted"
+
+
+@pytest.mark.parametrize("op, fields", [
+    ("../../../../etc/passwd", {}),
+    (OP.lower(), {}),
+    (OP, {"verdict": "deny"}),
+    (OP, {"operation": w.ulid(2)}),
+])
+def test_a_wrong_opening_ends_the_process(audit, op, fields):
+    with pytest.raises((w.Refused, ConnectionError)):
+        audit.open(op, **fields)
+    assert audit.proc.wait(10) != 0
+    assert not list((audit.folder / "recordings").iterdir())
+
+
+def test_a_policy_process_that_starts_again_cuts_nothing(audit):
+    hop = opened(audit)
+    audit.started(OP, hop.pid)
+    audit.policy.close()
+    audit.link()
+    assert audit.event("session.open", session=w.ulid(0)) == 3
+    hop.end(b"w")
+    assert audit.wait_end(OP)["state"] == "complete"
+
+
+# -- killed, restarted ----------------------------------------------------
+
+
+def test_promise_9_a_restart_cuts_no_running_operation(audit):
+    hop = opened(audit)
+    audit.started(OP, hop.pid)
+    audit.kill()
+    audit.start()
+    time.sleep(1.5)
+    assert not audit.ends(OP), "closed under a living hop"
+    (row,), _ = audit.query("show", id=OP)
+    assert row["state"] == "running"
+    hop.end(b"w")
+    assert audit.wait_end(OP)["state"] == "complete"
+
+
+def test_a_hop_that_died_meanwhile_is_closed_at_the_start(audit):
+    hop = opened(audit)
+    audit.started(OP, hop.pid)
+    audit.kill()
+    hop.kill()
+    audit.start()
+    end = audit.wait_end(OP)
+    assert end["state"] == "interrupted"
+    assert audit.recording(OP).stat().st_mode & 0o7777 == 0o440
+
+
+def test_a_recording_that_is_gone_is_said(audit):
+    hop = opened(audit)
+    audit.kill()
+    hop.kill()
+    shutil.rmtree(audit.folder / "recordings")
+    (audit.folder / "recordings").mkdir()
+    audit.start()
+    end = audit.wait_end(OP)
+    assert end["state"] == "interrupted" and "recording_sha256" not in end
+
+
+def test_numbers_have_no_gap_after_kills_at_any_moment(audit):
+    answered = 1
+    for i in range(15):
+        limit = time.monotonic() + random.uniform(0, 0.05)
+        try:
+            while time.monotonic() < limit:
+                n = audit.event("session.open", session=w.ulid(i))
+                assert n > answered
+                answered = n
+            if i % 3 == 0:
+                for fd in audit.open(w.ulid(1000 + i)):
+                    os.close(fd)
+            # One more is under way when the blow falls.
+            w.send(audit.policy, w.EVENT, w.event("session.close",
+                                                  session=w.ulid(i)))
+        finally:
+            audit.kill()
+        rows = audit.ledger() if (audit.folder / "ledger/ledger.jsonl") \
+            .read_bytes().endswith(b"\n") else None
+        assert rows is None or len(rows) >= answered
+        audit.start()
+        rows = audit.ledger()
+        assert len(rows) >= answered
+        answered = len(rows)
+    # The index has followed through all of it.
+    opens = {r["session"] for r in rows if r["event"] == "session.open"}
+    found, _ = audit.query("sessions", limit="1000")
+    assert {r["session"] for r in found if r["kind"] == "session"} >= opens
+
+
+def test_a_cut_ledger_is_repaired_and_said(audit):
+    audit.event("session.open", session=w.ulid(0))
+    audit.kill()
+    path = audit.folder / "ledger/ledger.jsonl"
+    with path.open("ab") as f:
+        f.write(b'{"number":3,"time":"20')
+    audit.start()
+    start = audit.ledger()[-1]
+    assert start["event"] == "start" and start["number"] == 3
+    (cut,) = (audit.folder / "ledger").glob("ledger.cut.*")
+    assert cut.name in start["reason"]
+    assert cut.read_bytes() == b'{"number":3,"time":"20'
+
+
+def test_a_damaged_ledger_refuses_with_a_reason(audit):
+    audit.kill()
+    path = audit.folder / "ledger/ledger.jsonl"
+    good = path.read_bytes()
+    path.write_bytes(good + b"garbage\n")
+    audit.start()
+    with pytest.raises(w.Refused, match="the ledger cannot be written"):
+        audit.open(OP)
+    assert path.read_bytes() == good + b"garbage\n"
+    path.write_bytes(good)
+    time.sleep(1.1)
+    for fd in audit.open(OP):
+        os.close(fd)
+
+
+def test_the_index_may_be_deleted(audit):
+    hop = opened(audit)
+    audit.started(OP, hop.pid)
+    hop.end(b"w")
+    audit.wait_end(OP)
+    before, _ = audit.query("show", id=OP)
+    for damage in ("gone", "garbage"):
+        audit.kill()
+        for f in (audit.folder / "store").iterdir():
+            f.unlink()
+        if damage == "garbage":
+            (audit.folder / "store/postern.db").write_bytes(b"x" * 5000)
+        audit.start()
+        again, _ = audit.query("show", id=OP)
+        assert again == before
+
+
+# -- disks that are full --------------------------------------------------
+
+
+def test_promise_2_below_the_reserve_nothing_starts(tmp_path):
+    audit = w.Audit(tmp_path, "disk-reserve 400000GiB\n")
+    with pytest.raises(w.Refused, match="the recording cannot be written"):
+        audit.open(OP)
+    decide, end = audit.ledger()[-2:]
+    assert decide["event"] == "operation.decide"
+    assert "recording" not in decide
+    assert end["state"] == "aborted" and "MiB are free" in end["reason"]
+    assert not list((tmp_path / "recordings").iterdir())
+    (row,), _ = audit.query("show", id=OP)
+    assert row["state"] == "aborted"
+    audit.stop()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """3 MiB in a mount namespace of this test process."""
+    libc = __import__("ctypes").CDLL(None, use_errno=True)
+    if libc.unshare(0x00020000) != 0:
+        pytest.skip("no mount namespace")
+    if subprocess.run(["mount", "--make-rprivate", "/"]).returncode or \
+       subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3M", "tmpfs",
+                       str(tmp_path)]).returncode:
+        pytest.skip("no mount")
+    yield tmp_path
+    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+def test_promise_2_a_full_disk_refuses_and_last_words_fit(small_disk):
+    audit = w.Audit(small_disk, "disk-reserve 4KiB\n")
+    hop = opened(audit)
+    audit.started(OP, hop.pid)
+    with open(small_disk / "filler", "wb", buffering=0) as f:
+        with pytest.raises(OSError):
+            while True:
+                f.write(b"x" * 4096)
+    with pytest.raises(w.Refused, match="cannot be written"):
+        audit.open(w.ulid(2))
+    # The running one still ends in the ledger, out of the reserve.
+    assert (small_disk / "ledger/reserve").exists()
+    hop.kill()
+    deadline = time.monotonic() + 15
+    while not audit.ends(OP) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert audit.ends(OP), audit.read_log()
+    # Room again: everything goes on, without a gap.
+    (small_disk / "filler").unlink()
+    time.sleep(1.1)
+    for fd in audit.open(w.ulid(3)):
+        os.close(fd)
+    assert audit.wait_end(w.ulid(3))
+    audit.ledger()
+    audit.stop()
+
+
+def test_promise_2_full_at_every_byte_of_the_ledger(audit):
+    """The process may not write files larger than a limit, which moves."""
+    size = (audit.folder / "ledger/ledger.jsonl").stat().st_size
+    pid, most = audit.proc.pid, resource.RLIM_INFINITY
+    for n in range(0, 420, 13):
+        op = w.ulid(5000 + n)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size + n, most))
+        try:
+            fds = audit.open(op)
+        except w.Refused:
+            fds = []
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
+        for fd in fds:
+            os.close(fd)
+        decided = [r for r in audit.ledger() if r.get("operation") == op and
+                   r["event"] == "operation.decide"]
+        if fds:
+            assert decided, "an operation without its decision"
+    assert audit.proc.poll() is None
+
+
+# -- questions ------------------------------------------------------------
+
+
+def filled(audit):
+    for i in range(3):
+        audit.event("session.open", session=w.ulid(10 + i),
+                    identity="deploy", commit="1f0c%d" % i, user="web-1")
+        audit.event("operation.decide", operation=w.ulid(20 + i),
+                    session=w.ulid(10 + i), target="web-%d" % i,
+                    verdict="deny", command="'rm'")
+
+
+def test_sessions(audit):
+    filled(audit)
+    rows, _ = audit.query("sessions")
+    assert [r["kind"] for r in rows] == ["session", "operation"] * 3
+    assert rows[0]["session"] == w.ulid(12)
+    assert rows[1]["state"] == "denied"
+    rows, _ = audit.query("sessions", commit="1f0c1")
+    assert [r["session"] for r in rows] == [w.ulid(11)] * 2
+    rows, _ = audit.query("sessions", target="web-2", limit="1")
+    assert len(rows) == 2
+    assert audit.query("sessions", since="2999-01-01")[0] == []
+    assert len(audit.query("sessions", since="2020-01-01T00:00:00Z")[0]) == 6
+
+
+def test_each_view_is_in_the_ledger_before_it_is_answered(audit):
+    filled(audit)
+    audit.query("sessions")
+    assert audit.ledger()[-1]["event"] != "view"
+    audit.query("show", id=w.ulid(20))
+    view = audit.ledger()[-1]
+    assert view["event"] == "view" and view["viewer"] == "uid:0"
+    assert view["operation"] == w.ulid(20)
+    audit.query("show", id=w.ulid(10))
+    assert audit.ledger()[-1]["session"] == w.ulid(10)
+
+
+def test_a_recording_is_handed_out_for_reading_alone(audit):
+    hop = opened(audit)
+    audit.started(OP, hop.pid)
+    hop.end(b"w")
+    audit.wait_end(OP)
+    (row,), (fd,) = audit.query("recording", id=OP)
+    assert row["operation"] == OP
+    assert os.read(fd, 100).startswith(HEADER)
+    with pytest.raises(OSError):
+        os.write(fd, b"x")
+    os.close(fd)
+    view = audit.ledger()[-1]
+    assert view["event"] == "view"
+    assert view["recording"].endswith(OP + ".cast")
+
+
+@pytest.mark.parametrize("what, keys, words", [
+    ("secrets", {}, "no such question"),
+    ("show", {"id": "nope"}, "no operation or session"),
+    ("show", {}, "no operation or session"),
+    ("recording", {"id": w.ulid(20)}, "no recording"),
+    ("recording", {"id": "../../etc/passwd"}, "no recording"),
+    ("sessions", {"limit": "0"}, "limit"),
+    ("sessions", {"limit": "1001"}, "limit"),
+    ("sessions", {"since": "yesterday"}, "since"),
+    ("sessions", {"color": "red"}, "one of"),
+    ("sessions", {"commit": "x" * 300}, "malformed"),
+])
+def test_wrong_questions_are_answered(audit, what, keys, words):
+    filled(audit)
+    with pytest.raises(w.Refused, match=words):
+        audit.query(what, **keys)
+    assert audit.ledger()[-1]["event"] != "view"
+
+
+MALFORMED = {
+    "empty": b"",
+    "length": b"\xff" * 12,
+    "no count": w.text("sessions"),
+    "no keys": w.text("sessions") + w.u32(1),
+    "leftover": w.text("sessions") + w.u32(0) + b"more",
+    "17 keys": w.text("sessions") + w.u32(17) +
+               (w.text("limit") + w.text("5")) * 17,
+    "NUL": w.text("a\0b") + w.u32(0),
+}
+
+
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
+def test_a_malformed_question_is_no_reason_to_drop_policy(audit, body):
+    with pytest.raises(w.Refused):
+        audit.answer(audit.ask("", body=body))
+    assert audit.event("session.open", session=w.ulid(0)) == 2
+
+
+def test_an_asker_that_reads_nothing_blocks_nobody(audit):
+    for i in range(60):
+        audit.event("operation.decide", operation=w.ulid(3000 + i),
+                    session=w.ulid(9), verdict="deny",
+                    command="x" * 60000)
+    audit.event("session.open", session=w.ulid(9))
+    lazy = [audit.ask("show", id=w.ulid(9)) for _ in range(40)]
+    began = time.monotonic()
+    audit.event("session.close", session=w.ulid(9))
+    assert time.monotonic() - began < 5
+    # More than its bound are refused by closing, the others wait.
+    closed = sum(1 for s in lazy if w.readable(s, 0) and
+                 w.receive(s) is None)
+    assert closed >= 8
+    for s in lazy:
+        s.close()
+    time.sleep(0.3)
+    rows, _ = audit.query("show", id=w.ulid(9))
+    assert len(rows) == 61 and len(rows[1]["command"]) == 60000
+
+
+# -- other readers --------------------------------------------------------
+
+
+@pytest.mark.skipif(not shutil.which("asciinema") or
+                    not shutil.which("script"),
+                    reason="asciinema is not installed")
+def test_asciinema_reads_what_a_killed_hop_left(audit):
+    cases = {w.ulid(1): HEADER + b'[0.1,"o","hi\\r\\n"]\n[0.2,"o","cu',
+             w.ulid(2): b"", w.ulid(3): b'{"vers'}
+    for op, data in cases.items():
+        hop = opened(audit, op, data)
+        audit.started(op, hop.pid)
+        hop.kill()
+        audit.wait_end(op)
+        done = subprocess.run(
+            ["script", "-qec", "asciinema cat " +
+             str(audit.recording(op)), "/dev/null"],
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stdout
+        assert b"Traceback" not in done.stdout
+        assert (b"hi" in done.stdout) == (op == w.ulid(1))
+
+
+def test_a_stop_is_clean(audit):
+    audit.event("session.open", session=w.ulid(0))
+    audit.stop()
+    assert audit.proc.returncode == 0
+    assert not (audit.folder / "store/postern.db-wal").exists()
