@@ -20,7 +20,8 @@ BULK_RUNS = int(os.environ.get("BENCH_BULK_RUNS", "7"))
 BULK_MIB = int(os.environ.get("BENCH_MIB", "512"))
 GCM = "aes128-gcm@openssh.com"
 
-POLICY = """
+POLICY = """\
+policy 1
 target gcm-1 {{ ssh "deploy@10.91.0.2:2201"; hostkey ssh-ed25519 "{gcm}" }}
 allow bench for shop on web-1 gcm-1 {{
     run cat /opt/house/bulk

@@ -571,7 +571,8 @@ class Certificate:
 class Bastion:
     """Postern as installed, with the settings of one small company."""
 
-    def __init__(self, issuer, targets, policy="tests/e2e/acme.postern"):
+    def __init__(self, issuer, targets, policy="tests/e2e/acme.postern",
+                 extra=None):
         self.issuer, self.targets = issuer, targets
         self.policy = TOP / policy
         self.daemon = self.sshd = None
@@ -579,6 +580,8 @@ class Bastion:
         self.sshd_log = WORK / "postern-sshd.log"
         self._install()
         self.write_policy()
+        if extra:
+            self.write_policy(extra, "extra.postern")
         self.postern("policy", "check")
         self.postern("ca", "init")
         for t in targets:
@@ -645,7 +648,7 @@ class Bastion:
             with contextlib.suppress(OSError, KeyError, StopIteration):
                 argv = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
                 name = os.path.basename(argv.split(b"\0")[0].decode())
-                if b"postern-sshd [listener]" in argv:
+                if b"postern-sshd" in argv and b"[listener]" in argv:
                     name = "postern-sshd"
                 if not name.startswith("postern"):
                     continue
@@ -820,9 +823,7 @@ class House:
         self.wrong1 = self.target("wrong-1", "10.91.0.2", 2200)
         self.bastion = Bastion(self.issuer, [self.web1, self.web2,
                                              self.plain1, self.wrong1,
-                                             *more])
-        if extra:
-            self.bastion.write_policy(extra, "extra.postern")
+                                             *more], extra=extra)
         self.started.append(self.bastion)
         self.bastion.start()
         self.job = Job(self.issuer)

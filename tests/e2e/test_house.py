@@ -16,7 +16,7 @@ def plain(house):
 
 
 def test_token_is_shaped_like_githubs(issuer):
-    assert 1950 <= len(issuer.token()) <= 2150
+    assert 2030 <= len(issuer.token()) <= 2070
 
 
 @pytest.mark.parametrize("iss", [h.GITHUB, h.ACME])
