@@ -1,7 +1,7 @@
 # postern-oidc: unit tests, fuzz targets, and the whole process.
 oidc_cppflags = $(AM_CPPFLAGS) -DTEST_DATA='"$(abs_top_srcdir)/tests/data"'
 oidc_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS)
-oidc_ldadd = broker/liboidc.la lib/libbase.la $(CMOCKA_LIBS) $(JANSSON_LIBS) \
+oidc_ldadd = broker/liboidc.la broker/libchild.la $(CMOCKA_LIBS) $(JANSSON_LIBS) \
 	$(CRYPTO_LIBS)
 
 if HAVE_CMOCKA
@@ -18,29 +18,43 @@ TESTS += $(oidc_unit_tests)
 
 tests_unit_test_http_SOURCES = tests/unit/test_http.c
 tests_unit_test_http_CFLAGS = $(oidc_cflags)
-tests_unit_test_http_LDADD = broker/libchild.la $(oidc_ldadd)
+tests_unit_test_http_LDADD = $(oidc_ldadd)
 tests_unit_test_issuers_SOURCES = tests/unit/test_issuers.c
 tests_unit_test_issuers_CFLAGS = $(oidc_cflags)
-tests_unit_test_issuers_LDADD = broker/libchild.la $(oidc_ldadd)
+tests_unit_test_issuers_LDADD = $(oidc_ldadd)
 tests_unit_test_jwk_SOURCES = tests/unit/test_jwk.c tests/unit/mint.c \
 	tests/unit/mint.h
 tests_unit_test_jwk_CFLAGS = $(oidc_cflags)
-tests_unit_test_jwk_LDADD = broker/libchild.la $(oidc_ldadd)
+tests_unit_test_jwk_LDADD = $(oidc_ldadd)
 tests_unit_test_jwks_SOURCES = tests/unit/test_jwks.c
 tests_unit_test_jwks_CFLAGS = $(oidc_cflags)
-tests_unit_test_jwks_LDADD = broker/libchild.la $(oidc_ldadd)
+tests_unit_test_jwks_LDADD = $(oidc_ldadd)
 tests_unit_test_jws_SOURCES = tests/unit/test_jws.c tests/unit/mint.c \
 	tests/unit/mint.h
 tests_unit_test_jws_CPPFLAGS = $(oidc_cppflags)
 tests_unit_test_jws_CFLAGS = $(oidc_cflags)
-tests_unit_test_jws_LDADD = broker/libchild.la $(oidc_ldadd)
+tests_unit_test_jws_LDADD = $(oidc_ldadd)
 tests_unit_test_replay_SOURCES = tests/unit/test_replay.c
 tests_unit_test_replay_CFLAGS = $(oidc_cflags)
-tests_unit_test_replay_LDADD = broker/libchild.la $(oidc_ldadd)
+tests_unit_test_replay_LDADD = $(oidc_ldadd)
 tests_unit_test_token_SOURCES = tests/unit/test_token.c
 tests_unit_test_token_CFLAGS = $(oidc_cflags)
-tests_unit_test_token_LDADD = broker/libchild.la $(oidc_ldadd)
+tests_unit_test_token_LDADD = $(oidc_ldadd)
 endif
+
+oidc_fuzz_targets = tests/fuzz/fuzz_jwk tests/fuzz/fuzz_jws \
+	tests/fuzz/fuzz_token
+check_PROGRAMS += $(oidc_fuzz_targets)
+TESTS += $(oidc_fuzz_targets)
+tests_fuzz_fuzz_jwk_SOURCES = tests/fuzz/fuzz_jwk.c tests/fuzz/replay.c
+tests_fuzz_fuzz_jwk_CFLAGS = $(oidc_cflags)
+tests_fuzz_fuzz_jwk_LDADD = $(oidc_ldadd)
+tests_fuzz_fuzz_jws_SOURCES = tests/fuzz/fuzz_jws.c tests/fuzz/replay.c
+tests_fuzz_fuzz_jws_CFLAGS = $(oidc_cflags)
+tests_fuzz_fuzz_jws_LDADD = $(oidc_ldadd)
+tests_fuzz_fuzz_token_SOURCES = tests/fuzz/fuzz_token.c tests/fuzz/replay.c
+tests_fuzz_fuzz_token_CFLAGS = $(oidc_cflags)
+tests_fuzz_fuzz_token_LDADD = $(oidc_ldadd)
 
 TESTS += tests/broker/oidc.sh
 EXTRA_DIST += tests/data tests/broker
