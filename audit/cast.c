@@ -114,12 +114,11 @@ cast_event(struct cast *c, char code, const void *p, size_t n)
 
 	buf_reset(&c->line);
 	if ((r = buf_putf(&c->line, "[%" PRIu64 ".%06" PRIu64 ",\"%c\",",
-	    us / 1000000, us % 1000000, code)) != 0)
+		 us / 1000000, us % 1000000, code)) != 0)
 		return cast_fail(c, r);
 	json_init(&j, &c->line);
 	json_strn(&j, p, n);
-	if ((r = json_end(&j)) != 0 ||
-	    (r = buf_put(&c->line, "]\n", 2)) != 0)
+	if ((r = json_end(&j)) != 0 || (r = buf_put(&c->line, "]\n", 2)) != 0)
 		return cast_fail(c, r);
 	return cast_write(c);
 }
@@ -178,9 +177,10 @@ cast_start(struct cast *c, int fd, const struct cast_header *h)
 	struct json j;
 	int r;
 
-	*c = (struct cast){ .fd = fd, .pty = h->pty,
-		.tail = h->tail > CAST_TAIL_MAX ? CAST_TAIL_MAX :
-		    (size_t)h->tail,
+	*c = (struct cast){ .fd = fd,
+		.pty = h->pty,
+		.tail =
+		    h->tail > CAST_TAIL_MAX ? CAST_TAIL_MAX : (size_t)h->tail,
 		.start_us = cast_now_us() };
 	c->text[0].head_left = c->text[1].head_left = h->head;
 	buf_init(&c->line, CAST_LINE_MAX);
@@ -227,8 +227,8 @@ cast_text_event(struct cast *c, const uint8_t *p, size_t n, bool lf)
 /* What was held and up to CAST_CHUNK new bytes, in d: the length without the
  * new incomplete end, which is held. */
 static size_t
-cast_join(struct cast_text *t, const uint8_t *p, size_t n,
-    uint8_t d[CAST_CHUNK + 4])
+cast_join(
+    struct cast_text *t, const uint8_t *p, size_t n, uint8_t d[CAST_CHUNK + 4])
 {
 	size_t len = t->nheld;
 
@@ -279,8 +279,7 @@ cast_name(const struct cast *c, const struct cast_text *t)
 	return t == &c->text[0] ? "stdout" : "stderr";
 }
 
-static int
-cast_markf(struct cast *c, const char *fmt, ...)
+static int cast_markf(struct cast *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 static int
@@ -294,8 +293,8 @@ cast_markf(struct cast *c, const char *fmt, ...)
 	va_start(ap, fmt);
 	r = buf_vputf(&b, fmt, ap);
 	va_end(ap);
-	r = r != 0 ? cast_fail(c, r) :
-	    cast_event(c, 'm', buf_ptr(&b), buf_len(&b));
+	r = r != 0 ? cast_fail(c, r)
+		   : cast_event(c, 'm', buf_ptr(&b), buf_len(&b));
 	buf_clear(&b);
 	return r;
 }
@@ -312,8 +311,10 @@ cast_put_head(struct cast *c, struct cast_text *t, const uint8_t *p, size_t n)
 		return r;
 	t->binary = true;
 	t->nheld = 0;
-	return cast_markf(c, "postern: %s is binary data from here on: not "
-	    "recorded", cast_name(c, t));
+	return cast_markf(c,
+	    "postern: %s is binary data from here on: not "
+	    "recorded",
+	    cast_name(c, t));
 }
 
 /* Past the head: the last bytes, in a ring. */
@@ -343,8 +344,8 @@ cast_put_tail(struct cast *c, struct cast_text *t, const uint8_t *p, size_t n)
 }
 
 static int
-cast_output_text(struct cast *c, struct cast_text *t, const uint8_t *p,
-    size_t n)
+cast_output_text(
+    struct cast *c, struct cast_text *t, const uint8_t *p, size_t n)
 {
 	size_t take;
 	int r = 0;
@@ -392,8 +393,8 @@ cast_resize(struct cast *c, uint32_t columns, uint32_t rows)
 	r = buf_putf(&b, "%" PRIu32 "x%" PRIu32,
 	    cast_size(columns, 80, CAST_COLUMNS_MAX),
 	    cast_size(rows, 24, CAST_ROWS_MAX));
-	r = r != 0 ? cast_fail(c, r) :
-	    cast_event(c, 'r', buf_ptr(&b), buf_len(&b));
+	r = r != 0 ? cast_fail(c, r)
+		   : cast_event(c, 'r', buf_ptr(&b), buf_len(&b));
 	buf_clear(&b);
 	return r;
 }
@@ -454,11 +455,14 @@ cast_finish_tail(struct cast *c, struct cast_text *t)
 	p = n > 0 ? p + skip : p;
 	n -= skip;
 	if (n > 0 && cast_text_len(p, n) + cast_incomplete(p, n) < n)
-		return cast_markf(c, "postern: %" PRIu64 " bytes of %s left "
-		    "out here: binary data", t->past_head, cast_name(c, t));
-	if ((r = cast_markf(c, "postern: %" PRIu64 " bytes of %s left out "
-	    "here; its last %zu bytes follow", t->past_head - n,
-	    cast_name(c, t), n)) != 0)
+		return cast_markf(c,
+		    "postern: %" PRIu64 " bytes of %s left "
+		    "out here: binary data",
+		    t->past_head, cast_name(c, t));
+	if ((r = cast_markf(c,
+		 "postern: %" PRIu64 " bytes of %s left out "
+		 "here; its last %zu bytes follow",
+		 t->past_head - n, cast_name(c, t), n)) != 0)
 		return r;
 	return cast_put_text(c, t, p, n);
 }
@@ -495,8 +499,8 @@ cast_exit(struct cast *c, uint32_t status)
 		return r;
 	buf_init(&b, 16);
 	r = buf_putf(&b, "%" PRIu32, status);
-	r = r != 0 ? cast_fail(c, r) :
-	    cast_event(c, 'x', buf_ptr(&b), buf_len(&b));
+	r = r != 0 ? cast_fail(c, r)
+		   : cast_event(c, 'x', buf_ptr(&b), buf_len(&b));
 	buf_clear(&b);
 	return r;
 }

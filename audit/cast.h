@@ -43,44 +43,44 @@
 
 #include "lib/buf.h"
 
-#define CAST_TAIL_MAX (64 * 1024)	/* bytes per stream; more is clamped */
-#define CAST_COLUMNS_MAX 1000		/* larger sizes are recorded as this: */
-#define CAST_ROWS_MAX 500		/* players allocate what they read */
-#define CAST_LABEL_MAX 1000		/* bytes of a marker; more is cut */
+#define CAST_TAIL_MAX (64 * 1024) /* bytes per stream; more is clamped */
+#define CAST_COLUMNS_MAX 1000     /* larger sizes are recorded as this: */
+#define CAST_ROWS_MAX 500         /* players allocate what they read */
+#define CAST_LABEL_MAX 1000       /* bytes of a marker; more is cut */
 
 enum cast_stream { CAST_OUT = 1, CAST_ERR = 2 };
 
 /* What the first line says.  The texts are copied, not kept. */
 struct cast_header {
-	bool pty;		/* a terminal was granted */
+	bool pty;               /* a terminal was granted */
 	uint32_t columns, rows; /* 0: 80 and 24 */
-	const char *term;	/* TERM; NULL or "": none */
+	const char *term;       /* TERM; NULL or "": none */
 	const char *title;
-	const char *operation;	/* ids: vendor key "postern" */
+	const char *operation; /* ids: vendor key "postern" */
 	const char *session;
 	const char *target;
-	uint64_t head, tail;	/* without a terminal: bytes per stream */
+	uint64_t head, tail; /* without a terminal: bytes per stream */
 };
 
 struct cast_text {
-	uint8_t held[4];	/* a character that is not complete yet */
+	uint8_t held[4]; /* a character that is not complete yet */
 	size_t nheld;
-	uint64_t head_left;	/* bytes of the head still to come */
-	uint8_t *ring;		/* the tail, NULL until it is needed */
-	size_t ring_at;		/* where the next byte goes */
-	uint64_t past_head;	/* bytes that went to the ring */
+	uint64_t head_left; /* bytes of the head still to come */
+	uint8_t *ring;      /* the tail, NULL until it is needed */
+	size_t ring_at;     /* where the next byte goes */
+	uint64_t past_head; /* bytes that went to the ring */
 	bool binary;
 };
 
 /* Embedded by its owner; the fields are private. */
 struct cast {
-	int fd;			/* borrowed */
-	int r;			/* the error that sticks */
-	int err;		/* and its errno */
+	int fd;  /* borrowed */
+	int r;   /* the error that sticks */
+	int err; /* and its errno */
 	bool pty;
 	bool finished;
 	size_t tail;
-	uint64_t start_us;	/* CLOCK_MONOTONIC */
+	uint64_t start_us; /* CLOCK_MONOTONIC */
 	struct buf line;
 	struct cast_text text[2];
 };
@@ -92,8 +92,8 @@ int cast_start(struct cast *c, int fd, const struct cast_header *h);
 
 /* n bytes that are about to be shown.  With a terminal both streams are the
  * same.  Any n; long input becomes several events. */
-int cast_output(struct cast *c, enum cast_stream stream, const void *p,
-    size_t n);
+int cast_output(
+    struct cast *c, enum cast_stream stream, const void *p, size_t n);
 
 /* The terminal's new size. */
 int cast_resize(struct cast *c, uint32_t columns, uint32_t rows);

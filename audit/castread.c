@@ -21,13 +21,13 @@
 
 struct castread {
 	int fd;
-	uint8_t *d;		/* CASTREAD_LINE_MAX bytes */
-	size_t from, to;	/* unread bytes in it */
+	uint8_t *d;      /* CASTREAD_LINE_MAX bytes */
+	size_t from, to; /* unread bytes in it */
 	bool eof, cut;
-	bool skipping;		/* inside a line that is too long */
+	bool skipping; /* inside a line that is too long */
 	uint64_t last_us;
 	struct castread_header header;
-	json_t *event;		/* owns what the last event points to */
+	json_t *event; /* owns what the last event points to */
 };
 
 /* -- lines --------------------------------------------------------------- */
@@ -114,10 +114,11 @@ castread_header_fields(const json_t *o, struct castread_header *h)
 	    castread_size(o, "width", &h->columns) != 0 ||
 	    castread_size(o, "height", &h->rows) != 0)
 		return ERR_FORMAT;
-	h->timestamp = json_is_integer(t) && json_integer_value(t) > 0 ?
-	    (uint64_t)json_integer_value(t) : 0;
-	h->pty = !json_is_false(json_object_get(json_object_get(o,
-	    "postern"), "pty"));
+	h->timestamp = json_is_integer(t) && json_integer_value(t) > 0
+			   ? (uint64_t)json_integer_value(t)
+			   : 0;
+	h->pty = !json_is_false(
+	    json_object_get(json_object_get(o, "postern"), "pty"));
 	if (title == NULL)
 		return 0;
 	if (strlen(title) > CASTREAD_TEXT_MAX)
@@ -137,8 +138,8 @@ castread_read_header(struct castread *cr)
 	if ((r = castread_line(cr, &line, &n)) != 0)
 		return r == ERR_SYS ? r : ERR_FORMAT;
 	o = json_loadb(line, n, JSON_REJECT_DUPLICATES, NULL);
-	r = json_is_object(o) ? castread_header_fields(o, &cr->header) :
-	    ERR_FORMAT;
+	r = json_is_object(o) ? castread_header_fields(o, &cr->header)
+			      : ERR_FORMAT;
 	json_decref(o);
 	return r;
 }
@@ -206,7 +207,7 @@ static int
 castread_event(struct castread *cr, const json_t *a, struct castread_event *ev)
 {
 	const json_t *t = json_array_get(a, 0), *c = json_array_get(a, 1),
-	    *d = json_array_get(a, 2);
+		     *d = json_array_get(a, 2);
 	uint64_t us;
 
 	if (json_array_size(a) != 3 || !json_is_number(t) ||
@@ -239,8 +240,8 @@ castread_next(struct castread *cr, struct castread_event *ev)
 		if ((r = castread_line(cr, &line, &n)) != 0)
 			return r;
 	} while (n == 0);
-	cr->event = json_loadb(line, n, JSON_REJECT_DUPLICATES |
-	    JSON_ALLOW_NUL, NULL);
+	cr->event =
+	    json_loadb(line, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
 	if (cr->event == NULL)
 		return ERR_FORMAT;
 	return castread_event(cr, cr->event, ev);

@@ -14,21 +14,21 @@
 #include "lib/buf.h"
 
 #define CASTREAD_LINE_MAX (256 * 1024)
-#define CASTREAD_TEXT_MAX 1000	/* bytes of a title, more is refused */
+#define CASTREAD_TEXT_MAX 1000 /* bytes of a title, more is refused */
 #define CASTREAD_TIME_MAX (366ULL * 86400 * 1000000) /* microseconds */
 
 struct castread_header {
 	uint32_t columns, rows;
-	uint64_t timestamp;	/* seconds since 1970, 0: unknown */
-	bool pty;		/* postern's own key; true when it is missing */
-	char *title;		/* NULL: none */
+	uint64_t timestamp; /* seconds since 1970, 0: unknown */
+	bool pty;           /* postern's own key; true when it is missing */
+	char *title;        /* NULL: none */
 };
 
 struct castread_event {
-	uint64_t at_us;		/* since the start; never before the last */
-	char code;		/* 'o' output, 'r' resize, 'm' marker, 'x' exit;
-				 * others are to be ignored */
-	const uint8_t *data;	/* until the next call; UTF-8, may hold NUL */
+	uint64_t at_us;      /* since the start; never before the last */
+	char code;           /* 'o' output, 'r' resize, 'm' marker, 'x' exit;
+			      * others are to be ignored */
+	const uint8_t *data; /* until the next call; UTF-8, may hold NUL */
 	size_t len;
 };
 

@@ -42,8 +42,7 @@ ledger_kind(const struct buf *event, uint32_t *kind)
 }
 
 int
-ledger_field(const struct buf *event, uint32_t field, char *dst,
-    size_t dstsize)
+ledger_field(const struct buf *event, uint32_t field, char *dst, size_t dstsize)
 {
 	struct event_value v;
 	struct buf b;
@@ -112,8 +111,8 @@ ledger_put_fields(struct json *j, const struct buf *event)
 }
 
 static int
-ledger_build(struct buf *line, const struct buf *event, uint64_t number,
-    uint64_t now_ms)
+ledger_build(
+    struct buf *line, const struct buf *event, uint64_t number, uint64_t now_ms)
 {
 	char utc[UTC_LEN + 1];
 	struct json j;
@@ -150,7 +149,7 @@ ledger_number(const uint8_t *p, size_t n, uint64_t *number)
 	if (n < at || memcmp(p, start, at) != 0)
 		return ERR_FORMAT;
 	while (at + k < n && k < sizeof(text) - 1 && p[at + k] >= '0' &&
-	    p[at + k] <= '9') {
+	       p[at + k] <= '9') {
 		text[k] = (char)p[at + k];
 		k++;
 	}
@@ -161,8 +160,8 @@ ledger_number(const uint8_t *p, size_t n, uint64_t *number)
 
 /* Reads up to max bytes that end at offset end; *startp is where they begin. */
 static int
-ledger_read_back(int fd, uint64_t end, size_t max, struct buf *b,
-    uint64_t *startp)
+ledger_read_back(
+    int fd, uint64_t end, size_t max, struct buf *b, uint64_t *startp)
 {
 	size_t n = end > max ? max : (size_t)end, got = 0;
 	uint8_t *d;
@@ -186,8 +185,8 @@ ledger_read_back(int fd, uint64_t end, size_t max, struct buf *b,
 /* Puts what follows the last newline into a file of its own.  It is on the
  * disk there before it leaves the ledger. */
 static int
-ledger_move_cut(struct ledger *l, const uint8_t *p, size_t n,
-    struct ledger_repair *rep)
+ledger_move_cut(
+    struct ledger *l, const uint8_t *p, size_t n, struct ledger_repair *rep)
 {
 	char utc[UTC_LEN + 1];
 	int fd, k, r;
@@ -205,8 +204,9 @@ ledger_move_cut(struct ledger *l, const uint8_t *p, size_t n,
 	if (r == 0 && fsync(fd) == -1)
 		r = ERR_SYS;
 	(void)close(fd);
-	if (r == 0 && (fsync(l->dir) == -1 ||
-	    ftruncate(l->fd, (off_t)l->size) == -1 || fsync(l->fd) == -1))
+	if (r == 0 &&
+	    (fsync(l->dir) == -1 || ftruncate(l->fd, (off_t)l->size) == -1 ||
+		fsync(l->fd) == -1))
 		r = ERR_SYS;
 	rep->bytes = n;
 	return r;
@@ -224,8 +224,8 @@ ledger_recover(struct ledger *l, uint64_t size, struct ledger_repair *rep)
 
 	/* A whole line and the beginning of another at most. */
 	buf_init(&b, 2 * LEDGER_LINE_MAX);
-	if ((r = ledger_read_back(l->fd, size, 2 * LEDGER_LINE_MAX, &b,
-	    &start)) != 0)
+	if ((r = ledger_read_back(
+		 l->fd, size, 2 * LEDGER_LINE_MAX, &b, &start)) != 0)
 		goto out;
 	p = buf_ptr(&b);
 	nl = memrchr(p, '\n', buf_len(&b));
@@ -238,14 +238,15 @@ ledger_recover(struct ledger *l, uint64_t size, struct ledger_repair *rep)
 		if (prev == NULL && start != 0)
 			goto out;
 		prev = prev == NULL ? p : prev + 1;
-		if ((r = ledger_number(prev, (size_t)(nl - prev),
-		    &number)) != 0)
+		if ((r = ledger_number(prev, (size_t)(nl - prev), &number)) !=
+		    0)
 			goto out;
 	}
 	l->next = number + 1;
 	l->size = start + whole;
-	r = whole == buf_len(&b) ? 0 :
-	    ledger_move_cut(l, p + whole, buf_len(&b) - whole, rep);
+	r = whole == buf_len(&b)
+		? 0
+		: ledger_move_cut(l, p + whole, buf_len(&b) - whole, rep);
 out:
 	buf_clear(&b);
 	return r;
@@ -259,8 +260,9 @@ ledger_open(struct ledger *l, int dirfd, struct ledger_repair *rep)
 
 	*l = (struct ledger){ .dir = dirfd, .fd = -1, .next = 1 };
 	*rep = (struct ledger_repair){ 0 };
-	l->fd = openat(dirfd, LEDGER_FILE, O_RDWR | O_CREAT | O_APPEND |
-	    O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
+	l->fd = openat(dirfd, LEDGER_FILE,
+	    O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+	    0640);
 	if (l->fd == -1)
 		return ERR_SYS;
 	if (flock(l->fd, LOCK_EX | LOCK_NB) == -1) {
@@ -389,8 +391,9 @@ ledger_append(struct ledger *l, const struct buf *event, uint64_t now_ms,
 	if (r != 0)
 		goto out;
 	l->size += buf_len(&line);
-	*out = (struct ledger_line){ .number = l->next, .time_ms = now_ms,
-		.end = l->size };
+	*out = (struct ledger_line){
+		.number = l->next, .time_ms = now_ms, .end = l->size
+	};
 	l->next++;
 out:
 	buf_clear(&line);
@@ -420,8 +423,8 @@ ledger_scan_lines(struct buf *b, uint64_t *at, ledger_line_cb cb, void *arg)
 }
 
 int
-ledger_scan(const struct ledger *l, uint64_t offset, ledger_line_cb cb,
-    void *arg)
+ledger_scan(
+    const struct ledger *l, uint64_t offset, ledger_line_cb cb, void *arg)
 {
 	struct buf b, rest;
 	uint64_t at = offset;
@@ -431,8 +434,9 @@ ledger_scan(const struct ledger *l, uint64_t offset, ledger_line_cb cb,
 
 	buf_init(&b, LEDGER_LINE_MAX + LEDGER_READ);
 	while (r == 0 && offset < l->size) {
-		size_t want = l->size - offset > LEDGER_READ ? LEDGER_READ :
-		    (size_t)(l->size - offset);
+		size_t want = l->size - offset > LEDGER_READ
+				  ? LEDGER_READ
+				  : (size_t)(l->size - offset);
 
 		if ((r = buf_reserve(&b, want, &d)) != 0)
 			break;

@@ -14,29 +14,30 @@
 struct json;
 
 #define LEDGER_LINE_MAX (1024 * 1024)
-#define LEDGER_EVENT_MAX (176 * 1024) /* an event: a message and what we add */
+#define LEDGER_EVENT_MAX (176 * 1024) /* an event: a message and what we add   \
+				       */
 #define LEDGER_RESERVE (1024 * 1024)  /* bytes kept for last words */
 #define LEDGER_NAME_MAX 80
 
 struct ledger {
-	int dir;	/* borrowed */
-	int fd;		/* -1: closed */
-	uint64_t next;	/* number of the next line */
-	uint64_t size;	/* end of the last whole line */
-	bool broken;	/* what the file holds is not known: open it again */
-	bool reserve;	/* the reserve is there */
+	int dir;       /* borrowed */
+	int fd;        /* -1: closed */
+	uint64_t next; /* number of the next line */
+	uint64_t size; /* end of the last whole line */
+	bool broken;   /* what the file holds is not known: open it again */
+	bool reserve;  /* the reserve is there */
 };
 
 /* What opening repaired; name is "" when nothing was. */
 struct ledger_repair {
-	uint64_t bytes;			/* of the cut line */
-	char name[LEDGER_NAME_MAX];	/* where they are now */
+	uint64_t bytes;             /* of the cut line */
+	char name[LEDGER_NAME_MAX]; /* where they are now */
 };
 
 struct ledger_line {
 	uint64_t number;
 	uint64_t time_ms;
-	uint64_t end;	/* file offset behind it */
+	uint64_t end; /* file offset behind it */
 };
 
 /* Opens or creates the ledger in the folder, locked against a second writer
@@ -57,10 +58,10 @@ bool ledger_reserve(struct ledger *l);
 
 /* Calls cb for each whole line (without its newline) from offset on; end is
  * the offset behind it.  Stops at cb's first error and returns it. */
-typedef int (*ledger_line_cb)(void *arg, const char *line, size_t n,
-    uint64_t end);
-int ledger_scan(const struct ledger *l, uint64_t offset, ledger_line_cb cb,
-    void *arg);
+typedef int (*ledger_line_cb)(
+    void *arg, const char *line, size_t n, uint64_t end);
+int ledger_scan(
+    const struct ledger *l, uint64_t offset, ledger_line_cb cb, void *arg);
 
 /* Takes a line apart.  Unknown names are ignored; an event of an unknown kind
  * is ERR_NOTFOUND with number set.  event was initialised by the caller. */
@@ -76,7 +77,7 @@ int ledger_put_fields(struct json *j, const struct buf *event);
 /* The kind of an event; ERR_FORMAT. */
 int ledger_kind(const struct buf *event, uint32_t *kind);
 /* A copy of a text field; ERR_NOTFOUND, ERR_TOOBIG (dst is ""). */
-int ledger_field(const struct buf *event, uint32_t field, char *dst,
-    size_t dstsize);
+int ledger_field(
+    const struct buf *event, uint32_t field, char *dst, size_t dstsize);
 
 #endif

@@ -79,8 +79,8 @@ parse_value(struct buf *event, uint32_t field, const json_t *v)
 
 /* number, time and the kind; the event is started. */
 static int
-parse_head(const json_t *o, uint64_t *number, uint64_t *time_ms,
-    struct buf *event)
+parse_head(
+    const json_t *o, uint64_t *number, uint64_t *time_ms, struct buf *event)
 {
 	const json_t *n = json_object_get(o, "number");
 	const char *t = json_string_value(json_object_get(o, "time"));
@@ -113,7 +113,8 @@ ledger_parse(const char *line, size_t n, uint64_t *number, uint64_t *time_ms,
 		goto out;
 	if ((r = parse_head(o, number, time_ms, event)) != 0)
 		goto out;
-	json_object_foreach(o, name, v) {
+	json_object_foreach(o, name, v)
+	{
 		if ((field = parse_field(name)) != 0 &&
 		    (r = parse_value(event, field, v)) != 0)
 			goto out;

@@ -27,7 +27,8 @@
 #include "lib/str.h"
 #include "lib/ulid.h"
 
-#define RECORD_LINE_MAX (1024 * 1024 + 4096) /* the decision's line and ours */
+#define RECORD_LINE_MAX (1024 * 1024 + 4096) /* the decision's line and ours   \
+					      */
 #define RECORD_BLOCK (64 * 1024)
 #define RECORD_CAST ".cast"
 #define RECORD_SIDE ".json"
@@ -36,8 +37,7 @@
 /* -- names --------------------------------------------------------------- */
 
 int
-record_path(uint64_t now_ms, const char *operation,
-    char path[RECORD_PATH_MAX])
+record_path(uint64_t now_ms, const char *operation, char path[RECORD_PATH_MAX])
 {
 	char day[UTC_DAY_LEN + 1];
 	int n;
@@ -45,8 +45,8 @@ record_path(uint64_t now_ms, const char *operation,
 	if (!ulid_valid(operation))
 		return ERR_FORMAT;
 	utc_format_day(now_ms, day);
-	n = snprintf(path, RECORD_PATH_MAX, "%s/%s" RECORD_CAST, day,
-	    operation);
+	n = snprintf(
+	    path, RECORD_PATH_MAX, "%s/%s" RECORD_CAST, day, operation);
 	return n < 0 || n >= RECORD_PATH_MAX ? ERR_TOOBIG : 0;
 }
 
@@ -56,16 +56,16 @@ record_path_valid(const char *path)
 	char day[UTC_DAY_LEN + 1], id[ULID_LEN + 1];
 	uint64_t ms;
 
-	if (strlen(path) != UTC_DAY_LEN + 1 + ULID_LEN +
-	    sizeof(RECORD_CAST) - 1)
+	if (strlen(path) !=
+	    UTC_DAY_LEN + 1 + ULID_LEN + sizeof(RECORD_CAST) - 1)
 		return false;
 	memcpy(day, path, UTC_DAY_LEN);
 	day[UTC_DAY_LEN] = '\0';
 	memcpy(id, path + UTC_DAY_LEN + 1, ULID_LEN);
 	id[ULID_LEN] = '\0';
 	return path[UTC_DAY_LEN] == '/' && utc_parse(day, &ms) == 0 &&
-	    ulid_valid(id) &&
-	    strcmp(path + UTC_DAY_LEN + 1 + ULID_LEN, RECORD_CAST) == 0;
+	       ulid_valid(id) &&
+	       strcmp(path + UTC_DAY_LEN + 1 + ULID_LEN, RECORD_CAST) == 0;
 }
 
 /* The sidecar's name: the same with another end of the same length. */
@@ -116,8 +116,8 @@ record_new_file(int dir, const char *path, int *own, int *hop)
 {
 	struct stat a, b;
 
-	*own = openat(dir, path, O_RDWR | O_CREAT | O_EXCL | RECORD_FLAGS,
-	    0600);
+	*own =
+	    openat(dir, path, O_RDWR | O_CREAT | O_EXCL | RECORD_FLAGS, 0600);
 	if (*own == -1)
 		return errno == EEXIST ? ERR_EXISTS : ERR_SYS;
 	*hop = openat(dir, path, O_WRONLY | RECORD_FLAGS);
@@ -233,8 +233,8 @@ record_find_start(struct record *rec)
 	if (n == -1)
 		r = ERR_SYS;
 	else if ((size_t)n > sizeof(open_line) &&
-	    memcmp(d, open_line, sizeof(open_line) - 1) == 0 &&
-	    (nl = memchr(d, '\n', (size_t)n)) != NULL)
+		 memcmp(d, open_line, sizeof(open_line) - 1) == 0 &&
+		 (nl = memchr(d, '\n', (size_t)n)) != NULL)
 		rec->side_start = (uint64_t)(nl - d) + 1;
 	free(d);
 	return r;
@@ -256,8 +256,8 @@ record_reopen(struct record *rec, int dir, const char *path)
 		r = errno == ENOENT ? ERR_NOTFOUND : ERR_SYS;
 		goto out;
 	}
-	rec->side = openat(dir, side_path, O_RDWR | O_CREAT | RECORD_FLAGS,
-	    0600);
+	rec->side =
+	    openat(dir, side_path, O_RDWR | O_CREAT | RECORD_FLAGS, 0600);
 	r = rec->side == -1 ? ERR_SYS : record_find_start(rec);
 out:
 	if (r != 0)
@@ -272,8 +272,7 @@ record_view(int dir, const char *path, int *fdp)
 
 	if (!record_path_valid(path))
 		return ERR_FORMAT;
-	fd = openat(dir, path,
-	    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd == -1)
 		return errno == ENOENT ? ERR_NOTFOUND : ERR_SYS;
 	*fdp = fd;
@@ -346,8 +345,7 @@ record_trim(struct record *rec, uint64_t now_ms)
 
 	if (fstat(rec->cast, &st) == -1)
 		return ERR_SYS;
-	if ((r = record_last_line(rec->cast, (uint64_t)st.st_size,
-	    &end)) != 0)
+	if ((r = record_last_line(rec->cast, (uint64_t)st.st_size, &end)) != 0)
 		return r;
 	if (end != (uint64_t)st.st_size &&
 	    ftruncate(rec->cast, (off_t)end) == -1)
@@ -416,8 +414,8 @@ record_hash(struct record *rec, size_t max)
 }
 
 int
-record_finish(struct record *rec, uint64_t now_ms, const char *state,
-    const char *reason)
+record_finish(
+    struct record *rec, uint64_t now_ms, const char *state, const char *reason)
 {
 	char utc[UTC_LEN + 1];
 	uint64_t end;
@@ -427,12 +425,11 @@ record_finish(struct record *rec, uint64_t now_ms, const char *state,
 	int r = ERR_SYS;
 
 	utc_format(now_ms, utc);
-	buf_init(&b, 16 * 1024);
+	buf_init(&b, 6 * RECORD_REASON_MAX + 1024);
 	json_init(&j, &b);
 	/* A hop that was killed while it wrote its line left a piece of one. */
 	if (fstat(rec->side, &st) == -1 ||
-	    (r = record_last_line(rec->side, (uint64_t)st.st_size,
-	    &end)) != 0)
+	    (r = record_last_line(rec->side, (uint64_t)st.st_size, &end)) != 0)
 		goto out;
 	r = end == (uint64_t)st.st_size ? 0 : buf_put(&b, "\n", 1);
 	json_open(&j, '{');
@@ -448,8 +445,8 @@ record_finish(struct record *rec, uint64_t now_ms, const char *state,
 	    (r = buf_put(&b, "\n", 1)) != 0 ||
 	    (r = record_put_line(rec, &b)) != 0)
 		goto out;
-	r = fdatasync(rec->cast) == -1 || fdatasync(rec->side) == -1 ?
-	    ERR_SYS : 0;
+	r = fdatasync(rec->cast) == -1 || fdatasync(rec->side) == -1 ? ERR_SYS
+								     : 0;
 out:
 	buf_clear(&b);
 	return r;

@@ -15,12 +15,14 @@
 
 struct evp_md_ctx_st;
 
-#define RECORD_PATH_MAX 64		/* 2026-11-24/ULID.cast and its NUL */
-#define RECORD_HOP_MAX (16 * 1024)	/* what a hop may write to a sidecar */
+#define RECORD_PATH_MAX 64         /* 2026-11-24/ULID.cast and its NUL */
+#define RECORD_HOP_MAX (16 * 1024) /* what a hop may write to a sidecar */
+/* A hop's reason as it comes back: a byte that was not UTF-8 is now three. */
+#define RECORD_REASON_MAX (3 * SIDECAR_REASON_MAX + 1)
 
 struct record {
-	int cast, side;		/* read and append; -1: closed */
-	uint64_t side_start;	/* where the hop's lines begin */
+	int cast, side;      /* read and append; -1: closed */
+	uint64_t side_start; /* where the hop's lines begin */
 	char path[RECORD_PATH_MAX];
 	/* the measurement */
 	struct evp_md_ctx_st *md;
@@ -30,13 +32,13 @@ struct record {
 
 /* What a hop's line says; texts are owned. */
 struct record_facts {
-	struct sidecar_hop hop;	/* its reason is `reason` or NULL */
-	char reason[SIDECAR_REASON_MAX + 4];
+	struct sidecar_hop hop; /* its reason is `reason` or NULL */
+	char reason[RECORD_REASON_MAX];
 };
 
 /* DAY/ID.cast for an operation that is decided now. */
-int record_path(uint64_t now_ms, const char *operation,
-    char path[RECORD_PATH_MAX]);
+int record_path(
+    uint64_t now_ms, const char *operation, char path[RECORD_PATH_MAX]);
 bool record_path_valid(const char *path);
 
 void record_init(struct record *rec);
@@ -68,8 +70,8 @@ int record_trim(struct record *rec, uint64_t now_ms);
 /* Hashes up to max bytes; ERR_AGAIN: there is more. */
 int record_hash(struct record *rec, size_t max);
 /* Writes the closing line and makes both files durable. */
-int record_finish(struct record *rec, uint64_t now_ms, const char *state,
-    const char *reason);
+int record_finish(
+    struct record *rec, uint64_t now_ms, const char *state, const char *reason);
 /* Both files read-only, both descriptors closed. */
 int record_seal(struct record *rec);
 

@@ -102,7 +102,8 @@ facts_line(const char *line, size_t n, struct record_facts *f)
 	o = json_loadb(line, n, JSON_REJECT_DUPLICATES, NULL);
 	if (o == NULL || !json_is_object(o))
 		goto out;
-	json_object_foreach(o, name, v) {
+	json_object_foreach(o, name, v)
+	{
 		if ((r = facts_member(name, v, f)) != 0)
 			goto out;
 	}
@@ -120,7 +121,7 @@ facts_is_closing(const char *line, size_t n)
 	static const char start[] = "{\"kind\":\"closed\",";
 
 	return n >= sizeof(start) - 1 &&
-	    memcmp(line, start, sizeof(start) - 1) == 0;
+	       memcmp(line, start, sizeof(start) - 1) == 0;
 }
 
 static int
@@ -135,8 +136,7 @@ facts_all(const char *p, size_t n, struct record_facts *f)
 		nl = memchr(p, '\n', n);
 		len = nl == NULL ? n : (size_t)(nl - p);
 		if (len > 0 && !facts_is_closing(p, len)) {
-			if (nl == NULL || have ||
-			    len < sizeof(FACTS_HOP) - 1 ||
+			if (nl == NULL || have || len < sizeof(FACTS_HOP) - 1 ||
 			    memcmp(p, FACTS_HOP, sizeof(FACTS_HOP) - 1) != 0)
 				return ERR_FORMAT;
 			if ((r = facts_line(p, len, f)) != 0)

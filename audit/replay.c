@@ -15,26 +15,26 @@
 #include "lib/str.h"
 
 #define REPLAY_PARAMS_MAX 32
-#define REPLAY_NUMBER_MAX 9999	/* of a motion; terminals clamp to their size */
-#define REPLAY_REPEAT_MAX 1000	/* CSI b */
+#define REPLAY_NUMBER_MAX 9999 /* of a motion; terminals clamp, too */
+#define REPLAY_REPEAT_MAX 1000 /* CSI b */
 #define ESC "\033"
 
 enum replay_state {
 	REPLAY_GROUND = 0,
-	REPLAY_ESCAPE,		/* after ESC */
-	REPLAY_ESCAPE_SKIP,	/* ESC and an intermediate: up to its final */
+	REPLAY_ESCAPE,      /* after ESC */
+	REPLAY_ESCAPE_SKIP, /* ESC and an intermediate: up to its final */
 	REPLAY_CSI,
-	REPLAY_CSI_SKIP,	/* too long: up to its final byte */
-	REPLAY_STRING,		/* OSC, DCS, SOS, PM, APC: up to ST */
+	REPLAY_CSI_SKIP, /* too long: up to its final byte */
+	REPLAY_STRING,   /* OSC, DCS, SOS, PM, APC: up to ST */
 };
 
 /* How a CSI sequence's numbers are bounded. */
 enum replay_kind {
-	KIND_NONE = 0,	/* does not pass */
-	KIND_MOVE,	/* up to `params` numbers */
-	KIND_ERASE,	/* one number, 0 to 2 */
+	KIND_NONE = 0, /* does not pass */
+	KIND_MOVE,     /* up to `params` numbers */
+	KIND_ERASE,    /* one number, 0 to 2 */
 	KIND_REPEAT,
-	KIND_BARE,	/* no number at all */
+	KIND_BARE, /* no number at all */
 	KIND_SGR,
 };
 
@@ -43,35 +43,35 @@ static const struct replay_row {
 	enum replay_kind kind;
 	size_t params;
 } replay_table[] = {
-	{ '@', KIND_MOVE, 1 },	 /* ICH */
-	{ 'A', KIND_MOVE, 1 },	 /* CUU */
-	{ 'B', KIND_MOVE, 1 },	 /* CUD */
-	{ 'C', KIND_MOVE, 1 },	 /* CUF */
-	{ 'D', KIND_MOVE, 1 },	 /* CUB */
-	{ 'E', KIND_MOVE, 1 },	 /* CNL */
-	{ 'F', KIND_MOVE, 1 },	 /* CPL */
-	{ 'G', KIND_MOVE, 1 },	 /* CHA */
-	{ 'H', KIND_MOVE, 2 },	 /* CUP */
-	{ 'I', KIND_MOVE, 1 },	 /* CHT */
-	{ 'J', KIND_ERASE, 1 },	 /* ED; 3 would wipe the scroll-back */
-	{ 'K', KIND_ERASE, 1 },	 /* EL */
-	{ 'L', KIND_MOVE, 1 },	 /* IL */
-	{ 'M', KIND_MOVE, 1 },	 /* DL */
-	{ 'P', KIND_MOVE, 1 },	 /* DCH */
-	{ 'S', KIND_MOVE, 1 },	 /* SU */
-	{ 'T', KIND_MOVE, 1 },	 /* SD; with five numbers a mouse mode */
-	{ 'X', KIND_MOVE, 1 },	 /* ECH */
-	{ 'Z', KIND_MOVE, 1 },	 /* CBT */
-	{ '`', KIND_MOVE, 1 },	 /* HPA */
-	{ 'a', KIND_MOVE, 1 },	 /* HPR */
+	{ '@', KIND_MOVE, 1 },   /* ICH */
+	{ 'A', KIND_MOVE, 1 },   /* CUU */
+	{ 'B', KIND_MOVE, 1 },   /* CUD */
+	{ 'C', KIND_MOVE, 1 },   /* CUF */
+	{ 'D', KIND_MOVE, 1 },   /* CUB */
+	{ 'E', KIND_MOVE, 1 },   /* CNL */
+	{ 'F', KIND_MOVE, 1 },   /* CPL */
+	{ 'G', KIND_MOVE, 1 },   /* CHA */
+	{ 'H', KIND_MOVE, 2 },   /* CUP */
+	{ 'I', KIND_MOVE, 1 },   /* CHT */
+	{ 'J', KIND_ERASE, 1 },  /* ED; 3 would wipe the scroll-back */
+	{ 'K', KIND_ERASE, 1 },  /* EL */
+	{ 'L', KIND_MOVE, 1 },   /* IL */
+	{ 'M', KIND_MOVE, 1 },   /* DL */
+	{ 'P', KIND_MOVE, 1 },   /* DCH */
+	{ 'S', KIND_MOVE, 1 },   /* SU */
+	{ 'T', KIND_MOVE, 1 },   /* SD; with five numbers a mouse mode */
+	{ 'X', KIND_MOVE, 1 },   /* ECH */
+	{ 'Z', KIND_MOVE, 1 },   /* CBT */
+	{ '`', KIND_MOVE, 1 },   /* HPA */
+	{ 'a', KIND_MOVE, 1 },   /* HPR */
 	{ 'b', KIND_REPEAT, 1 }, /* REP */
-	{ 'd', KIND_MOVE, 1 },	 /* VPA */
-	{ 'e', KIND_MOVE, 1 },	 /* VPR */
-	{ 'f', KIND_MOVE, 2 },	 /* HVP */
+	{ 'd', KIND_MOVE, 1 },   /* VPA */
+	{ 'e', KIND_MOVE, 1 },   /* VPR */
+	{ 'f', KIND_MOVE, 2 },   /* HVP */
 	{ 'm', KIND_SGR, REPLAY_PARAMS_MAX },
-	{ 'r', KIND_MOVE, 2 },	 /* DECSTBM */
-	{ 's', KIND_BARE, 0 },	 /* save; with numbers DECSLRM */
-	{ 'u', KIND_BARE, 0 },	 /* restore */
+	{ 'r', KIND_MOVE, 2 }, /* DECSTBM */
+	{ 's', KIND_BARE, 0 }, /* save; with numbers DECSLRM */
+	{ 'u', KIND_BARE, 0 }, /* restore */
 };
 
 void
@@ -94,9 +94,9 @@ static bool
 replay_hides(uint32_t cp)
 {
 	return (cp >= 0xe0000 && cp <= 0xe0fff) ||
-	    (cp >= 0xfff9 && cp <= 0xfffb) ||
-	    (cp >= 0x2060 && cp <= 0x206f) || cp == 0x00ad ||
-	    cp == 0x180e || cp == 0x3164 || cp == 0xffa0;
+	       (cp >= 0xfff9 && cp <= 0xfffb) ||
+	       (cp >= 0x2060 && cp <= 0x206f) || cp == 0x00ad || cp == 0x180e ||
+	       cp == 0x3164 || cp == 0xffa0;
 }
 
 static int
@@ -165,9 +165,9 @@ replay_ascii(uint8_t c, struct buf *out)
 /* -- CSI ----------------------------------------------------------------- */
 
 struct replay_param {
-	uint32_t n;	/* clamped */
+	uint32_t n; /* clamped */
 	bool given;
-	bool sub;	/* came after a colon */
+	bool sub; /* came after a colon */
 };
 
 /* Numbers between ';' and ':'; false for anything else. */
@@ -184,8 +184,7 @@ replay_params(const char *s, size_t n, struct replay_param *p, size_t *np)
 				p[k].n = p[k].n * 10 + (uint32_t)(s[i] - '0');
 			continue;
 		}
-		if ((s[i] != ';' && s[i] != ':') ||
-		    ++k == REPLAY_PARAMS_MAX)
+		if ((s[i] != ';' && s[i] != ':') || ++k == REPLAY_PARAMS_MAX)
 			return false;
 		p[k] = (struct replay_param){ .sub = s[i] == ':' };
 	}
@@ -198,8 +197,8 @@ replay_params(const char *s, size_t n, struct replay_param *p, size_t *np)
 }
 
 static int
-replay_put_params(const struct replay_param *p, size_t n, char final,
-    struct buf *out)
+replay_put_params(
+    const struct replay_param *p, size_t n, char final, struct buf *out)
 {
 	int r = replay_text(out, ESC "[");
 
@@ -265,10 +264,10 @@ replay_mode(struct replay_filter *f, const struct replay_param *p, size_t n,
 		if (p[i].sub)
 			break;
 		if (p[i].n == 7 || p[i].n == 25) {
-			r = buf_putf(out, ESC "[?%u%c", (unsigned int)p[i].n,
-			    final);
-		} else if ((p[i].n == 47 || p[i].n == 1047 ||
-		    p[i].n == 1049) && f->alt != on) {
+			r = buf_putf(
+			    out, ESC "[?%u%c", (unsigned int)p[i].n, final);
+		} else if ((p[i].n == 47 || p[i].n == 1047 || p[i].n == 1049) &&
+			   f->alt != on) {
 			f->alt = on;
 			r = buf_putf(out, ESC "[?1049%c", final);
 		}
@@ -305,10 +304,11 @@ replay_csi(struct replay_filter *f, char final, struct buf *out)
 	if (!replay_params(f->csi + from, f->ncsi - from, p, &n))
 		return 0; /* other private marks, intermediates */
 	if (private)
-		return final == 'h' || final == 'l' ?
-		    replay_mode(f, p, n, final, out) : 0;
+		return final == 'h' || final == 'l'
+			   ? replay_mode(f, p, n, final, out)
+			   : 0;
 	for (size_t i = 0; i < sizeof(replay_table) / sizeof(replay_table[0]);
-	    i++) {
+	     i++) {
 		if (replay_table[i].final == final)
 			return replay_known(&replay_table[i], p, n, out);
 	}
@@ -424,8 +424,8 @@ replay_byte(struct replay_filter *f, uint8_t c, struct buf *out)
 			f->state = REPLAY_GROUND;
 			return replay_ground(f, c, out);
 		}
-		return c < 0x20 ? replay_ascii(c, out) :
-				  replay_escape(f, c, out);
+		return c < 0x20 ? replay_ascii(c, out)
+				: replay_escape(f, c, out);
 	case REPLAY_ESCAPE_SKIP:
 		if (c >= 0x30 || c < 0x20)
 			f->state = REPLAY_GROUND;
@@ -442,8 +442,7 @@ replay_byte(struct replay_filter *f, uint8_t c, struct buf *out)
 }
 
 int
-replay_filter(struct replay_filter *f, const void *p, size_t n,
-    struct buf *out)
+replay_filter(struct replay_filter *f, const void *p, size_t n, struct buf *out)
 {
 	const uint8_t *s = p;
 	int r = 0;
@@ -464,8 +463,8 @@ replay_end(struct replay_filter *f, struct buf *out)
 		r = replay_text(out, ESC "[?1049l");
 	/* Margins move the cursor: kept by save and restore. */
 	if (r == 0)
-		r = replay_text(out, ESC "[0m" ESC "7" ESC "[r" ESC "8"
-		    ESC "[?7h" ESC "[?25h");
+		r = replay_text(out,
+		    ESC "[0m" ESC "7" ESC "[r" ESC "8" ESC "[?7h" ESC "[?25h");
 	replay_init(f, f->ascii);
 	return r;
 }

@@ -22,37 +22,37 @@
 
 #include "lib/buf.h"
 
-#define REPLAY_CSI_MAX 128		/* bytes of one CSI sequence's parameters */
-#define REPLAY_STRING_MAX (64 * 1024)	/* bytes of one OSC, DCS, ... */
+#define REPLAY_CSI_MAX 128 /* bytes of one CSI sequence's parameters */
+#define REPLAY_STRING_MAX (64 * 1024) /* bytes of one OSC, DCS, ... */
 /* Output bytes for one input byte, at most (a reset for ESC c). */
 #define REPLAY_GROWTH 32
 
 struct replay_filter {
 	/* set by replay_init */
-	bool ascii;		/* a terminal that is not UTF-8: others as '?' */
+	bool ascii; /* a terminal that is not UTF-8: others as '?' */
 	/* private */
 	int state;
 	uint8_t utf8[4];
 	size_t nutf8;
 	char csi[REPLAY_CSI_MAX];
 	size_t ncsi;
-	size_t string;		/* bytes of the control string so far */
-	bool osc;		/* which BEL ends, too */
-	bool alt;		/* the alternate screen is on */
+	size_t string; /* bytes of the control string so far */
+	bool osc;      /* which BEL ends, too */
+	bool alt;      /* the alternate screen is on */
 };
 
 void replay_init(struct replay_filter *f, bool ascii);
 /* Filters n bytes, in pieces of any size, and appends to out.  ERR_TOOBIG when
  * out's maximum is reached. */
-int replay_filter(struct replay_filter *f, const void *p, size_t n,
-    struct buf *out);
+int replay_filter(
+    struct replay_filter *f, const void *p, size_t n, struct buf *out);
 /* Appends what puts the terminal back: attributes, margins, screen, cursor. */
 int replay_end(struct replay_filter *f, struct buf *out);
 
 struct replay_options {
-	uint32_t speed_milli;	/* 1000: as recorded; 0: without waiting */
-	uint64_t idle_ms;	/* longest pause, as recorded; 0: no limit */
-	bool ascii;		/* the terminal's character set is not UTF-8 */
+	uint32_t speed_milli; /* 1000: as recorded; 0: without waiting */
+	uint64_t idle_ms;     /* longest pause, as recorded; 0: no limit */
+	bool ascii;           /* the terminal's character set is not UTF-8 */
 	/* Set by a signal handler of the caller: replay_play stops, resets the
 	 * terminal and returns 0.  NULL: none. */
 	volatile sig_atomic_t *stop;

@@ -16,16 +16,16 @@
 #include "lib/err.h"
 #include "lib/safeopen.h"
 
-#define PLAY_STEP 4096			/* bytes filtered at once */
-#define PLAY_SLEEP_US 1000000		/* looks at `stop` in between */
+#define PLAY_STEP 4096        /* bytes filtered at once */
+#define PLAY_SLEEP_US 1000000 /* looks at `stop` in between */
 
 struct play {
 	const struct replay_options *o;
 	int out_fd;
-	bool markers;		/* shown */
-	bool column0;		/* the last byte shown was a newline */
-	uint64_t last_us;	/* the time of the last event */
-	uint64_t damaged;	/* lines that were skipped */
+	bool markers;     /* shown */
+	bool column0;     /* the last byte shown was a newline */
+	uint64_t last_us; /* the time of the last event */
+	uint64_t damaged; /* lines that were skipped */
 	struct replay_filter filter;
 	struct buf out;
 };
@@ -146,11 +146,13 @@ play_end(struct play *p, const struct castread *cr)
 	if ((r = replay_end(&p->filter, &p->out)) != 0)
 		return r;
 	if (p->damaged > 0)
-		r = buf_putf(&p->out, "\r\n[%" PRIu64 " damaged lines of the "
-		    "recording were left out]\r\n", p->damaged);
+		r = buf_putf(&p->out,
+		    "\r\n[%" PRIu64 " damaged lines of the "
+		    "recording were left out]\r\n",
+		    p->damaged);
 	if (r == 0 && castread_cut(cr))
 		r = buf_putf(&p->out, "\r\n[the recording ends in the middle "
-		    "of a line]\r\n");
+				      "of a line]\r\n");
 	return r != 0 ? r : play_flush(p);
 }
 

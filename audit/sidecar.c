@@ -45,8 +45,8 @@ sidecar_hop_write(int fd, const struct sidecar_hop *h)
 		json_kv_num(&j, "signal", h->signal);
 	if (h->reason != NULL && *h->reason != '\0') {
 		json_key(&j, "reason");
-		json_strn(&j, h->reason,
-		    strnlen(h->reason, SIDECAR_REASON_MAX));
+		json_strn(
+		    &j, h->reason, strnlen(h->reason, SIDECAR_REASON_MAX));
 	}
 	json_kv_num(&j, "duration_ms", h->duration_ms);
 	sidecar_put_stream(&j, "bytes_in", "sha256_in", &h->in);

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define SIDECAR_REASON_MAX 1000 /* bytes; longer reasons are cut */
-#define SIDECAR_SHA256_LEN 64	/* hexadecimal digits */
+#define SIDECAR_SHA256_LEN 64   /* hexadecimal digits */
 
 /* Bytes of one stream as they were passed on, and their SHA-256 in lower-case
  * hexadecimal; "" where there was no such stream. */
@@ -22,9 +22,9 @@ struct sidecar_stream {
 
 struct sidecar_hop {
 	bool has_exit, has_signal; /* at most one: none when it never ran */
-	uint32_t exit;		   /* exit code, 0..255 */
-	uint32_t signal;	   /* number of the signal */
-	const char *reason;	   /* why it ended otherwise; NULL: it did not */
+	uint32_t exit;             /* exit code, 0..255 */
+	uint32_t signal;           /* number of the signal */
+	const char *reason; /* why it ended otherwise; NULL: it did not */
 	uint64_t duration_ms;
 	struct sidecar_stream in, out, err;
 };

@@ -65,13 +65,14 @@ store_put_table(struct buf *sql, const struct store_table *t)
 	r = buf_putf(sql, "CREATE TABLE %s(", t->name);
 	for (size_t i = 0; t->fields[i] != 0 && r == 0; i++) {
 		name = event_field_name(t->fields[i]);
-		r = buf_putf(sql, "\"%s\" %s,", name, i == 0 ?
-		    "TEXT PRIMARY KEY" : event_field_type(t->fields[i]) ==
-		    's' ? "TEXT" : "INTEGER");
+		r = buf_putf(sql, "\"%s\" %s,", name,
+		    i == 0                                  ? "TEXT PRIMARY KEY"
+		    : event_field_type(t->fields[i]) == 's' ? "TEXT"
+							    : "INTEGER");
 	}
 	for (size_t i = 0; t->own[i] != NULL && r == 0; i++)
-		r = buf_putf(sql, "%s\"%s\" INTEGER", i == 0 ? "" : ",",
-		    t->own[i]);
+		r = buf_putf(
+		    sql, "%s\"%s\" INTEGER", i == 0 ? "" : ",", t->own[i]);
 	return r != 0 ? r : buf_putf(sql, ");");
 }
 
@@ -83,8 +84,8 @@ store_put_schema(struct buf *sql)
 	if ((r = store_put_table(sql, &store_sessions)) != 0 ||
 	    (r = store_put_table(sql, &store_operations)) != 0)
 		return r;
-	return buf_putf(sql, "%sPRAGMA user_version=%d;", store_schema_end,
-	    STORE_VERSION);
+	return buf_putf(
+	    sql, "%sPRAGMA user_version=%d;", store_schema_end, STORE_VERSION);
 }
 
 /* -- opening ------------------------------------------------------------- */
@@ -92,8 +93,9 @@ store_put_schema(struct buf *sql)
 static int
 store_exec(struct store *s, const char *sql)
 {
-	return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ?
-	    0 : ERR_SYS;
+	return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK
+		   ? 0
+		   : ERR_SYS;
 }
 
 static int
@@ -124,7 +126,8 @@ store_version(struct store *s, int *version)
 	int r = ERR_SYS;
 
 	if (sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &st, NULL) ==
-	    SQLITE_OK && sqlite3_step(st) == SQLITE_ROW) {
+		SQLITE_OK &&
+	    sqlite3_step(st) == SQLITE_ROW) {
 		*version = sqlite3_column_int(st, 0);
 		r = 0;
 	}
@@ -144,15 +147,18 @@ store_try(const char *path, struct store **sp)
 
 	if ((s = calloc(1, sizeof(*s))) == NULL)
 		return ERR_NOMEM;
-	if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE |
-	    SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+	if (sqlite3_open_v2(path, &s->db,
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
+		    SQLITE_OPEN_NOMUTEX,
+		NULL) != SQLITE_OK)
 		goto out;
 	(void)sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
 	/* NORMAL in WAL mode: a power cut may take the last lines from the
 	 * index, which then takes them from the ledger again. */
 	r = ERR_FORMAT;
-	if (store_exec(s, "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;"
-	    "PRAGMA trusted_schema=OFF;PRAGMA temp_store=MEMORY") != 0 ||
+	if (store_exec(s,
+		"PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;"
+		"PRAGMA trusted_schema=OFF;PRAGMA temp_store=MEMORY") != 0 ||
 	    store_version(s, &version) != 0)
 		goto out;
 	if (version == 0 && store_create(s) != 0)
@@ -208,15 +214,17 @@ static int
 store_compile(struct store *s, enum store_statement i, const char *sql)
 {
 	return sql != NULL && sqlite3_prepare_v3(s->db, sql, -1,
-	    SQLITE_PREPARE_PERSISTENT, &s->st[i], NULL) == SQLITE_OK ?
-	    0 : ERR_SYS;
+				  SQLITE_PREPARE_PERSISTENT, &s->st[i],
+				  NULL) == SQLITE_OK
+		   ? 0
+		   : ERR_SYS;
 }
 
 /* UPDATE t SET x=coalesce(?,x), ... WHERE key=?: what the event does not say
  * stays as it is. */
 static int
-store_compile_put(struct store *s, enum store_statement i,
-    const struct store_table *t)
+store_compile_put(
+    struct store *s, enum store_statement i, const struct store_table *t)
 {
 	const char *name;
 	struct buf sql;
@@ -234,8 +242,7 @@ store_compile_put(struct store *s, enum store_statement i,
 	}
 	if (r == 0)
 		r = buf_putf(&sql, " WHERE \"%s\"=?%" PRIu32,
-		    event_field_name(t->fields[0]),
-		    t->fields[0] + STORE_PARAM);
+		    event_field_name(t->fields[0]), t->fields[0] + STORE_PARAM);
 	if (r == 0)
 		r = store_compile(s, i, buf_cstr(&sql));
 	buf_clear(&sql);
@@ -252,33 +259,32 @@ store_prepare(struct store *s)
 		{ ST_POSITION, "SELECT number, offset FROM position" },
 		{ ST_POSITION_SET, "UPDATE position SET number=?1, offset=?2" },
 		{ ST_SESSION_NEW,
-		  "INSERT OR IGNORE INTO sessions(session) VALUES(?1)" },
+		    "INSERT OR IGNORE INTO sessions(session) VALUES(?1)" },
 		{ ST_OPERATION_NEW,
-		  "INSERT OR IGNORE INTO operations(operation) VALUES(?1)" },
+		    "INSERT OR IGNORE INTO operations(operation) VALUES(?1)" },
 		{ ST_UNFINISHED,
-		  "SELECT operation, session, recording, time, number"
-		  " FROM operations WHERE recording IS NOT NULL"
-		  " AND ended IS NULL AND number > ?1 ORDER BY number"
-		  " LIMIT ?2" },
+		    "SELECT operation, session, recording, time, number"
+		    " FROM operations WHERE recording IS NOT NULL"
+		    " AND ended IS NULL AND number > ?1 ORDER BY number"
+		    " LIMIT ?2" },
 		{ ST_FIND,
-		  "SELECT session FROM sessions s WHERE"
-		  " (?1 IS NULL OR (\"commit\" >= ?1"
-		  "  AND \"commit\" < ?1 || char(1114111)))"
-		  " AND (?2 IS NULL OR identity = ?2)"
-		  " AND (?3 IS NULL OR EXISTS(SELECT 1 FROM operations o"
-		  "  WHERE o.session = s.session AND o.target = ?3))"
-		  " AND (?4 IS NULL OR session = ?4)"
-		  " AND opened >= ?5"
-		  " ORDER BY opened DESC, session DESC LIMIT ?6" },
+		    "SELECT session FROM sessions s WHERE"
+		    " (?1 IS NULL OR (\"commit\" >= ?1"
+		    "  AND \"commit\" < ?1 || char(1114111)))"
+		    " AND (?2 IS NULL OR identity = ?2)"
+		    " AND (?3 IS NULL OR EXISTS(SELECT 1 FROM operations o"
+		    "  WHERE o.session = s.session AND o.target = ?3))"
+		    " AND (?4 IS NULL OR session = ?4)"
+		    " AND opened >= ?5"
+		    " ORDER BY opened DESC, session DESC LIMIT ?6" },
 		{ ST_OPERATIONS_OF,
-		  "SELECT operation FROM operations WHERE session = ?1"
-		  " ORDER BY number LIMIT ?2" },
-		{ ST_SESSION_ROW,
-		  "SELECT *, (SELECT count(*) FROM operations o"
-		  " WHERE o.session = s.session) AS operations"
-		  " FROM sessions s WHERE session = ?1" },
+		    "SELECT operation FROM operations WHERE session = ?1"
+		    " ORDER BY number LIMIT ?2" },
+		{ ST_SESSION_ROW, "SELECT *, (SELECT count(*) FROM operations o"
+				  " WHERE o.session = s.session) AS operations"
+				  " FROM sessions s WHERE session = ?1" },
 		{ ST_OPERATION_ROW,
-		  "SELECT * FROM operations WHERE operation = ?1" },
+		    "SELECT * FROM operations WHERE operation = ?1" },
 	};
 	int r;
 
@@ -329,15 +335,16 @@ store_position(struct store *s, uint64_t *number, uint64_t *offset)
 int
 store_reset(struct store *s)
 {
-	return store_exec(s, "BEGIN IMMEDIATE;DELETE FROM operations;"
+	return store_exec(s,
+	    "BEGIN IMMEDIATE;DELETE FROM operations;"
 	    "DELETE FROM sessions;UPDATE position SET number=0, offset=0;"
 	    "COMMIT");
 }
 
 /* Binds the fields that the table has. */
 static int
-store_bind(sqlite3_stmt *st, const struct store_table *t,
-    const struct buf *event)
+store_bind(
+    sqlite3_stmt *st, const struct store_table *t, const struct buf *event)
 {
 	struct event_value v;
 	struct buf b;
@@ -355,11 +362,11 @@ store_bind(sqlite3_stmt *st, const struct store_table *t,
 			i++;
 		if (t->fields[i] == 0)
 			continue;
-		k = v.type == 's' ?
-		    sqlite3_bind_text(st, (int)v.field + STORE_PARAM,
-		    (const char *)v.s, (int)v.len, SQLITE_STATIC) :
-		    sqlite3_bind_int64(st, (int)v.field + STORE_PARAM,
-		    (sqlite3_int64)v.n);
+		k = v.type == 's'
+			? sqlite3_bind_text(st, (int)v.field + STORE_PARAM,
+			      (const char *)v.s, (int)v.len, SQLITE_STATIC)
+			: sqlite3_bind_int64(st, (int)v.field + STORE_PARAM,
+			      (sqlite3_int64)v.n);
 		if (k != SQLITE_OK)
 			return ERR_SYS;
 	}
@@ -394,8 +401,8 @@ store_put(struct store *s, enum store_statement new_row,
 }
 
 static int
-store_apply_event(struct store *s, uint64_t number, uint64_t time_ms,
-    const struct buf *event)
+store_apply_event(
+    struct store *s, uint64_t number, uint64_t time_ms, const struct buf *event)
 {
 	const int64_t n = (int64_t)number, t = (int64_t)time_ms;
 	uint32_t kind;

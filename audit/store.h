@@ -15,16 +15,16 @@
 
 struct store; /* opaque */
 
-#define STORE_ID_MAX 32		/* an id and its NUL */
-#define STORE_PATH_MAX 64	/* DAY/ID.cast and its NUL */
-#define STORE_LIMIT_MAX 1000	/* sessions of one answer */
-#define STORE_LIMIT 50		/* when none was asked for */
-#define STORE_FOUND_MAX 5000	/* rows of one answer */
+#define STORE_ID_MAX 32             /* an id and its NUL */
+#define STORE_PATH_MAX 64           /* DAY/ID.cast and its NUL */
+#define STORE_LIMIT_MAX 1000        /* sessions of one answer */
+#define STORE_LIMIT 50              /* when none was asked for */
+#define STORE_FOUND_MAX 5000        /* rows of one answer */
 #define STORE_LIST_COMMAND_MAX 1000 /* bytes of a command in a list */
 
 /* What a query asks for; NULL and 0 are "any". */
 struct store_filter {
-	const char *commit;	/* its beginning */
+	const char *commit; /* its beginning */
 	const char *identity;
 	const char *target;
 	const char *session;
@@ -33,7 +33,7 @@ struct store_filter {
 };
 
 struct store_found {
-	char kind;		/* 's' session, 'o' operation */
+	char kind; /* 's' session, 'o' operation */
 	char id[STORE_ID_MAX];
 };
 
@@ -41,7 +41,7 @@ struct store_open_op {
 	char operation[STORE_ID_MAX];
 	char session[STORE_ID_MAX];
 	char recording[STORE_PATH_MAX];
-	uint64_t number, time_ms;	/* of the decision */
+	uint64_t number, time_ms; /* of the decision */
 };
 
 /* Opens or creates the database at path; one that is damaged or of another
@@ -60,23 +60,23 @@ int store_apply(struct store *s, uint64_t number, uint64_t time_ms,
 
 /* The operations with a recording and without an end, oldest first, after the
  * decision `after` (0: from the beginning).  At most max. */
-int store_unfinished(struct store *s, uint64_t after,
-    struct store_open_op *out, size_t max, size_t *np);
+int store_unfinished(struct store *s, uint64_t after, struct store_open_op *out,
+    size_t max, size_t *np);
 
 /* Newest session first, each with its operations behind it.  The caller frees
  * *found. */
 int store_find(struct store *s, const struct store_filter *f,
     struct store_found **found, size_t *np);
 /* A session with its operations, or one operation.  ERR_NOTFOUND. */
-int store_find_id(struct store *s, const char *id, struct store_found **found,
-    size_t *np);
+int store_find_id(
+    struct store *s, const char *id, struct store_found **found, size_t *np);
 /* Appends the row as a JSON object of at most max bytes; whole: the command is
  * not cut unless it must be. */
 int store_row(struct store *s, const struct store_found *f, bool whole,
     size_t max, struct buf *json);
 /* Where an operation's recording is.  ERR_NOTFOUND: no such operation, or it
  * has none. */
-int store_recording(struct store *s, const char *operation,
-    char path[STORE_PATH_MAX]);
+int store_recording(
+    struct store *s, const char *operation, char path[STORE_PATH_MAX]);
 
 #endif

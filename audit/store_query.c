@@ -24,8 +24,9 @@ query_bind(sqlite3_stmt *st, int i, const char *text)
 {
 	if (text == NULL)
 		return 0; /* NULL: any */
-	return sqlite3_bind_text(st, i, text, -1, SQLITE_STATIC) ==
-	    SQLITE_OK ? 0 : ERR_SYS;
+	return sqlite3_bind_text(st, i, text, -1, SQLITE_STATIC) == SQLITE_OK
+		   ? 0
+		   : ERR_SYS;
 }
 
 /* A text column into an array. */
@@ -56,13 +57,14 @@ store_unfinished(struct store *s, uint64_t after, struct store_open_op *out,
 
 		*o = (struct store_open_op){
 			.time_ms = (uint64_t)sqlite3_column_int64(st, 3),
-			.number = (uint64_t)sqlite3_column_int64(st, 4) };
-		if ((r = query_text(st, 0, o->operation,
-		    sizeof(o->operation))) == 0 &&
-		    (r = query_text(st, 1, o->session,
-		    sizeof(o->session))) == 0 &&
-		    (r = query_text(st, 2, o->recording,
-		    sizeof(o->recording))) == 0)
+			.number = (uint64_t)sqlite3_column_int64(st, 4)
+		};
+		if ((r = query_text(
+			 st, 0, o->operation, sizeof(o->operation))) == 0 &&
+		    (r = query_text(st, 1, o->session, sizeof(o->session))) ==
+			0 &&
+		    (r = query_text(
+			 st, 2, o->recording, sizeof(o->recording))) == 0)
 			n++;
 	}
 	if (r == 0 && k != SQLITE_ROW && k != SQLITE_DONE)
@@ -100,8 +102,9 @@ query_collect(sqlite3_stmt *st, char kind, struct query_list *l)
 	int k, r = 0;
 
 	while (r == 0 && (k = sqlite3_step(st)) != SQLITE_DONE) {
-		const char *id = k == SQLITE_ROW ?
-		    (const char *)sqlite3_column_text(st, 0) : NULL;
+		const char *id = k == SQLITE_ROW
+				     ? (const char *)sqlite3_column_text(st, 0)
+				     : NULL;
 
 		r = id == NULL ? ERR_SYS : query_add(l, kind, id);
 	}
@@ -144,8 +147,8 @@ store_find(struct store *s, const struct store_filter *f,
 	    (r = query_bind(st, 4, f->session)) != 0)
 		goto out;
 	(void)sqlite3_bind_int64(st, 5, (sqlite3_int64)f->since_ms);
-	(void)sqlite3_bind_int64(st, 6,
-	    limit > STORE_LIMIT_MAX ? STORE_LIMIT_MAX : limit);
+	(void)sqlite3_bind_int64(
+	    st, 6, limit > STORE_LIMIT_MAX ? STORE_LIMIT_MAX : limit);
 	r = query_collect(st, 's', &sessions);
 	for (size_t i = 0; i < sessions.n && r == 0; i++)
 		r = query_add_session(s, &all, sessions.f[i].id);
@@ -174,8 +177,8 @@ query_exists(struct store *s, enum store_statement i, const char *id)
 }
 
 int
-store_find_id(struct store *s, const char *id, struct store_found **found,
-    size_t *np)
+store_find_id(
+    struct store *s, const char *id, struct store_found **found, size_t *np)
 {
 	struct query_list l = { 0 };
 	int r = ERR_NOTFOUND;
@@ -196,8 +199,8 @@ store_find_id(struct store *s, const char *id, struct store_found **found,
 }
 
 int
-store_recording(struct store *s, const char *operation,
-    char path[STORE_PATH_MAX])
+store_recording(
+    struct store *s, const char *operation, char path[STORE_PATH_MAX])
 {
 	sqlite3_stmt *st = store_use(s, ST_OPERATION_ROW);
 	int r = ERR_NOTFOUND;
@@ -206,7 +209,7 @@ store_recording(struct store *s, const char *operation,
 	if (sqlite3_step(st) == SQLITE_ROW) {
 		for (int i = 0; i < sqlite3_column_count(st); i++) {
 			if (strcmp(sqlite3_column_name(st, i),
-			    event_field_name(EV_RECORDING)) == 0)
+				event_field_name(EV_RECORDING)) == 0)
 				r = query_text(st, i, path, STORE_PATH_MAX);
 		}
 		if (r == 0 && path[0] == '\0')
@@ -294,8 +297,9 @@ query_put_state(struct json *j, sqlite3_stmt *st)
 	const char *state = NULL, *verdict = "", *name;
 
 	for (int i = 0; i < sqlite3_column_count(st); i++) {
-		const char *s = sqlite3_column_type(st, i) == SQLITE_TEXT ?
-		    (const char *)sqlite3_column_text(st, i) : NULL;
+		const char *s = sqlite3_column_type(st, i) == SQLITE_TEXT
+				    ? (const char *)sqlite3_column_text(st, i)
+				    : NULL;
 
 		name = sqlite3_column_name(st, i);
 		if (s != NULL && strcmp(name, "state") == 0)
@@ -304,8 +308,8 @@ query_put_state(struct json *j, sqlite3_stmt *st)
 			verdict = s;
 	}
 	if (state == NULL)
-		json_kv_str(j, "state", strcmp(verdict, "allow") == 0 ?
-		    "running" : "denied");
+		json_kv_str(j, "state",
+		    strcmp(verdict, "allow") == 0 ? "running" : "denied");
 }
 
 static int

@@ -36,8 +36,8 @@ utc_civil(uint64_t days, unsigned int *y, unsigned int *m, unsigned int *d)
 {
 	unsigned int z = (unsigned int)days + 719468; /* from 0000-03-01 */
 	unsigned int era = z / 146097, doe = z % 146097;
-	unsigned int yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) /
-	    365;
+	unsigned int yoe =
+	    (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
 	unsigned int doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
 	unsigned int mp = (5 * doy + 2) / 153;
 
@@ -52,8 +52,8 @@ utc_days(unsigned int y, unsigned int m, unsigned int d)
 	unsigned int yy = m <= 2 ? y - 1 : y, era = yy / 400, yoe = yy % 400;
 	unsigned int doy = (153 * (m > 2 ? m - 3 : m + 9) + 2) / 5 + d - 1;
 
-	return (uint64_t)era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 +
-	    doy - 719468;
+	return (uint64_t)era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy -
+	       719468;
 }
 
 void
@@ -83,8 +83,8 @@ utc_format(uint64_t ms, char out[UTC_LEN + 1])
 
 /* n digits at s, followed by end. */
 static bool
-utc_digits(const char **s, size_t n, char end, unsigned int max,
-    unsigned int *v)
+utc_digits(
+    const char **s, size_t n, char end, unsigned int max, unsigned int *v)
 {
 	unsigned int x = 0;
 
@@ -122,13 +122,13 @@ utc_parse(const char *s, uint64_t *ms)
 			if (!utc_digits(&s, 2, 'Z', 59, &sec))
 				return ERR_FORMAT;
 		} else if (!utc_digits(&s, 2, '.', 59, &sec) ||
-		    !utc_digits(&s, 3, 'Z', 999, &milli)) {
+			   !utc_digits(&s, 3, 'Z', 999, &milli)) {
 			return ERR_FORMAT;
 		}
 		if (*s != '\0')
 			return ERR_FORMAT;
 	}
 	*ms = utc_days(y, mo, d) * DAY_MS + h * 3600000ULL + mi * 60000ULL +
-	    sec * 1000ULL + milli;
+	      sec * 1000ULL + milli;
 	return 0;
 }

@@ -33,7 +33,7 @@
 #include "lib/msg.h"
 #include "lib/proto.h"
 
-#define AUDIT_RETRY_MS 1000	/* a ledger that cannot be opened */
+#define AUDIT_RETRY_MS 1000 /* a ledger that cannot be opened */
 #define AUDIT_TIDY_MS 10000
 
 static struct {
@@ -45,7 +45,7 @@ static struct {
 	int ledger_r, ledger_errno; /* why it is not open */
 	struct store *store;
 	bool store_behind;
-	bool store_said;	/* its trouble is in the log */
+	bool store_said; /* its trouble is in the log */
 	struct timer *tidy;
 } env = {
 	.recordings = -1,
@@ -154,8 +154,8 @@ store_take(const struct ledger_line *line, const struct buf *event)
 
 	if (audit_store() == NULL)
 		return;
-	r = store_apply(env.store, line->number, line->time_ms, line->end,
-	    event);
+	r = store_apply(
+	    env.store, line->number, line->time_ms, line->end, event);
 	/* ERR_FORMAT: audit_store has just taken this line from the file. */
 	if (r != 0 && r != ERR_FORMAT)
 		store_trouble(r, "a line was not taken");
@@ -173,13 +173,15 @@ ledger_write_start(const struct ledger_repair *rep)
 	buf_init(&ev, 1024);
 	buf_init(&why, 512);
 	if (rep->bytes > 0)
-		(void)buf_putf(&why, "the last line was cut off: its %" PRIu64
-		    " bytes are in %s", rep->bytes, rep->name);
+		(void)buf_putf(&why,
+		    "the last line was cut off: its %" PRIu64
+		    " bytes are in %s",
+		    rep->bytes, rep->name);
 	if ((r = event_start(&ev, EVENT_START)) != 0 ||
 	    (r = event_str(&ev, EV_REASON, buf_cstr(&why))) != 0)
 		goto out;
-	if ((r = ledger_append(&env.ledger, &ev, utc_now_ms(), true,
-	    &line)) == 0)
+	if ((r = ledger_append(&env.ledger, &ev, utc_now_ms(), true, &line)) ==
+	    0)
 		store_take(&line, &ev);
 	if (rep->bytes > 0)
 		log_info("ledger: %s", buf_cstr(&why));
@@ -233,14 +235,14 @@ put_why(struct buf *why, const char *what, int r)
 }
 
 int
-audit_write(const struct buf *event, bool last_words,
-    struct ledger_line *line, struct buf *why)
+audit_write(const struct buf *event, bool last_words, struct ledger_line *line,
+    struct buf *why)
 {
 	int r;
 
 	if ((r = ledger_ready()) == 0 &&
-	    (r = ledger_append(&env.ledger, event, utc_now_ms(), last_words,
-	    line)) == 0) {
+	    (r = ledger_append(
+		 &env.ledger, event, utc_now_ms(), last_words, line)) == 0) {
 		store_take(line, event);
 		return 0;
 	}
@@ -256,14 +258,16 @@ check_floor(int dir, struct buf *why)
 
 	if (fstatvfs(dir, &st) == -1)
 		return ERR_SYS;
-	if (__builtin_mul_overflow((uint64_t)st.f_bavail,
-	    (uint64_t)st.f_frsize, &left))
+	if (__builtin_mul_overflow(
+		(uint64_t)st.f_bavail, (uint64_t)st.f_frsize, &left))
 		left = UINT64_MAX;
 	if (left >= env.conf->disk_reserve)
 		return 0;
 	buf_reset(why);
-	(void)buf_putf(why, "the recording cannot be written: %" PRIu64
-	    " MiB are free on the disk, and %" PRIu64 " MiB are kept in reserve",
+	(void)buf_putf(why,
+	    "the recording cannot be written: %" PRIu64
+	    " MiB are free on the disk, and %" PRIu64
+	    " MiB are kept in reserve",
 	    left >> 20, env.conf->disk_reserve >> 20);
 	errno = ENOSPC;
 	return ERR_SYS;
@@ -281,13 +285,15 @@ audit_may_begin(struct buf *why)
 	if (check_floor(env.recordings, why) != 0 ||
 	    check_floor(env.ledger_dir, why) != 0) {
 		if (buf_len(why) == 0)
-			put_why(why, "the recording cannot be written",
-			    ERR_SYS);
+			put_why(
+			    why, "the recording cannot be written", ERR_SYS);
 		return false;
 	}
 	if (!ledger_reserve(&env.ledger)) {
-		put_why(why, "the recording cannot be written: no reserve for "
-		    "its end", ERR_SYS);
+		put_why(why,
+		    "the recording cannot be written: no reserve for "
+		    "its end",
+		    ERR_SYS);
 		return false;
 	}
 	return true;
@@ -364,8 +370,8 @@ on_close(void *arg, struct peer *p, int r)
 	*link = NULL;
 	/* A sibling that ended comes back with a new link; one that broke a
 	 * rule is not what it was. */
-	if (r != ERR_NOTFOUND && !(r == ERR_SYS &&
-	    (errno == ECONNRESET || errno == EPIPE)))
+	if (r != ERR_NOTFOUND &&
+	    !(r == ERR_SYS && (errno == ECONNRESET || errno == EPIPE)))
 		fatal(r, "a sibling's message");
 }
 
@@ -380,17 +386,18 @@ on_link(unsigned int sibling, int fd)
 	}
 	link = sibling == PROC_POLICY ? &env.policy : &env.oidc;
 	peer_free(*link);
-	*link = peer_new(child_loop(), fd, sibling, PROC_AUDIT, on_msg,
-	    on_close, link);
+	*link = peer_new(
+	    child_loop(), fd, sibling, PROC_AUDIT, on_msg, on_close, link);
 	return *link == NULL ? ERR_NOMEM : 0;
 }
 
 static int
 on_folder(const char *name, int fd)
 {
-	int *slot = strcmp(name, "recordings") == 0 ? &env.recordings :
-	    strcmp(name, "ledger") == 0 ? &env.ledger_dir :
-	    strcmp(name, "store") == 0 ? &env.store_dir : NULL;
+	int *slot = strcmp(name, "recordings") == 0 ? &env.recordings
+		    : strcmp(name, "ledger") == 0   ? &env.ledger_dir
+		    : strcmp(name, "store") == 0    ? &env.store_dir
+						    : NULL;
 
 	if (slot == NULL || *slot >= 0) {
 		(void)close(fd);

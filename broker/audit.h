@@ -16,9 +16,10 @@ struct msg;
 struct peer;
 struct store;
 
-#define AUDIT_OPERATIONS_MAX 1024 /* open records, those of a crash included */
-#define AUDIT_VIEWS_MAX 32	  /* answers under way */
-#define AUDIT_VIEW_MS 20000	  /* an asker that takes nothing for so long */
+#define AUDIT_OPERATIONS_MAX 1024 /* open records, those of a crash included   \
+				   */
+#define AUDIT_VIEWS_MAX 32        /* answers under way */
+#define AUDIT_VIEW_MS 20000       /* an asker that takes nothing for so long */
 
 /* -- audit.c ------------------------------------------------------------- */
 

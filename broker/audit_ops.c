@@ -31,9 +31,9 @@
 #include "lib/ulid.h"
 
 #define OPS_HASH_STEP (4 * 1024 * 1024) /* bytes per turn of the loop */
-#define OPS_LOOK_MS 1000    /* is there a writer, where there is no pidfd */
-#define OPS_RETRY_MS 3000   /* a record that cannot be closed */
-#define OPS_RECOVER 64	    /* unfinished ones per look into the index */
+#define OPS_LOOK_MS 1000  /* is there a writer, where there is no pidfd */
+#define OPS_RETRY_MS 3000 /* a record that cannot be closed */
+#define OPS_RECOVER 64    /* unfinished ones per look into the index */
 #define OPS_REASON_MAX 1000
 
 struct op {
@@ -41,17 +41,17 @@ struct op {
 	char id[ULID_LEN + 1];
 	char session[ULID_LEN + 1];
 	struct record rec;
-	int pidfd;		/* -1: not started, or not by this process */
+	int pidfd; /* -1: not started, or not by this process */
 	struct watch *watch;
 	struct timer *timer;
-	uint64_t opened_ms;	/* wall clock */
-	bool closing;		/* nobody can write any more */
+	uint64_t opened_ms; /* wall clock */
+	bool closing;       /* nobody can write any more */
 	bool aborted;
-	bool finished;		/* the sidecar has its last line */
-	bool said;		/* its trouble is in the log */
+	bool finished; /* the sidecar has its last line */
+	bool said;     /* its trouble is in the log */
 	const char *state;
 	struct record_facts facts;
-	char reason[SIDECAR_REASON_MAX + 4];
+	char reason[RECORD_REASON_MAX];
 };
 
 static struct {
@@ -67,7 +67,8 @@ op_find(const char *id)
 {
 	struct op *o;
 
-	LIST_FOREACH(o, &env.all, link) {
+	LIST_FOREACH(o, &env.all, link)
+	{
 		if (strcmp(o->id, id) == 0)
 			return o;
 	}
@@ -145,10 +146,8 @@ op_put_facts(struct buf *ev, const struct op *o)
 		r = event_num(ev, EV_SIGNAL, h->signal);
 	if (r != 0 ||
 	    (r = event_num(ev, EV_DURATION_MS, h->duration_ms)) != 0 ||
-	    (r = op_put_stream(ev, EV_BYTES_IN, EV_SHA256_IN,
-	    &h->in)) != 0 ||
-	    (r = op_put_stream(ev, EV_BYTES_OUT, EV_SHA256_OUT,
-	    &h->out)) != 0)
+	    (r = op_put_stream(ev, EV_BYTES_IN, EV_SHA256_IN, &h->in)) != 0 ||
+	    (r = op_put_stream(ev, EV_BYTES_OUT, EV_SHA256_OUT, &h->out)) != 0)
 		return r;
 	return op_put_stream(ev, EV_BYTES_ERR, EV_SHA256_ERR, &h->err);
 }
@@ -172,7 +171,7 @@ op_write_end(struct op *o)
 		goto out;
 	if (o->rec.path[0] != '\0' && o->rec.sha256[0] != '\0' &&
 	    ((r = event_str(&ev, EV_RECORDING, o->rec.path)) != 0 ||
-	    (r = event_str(&ev, EV_RECORDING_SHA256, o->rec.sha256)) != 0))
+		(r = event_str(&ev, EV_RECORDING_SHA256, o->rec.sha256)) != 0))
 		goto out;
 	r = audit_write(&ev, true, &line, NULL);
 out:
@@ -210,8 +209,7 @@ op_measure(struct op *o)
 
 	if (o->rec.sha256[0] != '\0')
 		return 0;
-	if (o->rec.md == NULL &&
-	    (r = record_trim(&o->rec, o->opened_ms)) != 0)
+	if (o->rec.md == NULL && (r = record_trim(&o->rec, o->opened_ms)) != 0)
 		return r;
 	return record_hash(&o->rec, OPS_HASH_STEP);
 }
@@ -226,8 +224,8 @@ op_close_step(struct op *o)
 	if (o->state == NULL && (r = op_judge(o)) != 0)
 		return r;
 	if (!o->finished) {
-		if ((r = record_finish(&o->rec, utc_now_ms(), o->state,
-		    o->reason)) != 0)
+		if ((r = record_finish(
+			 &o->rec, utc_now_ms(), o->state, o->reason)) != 0)
 			return r;
 		o->finished = true;
 	}
@@ -378,15 +376,13 @@ opening_read(struct msg *m, struct opening *o)
 	    (r = buf_get_view(&m->body, PROTO_WIRE_MAX, &p, &n)) != 0)
 		return r;
 	if (!ulid_valid(o->id) || op_find(o->id) != NULL ||
-	    ledger_kind(&m->body, &kind) != 0 ||
-	    kind != EVENT_OP_DECIDE ||
+	    ledger_kind(&m->body, &kind) != 0 || kind != EVENT_OP_DECIDE ||
 	    ledger_field(&m->body, EV_OPERATION, id, sizeof(id)) != 0 ||
 	    strcmp(id, o->id) != 0 ||
 	    ledger_field(&m->body, EV_VERDICT, verdict, sizeof(verdict)) != 0 ||
 	    strcmp(verdict, "allow") != 0)
 		return ERR_PROTO;
-	r = ledger_field(&m->body, EV_SESSION, o->session,
-	    sizeof(o->session));
+	r = ledger_field(&m->body, EV_SESSION, o->session, sizeof(o->session));
 	if (r != 0 && r != ERR_NOTFOUND)
 		return ERR_PROTO;
 	return buf_put(&o->decision, buf_ptr(&m->body), buf_len(&m->body));
@@ -402,8 +398,8 @@ opening_refuse(const struct opening *o, struct buf *why)
 	record_init(&gone.rec);
 	(void)str_copy(gone.id, sizeof(gone.id), o->id);
 	(void)str_copy(gone.session, sizeof(gone.session), o->session);
-	(void)str_copy(gone.reason, sizeof(gone.reason),
-	    text == NULL ? "" : text);
+	(void)str_copy(
+	    gone.reason, sizeof(gone.reason), text == NULL ? "" : text);
 	(void)op_write_end(&gone);
 }
 
@@ -416,15 +412,14 @@ opening_files(struct opening *o, struct buf *why)
 	op = op_new(o->id, o->session, o->line.time_ms);
 	if (op == NULL) {
 		(void)buf_putf(why, "the recording cannot be written: too many "
-		    "operations are open");
+				    "operations are open");
 		return ERR_TOOBIG;
 	}
-	r = record_create(&op->rec, audit_recordings(), o->path,
-	    o->line.number, o->line.time_ms, &o->decision, &o->cast,
-	    &o->side);
+	r = record_create(&op->rec, audit_recordings(), o->path, o->line.number,
+	    o->line.time_ms, &o->decision, &o->cast, &o->side);
 	if (r != 0) {
-		(void)buf_putf(why, "the recording cannot be written: %s",
-		    err_text(r));
+		(void)buf_putf(
+		    why, "the recording cannot be written: %s", err_text(r));
 		op_free(op);
 		return r;
 	}
@@ -439,11 +434,12 @@ opening_do(struct opening *o, struct buf *why)
 	bool may = audit_may_begin(why);
 	int r;
 
-	if (may && ((r = record_path(utc_now_ms(), o->id, o->path)) != 0 ||
-	    (r = event_str(&o->decision, EV_RECORDING, o->path)) != 0))
+	if (may &&
+	    ((r = record_path(utc_now_ms(), o->id, o->path)) != 0 ||
+		(r = event_str(&o->decision, EV_RECORDING, o->path)) != 0))
 		return r;
-	if ((r = audit_write(&o->decision, false, &o->line,
-	    may ? why : NULL)) != 0)
+	if ((r = audit_write(
+		 &o->decision, false, &o->line, may ? why : NULL)) != 0)
 		return r;
 	r = may ? opening_files(o, why) : ERR_DENIED;
 	if (r != 0)
@@ -466,7 +462,7 @@ opening_answer(struct peer *p, uint32_t id, const struct opening *o, int done,
 	    (r = buf_put_cstr(&a.body, text)) != 0)
 		goto out;
 	if (done == 0 && ((r = msg_add_fd(&a, o->cast)) != 0 ||
-	    (r = msg_add_fd(&a, o->side)) != 0))
+			     (r = msg_add_fd(&a, o->side)) != 0))
 		goto out;
 	r = peer_send(p, &a);
 out:
@@ -488,8 +484,10 @@ ops_open(struct peer *p, struct msg *m)
 	done = opening_do(&o, &why);
 	if (done != 0) {
 		if (buf_len(&why) == 0)
-			(void)buf_putf(&why, "the recording cannot be written: "
-			    "%s", err_text(done));
+			(void)buf_putf(&why,
+			    "the recording cannot be written: "
+			    "%s",
+			    err_text(done));
 		log_info("operation %s is refused: %s", o.id, buf_cstr(&why));
 	}
 	r = opening_answer(p, m->id, &o, done, &why);
@@ -518,8 +516,8 @@ op_recover(const struct store_open_op *u)
 	if (r == ERR_NOTFOUND || r == ERR_FORMAT) {
 		/* The decision is all there is. */
 		o->state = "interrupted";
-		(void)str_copy(o->reason, sizeof(o->reason),
-		    "there is no recording");
+		(void)str_copy(
+		    o->reason, sizeof(o->reason), "there is no recording");
 		r = op_write_end(o);
 		op_free(o);
 		return r;

@@ -33,7 +33,7 @@
 #define QUERY_VALUE_MAX 256
 #define QUERY_VIEWER_MAX 64
 #define QUERY_ROW_MAX (156 * 1024) /* what a ROW holds beside its lengths */
-#define QUERY_TURN 16		   /* rows per turn of the loop */
+#define QUERY_TURN 16              /* rows per turn of the loop */
 
 /* A question, as far as it could be read. */
 struct query {
@@ -100,11 +100,11 @@ view_send_row(struct view *v)
 	buf_init(&json, QUERY_ROW_MAX);
 	msg_init(&m, MSG_ROW);
 	m.id = v->id;
-	if ((r = store_row(s, &v->found[v->at], v->whole, QUERY_ROW_MAX - 1,
-	    &json)) != 0)
+	if ((r = store_row(
+		 s, &v->found[v->at], v->whole, QUERY_ROW_MAX - 1, &json)) != 0)
 		goto out;
-	r = (text = buf_cstr(&json)) == NULL ? ERR_NOMEM :
-	    buf_put_cstr(&m.body, text);
+	r = (text = buf_cstr(&json)) == NULL ? ERR_NOMEM
+					     : buf_put_cstr(&m.body, text);
 	if (r == 0 && v->recording >= 0)
 		r = msg_add_fd(&m, v->recording);
 	if (r == 0)
@@ -183,8 +183,7 @@ view_new(int fd, uint32_t id)
 	struct view *v;
 	int fl;
 
-	if (env.n >= AUDIT_VIEWS_MAX ||
-	    (v = calloc(1, sizeof(*v))) == NULL) {
+	if (env.n >= AUDIT_VIEWS_MAX || (v = calloc(1, sizeof(*v))) == NULL) {
 		(void)close(fd);
 		return NULL;
 	}
@@ -195,8 +194,8 @@ view_new(int fd, uint32_t id)
 	/* msg_send must not wait for the asker. */
 	if ((fl = fcntl(fd, F_GETFL)) == -1 ||
 	    fcntl(fd, F_SETFL, fl | O_NONBLOCK) == -1 ||
-	    (v->watch = loop_watch(child_loop(), fd, POLLOUT, view_event,
-	    v)) == NULL) {
+	    (v->watch = loop_watch(child_loop(), fd, POLLOUT, view_event, v)) ==
+		NULL) {
 		view_free(v);
 		return NULL;
 	}
@@ -267,9 +266,11 @@ query_read(struct msg *m, struct query *q, struct buf *why)
 			goto bad;
 		if ((r = query_key(q, key, value)) != 0) {
 			/* Not the value: it would come back unescaped. */
-			(void)buf_putf(why, "the key or its value is not one "
+			(void)buf_putf(why,
+			    "the key or its value is not one "
 			    "of: id, commit, identity, target, session, since "
-			    "(a time), limit (1 to %d)", STORE_LIMIT_MAX);
+			    "(a time), limit (1 to %d)",
+			    STORE_LIMIT_MAX);
 			return r;
 		}
 	}
@@ -283,8 +284,8 @@ bad:
 
 /* Who looks at what is in the ledger before it is shown. */
 static int
-query_write_view(const struct query *q, char kind, const char *recording,
-    struct buf *why)
+query_write_view(
+    const struct query *q, char kind, const char *recording, struct buf *why)
 {
 	struct ledger_line line;
 	struct buf ev;
@@ -293,8 +294,8 @@ query_write_view(const struct query *q, char kind, const char *recording,
 	buf_init(&ev, 2048);
 	if ((r = event_start(&ev, EVENT_VIEW)) == 0 &&
 	    (r = event_str(&ev, EV_VIEWER, q->viewer)) == 0 &&
-	    (r = event_str(&ev, kind == 's' ? EV_SESSION : EV_OPERATION,
-	    q->id)) == 0 &&
+	    (r = event_str(
+		 &ev, kind == 's' ? EV_SESSION : EV_OPERATION, q->id)) == 0 &&
 	    (r = event_str(&ev, EV_RECORDING, recording)) == 0)
 		r = audit_write(&ev, false, &line, why);
 	buf_clear(&ev);
@@ -323,8 +324,8 @@ query_show(struct store *s, const struct query *q, struct view *v)
 
 	v->whole = true;
 	if ((r = store_find_id(s, q->id, &v->found, &v->n)) == ERR_NOTFOUND)
-		(void)buf_putf(&v->reason,
-		    "there is no operation or session of that id");
+		(void)buf_putf(
+		    &v->reason, "there is no operation or session of that id");
 	if (r != 0)
 		return r;
 	return query_write_view(q, v->found[0].kind, NULL, &v->reason);
@@ -355,7 +356,7 @@ query_answer(const struct query *q, struct view *v)
 
 	if (s == NULL) {
 		(void)buf_putf(&v->reason, "the index cannot be read; the log "
-		    "of the bastion says why");
+					   "of the bastion says why");
 		return ERR_NOTFOUND;
 	}
 	if (strcmp(q->what, "sessions") == 0)

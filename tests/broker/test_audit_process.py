@@ -498,9 +498,37 @@ def test_an_asker_that_reads_nothing_blocks_nobody(audit):
 # -- other readers --------------------------------------------------------
 
 
-@pytest.mark.skipif(not shutil.which("asciinema") or
-                    not shutil.which("script"),
-                    reason="asciinema is not installed")
+asciinema = pytest.mark.skipif(
+    not shutil.which("asciinema") or not shutil.which("script"),
+    reason="asciinema is not installed")
+
+
+def asciinema_cat(path):
+    """It wants a terminal, which script has."""
+    done = subprocess.run(
+        ["script", "-qec", "asciinema cat " + str(path), "/dev/null"],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stdout
+    assert b"Traceback" not in done.stdout
+    return done.stdout
+
+
+@asciinema
+def test_asciinema_reads_what_the_unit_tests_wrote(tmp_path):
+    program = os.path.join(os.environ["POSTERN_BUILD"],
+                           "tests/unit/test_cast")
+    if not os.path.exists(program):
+        pytest.skip("no unit tests")
+    subprocess.run([program], check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL,
+                   env={**os.environ, "POSTERN_KEEP_CASTS": str(tmp_path)})
+    casts = list(tmp_path.glob("cast-*"))
+    assert len(casts) > 20
+    for path in casts:
+        asciinema_cat(path)
+
+
+@asciinema
 def test_asciinema_reads_what_a_killed_hop_left(audit):
     cases = {w.ulid(1): HEADER + b'[0.1,"o","hi\\r\\n"]\n[0.2,"o","cu',
              w.ulid(2): b"", w.ulid(3): b'{"vers'}
@@ -509,13 +537,8 @@ def test_asciinema_reads_what_a_killed_hop_left(audit):
         audit.started(op, hop.pid)
         hop.kill()
         audit.wait_end(op)
-        done = subprocess.run(
-            ["script", "-qec", "asciinema cat " +
-             str(audit.recording(op)), "/dev/null"],
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
-        assert done.returncode == 0, done.stdout
-        assert b"Traceback" not in done.stdout
-        assert (b"hi" in done.stdout) == (op == w.ulid(1))
+        shown = asciinema_cat(audit.recording(op))
+        assert (b"hi" in shown) == (op == w.ulid(1))
 
 
 def test_a_stop_is_clean(audit):

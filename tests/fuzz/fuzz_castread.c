@@ -31,8 +31,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while ((r = castread_next(cr, &ev)) != ERR_NOTFOUND) {
 		if (r == ERR_FORMAT || r == ERR_TOOBIG)
 			continue;
-		if (r != 0 || ev.at_us < last ||
-		    ev.at_us > CASTREAD_TIME_MAX ||
+		if (r != 0 || ev.at_us < last || ev.at_us > CASTREAD_TIME_MAX ||
 		    !utf8_valid(ev.data, ev.len))
 			abort();
 		last = ev.at_us;

@@ -32,8 +32,11 @@ allowed_csi(const uint8_t *p, size_t n)
 	num[k] = '\0';
 	if (num[0] == '?')
 		return (p[k] == 'h' || p[k] == 'l') &&
-		    (strcmp(num, "?7") == 0 || strcmp(num, "?25") == 0 ||
-		    strcmp(num, "?1049") == 0) ? k + 1 : 0;
+			       (strcmp(num, "?7") == 0 ||
+				   strcmp(num, "?25") == 0 ||
+				   strcmp(num, "?1049") == 0)
+			   ? k + 1
+			   : 0;
 	if (strchr(num, '?') != NULL || strchr(plain, p[k]) == NULL)
 		return 0;
 	if (p[k] != 'm' && strchr(num, ':') != NULL)
@@ -45,10 +48,10 @@ allowed_csi(const uint8_t *p, size_t n)
 		return 0;
 	if (p[k] == 'T' && strchr(num, ';') != NULL)
 		return 0;
-	if (p[k] == 'b' && atol(num) > 1000)
+	if (p[k] == 'b' && strtol(num, NULL, 10) > 1000)
 		return 0;
-	if (p[k] == 'm' && (strcmp(num, "8") == 0 ||
-	    strncmp(num, "8;", 2) == 0))
+	if (p[k] == 'm' &&
+	    (strcmp(num, "8") == 0 || strncmp(num, "8;", 2) == 0))
 		return 0;
 	return k + 1;
 }
@@ -67,12 +70,12 @@ allowed_output(const uint8_t *p, size_t n, bool ascii)
 			    p[1] != '\0')
 				k = 2;
 			else if (n > 1 && p[1] == '[' &&
-			    (k = allowed_csi(p + 2, n - 2)) != 0)
+				 (k = allowed_csi(p + 2, n - 2)) != 0)
 				k += 2;
 			else
 				return false;
 		} else if (utf8_is_control(cp) && cp != '\r' && cp != '\n' &&
-		    cp != '\b' && cp != '\t') {
+			   cp != '\b' && cp != '\t') {
 			return false;
 		} else if (ascii && cp > 0x7f) {
 			return false;

@@ -6,6 +6,7 @@
 
 #include "audit/cast.h"
 
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <errno.h>
@@ -31,20 +32,29 @@
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 
 static const struct cast_header plain = {
-	.title = "true", .operation = "01HZ0000000000000000000000",
-	.session = "01HZ0000000000000000000001", .target = "web-1",
-	.head = 1024, .tail = 256,
+	.title = "true",
+	.operation = "01HZ0000000000000000000000",
+	.session = "01HZ0000000000000000000001",
+	.target = "web-1",
+	.head = 1024,
+	.tail = 256,
 };
 
-/* An unlinked file: fd appends, as the hop's does; reads go by pread. */
+/* A file that fd appends to, as the hop's does; reads go by pread.  It is
+ * unlinked, or kept in the folder POSTERN_KEEP_CASTS for other readers. */
 static int
 new_file(void)
 {
-	char name[] = "/tmp/postern-cast-XXXXXX";
-	int fd = mkstemp(name);
+	const char *keep = getenv("POSTERN_KEEP_CASTS");
+	char name[256];
+	int fd;
 
+	(void)snprintf(
+	    name, sizeof(name), "%s/cast-XXXXXX", keep == NULL ? "/tmp" : keep);
+	fd = mkstemp(name);
 	assert_true(fd >= 0);
-	assert_int_equal(unlink(name), 0);
+	if (keep == NULL)
+		assert_int_equal(unlink(name), 0);
 	assert_int_equal(fcntl(fd, F_SETFL, O_APPEND), 0);
 	return fd;
 }
@@ -123,18 +133,23 @@ t_cast_output_pty(void **state)
 		{ "newline as it is", { "a\nb" }, "a\nb" },
 		{ "split é", { "x\xc3", "\xa9y" }, "x\xc3\xa9y" },
 		{ "split euro in three", { "\xe2", "\x82", "\xac" },
-		  "\xe2\x82\xac" },
+		    "\xe2\x82\xac" },
 		{ "split of four", { "\xf0\x9f", "\x98", "\x80." },
-		  "\xf0\x9f\x98\x80." },
-		{ "invalid", { "a\xff\xfe" "b" }, "a\xef\xbf\xbd\xef\xbf\xbd"
-		  "b" },
-		{ "broken off", { "a\xe2\x82", "b" }, "a\xef\xbf\xbd\xef\xbf"
-		  "\xbd" "b" },
+		    "\xf0\x9f\x98\x80." },
+		{ "invalid",
+		    { "a\xff\xfe"
+		      "b" },
+		    "a\xef\xbf\xbd\xef\xbf\xbd"
+		    "b" },
+		{ "broken off", { "a\xe2\x82", "b" },
+		    "a\xef\xbf\xbd\xef\xbf"
+		    "\xbd"
+		    "b" },
 		{ "held at the end", { "a\xc3" }, "a\xef\xbf\xbd" },
 		{ "overlong", { "\xc0\xaf" }, "\xef\xbf\xbd\xef\xbf\xbd" },
 		{ "escapes", { "\033[31m\x07\x7f" }, "\033[31m\x07\x7f" },
 		{ "C1 and bidi", { "\xc2\x9b\xe2\x80\xae" },
-		  "\xc2\x9b\xe2\x80\xae" },
+		    "\xc2\x9b\xe2\x80\xae" },
 		{ "quotes", { "\"\\" }, "\"\\" },
 	};
 	struct cast_header h = plain;
@@ -147,8 +162,10 @@ t_cast_output_pty(void **state)
 		fd = new_file();
 		assert_int_equal(cast_start(&c, fd, &h), 0);
 		for (size_t k = 0; k < 4 && cases[i].piece[k] != NULL; k++)
-			assert_int_equal(cast_output(&c, CAST_OUT,
-			    cases[i].piece[k], strlen(cases[i].piece[k])), 0);
+			assert_int_equal(
+			    cast_output(&c, CAST_OUT, cases[i].piece[k],
+				strlen(cases[i].piece[k])),
+			    0);
 		assert_int_equal(cast_exit(&c, 0), 0);
 		cast_clear(&c);
 		check_events(fd, 'o', cases[i].want, strlen(cases[i].want));
@@ -239,26 +256,32 @@ t_cast_output_text(void **state)
 		{ "newlines", "a\nb\n", 4, "a\r\nb\r\n", NULL },
 		{ "kept invertible", "a\r\n", 3, "a\r\r\n", NULL },
 		{ "NUL", "text\0more", 9, "text", "stdout is binary" },
-		{ "not UTF-8", "text\xff more", 9, "text",
-		  "stdout is binary" },
-		{ "at once", "\x7f" "ELF\x02\x01\x01\0\0", 9,
-		  "\x7f" "ELF\x02\x01\x01", "stdout is binary" },
+		{ "not UTF-8", "text\xff more", 9, "text", "stdout is binary" },
+		{ "at once",
+		    "\x7f"
+		    "ELF\x02\x01\x01\0\0",
+		    9,
+		    "\x7f"
+		    "ELF\x02\x01\x01",
+		    "stdout is binary" },
 		{ "character cut by the end", "a\xc3", 2, "a\xef\xbf\xbd",
-		  NULL },
+		    NULL },
 		{ "head", "0123456789", 10, "0123456789", NULL },
 		{ "head and tail", "0123456789abcd", 14, "0123456789abcd",
-		  "0 bytes of stdout left out here; its last 4 bytes" },
+		    "0 bytes of stdout left out here; its last 4 bytes" },
 		{ "head, gap, tail", "0123456789abcdefghijkl", 22,
-		  "0123456789efghijkl",
-		  "4 bytes of stdout left out here; its last 8 bytes" },
-		{ "gap cuts a character", "0123456789a\xc3\xa9" "abcdefg", 20,
-		  "0123456789abcdefg",
-		  "3 bytes of stdout left out here; its last 7 bytes" },
+		    "0123456789efghijkl",
+		    "4 bytes of stdout left out here; its last 8 bytes" },
+		{ "gap cuts a character",
+		    "0123456789a\xc3\xa9"
+		    "abcdefg",
+		    20, "0123456789abcdefg",
+		    "3 bytes of stdout left out here; its last 7 bytes" },
 		{ "head cuts a character", "012345678\xc3\xa9x", 12,
-		  "012345678\xc3\xa9x",
-		  "0 bytes of stdout left out here; its last 3 bytes" },
+		    "012345678\xc3\xa9x",
+		    "0 bytes of stdout left out here; its last 3 bytes" },
 		{ "binary tail", "0123456789\0\0\0", 13, "0123456789",
-		  "3 bytes of stdout left out here: binary data" },
+		    "3 bytes of stdout left out here: binary data" },
 	};
 	struct cast_header h = plain;
 	struct cast c;
@@ -274,8 +297,9 @@ t_cast_output_text(void **state)
 		fd = new_file();
 		assert_int_equal(cast_start(&c, fd, &h), 0);
 		for (size_t at = 0; at < cases[k].n; at += step)
-			assert_int_equal(cast_output(&c, CAST_OUT,
-			    cases[k].p + at, step), 0);
+			assert_int_equal(
+			    cast_output(&c, CAST_OUT, cases[k].p + at, step),
+			    0);
 		assert_int_equal(cast_exit(&c, 3), 0);
 		cast_clear(&c);
 		check_events(fd, 'o', cases[k].want, strlen(cases[k].want));
@@ -323,8 +347,8 @@ t_cast_bound(void **state)
 	memset(block, 'x', sizeof(block));
 	assert_int_equal(cast_start(&c, fd, &plain), 0);
 	for (int i = 0; i < 2048; i++)
-		assert_int_equal(cast_output(&c, CAST_OUT, block,
-		    sizeof(block)), 0);
+		assert_int_equal(
+		    cast_output(&c, CAST_OUT, block, sizeof(block)), 0);
 	assert_int_equal(cast_exit(&c, 0), 0);
 	cast_clear(&c);
 	(void)events(fd, 'o', &b);
@@ -408,8 +432,7 @@ say_all(struct cast *c, int fd, const struct cast_header *h)
 	    (r = cast_output(c, CAST_OUT, "0123456789 first\n", 17)) != 0 ||
 	    (r = cast_output(c, CAST_ERR, "second\n", 7)) != 0 ||
 	    (r = cast_resize(c, 100, 30)) != 0 ||
-	    (r = cast_marker(c, "marker")) != 0 ||
-	    (r = cast_exit(c, 7)) != 0)
+	    (r = cast_marker(c, "marker")) != 0 || (r = cast_exit(c, 7)) != 0)
 		return r;
 	return 0;
 }
@@ -455,6 +478,9 @@ t_cast_full_at_every_byte(void **state)
 		assert_true(buf_len(&b) <= n);
 		buf_clear(&b);
 	}
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(say_all(&c, fd, &h), 0);
+	cast_clear(&c);
 	(void)close(fd);
 }
 
@@ -478,17 +504,20 @@ t_cast_dev_full(void **state)
 static void
 t_sidecar_hop_write(void **state)
 {
-	struct sidecar_hop h = { .has_exit = true, .exit = 3,
-		.duration_ms = 12, .reason = "\033[31mno" };
+	struct sidecar_hop h = { .has_exit = true,
+		.exit = 3,
+		.duration_ms = 12,
+		.reason = "\033[31mno" };
 	struct buf b;
-	int fd = new_file();
+	int fd = memfd_create("sidecar", MFD_CLOEXEC);
 
 	(void)state;
 	h.out.bytes = 5;
 	memset(h.out.sha256, 'a', SIDECAR_SHA256_LEN);
 	assert_int_equal(sidecar_hop_write(fd, &h), 0);
 	slurp(fd, &b);
-	assert_string_equal(buf_cstr(&b), "{\"kind\":\"hop\",\"exit\":3,"
+	assert_string_equal(buf_cstr(&b),
+	    "{\"kind\":\"hop\",\"exit\":3,"
 	    "\"reason\":\"\\u001b[31mno\",\"duration_ms\":12,\"bytes_out\":5,"
 	    "\"sha256_out\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	    "aaaaaaaaaaaaaaaa\"}\n");

@@ -152,7 +152,8 @@ t_ledger_line(void **state)
 	assert_int_equal(ledger_append(&l, &ev, NOW, false, &line), 0);
 	assert_int_equal(line.number, 1);
 	file_text(f, "ledger.jsonl", &text);
-	assert_string_equal(buf_cstr(&text), "{\"number\":1,\"time\":"
+	assert_string_equal(buf_cstr(&text),
+	    "{\"number\":1,\"time\":"
 	    "\"2026-11-24T20:14:58.271Z\",\"event\":\"operation.decide\","
 	    "\"operation\":\"" ID "\",\"command\":\"'true'\",\"pty\":true,"
 	    "\"serial\":\"18446744073709551615\"}\n");
@@ -160,7 +161,8 @@ t_ledger_line(void **state)
 	/* There and back. */
 	buf_init(&back, LEDGER_EVENT_MAX);
 	assert_int_equal(ledger_parse(buf_cstr(&text), buf_len(&text) - 1,
-	    &number, &ms, &back), 0);
+			     &number, &ms, &back),
+	    0);
 	assert_int_equal(number, 1);
 	assert_int_equal(ms, NOW);
 	assert_int_equal(buf_len(&back), buf_len(&ev));
@@ -169,8 +171,7 @@ t_ledger_line(void **state)
 	{
 		struct ledger other;
 
-		assert_int_equal(ledger_open(&other, f->dir, &rep),
-		    ERR_EXISTS);
+		assert_int_equal(ledger_open(&other, f->dir, &rep), ERR_EXISTS);
 		assert_int_equal(other.fd, -1);
 	}
 	ledger_close(&l);
@@ -193,19 +194,15 @@ t_ledger_append_refuses(void **state)
 	/* A field twice would be two truths in one line. */
 	decision(&ev);
 	assert_int_equal(event_str(&ev, EV_COMMAND, "other"), 0);
-	assert_int_equal(ledger_append(&l, &ev, NOW, false, &line),
-	    ERR_FORMAT);
+	assert_int_equal(ledger_append(&l, &ev, NOW, false, &line), ERR_FORMAT);
 	buf_reset(&ev);
-	assert_int_equal(ledger_append(&l, &ev, NOW, false, &line),
-	    ERR_FORMAT);
+	assert_int_equal(ledger_append(&l, &ev, NOW, false, &line), ERR_FORMAT);
 	assert_int_equal(buf_put_u32(&ev, 99), 0);
-	assert_int_equal(ledger_append(&l, &ev, NOW, false, &line),
-	    ERR_FORMAT);
+	assert_int_equal(ledger_append(&l, &ev, NOW, false, &line), ERR_FORMAT);
 	buf_reset(&ev);
 	assert_int_equal(event_start(&ev, EVENT_START), 0);
 	assert_int_equal(buf_put_u32(&ev, EV_COMMAND), 0);
-	assert_int_equal(ledger_append(&l, &ev, NOW, false, &line),
-	    ERR_FORMAT);
+	assert_int_equal(ledger_append(&l, &ev, NOW, false, &line), ERR_FORMAT);
 	assert_int_equal(l.next, 1);
 	assert_int_equal(l.size, 0);
 	append(&l, 0);
@@ -291,20 +288,21 @@ t_ledger_repair_every_cut(void **state)
 	ledger_close(&l);
 	file_text(f, "ledger.jsonl", &whole);
 	for (size_t n = 0; n <= buf_len(&whole); n++) {
-		fd = openat(f->dir, "ledger.jsonl",
-		    O_WRONLY | O_TRUNC | O_CLOEXEC);
+		fd = openat(
+		    f->dir, "ledger.jsonl", O_WRONLY | O_TRUNC | O_CLOEXEC);
 		assert_int_equal(write_all(fd, buf_ptr(&whole), n), 0);
 		(void)close(fd);
 		assert_int_equal(ledger_open(&l, f->dir, &rep), 0);
 		check_whole(&l);
 		assert_int_equal(l.next, n == 2 * one ? 3 : n >= one ? 2 : 1);
-		assert_int_equal(rep.bytes, n == 2 * one ? 0 :
-		    n >= one ? n - one : n);
+		assert_int_equal(rep.bytes, n == 2 * one ? 0
+					    : n >= one   ? n - one
+							 : n);
 		if (rep.bytes > 0) {
 			file_text(f, rep.name, &cut);
 			assert_int_equal(buf_len(&cut), rep.bytes);
-			assert_memory_equal(buf_ptr(&cut), buf_ptr(&whole) +
-			    (n - rep.bytes), rep.bytes);
+			assert_memory_equal(buf_ptr(&cut),
+			    buf_ptr(&whole) + (n - rep.bytes), rep.bytes);
 			buf_clear(&cut);
 			assert_int_equal(unlinkat(f->dir, rep.name, 0), 0);
 		}
@@ -320,8 +318,12 @@ static void
 t_ledger_open_refuses(void **state)
 {
 	static const char *const bad[] = {
-		"hello\n", "{\"number\":0,}\n", "{\"number\":01,}\n",
-		"{\"number\":1}\n", "{\"number\":,}\n", "\n",
+		"hello\n",
+		"{\"number\":0,}\n",
+		"{\"number\":01,}\n",
+		"{\"number\":1}\n",
+		"{\"number\":,}\n",
+		"\n",
 		"{\"number\":1,\"a\":1}\n\n",
 		"{\"number\":99999999999999999999999,}\n",
 		"{\"number\":1,\n",
@@ -408,21 +410,27 @@ t_ledger_parse_refuses(void **state)
 		{ "[]", ERR_FORMAT },
 		{ "{\"number\":1}", ERR_FORMAT },
 		{ "{\"number\":1,\"time\":\"now\",\"event\":\"start\"}",
-		  ERR_FORMAT },
+		    ERR_FORMAT },
 		{ "{\"number\":-1,\"time\":\"2026-01-01\",\"event\":"
-		  "\"start\"}", ERR_FORMAT },
+		  "\"start\"}",
+		    ERR_FORMAT },
 		{ "{\"number\":1,\"time\":\"2026-01-01\",\"event\":\"new\"}",
-		  ERR_NOTFOUND },
+		    ERR_NOTFOUND },
 		{ "{\"number\":1,\"time\":\"2026-01-01\",\"event\":\"start\","
-		  "\"later\":{\"a\":1}}", 0 },
+		  "\"later\":{\"a\":1}}",
+		    0 },
 		{ "{\"number\":1,\"time\":\"2026-01-01\",\"event\":\"start\","
-		  "\"pty\":1}", ERR_FORMAT },
+		  "\"pty\":1}",
+		    ERR_FORMAT },
 		{ "{\"number\":1,\"time\":\"2026-01-01\",\"event\":\"start\","
-		  "\"exit\":-1}", ERR_FORMAT },
+		  "\"exit\":-1}",
+		    ERR_FORMAT },
 		{ "{\"number\":1,\"time\":\"2026-01-01\",\"event\":\"start\","
-		  "\"exit\":\"x\"}", ERR_FORMAT },
+		  "\"exit\":\"x\"}",
+		    ERR_FORMAT },
 		{ "{\"number\":1,\"time\":\"2026-01-01\",\"event\":\"start\","
-		  "\"exit\":1,\"exit\":2}", ERR_FORMAT },
+		  "\"exit\":1,\"exit\":2}",
+		    ERR_FORMAT },
 	};
 	uint64_t number, ms;
 	struct buf ev;
@@ -431,7 +439,8 @@ t_ledger_parse_refuses(void **state)
 	for (size_t i = 0; i < N(cases); i++) {
 		buf_init(&ev, LEDGER_EVENT_MAX);
 		assert_int_equal(ledger_parse(cases[i].line,
-		    strlen(cases[i].line), &number, &ms, &ev), cases[i].r);
+				     strlen(cases[i].line), &number, &ms, &ev),
+		    cases[i].r);
 		buf_clear(&ev);
 	}
 }

@@ -37,39 +37,43 @@ struct filter_case {
 static const struct filter_case cases[] = {
 	{ "text", S("abc\r\n\t\b"), "abc\r\n\t\b" },
 	{ "UTF-8", S("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"),
-	  "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80" },
+	    "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80" },
 	{ "colours", S("\033[1;31mx\033[0m\033[m"),
-	  "\033[1;31mx\033[0m\033[m" },
+	    "\033[1;31mx\033[0m\033[m" },
 	{ "256 colours", S("\033[38;5;8m\033[48;2;1;2;8m"),
-	  "\033[38;5;8m\033[48;2;1;2;8m" },
+	    "\033[38;5;8m\033[48;2;1;2;8m" },
 	{ "colours by colon", S("\033[38:2::1:2:3m\033[4:3m"),
-	  "\033[38:2::1:2:3m\033[4:3m" },
+	    "\033[38:2::1:2:3m\033[4:3m" },
 	{ "conceal", S("\033[8mx"), "x" },
 	{ "conceal among others", S("\033[1;8;4mx"), "\033[1;4mx" },
 	{ "conceal with leading zeros", S("\033[0008mx"), "x" },
 	{ "colour cut short", S("\033[38;5m"), "" },
 	{ "motion", S("\033[2A\033[H\033[3;4H\033[10`"),
-	  "\033[2A\033[H\033[3;4H\033[10`" },
+	    "\033[2A\033[H\033[3;4H\033[10`" },
 	{ "huge motion", S("\033[99999999999999999999A"), "\033[9999A" },
 	{ "erase", S("\033[J\033[2J\033[1K"), "\033[J\033[2J\033[1K" },
 	{ "scroll-back", S("\033[3J\033[03J\033[3;2J\033[?3J"), "" },
 	{ "scroll", S("\033[2S\033[T\033[5;10r\033[r"),
-	  "\033[2S\033[T\033[5;10r\033[r" },
+	    "\033[2S\033[T\033[5;10r\033[r" },
 	{ "mouse tracking in disguise", S("\033[1;2;3;4;5T"), "" },
 	{ "insert and delete", S("\033[2@\033[P\033[3L\033[M\033[X"),
-	  "\033[2@\033[P\033[3L\033[M\033[X" },
+	    "\033[2@\033[P\033[3L\033[M\033[X" },
 	{ "repeat", S("a\033[5b\033[1001b"), "a\033[5b" },
 	{ "save, restore", S("\0337\0338\033[s\033[u\033[1;2s"),
-	  "\0337\0338\033[s\033[u" },
+	    "\0337\0338\033[s\033[u" },
 	{ "index", S("\033D\033E\033M"), "\033D\033E\033M" },
 	{ "alternate screen", S("\033[?1049hx\033[?1049l"),
-	  "\033[?1049hx\033[?1049l" },
-	{ "its other spellings, once", S("\033[?47h\033[?1047h\033[?1049l"
-	  "\033[?47l"), "\033[?1049h\033[?1049l" },
+	    "\033[?1049hx\033[?1049l" },
+	{ "its other spellings, once",
+	    S("\033[?47h\033[?1047h\033[?1049l"
+	      "\033[?47l"),
+	    "\033[?1049h\033[?1049l" },
 	{ "cursor and wrap", S("\033[?25l\033[?25;7h"),
-	  "\033[?25l\033[?25h\033[?7h" },
-	{ "modes", S("\033[?1000h\033[?2004h\033[?1;25h\033[4h\033[?3h"
-	  "\033[?1004h\033[20h\033[?5h"), "\033[?25h" },
+	    "\033[?25l\033[?25h\033[?7h" },
+	{ "modes",
+	    S("\033[?1000h\033[?2004h\033[?1;25h\033[4h\033[?3h"
+	      "\033[?1004h\033[20h\033[?5h"),
+	    "\033[?25h" },
 	/* what must never pass */
 	{ "title", S("\033]0;evil\ax\033]2;evil\033\\y"), "xy" },
 	{ "clipboard", S("\033]52;c;ZXZpbA==\ax"), "x" },
@@ -79,42 +83,56 @@ static const struct filter_case cases[] = {
 	{ "notification", S("\033]9;x\a\033]777;notify;a;b\ay"), "y" },
 	{ "DCS", S("\033P$q\"p\033\\\033P+q544e\033\\x"), "x" },
 	{ "sixel", S("\033Pq#0~~\033\\x"), "x" },
-	{ "APC, PM, SOS", S("\033_Ga=T\033\\\033^x\033\\\033Xx\033\\y"),
-	  "y" },
+	{ "APC, PM, SOS", S("\033_Ga=T\033\\\033^x\033\\\033Xx\033\\y"), "y" },
 	{ "BEL does not end a DCS", S("\033Pq\aevil\033\\x"), "x" },
 	{ "device attributes", S("\033[c\033[>c\033[=c\033[0c\033Z"), "" },
-	{ "reports", S("\033[6n\033[5n\033[?6n\033[?15n\033[x\033[18t"
-	  "\033[21t\033[?u\033[>q\033[$p"), "" },
+	{ "reports",
+	    S("\033[6n\033[5n\033[?6n\033[?15n\033[x\033[18t"
+	      "\033[21t\033[?u\033[>q\033[$p"),
+	    "" },
 	{ "window operations", S("\033[8;1;1t\033[3;0;0t\033[2t"), "" },
 	{ "printing", S("\033[5i\033[?5i\033[4i\033[i"), "" },
 	{ "soft reset, keyboard", S("\033[!p\033[>1u\033[>4;1m\033=\033>"),
-	  "" },
+	    "" },
 	{ "full reset", S("\033c"), "\033[0m\033[r\033[H\033[2J" },
 	{ "character sets", S("\033(0lqk\033(B\033)0\033%G\033%@\x0e\x0f"),
-	  "lqk" },
+	    "lqk" },
 	{ "alignment, tabs", S("\033#8\033H\033[g\033[3g"), "" },
 	{ "bell, enquiry, NUL", "\a\x05\0x\x7f", 5, "x" },
 	{ "vertical tab, form feed", S("\v\f"), "\n\n" },
-	{ "C1 as characters", S("\xc2\x9b" "31m\xc2\x9d" "0;x\xc2\x9c"),
-	  FFFD "31m" FFFD "0;x" FFFD },
-	{ "C1 as bytes", S("\x9b" "31m\x9d"), FFFD "31m" FFFD },
-	{ "bidi", S("\xe2\x80\xae" "a\xe2\x81\xa6\xe2\x80\x8f"),
-	  FFFD "a" FFFD FFFD },
+	{ "C1 as characters",
+	    S("\xc2\x9b"
+	      "31m\xc2\x9d"
+	      "0;x\xc2\x9c"),
+	    FFFD "31m" FFFD "0;x" FFFD },
+	{ "C1 as bytes",
+	    S("\x9b"
+	      "31m\x9d"),
+	    FFFD "31m" FFFD },
+	{ "bidi",
+	    S("\xe2\x80\xae"
+	      "a\xe2\x81\xa6\xe2\x80\x8f"),
+	    FFFD "a" FFFD FFFD },
 	{ "line separators", S("\xe2\x80\xa8\xe2\x80\xa9"), FFFD FFFD },
 	{ "tags", S("\xf3\xa0\x81\xa1"), FFFD },
 	{ "not UTF-8", S("\xff\xc0\xaf\xed\xa0\x80\xf5\x80"),
-	  FFFD FFFD FFFD FFFD FFFD },
-	{ "cut character", S("\xe2\x82x\xc3\033[1m"),
-	  FFFD "x" FFFD "\033[1m" },
+	    FFFD FFFD FFFD FFFD FFFD },
+	{ "cut character", S("\xe2\x82x\xc3\033[1m"), FFFD "x" FFFD "\033[1m" },
 	/* disguises */
 	{ "ESC in a sequence", S("\033[3\033[1m"), "\033[1m" },
 	{ "ESC ESC", S("\033\033\033[1m"), "\033[1m" },
 	{ "control inside", S("\033[1\r1m"), "\r\033[11m" },
-	{ "CAN, SUB", S("\033[1\x18m\033]0;a\x1a" "b"), "mb" },
+	{ "CAN, SUB",
+	    S("\033[1\x18m\033]0;a\x1a"
+	      "b"),
+	    "mb" },
 	{ "sequence in a string", S("\033]0;\033[5iab\a"), "ab" },
 	{ "intermediates", S("\033[1 q\033[1$r\033[\"q\033[1'~"), "" },
 	{ "private in the middle", S("\033[1?h\033[1>c\033[<u"), "" },
-	{ "DEL inside", S("\033[\x7f" "6\x7fn"), "" },
+	{ "DEL inside",
+	    S("\033[\x7f"
+	      "6\x7fn"),
+	    "" },
 	{ "character inside", S("\033[6\xc3\xa9n"), "\xc3\xa9n" },
 };
 
@@ -133,12 +151,12 @@ t_filter_table(void **state)
 		buf_init(&out, 4096);
 		replay_init(&f, false);
 		for (size_t at = 0; at < c->n; at += step)
-			assert_int_equal(replay_filter(&f, c->in + at, step,
-			    &out), 0);
+			assert_int_equal(
+			    replay_filter(&f, c->in + at, step, &out), 0);
 		if (strcmp(buf_cstr(&out), c->out) != 0)
 			fail_msg("%s: got %s", c->name, buf_cstr(&out));
-		assert_true(allowed_output(buf_ptr(&out), buf_len(&out),
-		    false));
+		assert_true(
+		    allowed_output(buf_ptr(&out), buf_len(&out), false));
 		buf_clear(&out);
 	}
 }
@@ -162,8 +180,11 @@ t_filter_bounds(void **state)
 	assert_string_equal(buf_cstr(&out), "text");
 	buf_reset(&out);
 	/* 32 parameters are one too many. */
-	assert_int_equal(replay_filter(&f, S("\033[1;1;1;1;1;1;1;1;1;1;1;1;1;1;"
-	    "1;1;1;1;1;1;1;1;1;1;1;1;1;1;1;1;1;1;1mx"), &out), 0);
+	assert_int_equal(replay_filter(&f,
+			     S("\033[1;1;1;1;1;1;1;1;1;1;1;1;1;1;"
+			       "1;1;1;1;1;1;1;1;1;1;1;1;1;1;1;1;1;1;1mx"),
+			     &out),
+	    0);
 	assert_string_equal(buf_cstr(&out), "x");
 	buf_clear(&out);
 	/* An OSC that never ends hides 64 KiB, not the rest of the day. */
@@ -190,7 +211,11 @@ t_filter_ascii(void **state)
 	buf_init(&out, 4096);
 	replay_init(&f, true);
 	/* U+011B ends in the byte 0x9b: CSI on an 8-bit terminal. */
-	assert_int_equal(replay_filter(&f, S("a\xc4\x9b" "b\xff"), &out), 0);
+	assert_int_equal(replay_filter(&f,
+			     S("a\xc4\x9b"
+			       "b\xff"),
+			     &out),
+	    0);
 	assert_string_equal(buf_cstr(&out), "a?b?");
 	buf_clear(&out);
 }
@@ -208,7 +233,7 @@ t_filter_end(void **state)
 	buf_reset(&out);
 	assert_int_equal(replay_end(&f, &out), 0);
 	assert_string_equal(buf_cstr(&out), FFFD "\033[?1049l\033[0m\0337\033[r"
-	    "\0338\033[?7h\033[?25h");
+						 "\0338\033[?7h\033[?25h");
 	buf_clear(&out);
 }
 
@@ -231,7 +256,12 @@ static void
 t_castread_header(void **state)
 {
 	static const char *const bad[] = {
-		"", "\n", "{}", "{}\n", "[]\n", "null\n",
+		"",
+		"\n",
+		"{}",
+		"{}\n",
+		"[]\n",
+		"null\n",
 		"{\"version\":2,\"width\":80,\"height\":24}", /* cut */
 		"{\"version\":1,\"width\":80,\"height\":24}\n",
 		"{\"version\":3,\"width\":80,\"height\":24}\n",
@@ -257,19 +287,18 @@ t_castread_header(void **state)
 static void
 t_castread_next(void **state)
 {
-	static const char text[] = HEAD
-	    "[1.5,\"o\",\"a\"]\n"
-	    "\n"
-	    "[0.5,\"o\",\"earlier\"]\n"
-	    "[1e300,\"zz\",\"x\"]\n"
-	    "[2,\"i\",\"k\"]\n"
-	    "[2,\"o\"]\n"
-	    "[2,\"o\",1]\n"
-	    "{\"a\":1}\n"
-	    "nonsense\n"
-	    "[-5,\"o\",\"nul\\u0000nul\"]\n"
-	    "[1e300,\"o\",\"late\"]\n"
-	    "[9,\"o\",\"cut";
+	static const char text[] = HEAD "[1.5,\"o\",\"a\"]\n"
+					"\n"
+					"[0.5,\"o\",\"earlier\"]\n"
+					"[1e300,\"zz\",\"x\"]\n"
+					"[2,\"i\",\"k\"]\n"
+					"[2,\"o\"]\n"
+					"[2,\"o\",1]\n"
+					"{\"a\":1}\n"
+					"nonsense\n"
+					"[-5,\"o\",\"nul\\u0000nul\"]\n"
+					"[1e300,\"o\",\"late\"]\n"
+					"[9,\"o\",\"cut";
 	static const struct {
 		int r;
 		uint64_t at;
@@ -320,7 +349,7 @@ t_castread_long_line(void **state)
 
 	(void)state;
 	for (size_t n = CASTREAD_LINE_MAX - 2; n < 3 * CASTREAD_LINE_MAX;
-	    n += CASTREAD_LINE_MAX + 1) {
+	     n += CASTREAD_LINE_MAX + 1) {
 		buf_init(&b, 4 * CASTREAD_LINE_MAX);
 		assert_int_equal(buf_putf(&b, HEAD), 0);
 		assert_int_equal(buf_reserve(&b, n, &d), 0);
@@ -341,8 +370,8 @@ t_castread_long_line(void **state)
 /* -- the player ---------------------------------------------------------- */
 
 static double
-play(const char *text, const struct replay_options *o, int want,
-    struct buf *out)
+play(
+    const char *text, const struct replay_options *o, int want, struct buf *out)
 {
 	struct timespec a, z;
 	int fd = file_of(text, strlen(text)), to = file_of("", 0);
@@ -359,7 +388,7 @@ play(const char *text, const struct replay_options *o, int want,
 	(void)close(fd);
 	(void)close(to);
 	return (double)(z.tv_sec - a.tv_sec) +
-	    (double)(z.tv_nsec - a.tv_nsec) / 1e9;
+	       (double)(z.tv_nsec - a.tv_nsec) / 1e9;
 }
 
 #define END "\033[0m\0337\033[r\0338\033[?7h\033[?25h"
@@ -367,9 +396,11 @@ play(const char *text, const struct replay_options *o, int want,
 static void
 t_play(void **state)
 {
-	static const char pty[] = HEAD "[0,\"o\",\"a\\u001b]0;x\\u0007\"]\n"
-	    "[0.1,\"m\",\"label\"]\n[0.2,\"o\",\"b\"]\n";
-	static const char text[] = "{\"version\":2,\"width\":80,\"height\":24,"
+	static const char pty[] =
+	    HEAD "[0,\"o\",\"a\\u001b]0;x\\u0007\"]\n"
+		 "[0.1,\"m\",\"label\"]\n[0.2,\"o\",\"b\"]\n";
+	static const char text[] =
+	    "{\"version\":2,\"width\":80,\"height\":24,"
 	    "\"postern\":{\"pty\":false}}\n[0,\"o\",\"a\"]\n"
 	    "[0,\"m\",\"l\\u001b\"]\n[0.2,\"o\",\"b\"]\nx\n[";
 	struct replay_options o = { .speed_milli = 0 };
@@ -381,7 +412,8 @@ t_play(void **state)
 	assert_string_equal(buf_cstr(&out), "ab" END);
 	buf_clear(&out);
 	(void)play(text, &o, 0, &out);
-	assert_string_equal(buf_cstr(&out), "a\r\n\033[7ml?\033[0m\r\nb" END
+	assert_string_equal(buf_cstr(&out),
+	    "a\r\n\033[7ml?\033[0m\r\nb" END
 	    "\r\n[1 damaged lines of the recording were left out]\r\n"
 	    "\r\n[the recording ends in the middle of a line]\r\n");
 	buf_clear(&out);
@@ -398,8 +430,9 @@ t_play(void **state)
 static void
 t_play_pace(void **state)
 {
-	static const char slow[] = HEAD "[0,\"o\",\"a\"]\n"
-	    "[1000000,\"o\",\"b\"]\n[1000000.2,\"o\",\"c\"]\n";
+	static const char slow[] =
+	    HEAD "[0,\"o\",\"a\"]\n"
+		 "[1000000,\"o\",\"b\"]\n[1000000.2,\"o\",\"c\"]\n";
 	struct replay_options o = { .speed_milli = 1000, .idle_ms = 100 };
 	struct buf out;
 	double s;

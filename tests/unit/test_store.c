@@ -52,12 +52,11 @@ setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
-	assert_int_equal(str_copy(f->path, sizeof(f->path),
-	    "/tmp/postern-store-XXXXXX"), 0);
+	assert_int_equal(
+	    str_copy(f->path, sizeof(f->path), "/tmp/postern-store-XXXXXX"), 0);
 	assert_non_null(mkdtemp(f->path));
 	assert_int_equal(str_copy(f->db, sizeof(f->db), f->path), 0);
-	assert_int_equal(str_copy(f->db + strlen(f->db), 16, "/postern.db"),
-	    0);
+	assert_int_equal(str_copy(f->db + strlen(f->db), 16, "/postern.db"), 0);
 	f->dir = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(f->dir >= 0);
 	(void)signal(SIGXFSZ, SIG_IGN);
@@ -102,13 +101,13 @@ apply(struct fixture *f, enum event_kind kind, uint64_t ms, ...)
 		if (event_field_type((uint32_t)field) == 's')
 			assert_int_equal(event_str(&ev, e, v), 0);
 		else
-			assert_int_equal(event_num(&ev, e,
-			    strtoull(v, NULL, 10)), 0);
+			assert_int_equal(
+			    event_num(&ev, e, strtoull(v, NULL, 10)), 0);
 	}
 	va_end(ap);
 	f->number++;
-	assert_int_equal(store_apply(f->s, f->number, ms, f->number * 100,
-	    &ev), 0);
+	assert_int_equal(
+	    store_apply(f->s, f->number, ms, f->number * 100, &ev), 0);
 	buf_clear(&ev);
 }
 
@@ -119,17 +118,16 @@ fill(struct fixture *f)
 	apply(f, EVENT_START, NOW, 0);
 	apply(f, EVENT_SESSION_OPEN, NOW, EV_SESSION, "S1", EV_IDENTITY,
 	    "deploy", EV_COMMIT, "1f0c9a", EV_ACTOR, "o'brien", 0);
-	apply(f, EVENT_OP_DECIDE, NOW + 1, EV_OPERATION, "O1", EV_SESSION,
-	    "S1", EV_TARGET, "web-1", EV_COMMAND, "'true'", EV_VERDICT,
-	    "allow", EV_RECORDING, "2026-11-24/O1.cast", EV_PTY, "0",
-	    EV_SERIAL, "9223372036854775807", 0);
-	apply(f, EVENT_OP_DECIDE, NOW + 2, EV_OPERATION, "O2", EV_SESSION,
-	    "S1", EV_TARGET, "db-1", EV_VERDICT, "deny", EV_REASON, "no rule",
-	    0);
-	apply(f, EVENT_SESSION_OPEN, NOW + 1000, EV_SESSION, "S2",
-	    EV_IDENTITY, "deploy", EV_COMMIT, "1f0cff", 0);
-	apply(f, EVENT_SESSION_OPEN, NOW + 2000, EV_SESSION, "S3",
-	    EV_IDENTITY, "other", EV_COMMIT, "%", 0);
+	apply(f, EVENT_OP_DECIDE, NOW + 1, EV_OPERATION, "O1", EV_SESSION, "S1",
+	    EV_TARGET, "web-1", EV_COMMAND, "'true'", EV_VERDICT, "allow",
+	    EV_RECORDING, "2026-11-24/O1.cast", EV_PTY, "0", EV_SERIAL,
+	    "9223372036854775807", 0);
+	apply(f, EVENT_OP_DECIDE, NOW + 2, EV_OPERATION, "O2", EV_SESSION, "S1",
+	    EV_TARGET, "db-1", EV_VERDICT, "deny", EV_REASON, "no rule", 0);
+	apply(f, EVENT_SESSION_OPEN, NOW + 1000, EV_SESSION, "S2", EV_IDENTITY,
+	    "deploy", EV_COMMIT, "1f0cff", 0);
+	apply(f, EVENT_SESSION_OPEN, NOW + 2000, EV_SESSION, "S3", EV_IDENTITY,
+	    "other", EV_COMMIT, "%", 0);
 }
 
 static const char *
@@ -137,8 +135,8 @@ rows(struct fixture *f, struct store_found *found, size_t n, struct buf *b)
 {
 	buf_init(b, 1024 * 1024);
 	for (size_t i = 0; i < n; i++) {
-		assert_int_equal(store_row(f->s, &found[i], false, 100000, b),
-		    0);
+		assert_int_equal(
+		    store_row(f->s, &found[i], false, 100000, b), 0);
 		assert_int_equal(buf_put(b, "\n", 1), 0);
 	}
 	return buf_cstr(b);
@@ -166,7 +164,7 @@ t_store_find(void **state)
 		{ { .since_ms = NOW + 1000 }, "S3 S2 " },
 		{ { .since_ms = NOW + 5000 }, "" },
 		{ { .identity = "deploy", .target = "web-1", .limit = 1000 },
-		  "S1 O1 O2 " },
+		    "S1 O1 O2 " },
 	};
 	struct fixture *f = *state;
 	struct store_found *found;
@@ -178,8 +176,7 @@ t_store_find(void **state)
 		assert_int_equal(store_find(f->s, &cases[i].f, &found, &n), 0);
 		buf_init(&ids, 1000);
 		for (size_t k = 0; k < n; k++)
-			assert_int_equal(buf_putf(&ids, "%s ", found[k].id),
-			    0);
+			assert_int_equal(buf_putf(&ids, "%s ", found[k].id), 0);
 		assert_string_equal(buf_cstr(&ids), cases[i].ids);
 		buf_clear(&ids);
 		free(found);
@@ -220,14 +217,13 @@ t_store_rows(void **state)
 	assert_int_equal(n, 1);
 	(void)rows(f, found, n, &b);
 	assert_non_null(strstr(buf_cstr(&b), "\"state\":\"complete\",\"exit\""
-	    ":3,"));
-	assert_non_null(strstr(buf_cstr(&b),
-	    "\"ended\":\"2026-11-24T20:14:58.280Z\""));
+					     ":3,"));
+	assert_non_null(
+	    strstr(buf_cstr(&b), "\"ended\":\"2026-11-24T20:14:58.280Z\""));
 	assert_non_null(strstr(buf_cstr(&b), "\"target\":\"web-1\""));
 	buf_clear(&b);
 	free(found);
-	assert_int_equal(store_find_id(f->s, "nope", &found, &n),
-	    ERR_NOTFOUND);
+	assert_int_equal(store_find_id(f->s, "nope", &found, &n), ERR_NOTFOUND);
 	assert_int_equal(store_recording(f->s, "O1", path), 0);
 	assert_string_equal(path, "2026-11-24/O1.cast");
 	assert_int_equal(store_recording(f->s, "O2", path), ERR_NOTFOUND);
@@ -249,8 +245,8 @@ t_store_long_command(void **state)
 	command[0] = command[1] = 'a'; /* the cut falls between characters */
 	memmove(command + 1, command + 2, 59999);
 	fill(f);
-	apply(f, EVENT_OP_DECIDE, NOW, EV_OPERATION, "O9", EV_COMMAND,
-	    command, 0);
+	apply(f, EVENT_OP_DECIDE, NOW, EV_OPERATION, "O9", EV_COMMAND, command,
+	    0);
 	buf_init(&b, 1024 * 1024);
 	assert_int_equal(store_row(f->s, &found, false, 100000, &b), 0);
 	assert_true(buf_len(&b) < 1500);
@@ -262,8 +258,8 @@ t_store_long_command(void **state)
 	buf_reset(&b);
 	/* Whole, but the row has no room: cut, and said. */
 	memset(command, 1, 60000);
-	apply(f, EVENT_OP_DECIDE, NOW, EV_OPERATION, "O9", EV_COMMAND,
-	    command, 0);
+	apply(f, EVENT_OP_DECIDE, NOW, EV_OPERATION, "O9", EV_COMMAND, command,
+	    0);
 	assert_int_equal(store_row(f->s, &found, true, 100000, &b), 0);
 	assert_non_null(strstr(buf_cstr(&b), "\"command_cut\":true"));
 	buf_clear(&b);
@@ -317,8 +313,8 @@ t_store_begins_anew(void **state)
 
 	memset(junk, 'x', sizeof(junk));
 	for (int i = 0; i < 2; i++) {
-		fd = open(f->db, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-		    0600);
+		fd =
+		    open(f->db, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 		assert_true(fd >= 0);
 		if (i == 1)
 			memcpy(junk, "SQLite format 3", 16);
@@ -362,8 +358,8 @@ create(const struct fixture *f, struct record *rec, int *cast, int *side)
 
 	decision(&ev);
 	record_init(rec);
-	assert_int_equal(record_create(rec, f->dir, CAST, 7, NOW, &ev, cast,
-	    side), 0);
+	assert_int_equal(
+	    record_create(rec, f->dir, CAST, 7, NOW, &ev, cast, side), 0);
 	buf_clear(&ev);
 }
 
@@ -412,7 +408,7 @@ t_record_life(void **state)
 	assert_int_equal(record_hash(&rec, 1000), 0);
 	/* printf '{}\n[1]\n' | sha256sum */
 	assert_string_equal(rec.sha256, "cdb18686581b55f18b9c1dc4e50776f1"
-	    "2cb8421e0d135f50094ee83da7879897");
+					"2cb8421e0d135f50094ee83da7879897");
 	assert_int_equal(record_finish(&rec, NOW, "complete", NULL), 0);
 	assert_int_equal(record_seal(&rec), 0);
 	assert_int_equal(fstatat(f->dir, CAST, &st, 0), 0);
@@ -421,7 +417,8 @@ t_record_life(void **state)
 	assert_int_equal(fstatat(f->dir, SIDE, &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0440);
 	file_text(f, SIDE, &b);
-	assert_string_equal(buf_cstr(&b), "{\"kind\":\"open\",\"time\":"
+	assert_string_equal(buf_cstr(&b),
+	    "{\"kind\":\"open\",\"time\":"
 	    "\"2026-11-24T20:14:58.271Z\",\"number\":7,\"operation\":\"" OP
 	    "\"}\n{\"kind\":\"hop\",\"exit\":3,\"duration_ms\":0}\n"
 	    "{\"kind\":\"closed\",\"time\":\"2026-11-24T20:14:58.271Z\","
@@ -448,16 +445,17 @@ t_record_create_refuses(void **state)
 	for (size_t i = 0; i < N(bad); i++) {
 		record_init(&rec);
 		assert_int_equal(record_create(&rec, f->dir, bad[i], 1, NOW,
-		    &ev, &cast, &side), ERR_FORMAT);
-		assert_int_equal(record_view(f->dir, bad[i], &fd),
+				     &ev, &cast, &side),
 		    ERR_FORMAT);
-		assert_int_equal(record_reopen(&rec, f->dir, bad[i]),
-		    ERR_FORMAT);
+		assert_int_equal(record_view(f->dir, bad[i], &fd), ERR_FORMAT);
+		assert_int_equal(
+		    record_reopen(&rec, f->dir, bad[i]), ERR_FORMAT);
 	}
 	create(f, &rec, &cast, &side);
 	record_init(&again);
-	assert_int_equal(record_create(&again, f->dir, CAST, 1, NOW, &ev,
-	    &fd, &fd), ERR_EXISTS);
+	assert_int_equal(
+	    record_create(&again, f->dir, CAST, 1, NOW, &ev, &fd, &fd),
+	    ERR_EXISTS);
 	/* The one that is there is still there. */
 	assert_int_equal(record_view(f->dir, CAST, &fd), 0);
 	(void)close(fd);
@@ -468,8 +466,9 @@ t_record_create_refuses(void **state)
 	/* A sidecar alone in the way: no recording is left behind. */
 	fd = openat(f->dir, SIDE, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	(void)close(fd);
-	assert_int_equal(record_create(&again, f->dir, CAST, 1, NOW, &ev,
-	    &fd, &fd), ERR_EXISTS);
+	assert_int_equal(
+	    record_create(&again, f->dir, CAST, 1, NOW, &ev, &fd, &fd),
+	    ERR_EXISTS);
 	assert_int_equal(record_view(f->dir, CAST, &fd), ERR_NOTFOUND);
 	buf_clear(&ev);
 }
@@ -490,12 +489,12 @@ t_record_create_full(void **state)
 		lim = (struct rlimit){ n, old.rlim_max };
 		assert_int_equal(setrlimit(RLIMIT_FSIZE, &lim), 0);
 		record_init(&rec);
-		assert_int_equal(record_create(&rec, f->dir, CAST, 7, NOW,
-		    &ev, &cast, &side), ERR_SYS);
+		assert_int_equal(record_create(&rec, f->dir, CAST, 7, NOW, &ev,
+				     &cast, &side),
+		    ERR_SYS);
 		assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
 		assert_int_equal(rec.cast, -1);
-		assert_int_equal(record_view(f->dir, CAST, &fd),
-		    ERR_NOTFOUND);
+		assert_int_equal(record_view(f->dir, CAST, &fd), ERR_NOTFOUND);
 	}
 	buf_clear(&ev);
 }
@@ -525,8 +524,8 @@ t_record_finish_full(void **state)
 	for (rlim_t n = 0; n < 150; n += 7) {
 		lim = (struct rlimit){ (rlim_t)before + n, old.rlim_max };
 		assert_int_equal(setrlimit(RLIMIT_FSIZE, &lim), 0);
-		assert_int_equal(record_finish(&rec, NOW, "interrupted", "x"),
-		    ERR_SYS);
+		assert_int_equal(
+		    record_finish(&rec, NOW, "interrupted", "x"), ERR_SYS);
 		assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
 		assert_int_equal(fstat(rec.side, &st), 0);
 		assert_int_equal(st.st_size, before);
@@ -536,7 +535,7 @@ t_record_finish_full(void **state)
 	/* The hop's piece ends with a newline, so that ours is a line. */
 	file_text(f, SIDE, &b);
 	assert_non_null(strstr(buf_cstr(&b), "{\"kind\":\"ho\n"
-	    "{\"kind\":\"closed\","));
+					     "{\"kind\":\"closed\","));
 	buf_clear(&b);
 }
 
@@ -547,8 +546,12 @@ t_record_trim(void **state)
 		const char *text;
 		int64_t size; /* -1: a header was put there */
 	} cases[] = {
-		{ "", -1 }, { "{\"version", -1 }, { "{}\n", 3 },
-		{ "{}\n[1,", 3 }, { "{}\n[1]\n", 7 }, { "\n", 1 },
+		{ "", -1 },
+		{ "{\"version", -1 },
+		{ "{}\n", 3 },
+		{ "{}\n[1,", 3 },
+		{ "{}\n[1]\n", 7 },
+		{ "\n", 1 },
 	};
 	struct fixture *f = *state;
 	struct record rec;
@@ -558,14 +561,15 @@ t_record_trim(void **state)
 
 	for (size_t i = 0; i < N(cases); i++) {
 		create(f, &rec, &cast, &side);
-		assert_int_equal(write_all(cast, cases[i].text,
-		    strlen(cases[i].text)), 0);
+		assert_int_equal(
+		    write_all(cast, cases[i].text, strlen(cases[i].text)), 0);
 		assert_int_equal(record_trim(&rec, NOW), 0);
 		file_text(f, CAST, &b);
 		if (cases[i].size >= 0)
 			assert_int_equal(buf_len(&b), cases[i].size);
 		else
-			assert_string_equal(buf_cstr(&b), "{\"version\":2,"
+			assert_string_equal(buf_cstr(&b),
+			    "{\"version\":2,"
 			    "\"width\":80,\"height\":24,\"timestamp\":"
 			    "1795551298}\n");
 		assert_int_equal(rec.size, buf_len(&b));
@@ -590,8 +594,7 @@ t_record_trim(void **state)
 	record_clear(&rec);
 }
 
-#define SHA \
-	"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define SHA "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define HOP "{\"kind\":\"hop\","
 
 /* What a hop, or who owns one, may have written. */
@@ -606,9 +609,10 @@ t_record_facts(void **state)
 		{ "\n", ERR_NOTFOUND },
 		{ HOP "\"exit\":0}\n", 0 },
 		{ HOP "\"signal\":9,\"bytes_out\":1,\"sha256_out\":\"" SHA
-		  "\",\"duration_ms\":5,\"reason\":\"x\"}\n", 0 },
+		      "\",\"duration_ms\":5,\"reason\":\"x\"}\n",
+		    0 },
 		{ HOP "\"reason\":\"the target cannot be reached\"}\n", 0 },
-		{ HOP "\"exit\":0}", ERR_FORMAT },		/* cut */
+		{ HOP "\"exit\":0}", ERR_FORMAT }, /* cut */
 		{ HOP "\"exit\":0}\n" HOP "\"exit\":1}\n", ERR_FORMAT },
 		{ HOP "\"exit\":0}\nmore\n", ERR_FORMAT },
 		{ "noise\n" HOP "\"exit\":0}\n", ERR_FORMAT },
@@ -629,9 +633,9 @@ t_record_facts(void **state)
 		{ "[1]\n", ERR_FORMAT },
 		/* A closing line says nothing, whoever wrote it. */
 		{ "{\"kind\":\"closed\",\"state\":\"complete\"}\n",
-		  ERR_NOTFOUND },
+		    ERR_NOTFOUND },
 		{ HOP "\"exit\":0}\n{\"kind\":\"closed\",\"state\":\"x\"}\n",
-		  0 },
+		    0 },
 	};
 	struct fixture *f = *state;
 	struct record_facts facts;
@@ -641,8 +645,8 @@ t_record_facts(void **state)
 
 	for (size_t i = 0; i < N(cases); i++) {
 		create(f, &rec, &cast, &side);
-		assert_int_equal(write_all(side, cases[i].text,
-		    strlen(cases[i].text)), 0);
+		assert_int_equal(
+		    write_all(side, cases[i].text, strlen(cases[i].text)), 0);
 		assert_int_equal(record_facts(&rec, &facts), cases[i].r);
 		/* The same for a process that finds the file. */
 		record_init(&again);
@@ -656,6 +660,28 @@ t_record_facts(void **state)
 		record_clear(&rec);
 		wipe(f);
 	}
+	create(f, &rec, &cast, &side);
+	/* The longest reason that our own writer can make comes back. */
+	{
+		struct sidecar_hop hop = { .has_exit = true };
+		char reason[2 * SIDECAR_REASON_MAX];
+
+		memset(reason, 0xff, sizeof(reason) - 1);
+		reason[sizeof(reason) - 1] = '\0';
+		hop.reason = reason;
+		assert_int_equal(sidecar_hop_write(side, &hop), 0);
+		assert_int_equal(record_facts(&rec, &facts), 0);
+		assert_int_equal(
+		    strlen(facts.hop.reason), 3 * SIDECAR_REASON_MAX);
+		assert_int_equal(record_trim(&rec, NOW), 0);
+		assert_int_equal(record_hash(&rec, 1000), 0);
+		assert_int_equal(
+		    record_finish(&rec, NOW, "complete", facts.hop.reason), 0);
+	}
+	(void)close(cast);
+	(void)close(side);
+	record_clear(&rec);
+	wipe(f);
 	create(f, &rec, &cast, &side);
 	assert_non_null(big = calloc(1, RECORD_HOP_MAX + 1));
 	memset(big, '\n', RECORD_HOP_MAX + 1);
