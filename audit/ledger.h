@@ -14,8 +14,7 @@
 struct json;
 
 #define LEDGER_LINE_MAX (1024 * 1024)
-#define LEDGER_EVENT_MAX (176 * 1024) /* an event: a message and what we add   \
-				       */
+#define LEDGER_EVENT_MAX (176 * 1024) /* a message and what we add */
 #define LEDGER_RESERVE (1024 * 1024)  /* bytes kept for last words */
 #define LEDGER_NAME_MAX 80
 

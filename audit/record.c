@@ -27,8 +27,7 @@
 #include "lib/str.h"
 #include "lib/ulid.h"
 
-#define RECORD_LINE_MAX (1024 * 1024 + 4096) /* the decision's line and ours   \
-					      */
+#define RECORD_LINE_MAX (1024 * 1024 + 4096) /* the decision and ours */
 #define RECORD_BLOCK (64 * 1024)
 #define RECORD_CAST ".cast"
 #define RECORD_SIDE ".json"
