@@ -107,7 +107,8 @@ buf_reserve(struct buf *b, size_t n, uint8_t **pp)
 		return ERR_TOOBIG;
 	if (end > b->cap && (r = buf_grow(b, end)) != 0)
 		return r;
-	*pp = b->d + b->len;
+	/* Nothing in nothing: no arithmetic on NULL. */
+	*pp = b->d == NULL ? NULL : b->d + b->len;
 	b->len = end;
 	return 0;
 }
