@@ -30,7 +30,7 @@ secret_init(struct secret *s, size_t max)
 	 * wiped. */
 	(void)madvise(p, cap, MADV_DONTDUMP);
 	(void)mlock(p, cap);
-	*s = (struct secret){ .d = p, .cap = cap };
+	*s = (struct secret){ .d = p, .cap = cap, .max = max };
 	return 0;
 }
 
@@ -39,7 +39,7 @@ secret_append(struct secret *s, const void *p, size_t n)
 {
 	if (s->d == NULL)
 		return ERR_INTERNAL;
-	if (n >= s->cap - s->len)
+	if (n > s->max - s->len)
 		return ERR_TOOBIG;
 	if (n > 0)
 		memcpy(s->d + s->len, p, n);

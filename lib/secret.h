@@ -11,7 +11,8 @@
 struct secret {
 	uint8_t *d;	/* own pages; NUL after len for C interfaces */
 	size_t len;
-	size_t cap;
+	size_t cap;	/* whole pages */
+	size_t max;	/* len never passes this */
 };
 
 /* Room for max bytes. */
