@@ -106,9 +106,15 @@ msg_send(int fd, const struct msg *m)
 		c.align.cmsg_len = CMSG_LEN(fdlen);
 		memcpy(CMSG_DATA(&c.align), m->fd, fdlen);
 	}
-	do
+	/* A reset is reported once, by whatever call comes first; after it the
+	 * same call says what every caller knows: EPIPE. */
+	for (int reset = 0;;) {
 		sent = sendmsg(fd, &h, MSG_NOSIGNAL);
-	while (sent == -1 && errno == EINTR);
+		if (sent != -1 || (errno != EINTR && errno != ECONNRESET))
+			break;
+		if (errno == ECONNRESET && reset++ > 0)
+			break;
+	}
 	if (sent == -1)
 		return errno == EAGAIN ? ERR_AGAIN : ERR_SYS;
 	return (size_t)sent == sizeof(head) + n ? 0 : ERR_INTERNAL;
