@@ -27,6 +27,9 @@ log_init(const char *process)
 }
 
 /* One write a line, so that lines of several processes do not mix. */
+static void log_line(int r, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
+
 static void
 log_line(int r, const char *fmt, va_list ap)
 {
