@@ -17,7 +17,7 @@ broker_liboidc_la_LIBADD = lib/libbase.la $(LIBJWT_LIBS) $(CURL_LIBS) \
 	$(JANSSON_LIBS) $(CRYPTO_LIBS)
 
 posternlibexec_PROGRAMS += broker/postern-oidc
-broker_postern_oidc_SOURCES = broker/oidc.c
+broker_postern_oidc_SOURCES = broker/oidc.c broker/conn.c broker/conn.h
 broker_postern_oidc_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS) \
 	$(JANSSON_CFLAGS)
 broker_postern_oidc_LDFLAGS = $(PROGRAM_LDFLAGS)
