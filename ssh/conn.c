@@ -166,11 +166,25 @@ conn_free(struct conn *c)
 	free(c);
 }
 
+/* Bytes wait for the owner: until it takes them the socket is left alone.
+ * libssh's own bound, the channel's window, does not hold: ssh_channel_read
+ * gives the target a new window whatever is buffered. */
+static bool
+conn_full(const struct conn *c)
+{
+	return c->held[CONN_OUT] + c->held[CONN_ERR] > 0;
+}
+
 /* As long as bytes keep coming, a few rounds: the owner's poll over all its
  * descriptors would cost more than libssh's over one. */
 static int
 conn_pump(struct conn *c)
 {
+	/* A full conn may write what it still has to, once; libssh cannot do
+	 * that without reading more, and asks for it again and again. */
+	if (conn_full(c) && c->overfull)
+		return 0;
+	c->overfull = conn_full(c);
 	for (int i = 0; i < CONN_ROUNDS && !conn_ended(c); i++) {
 		c->got = false;
 		switch (ssh_event_dopoll(c->event, 0)) {
@@ -213,6 +227,9 @@ conn_events(const struct conn *c)
 {
 	short events = POLLIN;
 
+	if (conn_full(c))
+		return c->overfull || (ssh_get_poll_flags(c->session) &
+		    SSH_WRITE_PENDING) == 0 ? 0 : POLLOUT;
 	if ((ssh_get_poll_flags(c->session) & SSH_WRITE_PENDING) != 0)
 		events |= POLLOUT;
 	return events;
@@ -292,7 +309,7 @@ conn_room(const struct conn *c)
 	uint32_t window;
 
 	if (c->state != CONN_RUNNING || conn_ended(c) || c->eof_sent ||
-	    (ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0)
+	    conn_full(c) || (ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0)
 		return 0;
 	window = ssh_channel_window_size(c->channel);
 	return window > CONN_CHUNK ? CONN_CHUNK : window;

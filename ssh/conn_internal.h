@@ -21,6 +21,7 @@ struct conn {
 	char hostkey[CONN_FINGERPRINT_LEN + 1];
 	char hostkey_type[32];
 	size_t held[2];
+	bool overfull;		/* pumped once while full */
 	bool reading;		/* inside conn_read: nothing is delivered */
 	bool got;		/* data came since it was last cleared */
 	bool closed;		/* the target closed the channel */
