@@ -158,9 +158,8 @@ take_path(struct conf_parser *p, const struct setting *s)
 	return set_path(path_member(p->c, s), v);
 }
 
-/* ADDRESS[/BITS] */
-static bool
-cidr_valid(const char *s)
+bool
+conf_cidr_valid(const char *s)
 {
 	size_t n = strcspn(s, "/");
 	char address[64];
@@ -185,7 +184,7 @@ take_cidr(struct conf_parser *p, const struct setting *s)
 	struct conf *c = p->c;
 	char *copy;
 
-	if (!cidr_valid(p->t.text))
+	if (!conf_cidr_valid(p->t.text))
 		return fail(p, "%s: expected an address or network, as "
 		    "10.0.3.1 or 2001:db8::/64", s->name);
 	if (c->nsource_address >= CONF_ADDRESSES_MAX)

@@ -6,6 +6,7 @@
 #ifndef POSTERN_LIB_CONF_H
 #define POSTERN_LIB_CONF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,5 +38,7 @@ struct conf {
 int conf_parse(const char *name, const char *text, size_t n,
     struct diags *d, struct conf *out);
 void conf_clear(struct conf *c);
+/* ADDRESS or ADDRESS/BITS, IPv4 or IPv6, numeric. */
+bool conf_cidr_valid(const char *s);
 
 #endif

@@ -233,6 +233,7 @@ keep(struct lex *l, struct lex_token *t, size_t n)
 	    "a word is longer than %zu bytes" : "out of memory (%zu)",
 	    l->word.max);
 	t->over = r == ERR_TOOBIG;
+	t->nomem = r != ERR_TOOBIG;
 	while (!at_end(l) && peek(l) != '\n')
 		step(l, 1);
 	return false;
@@ -552,8 +553,13 @@ lex_next(struct lex *l, enum lex_mode mode, struct lex_token *t)
 		return;
 	t->width = t->kind == LEX_NEWLINE ? 1 : l->off - t->pos.off;
 	t->len = buf_len(&l->word);
-	if ((t->text = buf_cstr(&l->word)) == NULL)
+	t->text = "";
+	/* The end stays the end, also without memory: callers wait for it. */
+	if ((t->kind == LEX_WORD || t->kind == LEX_STRING ||
+	    t->kind == LEX_RAW) && (t->text = buf_cstr(&l->word)) == NULL) {
 		error_at(t, &t->pos, 1, "", "out of memory");
+		t->nomem = true;
+	}
 }
 
 struct unit {

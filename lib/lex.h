@@ -57,6 +57,7 @@ struct lex_token {
 	bool glued;		/* nothing stands between it and the one before */
 	bool quoted;		/* some of the word was quoted */
 	bool over;		/* LEX_ERROR: a bound, not a fault of form */
+	bool nomem;		/* LEX_ERROR: memory ran out */
 	char punct;
 	enum lex_redirect redirect;
 	const char *text;	/* unquoted, NUL at the end; until the next call */

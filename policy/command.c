@@ -99,8 +99,8 @@ fail_token(struct builder *b, const struct lex *l, const struct lex_token *t)
 		    "instead of going to a folder with cd";
 	else if (l->s[t->pos.off] == ';' && rest_is_blank(l))
 		hint = "nothing follows it: leave it out";
-	return fail(b, t->over ? ERR_TOOBIG : ERR_FORMAT, t->pos.off, t->width,
-	    hint, "%s", t->what);
+	return fail(b, t->nomem ? ERR_NOMEM : t->over ? ERR_TOOBIG : ERR_FORMAT,
+	    t->pos.off, t->width, hint, "%s", t->what);
 }
 
 static int

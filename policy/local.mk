@@ -14,6 +14,7 @@ policy_libpolicy_la_SOURCES = \
 	policy/parse_issuer.c \
 	policy/parse_rule.c \
 	policy/parse_run.c \
+	policy/parse_target.c \
 	policy/parse_test.c \
 	policy/policy.c policy/policy.h \
 	policy/preset.c policy/preset.h \

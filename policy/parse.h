@@ -1,6 +1,6 @@
 /*
  * The parser's inside: one struct parser for each file, and what its files
- * (parse.c, parse_block.c, parse_rule.c, parse_run.c, parse_test.c) share.
+ * (parse.c and the parse_*.c) share.
  *
  * A function that parses something is called with the token that begins it in
  * ps->t and leaves the first token that is not its own there.  It returns 0,
