@@ -139,6 +139,9 @@ token_text_clean(const char *s)
 	uint32_t cp;
 
 	for (; n > 0; p += k, n -= k) {
+		k = 1;
+		if (*p >= 0x20 && *p < 0x7f)
+			continue; /* nearly every byte there is */
 		if ((k = utf8_next(p, n, &cp)) == 0 || utf8_is_control(cp))
 			return false;
 	}
