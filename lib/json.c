@@ -52,6 +52,8 @@ json_close(struct json *j, char bracket)
 static void
 json_escape(struct json *j, uint32_t cp)
 {
+	char u[7] = "\\u";
+
 	if (j->r != 0)
 		return;
 	switch (cp) {
@@ -70,8 +72,10 @@ json_escape(struct json *j, uint32_t cp)
 	case '\t':
 		json_raw(j, "\\t", 2);
 		break;
-	default:
-		j->r = buf_putf(j->b, "\\u%04" PRIx32, cp);
+	default: /* all of them are below U+10000 */
+		hex_encode((const uint8_t[]){ (uint8_t)(cp >> 8), (uint8_t)cp },
+		    2, u + 2);
+		json_raw(j, u, 6);
 	}
 }
 
@@ -85,6 +89,11 @@ json_strn(struct json *j, const void *p, size_t n)
 	json_separate(j);
 	json_raw(j, "\"", 1);
 	while (n > 0) {
+		if (*s >= 0x20 && *s < 0x7f && *s != '"' && *s != '\\') {
+			s++; /* most of all text, without a call */
+			n--;
+			continue;
+		}
 		k = utf8_next(s, n, &cp);
 		if (k != 0 && cp != '"' && cp != '\\' && !utf8_is_control(cp)) {
 			s += k;

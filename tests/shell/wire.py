@@ -71,7 +71,13 @@ def receive(sock):
 
 
 def send(sock, kind, body=b"", ident=0):
-    sock.sendall(struct.pack(">HHI", 1, kind, ident) + body)
+    m = struct.pack(">HHI", 1, kind, ident) + body
+    try:
+        sock.sendall(m)
+    except ConnectionResetError:
+        # Said once, to whatever call comes first after the peer has left
+        # something unread.
+        sock.sendall(m)
 
 
 class Listener:
