@@ -150,7 +150,6 @@ def can_connect(netns, addr, port):
 
 
 def make_network():
-    run("ip", "link", "set", "lo", "up")
     run("ip", "link", "add", "br0", "type", "bridge")
     run("ip", "link", "set", "br0", "up")
     for name, addrs in NET.items():
