@@ -24,6 +24,8 @@
 #include "lib/msg.h"
 #include "lib/proto.h"
 
+#define CHILD_FDS_MAX (2 * LOOP_WATCHES_MAX)
+
 static struct {
 	const struct child_handlers *h;
 	struct loop *loop;
@@ -151,6 +153,20 @@ child_closed(void *arg, struct peer *p, int r)
 	loop_stop(env.loop); /* the parent is gone for good */
 }
 
+/* A connection is a descriptor, a starting operation ten, and the usual soft
+ * limit is one for programs that use select.  Running out of them would look
+ * like a sibling's broken message.  What the system does not allow is left. */
+static void
+raise_descriptors(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) == -1 || l.rlim_cur >= CHILD_FDS_MAX)
+		return;
+	l.rlim_cur = l.rlim_max < CHILD_FDS_MAX ? l.rlim_max : CHILD_FDS_MAX;
+	(void)setrlimit(RLIMIT_NOFILE, &l);
+}
+
 int
 child_main(const char *name, unsigned int self,
     const struct child_handlers *h)
@@ -167,6 +183,7 @@ child_main(const char *name, unsigned int self,
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
 	    setrlimit(RLIMIT_CORE, &no_core) == -1)
 		fatal(ERR_SYS, "cannot drop rights");
+	raise_descriptors();
 	if ((env.loop = loop_new()) == NULL)
 		fatal(ERR_NOMEM, "cannot start");
 	if (getsockopt(CHILD_CONTROL_FD, SOL_SOCKET, SO_TYPE, &(int){ 0 },

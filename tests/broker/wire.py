@@ -1,0 +1,257 @@
+"""doc/PROTOCOL.md, written down a second time: messages, fields, events, and a
+child of posternd run by a test that is its parent and all of its siblings.
+
+    child = wire.Child("signer", uid)
+    policy = child.link("policy")
+    child.folder("policy", "/path").go(settings)
+    wire.send(policy, "GRANT", wire.text("..."), fds=[fd])
+    m = wire.receive(hop)           # m.name, m.id, m.fds, m.text(), m.u32() …
+"""
+import array
+import os
+import resource
+import socket
+import struct
+import subprocess
+import time
+
+TYPES = {
+    "LISTEN": 2, "LINK": 4, "FOLDER": 6, "GO": 8, "RELOAD": 10, "STOP": 12,
+    "READY": 14, "HOP_START": 16, "HOP_STARTED": 17,
+    "LOGIN": 32, "LOGIN_RESULT": 33, "ISSUERS": 34, "SESSION_NEW": 36,
+    "SESSION_MADE": 37, "SESSION_OPEN": 48, "SESSION_OPENED": 49,
+    "SESSION_CLOSE": 50, "SESSION_CLOSED": 51,
+    "RUN": 64, "ANSWER": 65, "ACCEPTED": 66, "RESIZED": 68, "SIGNAL": 70,
+    "EXIT": 72, "HOP_RUN": 80, "HOP_STOP": 82, "GRANT": 84,
+    "CERT_REQUEST": 86, "CERT": 87,
+    "EVENT": 96, "EVENT_DONE": 97, "OP_OPEN": 98, "OP_OPENED": 99,
+    "OP_STARTED": 100, "OP_ABORT": 102,
+    "STATUS": 112, "STATUS_IS": 113, "QUERY": 116, "ROW": 117,
+    "ROWS_END": 118, "AUDIT_QUERY": 120,
+}
+NAMES = {v: k for k, v in TYPES.items()}
+
+KINDS = ["", "start", "policy.load", "login.refused", "session.open",
+         "session.close", "operation.decide", "operation.end", "view"]
+FIELDS = ["", "session", "operation", "identity", "issuer", "subject", "user",
+          "source", "commit", "pull_request", "actor", "workflow", "run",
+          "target", "login", "command", "pty", "stdin", "policy", "rule",
+          "verdict", "reason", "serial", "key_id", "principal"]
+
+
+def u8(n):
+    return struct.pack(">B", n)
+
+
+def u32(n):
+    return struct.pack(">I", n)
+
+
+def u64(n):
+    return struct.pack(">Q", n)
+
+
+def text(s):
+    s = s.encode() if isinstance(s, str) else s
+    return u32(len(s)) + s
+
+
+class Message:
+    def __init__(self, data, fds):
+        version, kind, self.id = struct.unpack(">HHI", data[:8])
+        assert version == 1
+        self.name, self.left, self.fds = NAMES[kind], data[8:], fds
+
+    def take(self, n):
+        assert n <= len(self.left), f"{self.name} is too short"
+        out, self.left = self.left[:n], self.left[n:]
+        return out
+
+    def u8(self):
+        return self.take(1)[0]
+
+    def u32(self):
+        return struct.unpack(">I", self.take(4))[0]
+
+    def u64(self):
+        return struct.unpack(">Q", self.take(8))[0]
+
+    def bytes(self):
+        return self.take(self.u32())
+
+    def text(self):
+        return self.bytes().decode()
+
+    def end(self):
+        assert self.left == b"", f"{self.name} has leftover bytes"
+        return self
+
+    def event(self):
+        """The rest of the message, which is one event."""
+        e = {"event": KINDS[self.u32()]}
+        while self.left:
+            name, kind = FIELDS[self.u32()], chr(self.u8())
+            assert name not in e
+            e[name] = {"s": self.text, "n": self.u64,
+                       "b": lambda: bool(self.u64())}[kind]()
+        return e
+
+    def close(self):
+        for fd in self.fds:
+            os.close(fd)
+        self.fds = []
+
+
+def pair():
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def send_raw(sock, data, fds=()):
+    control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                array.array("i", fds))] if fds else []
+    sock.sendmsg([data], control)
+
+
+def send(sock, name, body=b"", fds=(), ident=0):
+    send_raw(sock, struct.pack(">HHI", 1, TYPES[name], ident) + body, fds)
+
+
+def receive(sock, timeout=20):
+    """The next message; None when the other end has closed."""
+    sock.settimeout(timeout)
+    for _ in range(2):
+        try:
+            data, control, flags, _ = sock.recvmsg(256 * 1024, 1024)
+            break
+        except ConnectionResetError:
+            continue    # reported once, ahead of what is queued
+    fds = array.array("i")
+    for level, kind, d in control:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(d[:len(d) - len(d) % fds.itemsize])
+    assert not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)
+    return Message(data, list(fds)) if data else None
+
+
+def expect(sock, name, timeout=20):
+    m = receive(sock, timeout)
+    assert m is not None, f"closed; {name} was expected"
+    assert m.name == name
+    return m
+
+
+def silent(sock, seconds=0.2):
+    """Nothing comes, and the connection stands."""
+    sock.settimeout(seconds)
+    try:
+        data = sock.recv(16, socket.MSG_PEEK)
+    except TimeoutError:
+        return True
+    raise AssertionError(f"something came: {data!r}")
+
+
+def listener(path, mode=0o600):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.bind(str(path))
+    os.chmod(path, mode)
+    s.setblocking(False)    # as the parent binds it
+    s.listen(256)
+    return s
+
+
+def connect(path, timeout=20):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.settimeout(timeout)
+    s.connect(str(path))
+    return s
+
+
+class Child:
+    """One of posternd's children, with this process as its parent."""
+
+    def __init__(self, program, log, uid, nofile=None):
+        self.control, theirs = pair()
+        self.log_path = str(log)
+
+        def ready():
+            os.dup2(theirs.fileno(), 3)
+            os.set_inheritable(3, True)
+            if nofile:
+                resource.setrlimit(resource.RLIMIT_NOFILE, nofile)
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+
+        # The number 3 must not be one that subprocess itself uses.
+        spare = os.open("/dev/null", os.O_RDONLY)
+        with open(log, "wb") as f:
+            # A child may not be dumped, and so not be searched for leaks.
+            self.proc = subprocess.Popen(
+                [program], preexec_fn=ready, pass_fds=(3,), cwd="/",
+                stdin=subprocess.DEVNULL, stdout=f, stderr=f,
+                env={"ASAN_OPTIONS": "detect_leaks=0"})
+        if spare != 3:
+            os.close(spare)
+        theirs.close()
+
+    def listen(self, name, sock):
+        send(self.control, "LISTEN", text(name), [sock.fileno()])
+        return self
+
+    def link(self, sibling):
+        """Our end of a fresh pair."""
+        ours, theirs = pair()
+        send(self.control, "LINK", text(sibling), [theirs.fileno()])
+        theirs.close()
+        return ours
+
+    def folder(self, name, path):
+        fd = os.open(path, os.O_RDONLY)
+        send(self.control, "FOLDER", text(name), [fd])
+        os.close(fd)
+        return self
+
+    def go(self, settings="", addresses="10.91.0.1/32"):
+        send(self.control, "GO", text(settings) + text(addresses))
+        expect(self.control, "READY").end()
+        return self
+
+    def reload(self, path):
+        self.folder("policy", path)
+        send(self.control, "RELOAD")
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def logs(self, what, timeout=20):
+        """Waits until the log has the words."""
+        end = time.monotonic() + timeout
+        while what not in self.log():
+            assert time.monotonic() < end, f"no {what!r} in:\n{self.log()}"
+            time.sleep(0.01)
+
+    def alive(self):
+        return self.proc.poll() is None
+
+    def fds(self):
+        return len(os.listdir(f"/proc/{self.proc.pid}/fd"))
+
+    def cpu(self):
+        """Seconds of processor time so far."""
+        with open(f"/proc/{self.proc.pid}/stat", encoding="ascii") as f:
+            n = f.read().rsplit(")", 1)[1].split()
+        return (int(n[11]) + int(n[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self):
+        """Ends it as the parent does; it must end well."""
+        if self.alive():
+            send(self.control, "STOP")
+        try:
+            code = self.proc.wait(10)
+        finally:
+            self.proc.kill()
+            self.control.close()
+        assert "Sanitizer" not in self.log() and \
+            "runtime error" not in self.log(), self.log()
+        return code
