@@ -798,14 +798,18 @@ operation_judge(struct operation *op, struct connection *conn,
 	q.target = q.policy == NULL ? NULL :
 	    policy_target_find(q.policy, conn->name.target);
 	if (q.target != NULL &&
-	    target_login(q.target, conn->name.login, &q.login) != 0)
+	    target_login(q.target, conn->name.login, &q.login) != 0) {
+		(void)buf_putf(&text, "postern: denied: the policy names no "
+		    "login `%s` on %s\n", conn->name.login, q.target->name);
 		q.target = NULL;
+	}
 	if (q.policy != NULL)
 		decide(&q, &p.d);
 	if (p.d.rule_name == NULL)
 		p.d.rule_name = "default";
 	if (p.d.verdict != VERDICT_ALLOW || q.target == NULL) {
-		if (q.policy == NULL || decide_explain(&q, &p.d, &text) != 0)
+		if (buf_len(&text) == 0 && (q.policy == NULL ||
+		    decide_explain(&q, &p.d, &text) != 0))
 			buf_reset(&text);
 		operation_deny(op, conn, &p.d, a, POSTERN_EX_DENIED, &text);
 		goto out;

@@ -66,6 +66,9 @@ def test_target_without_pam(job):
 def test_another_login_is_named(job):
     r = job.ssh("other+web-1", "/usr/bin/whoami")
     assert (r.code, r.text) == (0, "other\n"), r.error
+    r = job.ssh("root+web-1", "/usr/bin/whoami")
+    assert r.code == 77
+    assert "the policy names no login `root` on web-1" in r.error
 
 
 def test_stdout_and_stderr_are_apart(job):
