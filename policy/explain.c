@@ -205,13 +205,14 @@ why_word_failed(const struct nearest *n, const struct subject *s)
 
 	if (n->way.word >= s->argc)
 		return "here a word is missing";
+	if (n->way.word == 0)
+		return "no rule that is for you here runs this program";
 	if (n->way.item == NONE)
 		return "this word is one too many";
 	it = &n->run->item[n->way.item];
 	if (it->no_dash && s->argv[n->way.word][0] == '-')
 		return "options must be written out in the rule";
-	return n->way.word == 0 ? "no rule that is for you here runs this "
-	    "program" : "this word does not fit";
+	return "this word does not fit";
 }
 
 static int
@@ -233,6 +234,8 @@ show_nearest(const struct request *q, const struct subject *s,
 	if ((r = show_command(q, n->way.word, out)) != 0 ||
 	    (r = buf_putf(out, "postern: %s\n", why_word_failed(n, s))) != 0)
 		return r;
+	if (n->way.word == 0) /* a rule of another program would be no help */
+		return 0;
 	return show_rule(q->policy, run->rule, "nearest rule", at, out);
 }
 
