@@ -115,8 +115,9 @@ poll_fill(const struct hop *h, struct pollfd *p)
 		p[AT_TARGET].fd = h->sock;
 		p[AT_TARGET].events = POLLOUT;
 	} else if (h->phase != HOP_FLUSHING) {
-		p[AT_TARGET].fd = conn_fd(h->conn);
 		p[AT_TARGET].events = conn_events(h->conn);
+		if (p[AT_TARGET].events != 0) /* or a hang-up would spin */
+			p[AT_TARGET].fd = conn_fd(h->conn);
 	}
 	if (hop_relay_wants_stdin(h))
 		p[AT_IN].fd = h->run.in;

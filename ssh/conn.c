@@ -60,7 +60,7 @@ conn_on_data(ssh_session session, ssh_channel channel, void *data,
 	(void)session;
 	(void)channel;
 	c->got = true;
-	if (!c->reading)
+	if (!c->reading && c->drawn[s].n == 0)
 		took = c->want->data(c->want->arg, s, data, len);
 	/* libssh shows all it holds each time, so this is the whole of it. */
 	c->held[s] = len - took;
@@ -163,16 +163,27 @@ conn_free(struct conn *c)
 		(void)ssh_remove_channel_callbacks(c->channel, &c->cb);
 	ssh_silent_disconnect(c->session);
 	ssh_free(c->session);
+	free(c->drawn[CONN_OUT].bytes);
+	free(c->drawn[CONN_ERR].bytes);
 	free(c);
 }
 
-/* Bytes wait for the owner: until it takes them the socket is left alone.
- * libssh's own bound, the channel's window, does not hold: ssh_channel_read
- * gives the target a new window whatever is buffered. */
+/* Bytes wait for the owner. */
 static bool
 conn_full(const struct conn *c)
 {
-	return c->held[CONN_OUT] + c->held[CONN_ERR] > 0;
+	return conn_held(c, CONN_OUT) + conn_held(c, CONN_ERR) > 0;
+}
+
+/* Until the owner has taken what waits the socket is left alone, and TCP holds
+ * the target back.  But input that waits for the target's window needs to hear
+ * of it: a command that reads on while nobody reads what it wrote must not
+ * stand still.  Then the channel's window is the bound. */
+static bool
+conn_listens(const struct conn *c)
+{
+	return !conn_full(c) || (c->state == CONN_RUNNING && !c->eof_sent &&
+	    ssh_channel_window_size(c->channel) < CONN_CHUNK);
 }
 
 /* As long as bytes keep coming, a few rounds: the owner's poll over all its
@@ -180,11 +191,9 @@ conn_full(const struct conn *c)
 static int
 conn_pump(struct conn *c)
 {
-	/* A full conn may write what it still has to, once; libssh cannot do
-	 * that without reading more, and asks for it again and again. */
-	if (conn_full(c) && c->overfull)
+	/* libssh cannot write what is pending without a read beside it. */
+	if (!conn_listens(c) && (conn_events(c) & POLLOUT) == 0)
 		return 0;
-	c->overfull = conn_full(c);
 	for (int i = 0; i < CONN_ROUNDS && !conn_ended(c); i++) {
 		c->got = false;
 		switch (ssh_event_dopoll(c->event, 0)) {
@@ -198,7 +207,7 @@ conn_pump(struct conn *c)
 		}
 		if (!ssh_is_connected(c->session))
 			c->lost = true;
-		if (c->held[CONN_OUT] + c->held[CONN_ERR] > 0)
+		if (conn_full(c))
 			break;
 	}
 	return 0;
@@ -225,11 +234,8 @@ conn_fd(const struct conn *c)
 short
 conn_events(const struct conn *c)
 {
-	short events = POLLIN;
+	short events = conn_listens(c) ? POLLIN : 0;
 
-	if (conn_full(c))
-		return c->overfull || (ssh_get_poll_flags(c->session) &
-		    SSH_WRITE_PENDING) == 0 ? 0 : POLLOUT;
 	if ((ssh_get_poll_flags(c->session) & SSH_WRITE_PENDING) != 0)
 		events |= POLLOUT;
 	return events;
@@ -276,31 +282,76 @@ conn_exit(const struct conn *c)
 size_t
 conn_held(const struct conn *c, enum conn_stream s)
 {
-	return c->held[s];
+	return c->held[s] + c->drawn[s].n;
+}
+
+/* Reads from libssh; its buffer holds n bytes or more. */
+static size_t
+conn_draw(struct conn *c, enum conn_stream s, void *dst, size_t n)
+{
+	int got;
+
+	/* It may handle packets first, and so call conn_on_data: what comes
+	 * then stays behind what is held. */
+	c->reading = true;
+	got = ssh_channel_read_nonblocking(c->channel, dst, (uint32_t)n,
+	    s == CONN_ERR);
+	c->reading = false;
+	if (got <= 0) { /* cannot be while bytes are held, unless it broke */
+		c->held[s] = 0;
+		c->lost = true;
+		return 0;
+	}
+	c->held[s] -= (size_t)got;
+	return (size_t)got;
+}
+
+/*
+ * With each read libssh opens the channel's window again, whatever it still
+ * holds: read bit by bit it would take in forty times what is taken out.  So
+ * everything is drawn at once; then both sides together hold two windows, some
+ * 2.5 MB, at the very most.
+ */
+static int
+conn_draw_all(struct conn *c, enum conn_stream s)
+{
+	struct conn_drawn *d = &c->drawn[s];
+
+	if ((d->bytes = malloc(c->held[s])) == NULL) {
+		c->lost = true;
+		return ERR_NOMEM;
+	}
+	d->at = 0;
+	d->n = conn_draw(c, s, d->bytes, c->held[s]);
+	return d->n > 0 ? 0 : ERR_PROTO;
+}
+
+static void
+conn_drawn_clear(struct conn_drawn *d)
+{
+	free(d->bytes);
+	*d = (struct conn_drawn){ 0 };
 }
 
 size_t
 conn_read(struct conn *c, enum conn_stream s, void *dst, size_t max)
 {
-	int n;
+	struct conn_drawn *d = &c->drawn[s];
+	size_t n;
 
-	if (max > c->held[s])
-		max = c->held[s];
-	if (max == 0)
-		return 0;
-	/* It may handle packets first, and so call conn_on_data: what comes
-	 * then stays behind what is held. */
-	c->reading = true;
-	n = ssh_channel_read_nonblocking(c->channel, dst, (uint32_t)max,
-	    s == CONN_ERR);
-	c->reading = false;
-	if (n <= 0) { /* cannot be while bytes are held, unless it broke */
-		c->held[s] = 0;
-		c->lost = true;
+	if (d->n == 0 && c->held[s] <= max)
+		return c->held[s] == 0 ? 0 : conn_draw(c, s, dst, c->held[s]);
+	if (d->n == 0 && conn_draw_all(c, s) != 0) {
+		conn_drawn_clear(d);
 		return 0;
 	}
-	c->held[s] -= (size_t)n;
-	return (size_t)n;
+	n = max < d->n ? max : d->n;
+	memcpy(dst, d->bytes + d->at, n);
+	d->at += n;
+	d->n -= n;
+	if (d->n == 0)
+		conn_drawn_clear(d);
+	return n;
 }
 
 size_t
@@ -309,7 +360,7 @@ conn_room(const struct conn *c)
 	uint32_t window;
 
 	if (c->state != CONN_RUNNING || conn_ended(c) || c->eof_sent ||
-	    conn_full(c) || (ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0)
+	    (ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0)
 		return 0;
 	window = ssh_channel_window_size(c->channel);
 	return window > CONN_CHUNK ? CONN_CHUNK : window;
@@ -379,5 +430,7 @@ conn_stop(struct conn *c)
 	ssh_disconnect(c->session);
 	c->channel = NULL; /* libssh freed it with the connection */
 	c->held[CONN_OUT] = c->held[CONN_ERR] = 0;
+	conn_drawn_clear(&c->drawn[CONN_OUT]);
+	conn_drawn_clear(&c->drawn[CONN_ERR]);
 	c->lost = true;
 }

@@ -52,7 +52,8 @@ struct conn_want {
 	const char *term;
 	uint32_t columns, rows;
 	/* n bytes arrived.  Answers how many of them were taken; the rest is
-	 * held (libssh's window bounds it) and got by conn_read. */
+	 * held and got by conn_read.  While anything is held the socket is not
+	 * read, unless input waits for the target: 4 MB at the very most. */
 	size_t (*data)(void *arg, enum conn_stream s, const void *p, size_t n);
 	void *arg;
 };
@@ -80,6 +81,7 @@ int conn_credential(struct conn *c, const struct secret *key, const void *cert,
  * the connection or the protocol broke. */
 int conn_step(struct conn *c);
 int conn_fd(const struct conn *c);
+/* May be 0: then poll it for nothing at all, until conn_read was called. */
 short conn_events(const struct conn *c);
 enum conn_state conn_state(const struct conn *c);
 /* libssh's or the target's words on a failure; untrusted, maybe "". */

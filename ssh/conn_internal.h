@@ -9,6 +9,12 @@
 
 #include "ssh/conn.h"
 
+/* What was drawn from libssh in one read and waits for the owner. */
+struct conn_drawn {
+	uint8_t *bytes;
+	size_t at, n;
+};
+
 struct conn {
 	const struct conn_want *want;
 	enum conn_state state;
@@ -20,8 +26,8 @@ struct conn {
 	struct ssh_channel_callbacks_struct cb;
 	char hostkey[CONN_FINGERPRINT_LEN + 1];
 	char hostkey_type[32];
-	size_t held[2];
-	bool overfull;		/* pumped once while full */
+	size_t held[2];		/* by libssh */
+	struct conn_drawn drawn[2];
 	bool reading;		/* inside conn_read: nothing is delivered */
 	bool got;		/* data came since it was last cleared */
 	bool closed;		/* the target closed the channel */

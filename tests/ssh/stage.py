@@ -315,10 +315,9 @@ class Hop:
             assert got[0] == EXIT
             end = struct.unpack(">II", got[1])
         assert self.run.wait(timeout) == 0
-        if not self.pty:
-            for t in jobs[:2]:
-                t.join(5)
-                assert not t.is_alive()
+        for t in jobs[:1 if self.pty else 2]:
+            t.join(5)
+            assert not t.is_alive()
         return end, b"".join(out), b"".join(err)
 
     def facts(self):

@@ -144,12 +144,21 @@ def test_slow_reader_gets_all(hop):
     assert h.ended() and h.facts()["sha256_out"] == s.sha256(data)
 
 
-def test_reader_that_stops_does_not_stop_stdin(hop):
-    """The target reads its input although its output waits for the job."""
-    h = hop(sh("head -c 600000 /dev/zero; cat | wc -c >&2"))
-    threading.Thread(target=h.write_all, args=(bytes(5 << 20),),
-                     daemon=True).start()
-    assert h.until(b"5242880", fd=h.stderr)
+def test_reader_that_stops_does_not_stop_stdin(hop, tmp_path):
+    """The target reads its input although its output waits for the job, and
+    that costs the hop the channel's windows, no more."""
+    seen = tmp_path / "seen"
+    h = hop(sh(f"head -c 600000 /dev/zero; cat | wc -c >{seen}; "
+               "head -c 3000000 /dev/zero"))
+    h.write_all(bytes(9 << 20))
+    for _ in range(100):
+        if seen.exists() and seen.read_text():
+            break
+        time.sleep(0.05)
+    assert int(seen.read_text()) == 9 << 20
+    assert s.private_kib(h.pid) < 6144 or "san" in s.HOP
+    end, out, _ = h.finish(None)
+    assert end == (0, 0) and len(out) == 3600000
 
 
 # -- standard input ------------------------------------------------------------
@@ -217,6 +226,7 @@ def test_pty_resize(hop):
 def test_pty_interrupt_key(hop):
     h = hop(sh("echo ready; sleep 30"), pty=True)
     h.until(b"ready")
+    time.sleep(0.3)  # for the shell to wait for sleep
     os.write(h.master, b"\x03")
     end, _, _ = h.finish(None)
     assert end in ((1, 2), (0, 130))
@@ -260,7 +270,7 @@ def test_connection_refused(hop):
     assert re.fullmatch(rb"postern: web-1: cannot connect to 127\.0\.0\.1 port "
                         rb"\d+: Connection refused \(operation \w+\)\n", err)
     facts = h.facts()
-    assert "exit" not in facts and "Connection refused" in facts["reason"]
+    assert facts["exit"] == 69 and "Connection refused" in facts["reason"]
     assert h.text().replace("\r\n", "\n").encode() == err  # shown: recorded
 
 
@@ -444,6 +454,21 @@ def test_reader_that_never_reads_then_dies(hop, sshd):
     h.close_stdio()
     assert h.ended(5)
     assert kib < 8192 or "san" in s.HOP, kib
+
+
+@sanitized
+def test_promise_10_slow_reader_costs_little(hop):
+    """libssh opens its window again with every read, whatever it still holds:
+    a job that reads a little now and then must not make the hop grow."""
+    h = hop(sh("yes"))
+    most = 0
+    for _ in range(40):
+        os.read(h.stdout, 32768)
+        time.sleep(0.05)
+        most = max(most, s.private_kib(h.pid))
+    h.close_stdio()
+    assert h.ended(5)
+    assert most < 6144, most
 
 
 def test_shell_dies(hop):
