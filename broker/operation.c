@@ -39,7 +39,8 @@
 #include "ssh/quote.h"
 
 #define TERM_MAX 64
-#define START_MS 15000	/* audit's and the parent's answers */
+#define START_MS 15000	/* a caller's RUN; audit's and the parent's answers */
+#define CALLERS_MAX 512	/* connected and have not asked yet */
 #define KEY_ID_MAX 400	/* sshd's log line has to hold it whole */
 #define EVENT_BODY_MAX (150 * 1024)
 
@@ -56,6 +57,7 @@ struct ask {
 struct operation {
 	struct operation *next;
 	char id[ULID_LEN + 1];
+	bool asked;		/* RUN has come; before, it is a mere caller */
 	struct peer *shell;	/* until handed over or answered */
 	struct connection *conn; /* held */
 	int stdio[3];
@@ -68,12 +70,13 @@ struct operation {
 	struct msg run;		/* HOP_RUN, ready but for its descriptors */
 	struct msg grant;	/* GRANT, likewise */
 	struct watch *watch;	/* the hop's control socket: end of file */
-	struct timer *timer;	/* bounds the wait for audit and parent */
+	struct timer *timer;	/* bounds the wait for RUN, audit and parent */
 };
 
 static struct {
 	struct operation *first;
-	size_t n;
+	size_t n;	/* that were asked for */
+	size_t ncaller;	/* that were not, yet */
 } env;
 
 size_t
@@ -115,7 +118,7 @@ operation_free(struct operation *op)
 	for (at = &env.first; *at != NULL; at = &(*at)->next) {
 		if (*at == op) {
 			*at = op->next;
-			env.n--;
+			(*(op->asked ? &env.n : &env.ncaller))--;
 			break;
 		}
 	}
@@ -130,24 +133,20 @@ operation_free(struct operation *op)
 }
 
 static struct operation *
-operation_new(struct peer *shell)
+operation_new(void)
 {
 	struct operation *op = calloc(1, sizeof(*op));
 
 	if (op == NULL)
 		return NULL;
-	*op = (struct operation){ .shell = shell, .stdio = { -1, -1, -1 },
+	*op = (struct operation){ .stdio = { -1, -1, -1 },
 		.control = -1, .cert = { -1, -1 }, .record = { -1, -1 },
 		.pidfd = -1 };
 	msg_init(&op->run, MSG_HOP_RUN);
 	msg_init(&op->grant, MSG_GRANT);
-	if (ulid_new(op->id) != 0) {
-		free(op);
-		return NULL;
-	}
 	op->next = env.first;
 	env.first = op;
-	env.n++;
+	env.ncaller++;
 	return op;
 }
 
@@ -207,8 +206,8 @@ decide_event(struct buf *b, const struct operation *op,
 	return event_str(b, EV_VERDICT, verdict);
 }
 
-/* What was asked, as text that a log and a ledger may hold: the bytes
- * themselves when they are valid UTF-8, else escaped. */
+/* What was asked, as text that a log and a ledger may hold: everything but
+ * printable ASCII escaped, and the backslash, so that it reads back one way. */
 static int
 event_raw_command(struct buf *b, const struct ask *a)
 {
@@ -219,7 +218,7 @@ event_raw_command(struct buf *b, const struct ask *a)
 	for (size_t i = 0; i < a->ncommand && r == 0; i++) {
 		uint8_t c = a->command[i];
 
-		if (c >= 0x20 && c < 0x7f)
+		if (c >= 0x20 && c < 0x7f && c != '\\')
 			r = buf_put_u8(&text, c);
 		else
 			r = buf_putf(&text, "\\x%02x", c);
@@ -566,6 +565,10 @@ operation_proceed(struct operation *op)
 
 	if (!op->opened || !op->started)
 		return;
+	if (policy_signer() == NULL) {
+		r = ERR_NOTFOUND; /* known before the job is told ACCEPTED */
+		goto fail;
+	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
 	    op->cert) == -1) {
 		r = ERR_SYS;
@@ -896,14 +899,17 @@ shell_msg(void *arg, struct peer *p, struct msg *m)
 	gid_t gid;
 	int r;
 
-	if (op != NULL || m->type != MSG_RUN)
+	if (op->asked || m->type != MSG_RUN)
 		return ERR_PROTO; /* once */
 	if ((r = get_ask(m, handle, sizeof(handle), &a)) != 0 ||
-	    (r = peer_cred(p, &pid, &uid, &gid)) != 0)
+	    (r = peer_cred(p, &pid, &uid, &gid)) != 0 ||
+	    (r = ulid_new(op->id)) != 0)
 		return r;
-	if ((op = operation_new(p)) == NULL)
-		return ERR_NOMEM;
-	peer_set_arg(p, op);
+	op->asked = true;
+	env.ncaller--;
+	env.n++;
+	timer_free(op->timer);
+	op->timer = NULL;
 	for (size_t i = 0; i < 3; i++)
 		op->stdio[i] = msg_take_fd(m, i);
 	r = uid != policy_job_uid() ? ERR_DENIED :
@@ -929,18 +935,40 @@ shell_closed(void *arg, struct peer *p, int r)
 	(void)p;
 	if (r != ERR_NOTFOUND)
 		log_err(r, "a postern-shell");
-	if (op == NULL)
-		return;
 	op->shell = NULL; /* freed by its own loop */
 	if (op->open_id != 0)
 		operation_abort(op, "the job left before it began");
 	operation_free(op);
 }
 
+static void
+caller_expired(void *arg)
+{
+	struct operation *op = arg;
+
+	op->timer = NULL;
+	operation_free(op);
+}
+
+/* Whoever owns a postern-shell can connect as often as it likes: what has not
+ * asked is bounded in number and time. */
 void
 operation_accept(int fd)
 {
-	if (peer_new(child_loop(), fd, PROC_SHELL, PROC_POLICY | PROC_HOP,
-	    shell_msg, shell_closed, NULL) == NULL)
+	struct operation *op = NULL;
+
+	if (env.ncaller < CALLERS_MAX)
+		op = operation_new();
+	if (op == NULL) {
+		log_err(ERR_TOOBIG, "a postern-shell");
+		(void)close(fd);
+		return;
+	}
+	op->shell = peer_new(child_loop(), fd, PROC_SHELL,
+	    PROC_POLICY | PROC_HOP, shell_msg, shell_closed, op);
+	op->timer = loop_timer(child_loop(), START_MS, caller_expired, op);
+	if (op->shell == NULL || op->timer == NULL) {
 		log_err(ERR_NOMEM, "a postern-shell");
+		operation_free(op);
+	}
 }

@@ -161,8 +161,8 @@ def listener(path, mode=0o600):
 
 def connect(path, timeout=20):
     s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.connect(str(path))    # blocking: it waits for a place in the queue
     s.settimeout(timeout)
-    s.connect(str(path))
     return s
 
 
@@ -236,6 +236,18 @@ class Child:
 
     def fds(self):
         return len(os.listdir(f"/proc/{self.proc.pid}/fd"))
+
+    def settled(self, want=None):
+        """How many descriptors it has once that stays the same; or waits
+        until it is that many."""
+        end, last = time.monotonic() + 10, -1
+        while True:
+            n = self.fds()
+            if n == (last if want is None else want):
+                return n
+            assert time.monotonic() < end, f"{n} descriptors, not {want}"
+            last = n
+            time.sleep(0.05)
 
     def cpu(self):
         """Seconds of processor time so far."""
