@@ -34,6 +34,7 @@
 #include "policy/policy.h"
 
 #define AUTH_INFO_MAX (20 * 1024)
+#define ACCEPT_PAUSE_MS 200
 
 static struct {
 	struct policy *policy;
@@ -251,6 +252,9 @@ get_proof(struct buf *b, struct session_proof *p)
 	    (r = buf_get_u64(b, &p->expires)) != 0 ||
 	    (r = buf_get_u32(b, &n)) != 0)
 		return r;
+	/* Two tokens without a digest would be one session's. */
+	if (strlen(p->token) != PROTO_TOKEN_DIGEST_LEN)
+		return ERR_PROTO;
 	if (n > PROTO_CLAIMS_MAX)
 		return ERR_TOOBIG;
 	for (uint32_t i = 0; i < n && r == 0; i++) {
@@ -468,24 +472,39 @@ static struct listener {
 	const char *name;
 	void (*accept)(int fd);
 	int fd;
+	struct watch *watch;
 } listeners[] = {
-	{ "session", pam_accept, -1 },
-	{ "shell", operation_accept, -1 },
-	{ "ctl", control_accept, -1 },
+	{ "session", pam_accept, -1, NULL },
+	{ "shell", operation_accept, -1, NULL },
+	{ "ctl", control_accept, -1, NULL },
 };
 #define NLISTENERS (sizeof(listeners) / sizeof(listeners[0]))
 
 static void
-on_connection(void *arg, int listener, short revents)
+listener_resume(void *arg)
 {
 	const struct listener *l = arg;
+
+	watch_set_events(l->watch, POLLIN);
+}
+
+static void
+on_connection(void *arg, int listener, short revents)
+{
+	struct listener *l = arg;
 	int fd, r;
 
 	(void)revents;
-	if ((r = child_accept(listener, &fd)) == 0)
+	if ((r = child_accept(listener, &fd)) == 0) {
 		l->accept(fd);
-	else if (r != ERR_AGAIN)
+	} else if (r != ERR_AGAIN) {
 		log_err(r, "%s.sock", l->name);
+		/* Out of descriptors or memory: who waits is still there in a
+		 * moment, and asking again at once would be all we do. */
+		if (loop_timer(child_loop(), ACCEPT_PAUSE_MS, listener_resume,
+		    l) != NULL)
+			watch_set_events(l->watch, 0);
+	}
 }
 
 static int
@@ -527,8 +546,9 @@ on_go(const struct conf *conf, const char *addresses)
 	env.conf = conf;
 	for (size_t i = 0; i < NLISTENERS; i++) {
 		if (listeners[i].fd == -1 ||
-		    loop_watch(child_loop(), listeners[i].fd, POLLIN,
-		    on_connection, &listeners[i]) == NULL)
+		    (listeners[i].watch = loop_watch(child_loop(),
+		    listeners[i].fd, POLLIN, on_connection,
+		    &listeners[i])) == NULL)
 			return ERR_CONFIG;
 	}
 	return load_policy();
