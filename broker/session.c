@@ -119,12 +119,12 @@ session_timer(void *arg)
 	struct session *s = arg;
 
 	s->timer = NULL;
-	if (s->over)
-		return;
-	if (s->nconnection == 0) {
+	if (s->nconnection == 0) { /* over or not: nothing else would end it */
 		session_end(s);
 		return;
 	}
+	if (s->over)
+		return;
 	if (msg_now_ms() < s->limit_ms) {
 		s->timer = loop_timer(child_loop(),
 		    s->limit_ms - msg_now_ms(), session_timer, s);
@@ -204,10 +204,11 @@ session_make(struct session_proof *proof, struct session **out, char *why,
 	if ((r = session_match(s, &n)) != 0)
 		goto fail;
 	if (n == 0) {
-		(void)snprintf(why, whysize, "no identity matches");
 		if (policy_now() != NULL)
 			policy_match_explain(policy_now(), s->issuer,
 			    &s->claims, why, whysize);
+		if (policy_now() == NULL || *why == '\0')
+			(void)snprintf(why, whysize, "no identity matches");
 		r = ERR_DENIED;
 		goto fail;
 	}
