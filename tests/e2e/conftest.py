@@ -26,7 +26,12 @@ def issuer(house):
 @pytest.fixture(scope="session")
 def up(house):
     """The house with everything in it running."""
-    house.open()
+    try:
+        house.open()
+    except Exception as e:
+        # Said once, not by each test that needs it.
+        pytest.exit(f"the house does not come up: {e}\n"
+                    f"{house.said()}", returncode=1)
     return house
 
 

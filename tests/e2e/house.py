@@ -829,6 +829,11 @@ class House:
         self.job.knows(self.bastion.hostkey.with_suffix(".pub"), BASTION,
                        "bastion")
 
+    @staticmethod
+    def said():
+        log = WORK / "posternd.log"
+        return log.read_text()[-4000:] if log.exists() else ""
+
     def target(self, *args, **kw):
         t = Target(*args, **kw)
         self.started.append(t)
