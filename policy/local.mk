@@ -6,11 +6,13 @@ policy_libpolicy_la_SOURCES = \
 	policy/decide.c policy/decide.h policy/judge.h \
 	policy/dict.c policy/dict.h \
 	policy/explain.c \
+	policy/glob.c policy/glob.h \
 	policy/load.c \
 	policy/match.c policy/match.h \
 	policy/model.h \
 	policy/parse.c policy/parse.h \
 	policy/parse_block.c \
+	policy/parse_identity.c \
 	policy/parse_issuer.c \
 	policy/parse_rule.c \
 	policy/parse_run.c \

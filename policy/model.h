@@ -53,9 +53,26 @@ struct issuer_full {
 	struct place at;
 };
 
+enum condition_kind { CONDITION_VALUES, CONDITION_PRESENT, CONDITION_ABSENT };
+
+struct claim_value {
+	const char *text;
+	bool glob;
+	struct place at;
+};
+
+/* claim NAME = A | B | glob "...", present, absent */
 struct condition {
-	const char *claim, *value;
-	struct place at, value_at;
+	enum condition_kind kind;
+	const char *claim;
+	struct place at;
+	struct claim_value *value;
+	size_t nvalue, cap;
+};
+
+struct conditions {
+	struct condition *v;
+	size_t n, cap;
 };
 
 struct identity {
@@ -63,8 +80,10 @@ struct identity {
 	struct place at;
 	struct ref from;
 	const struct issuer_full *issuer;
-	struct condition *cond;
-	size_t ncond, cap;
+	struct conditions cond;	/* all of them must hold */
+	struct ref *risky;	/* words of allow-risky */
+	size_t nrisky, caprisky;
+	uint64_t opened;	/* the preset's dangers that they open */
 	size_t index;
 };
 
@@ -176,11 +195,17 @@ struct expect {
 	bool pty, stdin_ok;
 };
 
+/* A claim that a test sets. */
+struct given {
+	const char *claim, *value;
+	struct place at;
+};
+
 struct test {
 	const char *name;
 	struct place at;
 	struct ref as;
-	struct condition *given;
+	struct given *given;
 	size_t ngiven, capgiven;
 	struct where where;
 	struct expect *expect;

@@ -103,6 +103,8 @@ int parse_deny(struct parser *ps, void *ctx);
 int parse_test(struct parser *ps, void *ctx);
 
 /* -- parts ---------------------------------------------------------------- */
+/* claim NAME = ... | present | absent; ps->t is `claim`. */
+int parse_condition(struct parser *ps, struct conditions *to);
 int parse_where(struct parser *ps, struct where *out);
 /* A slot without its < >; ref gets a name that is no slot word, if any. */
 int parse_slot(struct parser *ps, struct slot *out, struct ref *type);

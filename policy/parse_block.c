@@ -1,5 +1,5 @@
 /*
- * The `identity`, `program` and `type` statements.  Each checks what can be
+ * The `program` and `type` statements.  Each checks what can be
  * judged from the statement alone; what needs other statements is resolve.c's.
  */
 #include "config.h"
@@ -8,117 +8,9 @@
 #include <string.h>
 
 #include "lib/err.h"
-#include "lib/proto.h"
 #include "lib/str.h"
 #include "policy/arena.h"
 #include "policy/parse.h"
-
-/* -- identity -------------------------------------------------------------- */
-
-/* claim NAME = "value" */
-static int
-identity_claim(struct parser *ps, void *ctx)
-{
-	struct identity *id = ctx;
-	struct condition c = { .at = parse_place(ps) }, *v;
-	struct ref ref;
-	int r;
-
-	parse_next(ps, LEX_POLICY);
-	if ((r = parse_word(ps, "a claim's name", &ref)) != 0)
-		return r;
-	if (strlen(ref.name) > PROTO_CLAIM_NAME_MAX)
-		return parse_error_at(ps, &ref.at, "this claim's name is longer "
-		    "than %d bytes", PROTO_CLAIM_NAME_MAX);
-	c.claim = ref.name;
-	c.at = ref.at;
-	if (parse_is_word(ps, "present") || parse_is_word(ps, "absent")) {
-		ref.at = parse_place(ps);
-		return parse_unsupported(ps, &ref.at, "a condition other than "
-		    "`claim NAME = \"value\"`");
-	}
-	if (!parse_is_punct(ps, '='))
-		return parse_expected(ps, "`=`");
-	parse_next(ps, LEX_POLICY);
-	if (parse_is_word(ps, "glob")) {
-		ref.at = parse_place(ps);
-		return parse_unsupported(ps, &ref.at, "`glob`");
-	}
-	if ((r = parse_string(ps, "the claim's value as a string", &ref)) != 0)
-		return r;
-	c.value = ref.name;
-	c.value_at = ref.at;
-	if (parse_is_punct(ps, '|')) {
-		ref.at = parse_place(ps);
-		return parse_unsupported(ps, &ref.at, "`|`, a choice of values,");
-	}
-	for (size_t i = 0; i < id->ncond; i++) {
-		if (strcmp(id->cond[i].claim, c.claim) == 0)
-			return parse_error_at(ps, &c.at, "a second condition on "
-			    "`%s`: the first is on line %u, and both must hold",
-			    c.claim, id->cond[i].at.pos.line);
-	}
-	if (id->ncond >= POLICY_LIST_MAX)
-		return parse_error_at(ps, &c.at, "more than %d conditions",
-		    POLICY_LIST_MAX);
-	v = arena_extend(ps->p->arena, id->cond, id->ncond, &id->cap,
-	    sizeof(*v));
-	if (v == NULL)
-		return ERR_NOMEM;
-	id->cond = v;
-	id->cond[id->ncond++] = c;
-	return 0;
-}
-
-static const struct parse_row identity_rows[] = {
-	{ "claim", identity_claim }, { "allow-risky", NULL },
-};
-
-static int
-identity_header(struct parser *ps, struct identity *id)
-{
-	if (!parse_is_word(ps, "from"))
-		return parse_expected(ps, "`from` and an issuer's name");
-	parse_next(ps, LEX_POLICY);
-	return parse_name(ps, "an issuer's name", &id->from);
-}
-
-int
-parse_identity(struct parser *ps, void *ctx)
-{
-	struct policy *p = ps->p;
-	struct identity *id, *first, **v;
-	struct ref name;
-	int r;
-
-	(void)ctx;
-	parse_next(ps, LEX_POLICY);
-	if ((r = parse_name(ps, "the identity's name", &name)) != 0)
-		return r;
-	if (p->nidentity >= POLICY_IDENTITIES_MAX)
-		return parse_error_at(ps, &name.at, "more than %d identities",
-		    POLICY_IDENTITIES_MAX);
-	if ((id = arena_get(p->arena, sizeof(*id))) == NULL ||
-	    (v = arena_extend(p->arena, p->identity, p->nidentity,
-	    &p->capidentity, sizeof(*v))) == NULL)
-		return ERR_NOMEM;
-	p->identity = v;
-	id->name = name.name;
-	id->at = name.at;
-	first = dict_get(&p->identities, name.name);
-	r = parse_define(ps, &p->identities, &name, "identity", id,
-	    first == NULL ? &name.at : &first->at);
-	if (r == 0) {
-		id->index = p->nidentity;
-		p->identity[p->nidentity++] = id;
-	} else if (r != ERR_EXISTS) {
-		return r;
-	}
-	if ((r = identity_header(ps, id)) == ERR_NOMEM ||
-	    (r != 0 && !parse_to_block(ps)))
-		return r;
-	return parse_block(ps, ROWS(identity_rows), "`claim`", id);
-}
 
 /* -- program, type --------------------------------------------------------- */
 

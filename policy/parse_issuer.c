@@ -32,7 +32,7 @@ issuer_preset(struct parser *ps, void *ctx)
 	if ((r = parse_once(ps, &b->preset)) != 0)
 		return r;
 	parse_next(ps, LEX_POLICY);
-	if ((r = parse_word(ps, "a preset: github or custom", &ref)) != 0)
+	if ((r = parse_word(ps, "a preset, as github, gitlab or custom", &ref)) != 0)
 		return r;
 	near = diag_near(ref.name);
 	for (; row->name != NULL; row++) {
@@ -43,10 +43,6 @@ issuer_preset(struct parser *ps, void *ctx)
 	if (row->name == NULL)
 		return parse_error_at(ps, &ref.at, "there is no preset "
 		    "`%.80s`%s", ref.name, near_text(&near, text, sizeof(text)));
-	if (!row->supported) {
-		(void)snprintf(text, sizeof(text), "the preset `%s`", row->name);
-		return parse_unsupported(ps, &ref.at, text);
-	}
 	b->is->preset = row;
 	b->is->pub.preset = row->name;
 	return 0;
@@ -218,7 +214,7 @@ issuer_finish(struct parser *ps, struct issuer_block *b, const struct ref *name)
 		is->leeway_s = LEEWAY_S;
 	if (!b->preset)
 		return parse_error_at(ps, &name->at, "issuer `%s` has no "
-		    "`preset`: github or custom", name->name);
+		    "`preset`, as github, gitlab or custom", name->name);
 	if (!b->max_age)
 		is->max_age_s = row->max_age_s;
 	if (!b->replay)

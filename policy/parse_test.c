@@ -14,7 +14,7 @@
 static int
 given_claim(struct parser *ps, struct test *t)
 {
-	struct condition c = { 0 }, *v;
+	struct given c = { 0 }, *v;
 	struct ref ref;
 	int r;
 
@@ -25,7 +25,6 @@ given_claim(struct parser *ps, struct test *t)
 	if ((r = parse_string(ps, "the claim's value as a string", &ref)) != 0)
 		return r;
 	c.value = ref.name;
-	c.value_at = ref.at;
 	for (size_t i = 0; i < t->ngiven; i++) {
 		if (strcmp(t->given[i].claim, c.claim) == 0)
 			return parse_error_at(ps, &c.at, "claim `%.80s` is "

@@ -14,8 +14,11 @@
 #include "lib/str.h"
 #include "policy/arena.h"
 #include "policy/claims.h"
+#include "policy/glob.h"
 #include "policy/model.h"
 #include "policy/preset.h"
+
+#define GLOB_SEPARATORS "/:" /* `*` in a claim stops there */
 
 void
 policy_free(struct policy *p)
@@ -128,36 +131,45 @@ policy_identity_name(const struct policy *p, size_t i)
 	return i < p->nidentity ? p->identity[i]->name : NULL;
 }
 
-/* The claim with a dangerous value that closes the door for every identity. */
-static const struct risky *
-find_risky(const struct issuer_full *is, const struct claims *cs)
+static bool
+value_holds(const struct claim_value *want, const char *value)
 {
-	const struct risky *risky;
-
-	for (size_t i = 0; i < cs->n; i++) {
-		risky = preset_risky(is->preset, cs->c[i].name,
-		    cs->c[i].value);
-		if (risky != NULL)
-			return risky;
-	}
-	return NULL;
+	if (!want->glob)
+		return strcmp(want->text, value) == 0;
+	return *value != '\0' && glob_matches(want->text, GLOB_SEPARATORS,
+	    value, strlen(value));
 }
 
+/* An empty value counts as no value, but for the `=` that asks for it. */
 static bool
 holds(const struct condition *c, const struct claims *cs)
 {
 	const char *value = claims_get(cs, c->claim);
+	bool there = value != NULL && *value != '\0';
 
-	return value != NULL && strcmp(value, c->value) == 0;
+	switch (c->kind) {
+	case CONDITION_PRESENT:
+		return there;
+	case CONDITION_ABSENT:
+		return !there;
+	case CONDITION_VALUES:
+		break;
+	}
+	for (size_t i = 0; value != NULL && i < c->nvalue; i++) {
+		if (value_holds(&c->value[i], value))
+			return true;
+	}
+	return false;
 }
 
 static bool
-identity_matches(const struct identity *id, const struct claims *cs)
+identity_matches(const struct identity *id, const struct claims *cs,
+    uint64_t risky)
 {
-	if (id->ncond == 0)
+	if (id->cond.n == 0 || (risky & ~id->opened) != 0)
 		return false;
-	for (size_t i = 0; i < id->ncond; i++) {
-		if (!holds(&id->cond[i], cs))
+	for (size_t i = 0; i < id->cond.n; i++) {
+		if (!holds(&id->cond.v[i], cs))
 			return false;
 	}
 	return true;
@@ -168,45 +180,64 @@ policy_match(const struct policy *p, const char *issuer,
     const struct claims *cs, bool *set)
 {
 	const struct issuer_full *is = dict_get(&p->issuers, issuer);
+	uint64_t risky;
 	size_t n = 0;
 
 	for (size_t i = 0; i < p->nidentity; i++)
 		set[i] = false;
-	if (is == NULL || find_risky(is, cs) != NULL)
+	if (is == NULL)
 		return 0;
+	risky = preset_risky(is->preset, cs);
 	for (size_t i = 0; i < p->nidentity; i++) {
 		if (p->identity[i]->issuer != is)
 			continue;
-		set[i] = identity_matches(p->identity[i], cs);
+		set[i] = identity_matches(p->identity[i], cs, risky);
 		n += set[i];
 	}
 	return n;
 }
 
-/* The issuer's identity with the fewest conditions that fail, then the most
- * that hold, then by name. */
+/* The issuer's identity with the fewest conditions that fail, then no danger,
+ * then the most conditions that hold, then by name. */
 static const struct identity *
 nearest(const struct policy *p, const struct issuer_full *is,
-    const struct claims *cs)
+    const struct claims *cs, uint64_t risky)
 {
 	const struct identity *id, *best = NULL;
-	size_t least = SIZE_MAX, most = 0, fails;
+	size_t least = SIZE_MAX, most = 0, fails, cost;
 
 	for (size_t i = 0; i < p->nidentity; i++) {
 		id = p->by_name[i];
 		if (id->issuer != is)
 			continue;
 		fails = 0;
-		for (size_t k = 0; k < id->ncond; k++)
-			fails += !holds(&id->cond[k], cs);
-		if (fails < least ||
-		    (fails == least && id->ncond - fails > most)) {
-			least = fails;
-			most = id->ncond - fails;
+		for (size_t k = 0; k < id->cond.n; k++)
+			fails += !holds(&id->cond.v[k], cs);
+		cost = 2 * fails + ((risky & ~id->opened) != 0);
+		if (cost < least ||
+		    (cost == least && id->cond.n - fails > most)) {
+			least = cost;
+			most = id->cond.n - fails;
 			best = id;
 		}
 	}
 	return best;
+}
+
+/* The values that are shown are the preset's, never the token's. */
+static void
+explain_risky(const struct issuer_full *is, const struct identity *id,
+    uint64_t bits, char *dst, size_t dstsize)
+{
+	static const char *const verb[] = { [RISKY_IS] = "is",
+		[RISKY_BEGINS] = "begins with",
+		[RISKY_BEGINS_NOT] = "does not begin with",
+		[RISKY_DIFFERS] = "differs from" };
+	const struct risky *k = &is->preset->risky[__builtin_ctzll(bits)];
+
+	(void)snprintf(dst, dstsize, "nearest identity %s: claim %s %s %s: %s; "
+	    "allow-risky %s would open it", id->name, k->claim, verb[k->kind],
+	    k->value, k->why, k->word);
 }
 
 void
@@ -215,29 +246,31 @@ policy_match_explain(const struct policy *p, const char *issuer,
 {
 	const struct issuer_full *is = dict_get(&p->issuers, issuer);
 	const struct identity *id;
-	const struct risky *risky;
+	const struct condition *c;
+	uint64_t risky;
 
 	if (dstsize == 0)
 		return;
 	dst[0] = '\0';
 	if (is == NULL)
 		return;
-	if ((risky = find_risky(is, cs)) != NULL) {
-		(void)snprintf(dst, dstsize, "claim %s begins with %s: %s",
-		    risky->claim, risky->value, risky->why);
-		return;
-	}
-	if ((id = nearest(p, is, cs)) == NULL) {
+	risky = preset_risky(is->preset, cs);
+	if ((id = nearest(p, is, cs, risky)) == NULL) {
 		(void)snprintf(dst, dstsize, "no identity is from issuer %s",
 		    is->pub.name);
 		return;
 	}
-	for (size_t i = 0; i < id->ncond; i++) {
-		if (holds(&id->cond[i], cs))
+	if ((risky & ~id->opened) != 0) {
+		explain_risky(is, id, risky & ~id->opened, dst, dstsize);
+		return;
+	}
+	for (size_t i = 0; i < id->cond.n; i++) {
+		c = &id->cond.v[i];
+		if (holds(c, cs))
 			continue;
 		(void)snprintf(dst, dstsize, "nearest identity %s: claim %s "
-		    "%s", id->name, id->cond[i].claim,
-		    claims_get(cs, id->cond[i].claim) == NULL ?
+		    "%s", id->name, c->claim, c->kind == CONDITION_ABSENT ?
+		    "is there" : claims_get(cs, c->claim) == NULL ?
 		    "is missing" : "has another value");
 		return;
 	}

@@ -8,23 +8,37 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A claim's value (or beginning of it) that opens the door to code which
- * nobody with write access has reviewed. */
+struct claims;
+
+#define PRESET_RISKY_MAX 64 /* dangers of one preset: bits of a uint64_t */
+
+enum risky_kind {
+	RISKY_IS,	  /* the claim has the value */
+	RISKY_BEGINS,	  /* ... begins with it */
+	RISKY_BEGINS_NOT, /* ... does not, or is missing */
+	RISKY_DIFFERS,	  /* ... differs from the claim named by value */
+};
+
+/* What opens the door to code that nobody with write access has reviewed, or
+ * to a person's shell.  A session it holds for is nobody, but for identities
+ * that say `allow-risky WORD`. */
 struct risky {
+	const char *word;	/* NULL ends the table */
+	enum risky_kind kind;
 	const char *claim;
 	const char *value;
-	bool prefix;
 	const char *why;
 };
 
 struct preset {
 	const char *name;	/* NULL ends the table */
-	bool supported;		/* false: known, "not yet supported" */
 	const char *url;	/* NULL: must be written */
 	const char *const *algorithm;
 	uint32_t max_age_s;	/* 0: none */
 	bool once;
-	/* One issuer for strangers, too: an identity must pin one of these. */
+	/* The URL that serves strangers, too, "*" for all: an identity must
+	 * pin one of the claims below.  NULL: none. */
+	const char *shared;
 	const char *const *pin;
 	/* The claims there are, "x_*" for all that begin so; NULL: any. */
 	const char *const *claim;
@@ -37,9 +51,17 @@ struct preset {
 const struct preset *preset_table(void);
 /* NULL when there is no such row. */
 const struct preset *preset_find(const char *name);
-/* The row of dangerous values that this claim's value falls under, or NULL. */
-const struct risky *preset_risky(const struct preset *p, const char *claim,
-    const char *value);
+/* Bit i for each row i of the dangers that holds for the claims. */
+uint64_t preset_risky(const struct preset *p, const struct claims *cs);
+/* The row by which this claim's value alone is dangerous, or NULL. */
+const struct risky *preset_risky_value(const struct preset *p,
+    const char *claim, const char *value);
+/* Bit i for each row i with this word; 0: the preset has no such word. */
+uint64_t preset_risky_word(const struct preset *p, const char *word);
 bool preset_has_claim(const struct preset *p, const char *claim);
+/* Does the claim hold an id, which nobody can choose or take over? */
+bool preset_is_id(const struct preset *p, const char *claim);
+/* Does this URL serve strangers? */
+bool preset_is_shared(const struct preset *p, const char *url);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "policy/resolve.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,11 +82,30 @@ check_issuers(struct resolver *v)
 	}
 }
 
+/* One value of a condition. */
 static void
-check_condition(struct resolver *v, const struct preset *row,
+check_value(struct resolver *v, const struct identity *id,
+    const struct condition *c, const struct claim_value *value)
+{
+	const struct preset *row = id->issuer->preset;
+	const struct risky *risky = preset_risky_value(row, c->claim,
+	    value->text);
+
+	if (value->glob && preset_is_id(row, c->claim))
+		policy_error(v->p, v->d, &value->at, "`%s` is an id: only `=` "
+		    "and the whole value match it", c->claim);
+	if (risky != NULL &&
+	    (preset_risky_word(row, risky->word) & ~id->opened) != 0)
+		policy_error(v->p, v->d, &value->at, "this can never match: %s;"
+		    " if that is meant, say `allow-risky %s`", risky->why,
+		    risky->word);
+}
+
+static void
+check_condition(struct resolver *v, const struct identity *id,
     const struct condition *c)
 {
-	const struct risky *risky = preset_risky(row, c->claim, c->value);
+	const struct preset *row = id->issuer->preset;
 	struct diag_near near = diag_near(c->claim);
 	char text[NEAR_TEXT_MAX];
 
@@ -95,23 +115,89 @@ check_condition(struct resolver *v, const struct preset *row,
 		policy_error(v->p, v->d, &c->at, "tokens of the preset `%s` "
 		    "have no claim `%.80s`%s", row->name, c->claim,
 		    near_text(&near, text, sizeof(text)));
-	} else if (risky != NULL) {
-		policy_error(v->p, v->d, &c->value_at, "this can never match: "
-		    "%s, and `allow-risky` is not yet supported", risky->why);
+		return;
 	}
+	for (size_t i = 0; i < c->nvalue; i++)
+		check_value(v, id, c, &c->value[i]);
+}
+
+/* Every value that the condition lets through is one, whole and not "". */
+static bool
+is_exact(const struct condition *c)
+{
+	for (size_t i = 0; i < c->nvalue; i++) {
+		if (c->value[i].glob || c->value[i].text[0] == '\0')
+			return false;
+	}
+	return c->kind == CONDITION_VALUES;
 }
 
 static bool
 is_pinned(const struct identity *id, const struct preset *row)
 {
-	for (size_t i = 0; i < id->ncond; i++) {
+	const struct condition *c;
+
+	for (size_t i = 0; i < id->cond.n; i++) {
+		c = &id->cond.v[i];
 		for (size_t k = 0; row->pin[k] != NULL; k++) {
-			if (strcmp(id->cond[i].claim, row->pin[k]) == 0 &&
-			    id->cond[i].value[0] != '\0')
+			if (strcmp(c->claim, row->pin[k]) == 0 && is_exact(c))
 				return true;
 		}
 	}
 	return false;
+}
+
+static bool
+has_values(const struct identity *id)
+{
+	for (size_t i = 0; i < id->cond.n; i++) {
+		if (id->cond.v[i].kind == CONDITION_VALUES)
+			return true;
+	}
+	return false;
+}
+
+static void
+say_no_pin(struct resolver *v, const struct identity *id,
+    const struct preset *row)
+{
+	char text[256] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; row->pin[i] != NULL && n < sizeof(text); i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s",
+		    i == 0 ? "" : " nor ", row->pin[i]);
+	policy_error(v->p, v->d, &id->at, "identity `%s` pins %s%s: this issuer "
+	    "serves strangers, too, and names can be taken over", id->name,
+	    row->pin[1] == NULL ? "no " : "neither ", text);
+}
+
+/* The words of allow-risky, as bits of the preset's table. */
+static void
+open_risky(struct resolver *v, struct identity *id)
+{
+	const struct preset *row = id->issuer->preset;
+	struct diag_near near;
+	char text[NEAR_TEXT_MAX];
+	uint64_t bits;
+
+	for (size_t i = 0; i < id->nrisky; i++) {
+		bits = preset_risky_word(row, id->risky[i].name);
+		if (bits == 0) {
+			near = diag_near(id->risky[i].name);
+			for (const struct risky *k = row->risky; k != NULL &&
+			    k->word != NULL; k++)
+				diag_near_try(&near, k->word);
+			policy_error(v->p, v->d, &id->risky[i].at, "the preset "
+			    "`%s` knows no danger `%.80s`%s", row->name,
+			    id->risky[i].name, near_text(&near, text,
+			    sizeof(text)));
+		} else if ((bits & id->opened) != 0) {
+			policy_error(v->p, v->d, &id->risky[i].at, "`%s` is "
+			    "written twice", id->risky[i].name);
+		}
+		id->opened |= bits;
+	}
 }
 
 static void
@@ -124,16 +210,21 @@ resolve_identity(struct resolver *v, struct identity *id)
 	id->issuer = find(v, &v->p->issuers, &id->from, "issuer");
 	if (id->issuer == NULL || (row = id->issuer->preset) == NULL)
 		return;
-	for (size_t i = 0; i < id->ncond; i++)
-		check_condition(v, row, &id->cond[i]);
-	if (id->ncond == 0)
-		policy_error(v->p, v->d, &id->at, "identity `%s` has no `claim`:"
-		    " everybody with a token of `%s` would be it", id->name,
+	if (strcmp(row->name, "people") == 0)
+		policy_error(v->p, v->d, &id->from.at, "issuer `%s` speaks for "
+		    "people: they approve, and jobs are identities",
 		    id->issuer->pub.name);
-	else if (row->pin != NULL && !is_pinned(id, row))
-		policy_error(v->p, v->d, &id->at, "identity `%s` pins neither "
-		    "%s nor %s: this issuer serves strangers, too, and names "
-		    "can be taken over", id->name, row->pin[0], row->pin[1]);
+	open_risky(v, id);
+	for (size_t i = 0; i < id->cond.n; i++)
+		check_condition(v, id, &id->cond.v[i]);
+	if (!has_values(id))
+		policy_error(v->p, v->d, &id->at, "identity `%s` has no `claim`"
+		    "%s: everybody with a token of `%s` would be it", id->name,
+		    id->cond.n == 0 ? "" : " with a value",
+		    id->issuer->pub.name);
+	else if (id->issuer->pub.url != NULL &&
+	    preset_is_shared(row, id->issuer->pub.url) && !is_pinned(id, row))
+		say_no_pin(v, id, row);
 }
 
 static int

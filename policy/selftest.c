@@ -25,33 +25,70 @@ struct run_test {
 
 /* Adds or replaces. */
 static int
-claim_set(struct claims *cs, const struct condition *c)
+claim_set(struct claims *cs, const char *claim, const char *value)
 {
 	for (size_t i = 0; i < cs->n; i++) {
-		if (strcmp(cs->c[i].name, c->claim) != 0)
+		if (strcmp(cs->c[i].name, claim) != 0)
 			continue;
 		free(cs->c[i].value);
-		cs->c[i].value = strdup(c->value);
+		cs->c[i].value = strdup(value);
 		return cs->c[i].value == NULL ? ERR_NOMEM : 0;
 	}
-	return claims_add(cs, c->claim, c->value);
+	return claims_add(cs, claim, value);
+}
+
+/* The first value that the condition spells out; NULL: none. */
+static const char *
+first_value(const struct condition *c)
+{
+	for (size_t i = 0; i < c->nvalue; i++) {
+		if (!c->value[i].glob)
+			return c->value[i].text;
+	}
+	return NULL;
 }
 
 /* The identity's own values, and over them what the test gives. */
 static int
 make_claims(const struct test *t, const struct identity *id, struct claims *cs)
 {
+	const char *value;
 	int r;
 
-	for (size_t i = 0; i < id->ncond; i++) {
-		if ((r = claim_set(cs, &id->cond[i])) != 0)
+	for (size_t i = 0; i < id->cond.n; i++) {
+		value = first_value(&id->cond.v[i]);
+		if (value != NULL &&
+		    (r = claim_set(cs, id->cond.v[i].claim, value)) != 0)
 			return r;
 	}
 	for (size_t i = 0; i < t->ngiven; i++) {
-		if ((r = claim_set(cs, &t->given[i])) != 0)
+		if ((r = claim_set(cs, t->given[i].claim,
+		    t->given[i].value)) != 0)
 			return r;
 	}
 	return 0;
+}
+
+/* Why the test's claims make nobody of its identity. */
+static void
+say_nobody(struct run_test *rt, const struct identity *id,
+    const struct claims *cs)
+{
+	const struct condition *c;
+
+	for (size_t i = 0; i < id->cond.n; i++) {
+		c = &id->cond.v[i];
+		if (c->kind == CONDITION_ABSENT ||
+		    claims_get(cs, c->claim) != NULL)
+			continue;
+		policy_error(rt->p, rt->d, &rt->t->as.at, "test \"%s\": give "
+		    "the claim `%s`, since `%s` names no value of it: as %s "
+		    "{ %s \"...\" }", rt->t->name, c->claim, id->name, id->name,
+		    c->claim);
+		return;
+	}
+	policy_error(rt->p, rt->d, &rt->t->as.at, "test \"%s\": with these "
+	    "claims nobody is `%s`", rt->t->name, id->name);
 }
 
 /* The place of byte off of a string's text: escapes take two bytes. */
@@ -139,8 +176,7 @@ place_test(struct run_test *rt, const struct identity *id, struct claims *cs,
 
 	(void)policy_match(p, id->issuer->pub.name, cs, set);
 	if (!set[id->index]) {
-		policy_error(p, rt->d, &rt->t->as.at, "test \"%s\": with these "
-		    "claims nobody is `%s`", rt->t->name, id->name);
+		say_nobody(rt, id, cs);
 		return false;
 	}
 	rt->q = (struct request){ .policy = p, .identity = set, .claims = cs,

@@ -22,7 +22,9 @@
 #include "lib/diag.h"
 #include "lib/err.h"
 #include "policy/claims.h"
+#include "policy/glob.h"
 #include "policy/policy.h"
+#include "policy/preset.h"
 
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -501,7 +503,28 @@ static const char identities[] = "policy 1\n" GITHUB
     "identity shop from github { claim repository_id = \"7\"; "
     "claim ref = \"refs/heads/main\" }\n"
     "identity all from github { claim repository_owner_id = \"42\" }\n"
-    "identity ci from acme { claim repository_id = \"7\" }\n";
+    "identity ci from acme { claim repository_id = \"7\" }\n"
+    "identity tag from github { claim repository_id = \"8\"; claim ref = "
+    "\"refs/heads/main\" | glob \"refs/tags/v*\"; claim environment present; "
+    "claim head_ref absent }\n"
+    "identity pr from github { claim repository_id = \"9\"; allow-risky "
+    "pull-request; claim event_name = \"pull_request\" }\n"
+    "issuer lab { preset gitlab; url \"https://lab.example\"; "
+    "audience \"b\" }\n"
+    "identity dba from lab { claim project_path = glob \"acme/**\" }\n"
+    "identity fork from lab { claim project_id = \"5\"; allow-risky "
+    "merge-request fork }\n"
+    "issuer circle { preset circleci; url "
+    "\"https://oidc.circleci.com/org/1\"; audience \"b\" }\n"
+    "identity orb from circle { claim oidc.circleci.com/project-id = "
+    "\"1\" }\n"
+    "issuer azure { preset azure-devops; url "
+    "\"https://vstoken.dev.azure.com/1\"; audience \"b\" }\n"
+    "identity pipe from azure { claim def_id = \"12\" }\n"
+    "issuer lift { preset spacelift; url "
+    "\"https://acme.app.spacelift.io\"; audience \"b\" }\n"
+    "identity stack from lift { claim spaceId = \"root\" }\n";
+#define NIDENTITIES 10
 
 static const struct {
 	const char *issuer;
@@ -552,6 +575,58 @@ static const struct {
 	    "all", "" },
 	{ "github", { "event_name", "issue_comment", "repository_owner_id",
 	    "42", "ref", "refs/heads/main", "repository_id", "7" }, "", "" },
+	/* choices, patterns, presence */
+	{ "github", { "repository_id", "8", "ref", "refs/heads/main",
+	    "environment", "p" }, "tag", "" },
+	{ "github", { "repository_id", "8", "ref", "refs/tags/v1.2",
+	    "environment", "p", "head_ref", "" }, "tag", "" },
+	{ "github", { "repository_id", "8", "ref", "refs/tags/v1/2",
+	    "environment", "p" }, "", "claim ref has another value" },
+	{ "github", { "repository_id", "8", "ref", "refs/tags/v",
+	    "environment", "p" }, "tag", "" },
+	{ "github", { "repository_id", "8", "ref", "refs/tags/v1:x",
+	    "environment", "p" }, "", "" },
+	{ "github", { "repository_id", "8", "ref", "refs/tags/w",
+	    "environment", "p" }, "", "" },
+	{ "github", { "repository_id", "8", "ref", "refs/heads/main" }, "",
+	    "claim environment is missing" },
+	{ "github", { "repository_id", "8", "ref", "refs/heads/main",
+	    "environment", "" }, "", "" },
+	{ "github", { "repository_id", "8", "ref", "refs/heads/main",
+	    "environment", "p", "head_ref", "x" }, "",
+	    "claim head_ref is there" },
+	{ "lab", { "project_path", "acme/shop/api" }, "dba", "" },
+	{ "lab", { "project_path", "acme/" }, "dba", "" },
+	{ "lab", { "project_path", "acme" }, "", "" },
+	{ "lab", { "project_path", "acme-evil/shop" }, "", "" },
+	{ "lab", { "project_path", "" }, "", "" },
+	/* dangers opened by name, and no others */
+	{ "github", { "repository_id", "9", "event_name", "pull_request",
+	    "ref", "refs/pull/7/merge" }, "pr", "" },
+	{ "github", { "repository_id", "9", "event_name",
+	    "pull_request_target" }, "", "" },
+	{ "github", { "repository_id", "9", "event_name", "push" }, "", "" },
+	{ "lab", { "project_id", "5", "job_project_id", "5" }, "fork", "" },
+	{ "lab", { "project_id", "5", "job_project_id", "6",
+	    "pipeline_source", "merge_request_event" }, "fork", "" },
+	{ "lab", { "project_path", "acme/x", "project_id", "7",
+	    "job_project_id", "6" }, "", "project_id differs from "
+	    "job_project_id" },
+	{ "lab", { "project_id", "5", "pipeline_source",
+	    "external_pull_request_event" }, "", "allow-risky "
+	    "external-pull-request would open it" },
+	{ "circle", { "oidc.circleci.com/project-id", "1" }, "orb", "" },
+	{ "circle", { "oidc.circleci.com/project-id", "1",
+	    "oidc.circleci.com/ssh-rerun", "false" }, "orb", "" },
+	{ "circle", { "oidc.circleci.com/project-id", "1",
+	    "oidc.circleci.com/ssh-rerun", "true" }, "", "ssh-rerun" },
+	{ "azure", { "def_id", "12", "sub", "p://a/b/c" }, "pipe", "" },
+	{ "azure", { "def_id", "12", "sub", "sc://a/b/c" }, "",
+	    "service-connection" },
+	{ "azure", { "def_id", "12" }, "", "" },
+	{ "lift", { "spaceId", "root", "runType", "TRACKED" }, "stack", "" },
+	{ "lift", { "spaceId", "root", "runType", "PROPOSED" }, "",
+	    "proposed-run" },
 };
 
 static void
@@ -559,23 +634,23 @@ t_policy_match_table(void **state)
 {
 	struct policy *p;
 	struct claims cs;
-	bool set[3];
+	bool set[NIDENTITIES];
 	char names[256], why[256];
 	size_t n, count;
 
 	(void)state;
 	(void)load(identities, &p, NULL);
-	assert_int_equal(policy_nidentities(p), 3);
+	assert_int_equal(policy_nidentities(p), NIDENTITIES);
 	for (size_t i = 0; i < N(matches); i++) {
 		cs = (struct claims){ 0 };
 		for (size_t k = 0; matches[i].claim[k] != NULL; k += 2)
 			assert_int_equal(claims_add(&cs, matches[i].claim[k],
 			    matches[i].claim[k + 1]), 0);
-		set[0] = set[1] = set[2] = true;
+		memset(set, 1, sizeof(set));
 		n = policy_match(p, matches[i].issuer, &cs, set);
 		names[0] = '\0';
 		count = 0;
-		for (size_t k = 0, len = 0; k < 3; k++) {
+		for (size_t k = 0, len = 0; k < NIDENTITIES; k++) {
 			if (!set[k])
 				continue;
 			len += (size_t)snprintf(names + len,
@@ -594,7 +669,7 @@ t_policy_match_table(void **state)
 		assert_true(strlen(why) < 4);
 		claims_clear(&cs);
 	}
-	assert_null(policy_identity_name(p, 3));
+	assert_null(policy_identity_name(p, NIDENTITIES));
 	policy_free(p);
 }
 
@@ -625,6 +700,15 @@ t_issuer_ties_table(void **state)
 		    "1" },
 		{ "acme", { "sha", "1f0c", "pull_request", "5; rm" }, NULL, "",
 		    NULL, NULL, NULL },
+		{ "lab", { "sha", "1f0c", "user_login", "anna", "pipeline_id",
+		    "9", "ci_config_ref_uri", "g/p//.gitlab-ci.yml@x", "ref",
+		    "refs/pull/17/merge" }, "1f0c", "", "anna",
+		    "g/p//.gitlab-ci.yml@x", "9" },
+		{ "azure", { "rpo_ver", "1f0c", "rpo_ref",
+		    "refs/pull/17/merge", "def_id", "12", "run_id", "3" },
+		    "1f0c", "17", NULL, "12", "3" },
+		{ "circle", { "oidc.circleci.com/pipeline-id", "3" }, NULL, "",
+		    NULL, NULL, "3" },
 	};
 	struct policy *p;
 	struct claims cs;
@@ -654,6 +738,86 @@ t_issuer_ties_table(void **state)
 	policy_free(p);
 }
 
+/* What each row of the table must be. */
+static void
+t_preset_table_sound(void **state)
+{
+	const struct preset *row = preset_table();
+	size_t n = 0, k;
+
+	(void)state;
+	for (; row->name != NULL; row++, n++) {
+		assert_ptr_equal(preset_find(row->name), row);
+		assert_non_null(row->algorithm);
+		assert_non_null(row->algorithm[0]);
+		assert_true(row->max_age_s > 0 && row->max_age_s <= 3600);
+		assert_true(row->shared == NULL || row->pin != NULL);
+		for (k = 0; row->pin != NULL && row->pin[k] != NULL; k++) {
+			assert_true(preset_has_claim(row, row->pin[k]));
+			assert_true(preset_is_id(row, row->pin[k]));
+		}
+		for (k = 0; row->risky != NULL && row->risky[k].word; k++) {
+			assert_true(preset_has_claim(row,
+			    row->risky[k].claim));
+			assert_int_not_equal(preset_risky_word(row,
+			    row->risky[k].word), 0);
+			assert_true(k < PRESET_RISKY_MAX);
+		}
+		{
+			const char *tie[] = { row->commit, row->actor,
+				row->workflow, row->run, row->pull_request };
+
+			for (k = 0; k < N(tie); k++)
+				assert_true(tie[k] == NULL ||
+				    preset_has_claim(row, tie[k]));
+		}
+	}
+	assert_int_equal(n, 17);
+	assert_null(preset_find("nobody"));
+}
+
+static void
+t_glob_matches_table(void **state)
+{
+	static const struct {
+		const char *pattern, *s;
+		bool want;
+	} c[] = {
+		{ "a", "a", true }, { "a", "ab", false }, { "a", "", false },
+		{ "*", "", true }, { "*", "abc", true }, { "*", "a/b", false },
+		{ "*", "a:b", false }, { "**", "a/b:c", true },
+		{ "**", "", true }, { "a*", "a", true }, { "*a", "aba", true },
+		{ "a*b*c", "axbxc", true }, { "a*b*c", "axb/c", false },
+		{ "a/*/c", "a/b/c", true }, { "a/*/c", "a//c", true },
+		{ "a/*/c", "a/b/b/c", false }, { "a/**/c", "a/b/b/c", true },
+		{ "a/**/c", "a/c", false }, { "a**c", "ac", true },
+		{ "refs/tags/v*", "refs/tags/v1.2", true },
+		{ "refs/tags/v*", "xrefs/tags/v1.2", false },
+		{ "*x**y*", "axb/cyd", true }, { "*x**y*", "axb/cy/d", false },
+		{ "a*", "a*", true }, { "*a*", "**", false },
+	};
+	static char long_s[30000];
+	char pattern[GLOB_MAX + 1];
+
+	(void)state;
+	for (size_t i = 0; i < N(c); i++) {
+		if (glob_matches(c[i].pattern, "/:", c[i].s,
+		    strlen(c[i].s)) != c[i].want)
+			fail_msg("%s %s", c[i].pattern, c[i].s);
+	}
+	/* what makes backtracking matchers take for ever */
+	memset(long_s, 'a', sizeof(long_s));
+	for (size_t i = 0; i < GLOB_MAX; i++)
+		pattern[i] = i % 2 == 0 ? '*' : 'a';
+	pattern[GLOB_MAX] = '\0';
+	pattern[GLOB_MAX - 1] = 'b';
+	assert_null(glob_wrong(pattern));
+	assert_false(glob_matches(pattern, "/:", long_s, sizeof(long_s)));
+	assert_non_null(glob_wrong(""));
+	assert_non_null(glob_wrong("a***"));
+	assert_non_null(glob_wrong("a?"));
+}
+
 static void
 t_policy_free_null(void **state)
 {
@@ -676,6 +840,8 @@ main(void)
 		cmocka_unit_test(t_policy_document_example),
 		cmocka_unit_test(t_policy_match_table),
 		cmocka_unit_test(t_issuer_ties_table),
+		cmocka_unit_test(t_preset_table_sound),
+		cmocka_unit_test(t_glob_matches_table),
 		cmocka_unit_test(t_policy_free_null),
 	};
 
