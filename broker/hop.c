@@ -28,6 +28,8 @@
 enum { AT_CONTROL, AT_SHELL, AT_CERT, AT_TARGET, AT_IN, AT_OUT, AT_ERR,
 	AT_N };
 
+#define HOP_PIPE_SIZE (1024 * 1024) /* what Linux grants without privilege */
+
 static struct hop env;
 
 static size_t
@@ -52,6 +54,15 @@ hop_nonblock(int fd)
 	    0 : ERR_SYS;
 }
 
+/* A pipe of 64 KiB, the usual size, makes sshd and us wait for each other at
+ * every other packet of a bulk transfer.  It may be refused; nothing is lost
+ * then but speed. */
+static void
+hop_widen(int fd)
+{
+	(void)fcntl(fd, F_SETPIPE_SZ, HOP_PIPE_SIZE);
+}
+
 static int
 hop_prepare(struct hop *h)
 {
@@ -70,6 +81,9 @@ hop_prepare(struct hop *h)
 	    (r = hop_nonblock(run->in)) != 0 ||
 	    (r = hop_nonblock(run->out)) != 0)
 		return r;
+	hop_widen(run->out);
+	if (run->take_stdin)
+		hop_widen(run->in);
 	return hop_nonblock(run->err);
 }
 

@@ -291,8 +291,8 @@ class Hop:
 
     def close_stdin(self):
         if not self.pty and self.stdin is not None:
-            os.close(self.stdin)
-            self.stdin = None
+            fd, self.stdin = self.stdin, None
+            os.close(fd)
 
     def finish(self, data=b"", timeout=60):
         """Plays the job to the end: (kind, value), stdout, stderr."""
@@ -315,7 +315,7 @@ class Hop:
             assert got[0] == EXIT
             end = struct.unpack(">II", got[1])
         assert self.run.wait(timeout) == 0
-        for t in jobs[:1 if self.pty else 2]:
+        for t in jobs:  # none may touch a descriptor's number later on
             t.join(5)
             assert not t.is_alive()
         return end, b"".join(out), b"".join(err)

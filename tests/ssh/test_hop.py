@@ -148,7 +148,7 @@ def test_reader_that_stops_does_not_stop_stdin(hop, tmp_path):
     """The target reads its input although its output waits for the job, and
     that costs the hop the channel's windows, no more."""
     seen = tmp_path / "seen"
-    h = hop(sh(f"head -c 600000 /dev/zero; cat | wc -c >{seen}; "
+    h = hop(sh(f"head -c 1500000 /dev/zero; cat | wc -c >{seen}; "
                "head -c 3000000 /dev/zero"))
     h.write_all(bytes(9 << 20))
     for _ in range(100):
@@ -158,7 +158,7 @@ def test_reader_that_stops_does_not_stop_stdin(hop, tmp_path):
     assert int(seen.read_text()) == 9 << 20
     assert s.private_kib(h.pid) < 6144 or "san" in s.HOP
     end, out, _ = h.finish(None)
-    assert end == (0, 0) and len(out) == 3600000
+    assert end == (0, 0) and len(out) == 4500000
 
 
 # -- standard input ------------------------------------------------------------
