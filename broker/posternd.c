@@ -38,6 +38,7 @@
 #define RESTART_FIRST_MS 100
 #define RESTART_LAST_MS 5000
 #define RESTART_CALM_MS 60000 /* a life this long resets the back-off */
+#define STOP_MS 10000	      /* between STOP and SIGKILL */
 
 enum { AUDIT, SIGNER, POLICY, OIDC, NCHILD };
 
@@ -95,6 +96,7 @@ static struct {
 	struct loop *loop;
 	struct account hop;
 	struct account job;
+	size_t nhop;	/* running hops */
 	bool stopping;
 	bool announced;
 } env = { .conf_path = POSTERN_SYSCONFDIR "/postern.conf" };
@@ -381,6 +383,14 @@ announce_ready(void)
 	(void)close(fd);
 }
 
+/* Policy keeps to operations-max; one that does not must not fill the process
+ * table.  Twice, because a hop may take a moment to die when its work is done. */
+static size_t
+hops_max(void)
+{
+	return 2 * (size_t)env.conf.operations_max + 16;
+}
+
 /* Policy wants a hop: the one thing a child can ask of root. */
 static int
 hop_start(struct peer *p, struct msg *m)
@@ -394,7 +404,10 @@ hop_start(struct peer *p, struct msg *m)
 	    (r = msg_end(m)) != 0)
 		return r;
 	control = msg_take_fd(m, 0);
-	if ((r = setup_spawn("hop", env.hop, control, &pid)) == 0) {
+	r = env.nhop >= hops_max() ? ERR_TOOBIG :
+	    setup_spawn("hop", env.hop, control, &pid);
+	if (r == 0) {
+		env.nhop++;
 		/* Not reaped before this loop turns: the pid is still its. */
 		pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 		if (pidfd == -1)
@@ -439,12 +452,14 @@ child_closed(void *arg, struct peer *p, int r)
 	(void)p;
 	c->peer = NULL;
 	c->ready = false;
-	if (r != ERR_NOTFOUND) {
+	if (r != ERR_NOTFOUND)
 		log_err(r, "postern-%s broke the protocol; killing it",
 		    c->name);
-		if (c->pid > 0)
-			(void)kill(c->pid, SIGKILL);
-	}
+	/* Dead, or it can no longer be told or asked anything: only its death
+	 * makes room for the next one.  When all stop, stop_expired sees to
+	 * those that do not. */
+	if (c->pid > 0 && !env.stopping)
+		(void)kill(c->pid, SIGKILL);
 }
 
 static void
@@ -513,11 +528,14 @@ reap(void)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		bool hop = true;
+
 		for (size_t i = 0; i < NCHILD; i++) {
 			struct child *c = &children[i];
 
 			if (c->pid != pid)
 				continue;
+			hop = false;
 			c->pid = 0;
 			c->ready = false;
 			peer_free(c->peer);
@@ -531,6 +549,9 @@ reap(void)
 						  WEXITSTATUS(status));
 			child_retry(c);
 		}
+		/* As process 1 of a container it buries strangers, too. */
+		if (hop && env.nhop > 0)
+			env.nhop--;
 	}
 }
 
@@ -576,6 +597,32 @@ reload(void)
 }
 
 static void
+stop_expired(void *arg)
+{
+	(void)arg;
+	for (size_t i = 0; i < NCHILD; i++) {
+		struct child *c = &children[i];
+
+		if (c->pid <= 0)
+			continue;
+		log_err(0, "postern-%s does not stop; killing it", c->name);
+		(void)kill(c->pid, SIGKILL);
+	}
+}
+
+static void
+stop(void)
+{
+	if (env.stopping)
+		return;
+	env.stopping = true;
+	for (size_t i = 0; i < NCHILD; i++)
+		tell(&children[i], MSG_STOP);
+	if (loop_timer(env.loop, STOP_MS, stop_expired, NULL) == NULL)
+		stop_expired(NULL);
+}
+
+static void
 on_signal(void *arg, int fd, short revents)
 {
 	struct signalfd_siginfo si;
@@ -591,9 +638,7 @@ on_signal(void *arg, int fd, short revents)
 			reload();
 			break;
 		default:
-			env.stopping = true;
-			for (size_t i = 0; i < NCHILD; i++)
-				tell(&children[i], MSG_STOP);
+			stop();
 		}
 	}
 	if (env.stopping && all_gone())

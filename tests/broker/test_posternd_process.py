@@ -1,0 +1,545 @@
+"""posternd as a process.  Its children are stand-ins that hand their control
+socket to this test, which then speaks for them."""
+import array
+import json
+import os
+import pathlib
+import pwd
+import grp
+import select
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import wire as w  # noqa: E402
+
+BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD", "build")).resolve()
+BUILT = BUILD / "broker/posternd"
+LIBEXEC = pathlib.Path("/opt/postern/libexec/postern")
+FAKES = "/opt/fakes.sock"
+
+
+def for_opt():
+    """The children are started from the folder that configure was told."""
+    try:
+        return b"/opt/postern/libexec/postern" in BUILT.read_bytes()
+    except OSError:
+        return False
+
+
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("POSTERN_INSIDE") or not for_opt(),
+    reason="runs in tests/broker/floor.sh, over a build for /opt/postern")
+
+FAKE = '''#!/usr/bin/python3 -I
+import array, json, os, signal, socket, sys
+fds = sorted(int(x) for x in os.listdir("/proc/self/fd"))
+with open("/proc/self/status") as f:
+    status = dict(line.rstrip("\\n").split(":", 1) for line in f)
+me = {"name": sys.argv[0].rsplit("/postern-", 1)[1], "pid": os.getpid(),
+      "uid": os.getresuid(), "gid": os.getresgid(), "groups": os.getgroups(),
+      "fds": fds, "env": sorted(os.environ), "blocked": status["SigBlk"],
+      "cwd": os.getcwd(), "argc": len(sys.argv)}
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect("/opt/fakes.sock")
+s.sendmsg([json.dumps(me).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                                       array.array("i", [3]))])
+while True:
+    what = s.recv(64)
+    if what == b"close":
+        os.close(3)
+        s.send(b"closed")
+    elif what == b"deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    else:
+        os._exit(7)
+'''
+CHILDREN = ("audit", "signer", "policy", "oidc")
+ACCOUNT = {"audit": "_postern-audit", "signer": "_postern-sign",
+           "policy": "_postern-policy", "oidc": "_postern-oidc",
+           "hop": "_postern-hop"}
+
+
+class Fake:
+    """One life of one child: its facts, its control socket, its leash."""
+
+    def __init__(self, leash):
+        leash.settimeout(20)
+        data, control, _, _ = leash.recvmsg(65536, 256)
+        fds = array.array("i")
+        for _, _, d in control:
+            fds.frombytes(d[:len(d) - len(d) % fds.itemsize])
+        self.__dict__.update(json.loads(data))
+        self.leash, self.control = leash, socket.socket(fileno=fds[0])
+        self.given, self.links, self.settings = {}, {}, None
+
+    def take(self):
+        """One message of the parent's, kept where it belongs."""
+        m = w.receive(self.control)
+        assert m is not None
+        if m.name in ("LISTEN", "FOLDER"):
+            self.given[m.text()] = (m.name, m.fds[0])
+        elif m.name == "LINK":
+            self.links[m.text()] = socket.socket(fileno=m.fds[0])
+        elif m.name == "GO":
+            self.settings, self.addresses = m.text(), m.text()
+        m.end()
+        return m.name
+
+    def until(self, name):
+        while self.take() != name:
+            pass
+        return self
+
+    def ready(self):
+        w.send(self.control, "READY")
+
+    def say(self, word):
+        self.leash.send(word)
+
+    def gone(self, timeout=10):
+        """The process is dead."""
+        assert select.select([self.leash], [], [], timeout)[0]
+        try:
+            return self.leash.recv(16) == b""
+        except ConnectionResetError:
+            return True
+
+    def drop(self):
+        for s in (self.leash, self.control, *self.links.values()):
+            s.close()
+        for _, fd in self.given.values():
+            os.close(fd)
+
+
+class Posternd:
+    def __init__(self, settings=""):
+        self.listener = w.listener(FAKES, 0o777)
+        self.listener.settimeout(20)
+        conf = pathlib.Path("/opt/postern.conf")
+        self.settings = ("policy-folder /opt/policy\nca-folder /opt/ca\n"
+                         "state-folder /opt/state\nrun-folder /opt/run\n" +
+                         settings)
+        conf.write_text(self.settings)
+        conf.chmod(0o644)
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind("/opt/notify.sock")
+        self.notify.settimeout(10)
+        self.log_path = "/opt/posternd.log"
+        self.fakes = []
+        leaked = os.open("/dev/null", os.O_RDONLY)  # as shells and CI do
+        with open(self.log_path, "wb") as f:
+            self.proc = subprocess.Popen(
+                ["/opt/posternd", "-c", conf], stdin=subprocess.DEVNULL,
+                stdout=f, stderr=f, pass_fds=(leaked,),
+                env={"NOTIFY_SOCKET": "/opt/notify.sock", "SECRET": "x",
+                     "ASAN_OPTIONS": "detect_leaks=0"})
+        os.close(leaked)
+
+    log = w.Child.log
+    logs = w.Child.logs
+
+    def accept(self):
+        leash, _ = self.listener.accept()
+        self.fakes.append(Fake(leash))
+        return self.fakes[-1]
+
+    def start(self):
+        """All four, given everything and ready."""
+        self.child = {}
+        for _ in CHILDREN:
+            f = self.accept()
+            assert f.name not in self.child
+            self.child[f.name] = f
+        for f in self.child.values():
+            f.until("GO")
+        # Those that were there first get their links as the others come.
+        for name, n in (("audit", 2), ("signer", 1), ("policy", 3),
+                        ("oidc", 2)):
+            while len(self.child[name].links) < n:
+                assert self.child[name].take() == "LINK"
+        for f in self.child.values():
+            f.ready()
+        return self
+
+    def again(self, name):
+        """The next life of a child, up to GO."""
+        f = self.accept()
+        assert f.name == name
+        self.child[name] = f
+        return f.until("GO")
+
+    def close(self):
+        # Whoever is just being started must not turn up in the next test.
+        pid = self.proc.pid
+        if self.proc.poll() is None:
+            self.proc.send_signal(signal.SIGSTOP)
+            path = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+            for child in path.read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+        self.proc.kill()
+        self.proc.wait()
+        print(self.log())   # shown when a test fails
+        for s in (self.listener, self.notify):
+            s.close()
+        for path in (FAKES, "/opt/notify.sock"):
+            os.unlink(path)
+        for f in self.fakes:
+            f.drop()    # whoever still lives sees the end of its leash
+        assert "Sanitizer" not in self.log() and \
+            "runtime error" not in self.log(), self.log()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def place():
+    shutil.copy(BUILT, "/opt/posternd")
+    LIBEXEC.mkdir(parents=True, exist_ok=True)
+    for name in (*CHILDREN, "hop"):
+        path = LIBEXEC / f"postern-{name}"
+        path.write_text(FAKE)
+        path.chmod(0o755)
+    for path, mode in (("policy", 0o755), ("ca", 0o700)):
+        (pathlib.Path("/opt") / path).mkdir(mode, exist_ok=True)
+    for name in ("target.pem", "job.pem"):
+        path = pathlib.Path("/opt/ca") / name
+        path.write_text(name)
+        path.chmod(0o600)
+
+
+@pytest.fixture
+def posternd(place):
+    it = Posternd()
+    yield it
+    it.close()
+
+
+# -- starting -------------------------------------------------------------------
+
+
+def test_p7_a_child_has_its_account_and_nothing_else(posternd):
+    posternd.start()
+    for name, f in posternd.child.items():
+        pw = pwd.getpwnam(ACCOUNT[name])
+        assert f.uid == [pw.pw_uid] * 3 and f.gid == [pw.pw_gid] * 3
+        assert f.groups == []
+        # the fourth is the folder that it reads its own list from
+        assert f.fds[:4] == [0, 1, 2, 3] and len(f.fds) == 5
+        assert [x for x in f.env if x != "LC_CTYPE"] == []
+        assert int(f.blocked, 16) == 0
+        assert (f.cwd, f.argc) == ("/", 1)
+
+
+def test_what_they_are_given(posternd):
+    posternd.start()
+    got = {n: {k: v[0] for k, v in f.given.items()}
+           for n, f in posternd.child.items()}
+    assert got == {
+        "audit": {"recordings": "FOLDER", "ledger": "FOLDER",
+                  "store": "FOLDER"},
+        "signer": {"policy": "FOLDER", "target.pem": "FOLDER",
+                   "job.pem": "FOLDER"},
+        "policy": {"session": "LISTEN", "shell": "LISTEN", "ctl": "LISTEN",
+                   "policy": "FOLDER"},
+        "oidc": {"pam": "LISTEN"},
+    }
+    for name, f in posternd.child.items():
+        assert f.settings == posternd.settings
+        assert "127.0.0.1/32" in f.addresses
+    fd = posternd.child["signer"].given["target.pem"][1]
+    assert os.read(fd, 99) == b"target.pem"
+    # Pairs join the right two.
+    for a, b in (("policy", "audit"), ("policy", "signer"),
+                 ("policy", "oidc"), ("oidc", "audit")):
+        x, y = posternd.child[a].links[b], posternd.child[b].links[a]
+        x.send(b"%s" % a.encode())
+        assert y.recv(99) == a.encode()
+
+
+def test_ready_once_all_are(posternd):
+    posternd.start()
+    assert posternd.notify.recv(99) == b"READY=1"
+    posternd.logs("posternd: ready")
+
+
+def test_sockets_and_folders(posternd):
+    posternd.start()
+    admin = grp.getgrnam("postern-admin").gr_gid
+    job = pwd.getpwnam("_postern-job").pw_gid
+    for name, mode, gid in (("pam", 0o600, 0), ("session", 0o600, 0),
+                            ("shell", 0o660, job), ("ctl", 0o660, admin)):
+        st = os.stat(f"/opt/run/{name}.sock")
+        assert stat.S_ISSOCK(st.st_mode)
+        assert (stat.S_IMODE(st.st_mode), st.st_uid, st.st_gid) == \
+            (mode, 0, gid)
+    audit = pwd.getpwnam("_postern-audit").pw_uid
+    auditor = grp.getgrnam("postern-auditor").gr_gid
+    for name in ("recordings", "ledger", "store"):
+        st = os.stat(f"/opt/state/{name}")
+        assert (stat.S_IMODE(st.st_mode) & 0o777, st.st_uid, st.st_gid) == \
+            (0o750, audit, auditor)
+
+
+# -- lives ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name, linked", [
+    ("signer", ["policy"]), ("audit", ["policy", "oidc"]),
+    ("policy", ["audit", "signer", "oidc"]), ("oidc", ["policy", "audit"])])
+def test_p9_a_dead_child_is_started_again(posternd, name, linked):
+    posternd.start()
+    old = posternd.child[name]
+    os.kill(old.pid, signal.SIGKILL)
+    assert old.gone()
+    f = posternd.again(name)
+    posternd.logs(f"ALARM: postern-{name} died")
+    assert f.pid != old.pid and set(f.given) == set(old.given)
+    for other in linked:
+        posternd.child[other].links.pop(name)
+        while name not in posternd.child[other].links:
+            assert posternd.child[other].take() == "LINK"
+        f.links[other].send(b"new")
+        assert posternd.child[other].links[name].recv(99) == b"new"
+    # and again
+    f.say(b"exit")
+    assert f.gone()
+    posternd.again(name)
+
+
+def test_a_child_that_hangs_up_is_killed_and_started_again(posternd):
+    """It can ask for nothing any more, so it must not live on."""
+    posternd.start()
+    f = posternd.child["policy"]
+    f.control.close()
+    f.say(b"close")
+    f.leash.settimeout(10)
+    while f.leash.recv(16) == b"closed":
+        pass        # it may be dead before it could say so
+    posternd.again("policy")
+
+
+@pytest.mark.parametrize("name, data", [
+    ("oidc", b"nonsense"), ("audit", b"\0\1\0\x0c\0\0\0\0"),
+    ("signer", b"\0\1\0\x10\0\0\0\1\0\0\0\1x"),
+    ("policy", b"\0\1\0\x0e\0\0\0\0x")])
+def test_a_child_that_breaks_the_protocol_is_killed(posternd, name, data):
+    posternd.start()
+    f = posternd.child[name]
+    f.control.send(data)
+    assert f.gone()
+    posternd.logs("broke the protocol")
+    posternd.again(name)
+
+
+def test_back_off(posternd):
+    """Lives that end at once come slower and slower: 0.1 s, 0.2 s, 0.4 s."""
+    posternd.start()
+    f, start = posternd.child["oidc"], time.monotonic()
+    for _ in range(3):
+        f.say(b"exit")
+        f = posternd.again("oidc")
+    assert 0.7 <= time.monotonic() - start < 6
+
+
+# -- hops ----------------------------------------------------------------------------
+
+
+def hop_start(policy, operation="01ARZ3NDEKTSV4RRFFQ69G5FAV", ident=9):
+    """(pid, pidfd or None, our end of the hop's control socket)."""
+    ours, theirs = w.pair()
+    w.send(policy.control, "HOP_START", w.text(operation), [theirs.fileno()],
+           ident)
+    theirs.close()
+    m = w.expect(policy.control, "HOP_STARTED")
+    assert m.id == ident
+    pid = m.u32()
+    m.end()
+    return pid, m.fds[0] if m.fds else None, ours
+
+
+def test_a_hop(posternd):
+    posternd.start()
+    pid, pidfd, control = hop_start(posternd.child["policy"])
+    f = posternd.accept()
+    pw = pwd.getpwnam("_postern-hop")
+    assert (f.name, f.pid, f.uid) == ("hop", pid, [pw.pw_uid] * 3)
+    assert f.groups == [] and f.fds[:4] == [0, 1, 2, 3] and len(f.fds) == 5
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as i:
+        assert f"\nPid:\t{pid}\n" in i.read()
+    # Its descriptor 3 is the other end of what policy kept.
+    control.send(b"work")
+    assert f.control.recv(9) == b"work"
+    f.say(b"exit")
+    assert select.select([pidfd], [], [], 10)[0]
+    # Reaped, and nobody is alarmed.
+    end = time.monotonic() + 10
+    while os.path.exists(f"/proc/{pid}"):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert "ALARM" not in posternd.log()
+    os.close(pidfd)
+
+
+def test_a_hop_that_cannot_be_executed(posternd):
+    posternd.start()
+    hop = LIBEXEC / "postern-hop"
+    hop.chmod(0o600)
+    try:
+        pid, pidfd, control = hop_start(posternd.child["policy"])
+        assert pid and select.select([pidfd], [], [], 10)[0]
+        assert w.receive(control) is None
+        os.close(pidfd)
+    finally:
+        hop.chmod(0o755)
+
+
+def test_p9_a_hop_outlives_policy_and_posternd(posternd):
+    posternd.start()
+    _, pidfd, _ = hop_start(posternd.child["policy"])
+    f = posternd.accept()
+    posternd.child["policy"].say(b"exit")
+    posternd.again("policy")
+    assert not select.select([pidfd], [], [], 0.2)[0]
+    posternd.proc.send_signal(signal.SIGTERM)
+    for c in posternd.child.values():
+        c.until("STOP")
+        c.say(b"exit")
+    assert posternd.proc.wait(10) == 0
+    assert not select.select([pidfd], [], [], 0.2)[0]
+    f.say(b"exit")
+    os.close(pidfd)
+
+
+def test_p10_hops_are_bounded():
+    """What policy may ask of root has an end, also for an owned policy."""
+    it = Posternd("operations-max 1\n")
+    try:
+        it.start()
+        hops = []
+        for _ in range(100):
+            pid, pidfd, _ = hop_start(it.child["policy"])
+            if pid == 0:
+                break
+            os.close(pidfd)
+            hops.append(it.accept())
+        assert 1 < len(hops) < 100
+        # It was refused, not punished; a place is free again with a death.
+        hops[0].say(b"exit")
+        assert hops[0].gone()
+        end = time.monotonic() + 10
+        while hop_start(it.child["policy"])[0] == 0:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        for f in hops[1:]:
+            f.say(b"exit")
+    finally:
+        it.close()
+
+
+def test_hop_start_is_policys_alone(posternd):
+    posternd.start()
+    for name in ("oidc", "audit", "signer"):
+        f = posternd.child[name]
+        w.send(f.control, "HOP_START", w.text("x"), [0])
+        assert f.gone()
+        posternd.again(name)
+
+
+@pytest.mark.parametrize("body", [b"", w.text("x" * 27), w.text("x") + b"y"])
+def test_a_malformed_hop_start(posternd, body):
+    posternd.start()
+    f = posternd.child["policy"]
+    w.send(f.control, "HOP_START", body, [0])
+    assert f.gone()
+    posternd.again("policy")
+
+
+# -- signals -----------------------------------------------------------------------------
+
+
+def test_reload(posternd):
+    posternd.start()
+    posternd.proc.send_signal(signal.SIGHUP)
+    for name in ("signer", "policy"):
+        f = posternd.child[name]
+        os.close(f.given.pop("policy")[1])
+        assert f.take() == "FOLDER" and "policy" in f.given
+        assert f.take() == "RELOAD"
+    for name in ("audit", "oidc"):
+        w.silent(posternd.child[name].control, 0.1)
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_stop(posternd, sig):
+    posternd.start()
+    posternd.proc.send_signal(sig)
+    for f in posternd.child.values():
+        assert f.take() == "STOP"
+    assert posternd.proc.poll() is None
+    for f in posternd.child.values():
+        f.say(b"exit")
+    assert posternd.proc.wait(10) == 0
+    assert "ALARM" not in posternd.log()
+
+
+def test_p10_stop_does_not_wait_for_ever(posternd):
+    posternd.start()
+    for f in posternd.child.values():
+        f.say(b"deaf")
+    posternd.proc.send_signal(signal.SIGTERM)
+    posternd.proc.send_signal(signal.SIGTERM)
+    assert posternd.proc.wait(15) == 0
+    for f in posternd.child.values():
+        assert f.gone()
+
+
+# -- not starting ---------------------------------------------------------------------------
+
+
+def refuses(*argv, **more):
+    p = subprocess.run(argv, capture_output=True, text=True, timeout=20,
+                       check=False, **more)
+    return p.returncode, p.stderr
+
+
+def test_only_as_root():
+    nobody = pwd.getpwnam("nobody").pw_uid
+    os.chmod("/opt/posternd", 0o755)
+    code, err = refuses("/opt/posternd", user=nobody)
+    assert code == 1 and "root" in err
+
+
+@pytest.mark.parametrize("argv", [["x"], ["-x"], ["-c"], ["-c", "a", "b"]])
+def test_usage(argv):
+    code, err = refuses("/opt/posternd", *argv)
+    assert code == 64 and "usage:" in err
+
+
+@pytest.mark.parametrize("text, mode, word", [
+    ("run-folder /opt/run\nnonsense 1\n", 0o644, "nonsense"),
+    ("run-folder /opt/run\n", 0o666, "can be written"),
+    ("x" * 70000, 0o644, "too large")])
+def test_bad_settings(text, mode, word):
+    conf = pathlib.Path("/opt/bad.conf")
+    conf.write_text(text)
+    conf.chmod(mode)
+    code, err = refuses("/opt/posternd", "-c", str(conf))
+    assert code == 1 and word in err
+
+
+def test_a_folder_that_is_a_link():
+    conf = pathlib.Path("/opt/link.conf")
+    conf.write_text("run-folder /opt/linked\nstate-folder /opt/state\n")
+    conf.chmod(0o644)
+    os.symlink("/etc", "/opt/linked")
+    mode = os.stat("/etc").st_mode
+    code, err = refuses("/opt/posternd", "-c", str(conf))
+    os.unlink("/opt/linked")
+    assert code == 1 and "/opt/linked" in err
+    assert os.stat("/etc").st_mode == mode
