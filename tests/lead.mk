@@ -3,7 +3,7 @@
 floor_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 floor_ldadd = broker/libchild.la lib/libbase.la $(CMOCKA_LIBS)
 # Every allocation of the program and its objects can be made to fail.
-FAULT_LDFLAGS = -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc \
+fault_wrap = -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc \
 	-Wl,--wrap=reallocarray
 floor_fault = tests/unit/fault.c tests/unit/fault.h
 
@@ -29,33 +29,33 @@ tests_unit_test_b64_CFLAGS = $(floor_cflags)
 tests_unit_test_b64_LDADD = $(floor_ldadd)
 tests_unit_test_buf_SOURCES = tests/unit/test_buf.c $(floor_fault)
 tests_unit_test_buf_CFLAGS = $(floor_cflags)
-tests_unit_test_buf_LDFLAGS = $(AM_LDFLAGS) $(FAULT_LDFLAGS)
+tests_unit_test_buf_LDFLAGS = $(AM_LDFLAGS) $(fault_wrap)
 tests_unit_test_buf_LDADD = $(floor_ldadd)
 tests_unit_test_event_SOURCES = tests/unit/test_event.c $(floor_fault)
 tests_unit_test_event_CFLAGS = $(floor_cflags)
-tests_unit_test_event_LDFLAGS = $(AM_LDFLAGS) $(FAULT_LDFLAGS)
+tests_unit_test_event_LDFLAGS = $(AM_LDFLAGS) $(fault_wrap)
 tests_unit_test_event_LDADD = $(floor_ldadd)
 tests_unit_test_json_SOURCES = tests/unit/test_json.c
 tests_unit_test_json_CFLAGS = $(floor_cflags)
 tests_unit_test_json_LDADD = $(floor_ldadd)
 tests_unit_test_loop_SOURCES = tests/unit/test_loop.c $(floor_fault)
 tests_unit_test_loop_CFLAGS = $(floor_cflags)
-tests_unit_test_loop_LDFLAGS = $(AM_LDFLAGS) $(FAULT_LDFLAGS)
+tests_unit_test_loop_LDFLAGS = $(AM_LDFLAGS) $(fault_wrap)
 tests_unit_test_loop_LDADD = $(floor_ldadd)
 tests_unit_test_msg_SOURCES = tests/unit/test_msg.c $(floor_fault)
 tests_unit_test_msg_CFLAGS = $(floor_cflags)
-tests_unit_test_msg_LDFLAGS = $(AM_LDFLAGS) $(FAULT_LDFLAGS)
+tests_unit_test_msg_LDFLAGS = $(AM_LDFLAGS) $(fault_wrap)
 tests_unit_test_msg_LDADD = $(floor_ldadd)
 tests_unit_test_peer_SOURCES = tests/unit/test_peer.c $(floor_fault)
 tests_unit_test_peer_CFLAGS = $(floor_cflags)
-tests_unit_test_peer_LDFLAGS = $(AM_LDFLAGS) $(FAULT_LDFLAGS)
+tests_unit_test_peer_LDFLAGS = $(AM_LDFLAGS) $(fault_wrap)
 tests_unit_test_peer_LDADD = $(floor_ldadd)
 tests_unit_test_proto_SOURCES = tests/unit/test_proto.c
 tests_unit_test_proto_CFLAGS = $(floor_cflags)
 tests_unit_test_proto_LDADD = $(floor_ldadd)
 tests_unit_test_safeopen_SOURCES = tests/unit/test_safeopen.c $(floor_fault)
 tests_unit_test_safeopen_CFLAGS = $(floor_cflags)
-tests_unit_test_safeopen_LDFLAGS = $(AM_LDFLAGS) $(FAULT_LDFLAGS)
+tests_unit_test_safeopen_LDFLAGS = $(AM_LDFLAGS) $(fault_wrap)
 tests_unit_test_safeopen_LDADD = $(floor_ldadd)
 tests_unit_test_secret_SOURCES = tests/unit/test_secret.c
 tests_unit_test_secret_CFLAGS = $(floor_cflags)
@@ -75,3 +75,6 @@ tests_fuzz_fuzz_event_SOURCES = tests/fuzz/fuzz_event.c tests/fuzz/replay.c
 tests_fuzz_fuzz_event_LDADD = lib/libbase.la
 tests_fuzz_fuzz_msg_SOURCES = tests/fuzz/fuzz_msg.c tests/fuzz/replay.c
 tests_fuzz_fuzz_msg_LDADD = lib/libbase.la
+
+TESTS += tests/broker/floor.sh
+EXTRA_DIST += tests/broker

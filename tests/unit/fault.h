@@ -1,5 +1,5 @@
 /*
- * Failing allocations, for tests: the program is linked with FAULT_LDFLAGS of
+ * Failing allocations, for tests: the program is linked with fault_wrap of
  * tests/lead.mk, which wrap malloc, calloc, realloc and reallocarray.
  *
  *	for (unsigned long n = 1;; n++) {
