@@ -197,7 +197,8 @@ decide(const struct request *q, struct decision *d)
 
 	*d = (struct decision){ .verdict = VERDICT_DENY,
 		.rule_name = "default" };
-	if (!request_is_whole(q) || !subject_init(&s, q->policy, q->command))
+	if (!request_is_whole(q) || !subject_init(&s, q->policy, q->command,
+	    q->claims))
 		return;
 	judge(policy_bucket(q->policy, &s), q, &s, &best);
 	judge(&q->policy->wild, q, &s, &best);

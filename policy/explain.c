@@ -315,7 +315,8 @@ decide_explain(const struct request *q, const struct decision *d,
 	if (q->target == NULL)
 		return buf_putf(out, "postern: denied: there is no such "
 		    "target\n");
-	if (!request_is_whole(q) || !subject_init(&s, q->policy, q->command))
+	if (!request_is_whole(q) || !subject_init(&s, q->policy, q->command,
+	    q->claims))
 		return buf_putf(out, "postern: denied\n");
 	if (d->rule != NULL)
 		return explain_rule(q, d, &s, out);

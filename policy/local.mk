@@ -16,10 +16,12 @@ policy_libpolicy_la_SOURCES = \
 	policy/parse_issuer.c \
 	policy/parse_rule.c \
 	policy/parse_run.c \
+	policy/parse_slot.c \
 	policy/parse_target.c \
 	policy/parse_test.c \
 	policy/policy.c policy/policy.h \
 	policy/preset.c policy/preset.h \
 	policy/resolve.c policy/resolve.h \
-	policy/selftest.c
+	policy/selftest.c \
+	policy/slot.c policy/slot.h
 policy_libpolicy_la_LIBADD = lib/liblex.la

@@ -105,13 +105,18 @@ struct program {
 	struct place at;
 };
 
-enum slot_kind { SLOT_ANY, SLOT_INT, SLOT_ENUM };
+enum slot_kind { SLOT_ANY, SLOT_INT, SLOT_ENUM, SLOT_TEXT, SLOT_PATH,
+	SLOT_CLAIM, SLOT_SEMVER, SLOT_SHA, SLOT_HOST, SLOT_REF };
 
 struct slot {
 	enum slot_kind kind;
-	uint64_t min, max;	/* SLOT_INT */
+	struct place at;
+	uint64_t min, max;	/* SLOT_INT; characters of SLOT_TEXT */
 	const char **value;	/* SLOT_ENUM, sorted */
 	size_t nvalue, cap;
+	const char *pattern;	/* SLOT_PATH; SLOT_CLAIM: the claim's name */
+	struct piece *piece;	/* SLOT_REF */
+	size_t npiece;
 };
 
 struct type {
@@ -124,7 +129,7 @@ struct type {
 struct piece {
 	const char *text;	/* NULL for a slot */
 	size_t len;
-	const struct slot *slot; /* resolved for a type's name */
+	struct slot *slot;	/* resolved for a type's name */
 	struct ref type;	/* name NULL: the slot stood here itself */
 };
 
@@ -133,7 +138,7 @@ struct item {
 	struct piece *piece;
 	size_t npiece;
 	bool no_dash;	/* allow: comes from a slot, so begins with no `-` */
-	bool may_be_empty; /* deny: <any> matches '' and nothing within a word */
+	bool deny;	/* of a deny rule */
 	struct place at;
 };
 

@@ -108,6 +108,12 @@ int parse_condition(struct parser *ps, struct conditions *to);
 int parse_where(struct parser *ps, struct where *out);
 /* A slot without its < >; ref gets a name that is no slot word, if any. */
 int parse_slot(struct parser *ps, struct slot *out, struct ref *type);
+/* The slots' own words; NULL ends them. */
+extern const char *const slot_words[];
+/* One more value of a SLOT_ENUM; text NULL is out of memory. */
+int slot_add_value(struct parser *ps, struct slot *slot, const char *text);
+/* After the last value. */
+int slot_sort_values(struct parser *ps, struct slot *slot);
 int parse_run(struct parser *ps, struct rule *rule);
 int parse_with(struct parser *ps, bool *pty, bool *stdin_ok, uint64_t *max);
 

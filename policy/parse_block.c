@@ -11,27 +11,9 @@
 #include "lib/str.h"
 #include "policy/arena.h"
 #include "policy/parse.h"
+#include "policy/slot.h"
 
 /* -- program, type --------------------------------------------------------- */
-
-/* Absolute, without empty, `.` or `..` components. */
-static bool
-path_valid(const char *s)
-{
-	size_t n;
-
-	if (*s != '/')
-		return false;
-	while (*s == '/') {
-		s++;
-		n = strcspn(s, "/");
-		if (n == 0 || (n == 1 && s[0] == '.') ||
-		    (n == 2 && s[0] == '.' && s[1] == '.'))
-			return false;
-		s += n;
-	}
-	return true;
-}
 
 static int
 program_path(struct parser *ps, struct ref *path)
@@ -46,7 +28,7 @@ program_path(struct parser *ps, struct ref *path)
 	path->at = parse_place(ps);
 	if ((path->name = parse_text(ps)) == NULL)
 		return ERR_NOMEM;
-	if (!path_valid(path->name) || strlen(path->name) > 4095)
+	if (!path_is_plain(path->name, strlen(path->name)))
 		return parse_error(ps, "expected an absolute path without empty, "
 		    "`.` or `..` parts");
 	parse_next(ps, LEX_POLICY);
@@ -97,11 +79,8 @@ parse_program(struct parser *ps, void *ctx)
 static bool
 is_slot_word(const char *s)
 {
-	static const char *const words[] = { "int", "enum", "text", "path",
-		"git-ref", "semver", "sha", "host", "claim", "any" };
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (strcmp(words[i], s) == 0)
+	for (size_t i = 0; slot_words[i] != NULL; i++) {
+		if (strcmp(slot_words[i], s) == 0)
 			return true;
 	}
 	return false;
@@ -145,7 +124,8 @@ parse_type(struct parser *ps, void *ctx)
 	if ((r = parse_slot(ps, &t->slot, &ref)) != 0)
 		return r;
 	if (ref.name != NULL)
-		return parse_error_at(ps, &ref.at, "expected `enum`, `int` or "
-		    "`any`, found `%.80s`", ref.name);
+		return parse_error_at(ps, &ref.at, "expected a slot, as enum "
+		    "a b, found `%.80s`: a type is no other type's name",
+		    ref.name);
 	return 0;
 }

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "lib/err.h"
-#include "lib/str.h"
 #include "policy/arena.h"
 #include "policy/parse.h"
 
@@ -77,121 +76,6 @@ frag_or(struct frag *a, const struct frag *other)
 	a->max = other->max > a->max ? other->max : a->max;
 }
 
-/* -- slots ------------------------------------------------------------------ */
-
-static int
-compare(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static int
-enum_values(struct parser *ps, struct slot *out)
-{
-	struct place at = parse_place(ps);
-	const char **v, *text;
-
-	parse_next(ps, LEX_SLOT);
-	while (ps->t.kind == LEX_WORD || ps->t.kind == LEX_STRING) {
-		if (out->nvalue >= POLICY_VALUES_MAX)
-			return parse_error(ps, "more than %d values",
-			    POLICY_VALUES_MAX);
-		if (ps->t.len == 0)
-			return parse_error(ps, "a value cannot be empty");
-		v = arena_extend(ps->p->arena, out->value, out->nvalue,
-		    &out->cap, sizeof(*v));
-		if (v == NULL || (text = parse_text(ps)) == NULL)
-			return ERR_NOMEM;
-		out->value = v;
-		out->value[out->nvalue++] = text;
-		parse_next(ps, LEX_SLOT);
-	}
-	if (out->nvalue == 0)
-		return parse_expected(ps, "the values, as in enum web api");
-	qsort(out->value, out->nvalue, sizeof(*out->value), compare);
-	for (size_t i = 1; i < out->nvalue; i++) {
-		if (strcmp(out->value[i - 1], out->value[i]) == 0)
-			return parse_error_at(ps, &at, "the value `%.80s` is "
-			    "written twice", out->value[i]);
-	}
-	return 0;
-}
-
-/* A..B */
-static int
-int_range(struct parser *ps, struct slot *out)
-{
-	static const char form[] = "a range of whole numbers, as 1..500";
-	char low[24];
-	const char *dots;
-	size_t n;
-
-	parse_next(ps, LEX_SLOT);
-	if (ps->t.kind != LEX_WORD)
-		return parse_expected(ps, form);
-	dots = strstr(ps->t.text, "..");
-	n = dots == NULL ? sizeof(low) : (size_t)(dots - ps->t.text);
-	if (n >= sizeof(low))
-		return parse_expected(ps, form);
-	memcpy(low, ps->t.text, n);
-	low[n] = '\0';
-	if (num_parse(low, 0, UINT64_MAX, &out->min) != 0 ||
-	    num_parse(dots + 2, 0, UINT64_MAX, &out->max) != 0)
-		return parse_expected(ps, form);
-	if (out->min > out->max)
-		return parse_error(ps, "no number lies within %s",
-		    ps->t.text);
-	parse_next(ps, LEX_SLOT);
-	return 0;
-}
-
-static int
-slot_word(struct parser *ps, struct slot *out, struct ref *type)
-{
-	static const char *const later[] = { "text", "path", "git-ref",
-		"semver", "sha", "host", "claim" };
-	struct place at = parse_place(ps);
-	char what[32];
-
-	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
-		if (!parse_is_word(ps, later[i]))
-			continue;
-		(void)snprintf(what, sizeof(what), "the slot <%s>", later[i]);
-		return parse_unsupported(ps, &at, what);
-	}
-	if (ps->t.text[0] == '/')
-		return parse_unsupported(ps, &at, "a path pattern in a slot");
-	if (parse_is_word(ps, "any")) {
-		out->kind = SLOT_ANY;
-	} else if (parse_is_word(ps, "int")) {
-		out->kind = SLOT_INT;
-		return int_range(ps, out);
-	} else if (parse_is_word(ps, "enum")) {
-		out->kind = SLOT_ENUM;
-		return enum_values(ps, out);
-	} else if (name_valid(ps->t.text)) {
-		*type = (struct ref){ parse_text(ps), at };
-		if (type->name == NULL)
-			return ERR_NOMEM;
-	} else {
-		return parse_expected(ps, "a slot: int, enum, any or a type");
-	}
-	parse_next(ps, LEX_SLOT);
-	return 0;
-}
-
-int
-parse_slot(struct parser *ps, struct slot *out, struct ref *type)
-{
-	struct place at = parse_place(ps);
-
-	if (ps->t.kind == LEX_STRING)
-		return parse_unsupported(ps, &at, "a pattern in a slot");
-	if (ps->t.kind != LEX_WORD)
-		return parse_expected(ps, "a slot: int, enum, any or a type");
-	return slot_word(ps, out, type);
-}
-
 /* -- words ------------------------------------------------------------------ */
 
 /* `<slot>`; leaves the lexer right behind the `>`, which stays in ps->t. */
@@ -222,10 +106,49 @@ literal_piece(struct run_builder *b, struct piece *out)
 	return out->text == NULL ? ERR_NOMEM : 0;
 }
 
+/* `(a | b)` or `[a]` inside a word: one literal for each choice. */
+static int
+group_piece(struct run_builder *b, struct piece *out)
+{
+	struct parser *ps = b->ps;
+	struct slot *slot = arena_get(ps->p->arena, sizeof(*slot));
+	bool optional = parse_is_punct(ps, '[');
+	int r;
+
+	if (slot == NULL)
+		return ERR_NOMEM;
+	slot->at = parse_place(ps);
+	slot->kind = SLOT_ENUM;
+	out->slot = slot;
+	if (optional && (r = slot_add_value(ps, slot, "")) != 0)
+		return r;
+	do {
+		parse_next(ps, LEX_RUN);
+		if (ps->t.kind != LEX_WORD || ps->t.len == 0)
+			return parse_expected(ps, "a literal, since a group "
+			    "inside a word holds nothing else");
+		if ((r = slot_add_value(ps, slot, parse_text(ps))) != 0)
+			return r;
+		parse_next(ps, LEX_RUN);
+	} while (parse_is_punct(ps, '|'));
+	if (!parse_is_punct(ps, optional ? ']' : ')'))
+		return parse_expected(ps, optional ? "`|` or `]`, since a group "
+		    "inside a word holds one literal for each choice" :
+		    "`|` or `)`, since a group inside a word holds one literal "
+		    "for each choice");
+	return slot_sort_values(ps, slot);
+}
+
 static bool
 starts_piece(const struct parser *ps)
 {
 	return ps->t.kind == LEX_WORD || parse_is_punct(ps, '<');
+}
+
+static bool
+starts_group(const struct parser *ps)
+{
+	return parse_is_punct(ps, '(') || parse_is_punct(ps, '[');
 }
 
 /* The pieces of one word; *repeat for a trailing `...`. */
@@ -244,6 +167,7 @@ word_pieces(struct run_builder *b, struct item *it, bool *repeat)
 			    RUN_PIECES_MAX);
 		slot = parse_is_punct(ps, '<');
 		r = slot ? slot_piece(b, &piece[it->npiece]) :
+		    starts_group(ps) ? group_piece(b, &piece[it->npiece]) :
 		    literal_piece(b, &piece[it->npiece]);
 		if (r != 0)
 			return r;
@@ -252,14 +176,12 @@ word_pieces(struct run_builder *b, struct item *it, bool *repeat)
 			*repeat = true;
 		it->at.width = ps->l.off - it->at.pos.off;
 		parse_next(ps, LEX_RUN);
-	} while (!*repeat && ps->t.glued && starts_piece(ps));
-	if (*repeat && (it->npiece > 1 || (ps->t.glued && starts_piece(ps))))
+	} while (!*repeat && ps->t.glued &&
+	    (starts_piece(ps) || starts_group(ps)));
+	if (*repeat && (it->npiece > 1 || (ps->t.glued &&
+	    (starts_piece(ps) || starts_group(ps)))))
 		return parse_error_at(ps, &it->at, "`...` repeats a whole word "
 		    "that is one slot");
-	if (ps->t.glued && (parse_is_punct(ps, '(') ||
-	    parse_is_punct(ps, '[')))
-		return parse_error(ps, "a group inside a word is not yet "
-		    "supported: write <enum a b>, or put a blank before it");
 	it->piece = arena_get(ps->p->arena, it->npiece * sizeof(*it->piece));
 	if (it->piece == NULL)
 		return ERR_NOMEM;
@@ -284,7 +206,7 @@ word(struct run_builder *b, struct frag *out)
 		return r;
 	first = &it->piece[0];
 	it->no_dash = !deny && first->text == NULL;
-	it->may_be_empty = deny;
+	it->deny = deny;
 	*out = (struct frag){ .min = 1, .max = repeat ? SIZE_MAX : 1 };
 	bit_set(out->first, b->n);
 	bit_set(out->last, b->n);
@@ -332,10 +254,9 @@ group(struct run_builder *b, size_t depth, struct frag *out)
 	if (!parse_is_punct(ps, close))
 		return parse_expected(ps, close == ')' ? "`)`" : "`]`");
 	parse_next(ps, LEX_RUN);
-	if (ps->t.glued && (starts_piece(ps) || parse_is_punct(ps, '(') ||
-	    parse_is_punct(ps, '[')))
-		return parse_error(ps, "a group inside a word is not yet "
-		    "supported: write <enum a b>, or put a blank after it");
+	if (ps->t.glued && (starts_piece(ps) || starts_group(ps)))
+		return parse_error(ps, "a word cannot begin with a group: write "
+		    "<enum a b>, or put a blank after the group");
 	if (close == ']') {
 		out->nullable = true;
 		out->min = 0;
@@ -364,7 +285,7 @@ words(struct run_builder *b, size_t depth, struct frag *out)
 		if (ps->t.kind == LEX_REDIRECT)
 			return parse_error(ps, "leave it out: 2>&1, >/dev/null "
 			    "and 2>/dev/null change nothing about a decision");
-		if (parse_is_punct(ps, '(') || parse_is_punct(ps, '['))
+		if (starts_group(ps))
 			r = group(b, depth, &next);
 		else if (starts_piece(ps))
 			r = word(b, &next);

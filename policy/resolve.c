@@ -313,6 +313,86 @@ resolve_where(struct resolver *v, struct where *w)
 	    "login `%s`", w->ref.name, w->login);
 }
 
+/* A slot that cannot stand in a git-ref. */
+static bool
+fits_ref(const struct slot *slot)
+{
+	return slot->kind == SLOT_INT || slot->kind == SLOT_ENUM ||
+	    slot->kind == SLOT_SEMVER || slot->kind == SLOT_SHA ||
+	    slot->kind == SLOT_CLAIM;
+}
+
+static struct slot *
+find_type(struct resolver *v, const struct ref *ref)
+{
+	struct diag_near near = diag_near(ref->name);
+	struct type *type = dict_get(&v->p->types, ref->name);
+	char text[NEAR_TEXT_MAX];
+
+	if (type != NULL)
+		return &type->slot;
+	for (size_t i = 0; slot_words[i] != NULL; i++)
+		diag_near_try(&near, slot_words[i]);
+	if (near.best == NULL) {
+		(void)find(v, &v->p->types, ref, "type or slot");
+		return NULL;
+	}
+	policy_error(v->p, v->d, &ref->at, "there is no type or slot `%.80s`%s",
+	    ref->name, near_text(&near, text, sizeof(text)));
+	return NULL;
+}
+
+/* The types within a git-ref. */
+static void
+resolve_slot(struct resolver *v, struct slot *slot)
+{
+	struct piece *piece;
+
+	for (size_t i = 0; i < slot->npiece; i++) {
+		piece = &slot->piece[i];
+		if (piece->type.name != NULL)
+			piece->slot = find_type(v, &piece->type);
+		if (piece->slot != NULL && !fits_ref(piece->slot))
+			policy_error(v->p, v->d, piece->type.name != NULL ?
+			    &piece->type.at : &piece->slot->at, "a git-ref "
+			    "holds int, enum, semver, sha and claim, and types "
+			    "of them");
+	}
+}
+
+/* Claims that the tokens of the rule's identities never have. */
+static void
+check_claim(struct resolver *v, const struct rule *rule,
+    const struct place *at, const char *claim)
+{
+	const struct identity *id;
+
+	for (size_t i = 0; i < rule->nwho; i++) {
+		id = v->p->identity[rule->id[i]];
+		if (id->issuer == NULL || id->issuer->preset == NULL ||
+		    preset_has_claim(id->issuer->preset, claim))
+			continue;
+		policy_error(v->p, v->d, at, "tokens of the preset `%s` have no "
+		    "claim `%.80s`, and identity `%s` is from it",
+		    id->issuer->preset->name, claim, id->name);
+		return;
+	}
+}
+
+static void
+check_claims(struct resolver *v, const struct rule *rule,
+    const struct place *at, const struct slot *slot)
+{
+	if (slot->kind == SLOT_CLAIM)
+		check_claim(v, rule, at, slot->pattern);
+	for (size_t i = 0; i < slot->npiece; i++) {
+		if (slot->piece[i].slot != NULL &&
+		    slot->piece[i].slot->kind == SLOT_CLAIM)
+			check_claim(v, rule, at,
+			    slot->piece[i].slot->pattern);
+	}
+}
+
 /* A value that begins with `-` could never match in an allow rule. */
 static void
 check_values(struct resolver *v, const struct item *it, const struct slot *slot)
@@ -330,20 +410,27 @@ check_values(struct resolver *v, const struct item *it, const struct slot *slot)
 }
 
 static void
-resolve_item(struct resolver *v, struct item *it)
+resolve_item(struct resolver *v, const struct rule *rule, struct item *it)
 {
-	const struct type *type;
+	struct piece *piece;
 
 	for (size_t i = 0; i < it->npiece; i++) {
-		if (it->piece[i].type.name != NULL) {
-			type = find(v, &v->p->types, &it->piece[i].type,
-			    "type or slot");
-			if (type == NULL)
-				continue;
-			it->piece[i].slot = &type->slot;
-		}
-		if (i == 0 && it->piece[i].text == NULL)
-			check_values(v, it, it->piece[i].slot);
+		piece = &it->piece[i];
+		if (piece->type.name != NULL)
+			piece->slot = find_type(v, &piece->type);
+		else if (piece->text == NULL)
+			resolve_slot(v, piece->slot);
+		if (piece->text != NULL || piece->slot == NULL)
+			continue;
+		if (i == 0)
+			check_values(v, it, piece->slot);
+		check_claims(v, rule, &it->at, piece->slot);
+		/* So that a path is matched once a word, and not from every
+		 * place in it. */
+		if (piece->slot->kind == SLOT_PATH && (i + 1 < it->npiece ||
+		    i > 1 || (i == 1 && it->piece[0].text == NULL)))
+			policy_error(v->p, v->d, &it->at, "a path ends its word,"
+			    " and only a literal stands before it");
 	}
 }
 
@@ -375,7 +462,7 @@ resolve_rule(struct resolver *v, struct rule *rule)
 		resolve_where(v, &rule->where[i]);
 	for (size_t i = 0; i < rule->nrun; i++) {
 		for (size_t k = 0; k < rule->run[i]->nitem; k++)
-			resolve_item(v, &rule->run[i]->item[k]);
+			resolve_item(v, rule, &rule->run[i]->item[k]);
 		if (rule->effect == EFFECT_ALLOW)
 			check_first(v, rule->run[i]);
 	}
@@ -495,6 +582,8 @@ policy_resolve(struct policy *p, struct diags *d)
 	check_issuers(&v);
 	for (size_t i = 0; i < p->nidentity; i++)
 		resolve_identity(&v, p->identity[i]);
+	for (size_t i = 0; i < p->ntype; i++)
+		resolve_slot(&v, &p->type[i]->slot);
 	for (size_t i = 0; i < p->nrule; i++) {
 		if ((r = resolve_rule(&v, p->rule[i])) != 0)
 			return r;

@@ -38,7 +38,9 @@ static const char head[] = "policy 1\n"
     "target db { ssh \"pg@h:22\"; " HOSTKEY "; login root }\n"
     "program systemctl = /usr/bin/systemctl\n"
     "program cat = /usr/bin/cat\n"
-    "type service = enum web api worker\n";
+    "type service = enum web api worker\n"
+    "type release = git-ref \"refs/tags/v<int>.<int 0..9>\"\n"
+    "type ref = git-ref \"refs/heads/<service>-<claim repository_id>\"\n";
 
 static const char *const rules[] = {
 	"allow restart for dev on @web { run systemctl (restart | reload) "
@@ -62,6 +64,14 @@ static const char *const rules[] = {
 	"<int 1..3>... }\n",
 	"deny opt for * on db { run rm <any>... --force <any>... }\n",
 	"deny word for * on db { run rm x<any> }\n",
+	"allow slots for zed on db { run say <text 2..4>; run cat "
+	"--file=</srv/app/**>; run ls </srv/*/log>; run git --b=<release> "
+	"<ref>; run ver <semver>; run obj <sha>... ; run dig <host>; "
+	"run own /srv/<claim repository_id>; run at <claim ref>; "
+	"run say-<text 1..2>:<text 1..2>; run s --x=(a | b)[c]; "
+	"run up <claim repo_property_dots>; run h <host>:<int 1..9>; run v<semver>-<sha> }\n",
+	"deny etc for zed on db { run see </etc/**> }\n",
+	"allow see for zed on db { run see <any> }\n",
 	"allow rm for * on db { run rm (-r | --force | -rf | x | xy) <any> }\n",
 };
 
@@ -258,6 +268,120 @@ static const struct decide_case {
 	/* several allows: input first, then the smaller bound, then the name */
 	{ DEV, "db", "", "feed", false, ALLOW, "in-a", "dev", true, 1024,
 	    NULL },
+	/* texts count characters */
+	{ ZED, "db", "", "say ab", false, ALLOW, "slots", "zed", false, 0,
+	    NULL },
+	{ ZED, "db", "", "say \xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f", false,
+	    ALLOW, "slots", "zed", false, 0, NULL },
+	{ ZED, "db", "", "say a", false, DENIED("default") },
+	{ ZED, "db", "", "say \xc3\xa4", false, DENIED("default") },
+	{ ZED, "db", "", "say abcde", false, DENIED("default") },
+	{ ZED, "db", "", "say -ab", false, DENIED("default") },
+	{ ZED, "db", "", "say-a:b", false, ALLOW, "slots", "zed", false, 0,
+	    NULL },
+	{ ZED, "db", "", "say-::\xc3\xa4:", false, ALLOW, "slots", "zed",
+	    false, 0, NULL },
+	{ ZED, "db", "", "say-:b", false, DENIED("default") },
+	{ ZED, "db", "", "say-abc:b", false, DENIED("default") },
+	{ ZED, "db", "", "say-a:bcd", false, DENIED("default") },
+	/* paths */
+	{ ZED, "db", "", "cat --file=/srv/app/a/b", false, ALLOW, "slots",
+	    "zed", false, 0, "/usr/bin/cat" },
+	{ ZED, "db", "", "cat --file=/srv/app/-x", false, ALLOW, "slots",
+	    "zed", false, 0, "/usr/bin/cat" },
+	{ ZED, "db", "", "cat --file=/srv/app", false, DENIED("default") },
+	{ ZED, "db", "", "cat --file=/srv/app/", false, DENIED("default") },
+	{ ZED, "db", "", "cat --file=/srv/app/../x", false, DENIED("default") },
+	{ ZED, "db", "", "cat --file=/srv/app/./x", false, DENIED("default") },
+	{ ZED, "db", "", "cat --file=/srv/app//x", false, DENIED("default") },
+	{ ZED, "db", "", "cat --file=/srv/app/a/..", false, DENIED("default") },
+	{ ZED, "db", "", "cat --file=/srv/app/a/..b", false, ALLOW, "slots",
+	    "zed", false, 0, "/usr/bin/cat" },
+	{ ZED, "db", "", "cat --file=/srv/apps/x", false, DENIED("default") },
+	{ ZED, "db", "", "cat --file=srv/app/x", false, DENIED("default") },
+	{ ZED, "db", "", "ls /srv/a/log", false, ALLOW, "slots", "zed", false,
+	    0, NULL },
+	{ ZED, "db", "", "ls /srv/a/b/log", false, DENIED("default") },
+	{ ZED, "db", "", "ls /srv/../log", false, DENIED("default") },
+	{ ZED, "db", "", "ls /srv//log", false, DENIED("default") },
+	{ ZED, "db", "", "see /etc/passwd", false, DENIED("etc") },
+	{ ZED, "db", "", "see /srv/../etc/passwd", false, DENIED("etc") },
+	{ ZED, "db", "", "see /etc/", false, DENIED("etc") },
+	{ ZED, "db", "", "see /srv/a", false, ALLOW, "see", "zed", false, 0,
+	    NULL },
+	/* refs, versions, objects, hosts */
+	{ ZED, "db", "", "git --b=refs/tags/v12.3 refs/heads/api-7712", false,
+	    ALLOW, "slots", "zed", false, 0, NULL },
+	{ ZED, "db", "", "git --b=refs/tags/v12.10 refs/heads/api-7712", false,
+	    DENIED("default") },
+	{ ZED, "db", "", "git --b=refs/tags/v1.2x refs/heads/api-7712", false,
+	    DENIED("default") },
+	{ ZED, "db", "", "git --b=refs/tags/v1 refs/heads/api-7712", false,
+	    DENIED("default") },
+	{ ZED, "db", "", "git --b=refs/tags/v1.2 refs/heads/api-7713", false,
+	    DENIED("default") },
+	{ ZED, "db", "", "ver 1.2.3", false, ALLOW, "slots", "zed", false, 0,
+	    NULL },
+	{ ZED, "db", "", "ver 1.0.0-alpha.1+b-7.0x", false, ALLOW, "slots",
+	    "zed", false, 0, NULL },
+	{ ZED, "db", "", "ver 10.20.30+0021", false, ALLOW, "slots", "zed",
+	    false, 0, NULL },
+	{ ZED, "db", "", "ver 1.0.0-0A.is.legal", false, ALLOW, "slots", "zed",
+	    false, 0, NULL },
+	{ ZED, "db", "", "ver 1.2", false, DENIED("default") },
+	{ ZED, "db", "", "ver 1.2.3.4", false, DENIED("default") },
+	{ ZED, "db", "", "ver 01.2.3", false, DENIED("default") },
+	{ ZED, "db", "", "ver v1.2.3", false, DENIED("default") },
+	{ ZED, "db", "", "ver 1.2.3-", false, DENIED("default") },
+	{ ZED, "db", "", "ver 1.2.3-01", false, DENIED("default") },
+	{ ZED, "db", "", "ver 1.2.3-a..b", false, DENIED("default") },
+	{ ZED, "db", "", "ver 1.2.3+", false, DENIED("default") },
+	{ ZED, "db", "", "ver 1.2.3+a+b", false, DENIED("default") },
+	{ ZED, "db", "", "ver 1.2.3-a_b", false, DENIED("default") },
+	{ ZED, "db", "", "obj 0123456789abcdef0123456789abcdef01234567", false,
+	    ALLOW, "slots", "zed", false, 0, NULL },
+	{ ZED, "db", "", "obj 0123456789abcdef0123456789abcdef0123456", false,
+	    DENIED("default") },
+	{ ZED, "db", "", "obj 0123456789abcdef0123456789abcdef0123456g", false,
+	    DENIED("default") },
+	{ ZED, "db", "", "obj 0123456789ABCDEF0123456789ABCDEF01234567", false,
+	    DENIED("default") },
+	{ ZED, "db", "", "dig a-1.example.org", false, ALLOW, "slots", "zed",
+	    false, 0, NULL },
+	{ ZED, "db", "", "dig 10.0.3.11", false, ALLOW, "slots", "zed", false,
+	    0, NULL },
+	{ ZED, "db", "", "dig 10.0.3.256", false, DENIED("default") },
+	{ ZED, "db", "", "dig 10.0.3.011", false, DENIED("default") },
+	{ ZED, "db", "", "dig 127.1", false, DENIED("default") },
+	{ ZED, "db", "", "dig 2130706433", false, DENIED("default") },
+	{ ZED, "db", "", "dig 0x7f000001", false, DENIED("default") },
+	{ ZED, "db", "", "dig a.0x7F", false, DENIED("default") },
+	{ ZED, "db", "", "dig a.1.2.3", false, DENIED("default") },
+	{ ZED, "db", "", "dig 1.2.3.4.5", false, DENIED("default") },
+	{ ZED, "db", "", "dig a..b", false, DENIED("default") },
+	{ ZED, "db", "", "dig a-.b", false, DENIED("default") },
+	{ ZED, "db", "", "dig a.", false, DENIED("default") },
+	{ ZED, "db", "", "dig -a", false, DENIED("default") },
+	{ ZED, "db", "", "h db.example:5", false, ALLOW, "slots", "zed", false,
+	    0, NULL },
+	{ ZED, "db", "", "h db.example:50", false, DENIED("default") },
+	{ ZED, "db", "", "v1.2.3-x-0123456789abcdef0123456789abcdef01234567",
+	    false, ALLOW, "slots", "zed", false, 0, NULL },
+	/* the token's own values, when they are plain */
+	{ ZED, "db", "", "own /srv/7712", false, ALLOW, "slots", "zed", false,
+	    0, NULL },
+	{ ZED, "db", "", "own /srv/7713", false, DENIED("default") },
+	{ ZED, "db", "", "own /srv/", false, DENIED("default") },
+	{ ZED, "db", "", "at refs/heads/main", false, DENIED("default") },
+	{ ZED, "db", "", "up ..", false, DENIED("default") },
+	{ ZED, "db", "", "up x", false, DENIED("default") },
+	/* groups inside a word */
+	{ ZED, "db", "", "s --x=a", false, ALLOW, "slots", "zed", false, 0,
+	    NULL },
+	{ ZED, "db", "", "s --x=bc", false, ALLOW, "slots", "zed", false, 0,
+	    NULL },
+	{ ZED, "db", "", "s --x=c", false, DENIED("default") },
+	{ ZED, "db", "", "s --x=ab", false, DENIED("default") },
 	/* terminals */
 	{ DEV, "db", "", "feed", true, ALLOW, "tty", "dev", false, 0, NULL },
 	{ DEV, "db", "", "top", true, ALLOW, "tty", "dev", false, 0, NULL },
@@ -277,6 +401,9 @@ ask(const struct policy *p, const struct decide_case *c, struct decision *d,
 	struct request q = { .policy = p, .identity = set, .claims = &cs,
 		.target = policy_target_find(p, c->target), .pty = c->pty };
 
+	assert_int_equal(claims_add(&cs, "repository_id", "7712"), 0);
+	assert_int_equal(claims_add(&cs, "ref", "refs/heads/main"), 0);
+	assert_int_equal(claims_add(&cs, "repo_property_dots", ".."), 0);
 	assert_non_null(q.target);
 	assert_int_equal(target_login(q.target, c->login, &q.login), 0);
 	if (command_parse(c->command, strlen(c->command), &command, &e) != 0)
@@ -286,6 +413,7 @@ ask(const struct policy *p, const struct decide_case *c, struct decision *d,
 	decide(&q, d);
 	if (said != NULL)
 		assert_int_equal(decide_explain(&q, d, said), 0);
+	claims_clear(&cs);
 	command_free(command);
 }
 
@@ -406,7 +534,7 @@ static const struct {
 	{ { DEV, "web-1", "", "systemctl restart mail", false, DENIED("") },
 	    { "postern:   systemctl restart mail\n"
 	      "postern:                     ^~~~\n",
-	      "nearest rule `restart` at t.postern:12\n",
+	      "nearest rule `restart` at t.postern:14\n",
 	      "<service>; run", "\npostern: denied: no rule allows this as "
 	      "deploy on web-1\n" } },
 	{ { DEV, "web-1", "", "systemctl restart", false, DENIED("") },
@@ -551,6 +679,18 @@ t_decide_no_blowup(void **state)
 		{ "allow r for dev on db { run 'x' <enum a aa aaa aaaa><enum a "
 		  "aa aaa><enum a aa aaa><any><any><any><any><any><any>b }\n",
 		    "a", "", 30000, false },
+		{ "allow r for dev on db { run 'x' <text 1..9999><text 1..9999>"
+		  "<any><text 1..30000><host><semver>b }\n", "1.", "b", 15000,
+		    false },
+		{ "allow r for dev on db { run 'x' <host>.<host>.<host><host>"
+		  "<sha><any> }\n", "a", "b", 30000, false },
+		{ "allow r for dev on db { run 'x' <any>.<host><host><sha><any>"
+		  " }\n", "a", ".bcaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+		    30000, true },
+		{ "allow r for dev on db { run 'x' </**> }\n", "/a", "", 15000,
+		    false },
+		{ "allow r for dev on db { run 'x' <any><git-ref \"<int><int>"
+		  "<semver><int>\"><any> }\n", "1", "", 30000, false },
 		{ "allow r for dev on db { run 'x' <int 0..9><int 0..9>"
 		  "<int 0..9999><any><int 1..2><any>b }\n", "1", "b", 30000,
 		    true },
