@@ -19,6 +19,7 @@ floor_unit_tests = \
 	tests/unit/test_proto \
 	tests/unit/test_safeopen \
 	tests/unit/test_secret \
+	tests/unit/test_session \
 	tests/unit/test_str \
 	tests/unit/test_ulid
 check_PROGRAMS += $(floor_unit_tests)
@@ -60,6 +61,13 @@ tests_unit_test_safeopen_LDADD = $(floor_ldadd)
 tests_unit_test_secret_SOURCES = tests/unit/test_secret.c
 tests_unit_test_secret_CFLAGS = $(floor_cflags)
 tests_unit_test_secret_LDADD = $(floor_ldadd)
+# The policy process around the sessions, and the clock, are the test's.
+tests_unit_test_session_SOURCES = tests/unit/test_session.c \
+	broker/session.c policy/claims.c $(floor_fault)
+tests_unit_test_session_CFLAGS = $(floor_cflags)
+tests_unit_test_session_LDFLAGS = $(AM_LDFLAGS) $(fault_wrap) \
+	-Wl,--wrap=msg_now_ms
+tests_unit_test_session_LDADD = $(floor_ldadd)
 tests_unit_test_str_SOURCES = tests/unit/test_str.c
 tests_unit_test_str_CFLAGS = $(floor_cflags)
 tests_unit_test_str_LDADD = $(floor_ldadd)
