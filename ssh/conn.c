@@ -191,8 +191,7 @@ conn_listens(const struct conn *c)
 static int
 conn_pump(struct conn *c)
 {
-	/* libssh cannot write what is pending without a read beside it. */
-	if (!conn_listens(c) && (conn_events(c) & POLLOUT) == 0)
+	if (conn_events(c) == 0)
 		return 0;
 	for (int i = 0; i < CONN_ROUNDS && !conn_ended(c); i++) {
 		c->got = false;
@@ -234,8 +233,13 @@ conn_fd(const struct conn *c)
 short
 conn_events(const struct conn *c)
 {
-	short events = conn_listens(c) ? POLLIN : 0;
+	short events = POLLIN;
 
+	/* libssh wants POLLOUT also to learn that it could write; but it does
+	 * not write without reading 4 KiB, so that is no reason here. */
+	if (!conn_listens(c))
+		return (ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0 ?
+		    POLLOUT : 0;
 	if ((ssh_get_poll_flags(c->session) & SSH_WRITE_PENDING) != 0)
 		events |= POLLOUT;
 	return events;

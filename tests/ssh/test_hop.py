@@ -468,7 +468,7 @@ def test_promise_10_slow_reader_costs_little(hop):
         most = max(most, s.private_kib(h.pid))
     h.close_stdio()
     assert h.ended(5)
-    assert most < 6144, most
+    assert most < 2048, most
 
 
 def test_shell_dies(hop):
@@ -621,4 +621,4 @@ def test_memory_while_idle(hop):
     h.until(b"ready")
     kib = s.private_kib(h.pid)
     h.finish(b"")
-    assert kib <= 1152, kib
+    assert kib <= 1200, kib
