@@ -23,6 +23,26 @@ enum verdict {
 	VERDICT_ALLOW = 0x5a5a,
 };
 
+/* What a caller can enforce.  A grant that demands more is a denial. */
+enum {
+	ENFORCE_DURATION = 1,	/* limit duration */
+	ENFORCE_OUTPUT = 2,	/* limit output */
+	ENFORCE_CONCURRENT = 4,
+	ENFORCE_RATE = 8,
+	ENFORCE_MASKS = 16,
+	ENFORCE_APPROVALS = 32,
+};
+
+struct limits {
+	uint32_t duration_s;	/* each: 0 is none */
+	uint64_t output;	/* bytes */
+	uint32_t concurrent;	/* per identity and target */
+	uint32_t rate, rate_per_s; /* per identity: rate operations in so long */
+};
+
+#define DECISION_APPROVALS_MAX 256 /* `require` lines of a policy */
+#define DECISION_MASKS_MAX 256	/* `mask` words and lines of a policy */
+
 struct request {
 	const struct policy *policy;
 	const bool *identity;	/* policy_match's set */
@@ -31,7 +51,8 @@ struct request {
 	const char *login;	/* resolved by target_login */
 	const struct command *command;
 	bool pty;		/* the job asked for a terminal */
-	time_t now;
+	time_t now;		/* 0: unknown; no allow rule with a window */
+	unsigned int enforces;	/* ENFORCE_... */
 };
 
 struct decision {
@@ -45,6 +66,15 @@ struct decision {
 	/* The program's path when the first word is a `program`, to be put in
 	 * place of argv[0]; NULL: argv[0] as it is.  Lives in the policy. */
 	const char *program;
+	/* What the policy says, whether it can be enforced or not; `missing`
+	 * names what cannot ("approvals"), and then verdict is a denial. */
+	enum verdict meant;
+	const char *missing;
+	struct limits limit;
+	/* Sets of policy_approval's and policy_mask's numbers: all of these
+	 * approvals are needed, all of these masks are laid over the output. */
+	uint64_t approvals[DECISION_APPROVALS_MAX / 64];
+	uint64_t masks[DECISION_MASKS_MAX / 64];
 };
 
 void decide(const struct request *q, struct decision *d);

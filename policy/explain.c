@@ -15,6 +15,7 @@
 #include "policy/judge.h"
 #include "policy/match.h"
 #include "policy/model.h"
+#include "policy/zone.h"
 
 #define PREFIX "postern:   "
 #define STEPS_MAX (1 << 20)	/* of looking for the nearest rule */
@@ -215,6 +216,27 @@ why_word_failed(const struct nearest *n, const struct subject *s)
 	return "this word does not fit";
 }
 
+/* The rule fits, but not now. */
+static int
+show_window(const struct request *q, const struct rule *rule, struct buf *out)
+{
+	static const char day[7][4] = { "Mon", "Tue", "Wed", "Thu", "Fri",
+		"Sat", "Sun" };
+	const struct window *w = &rule->window[0];
+	struct zone_local l;
+	int r;
+
+	if ((r = show_rule(q->policy, rule, "rule", &w->at, out)) != 0)
+		return r;
+	if (q->now <= 0)
+		return buf_putf(out, "postern: the rule has its times, and it "
+		    "is not known what time it is\n");
+	zone_to_local(w->zone, q->now, &l);
+	return buf_putf(out, "postern: the rule allows this command at other "
+	    "times: now it is %s %02u:%02u in %s\n", day[l.weekday],
+	    l.minute / 60, l.minute % 60, w->zone_name);
+}
+
 static int
 show_nearest(const struct request *q, const struct subject *s,
     const struct nearest *n, struct buf *out)
@@ -223,6 +245,8 @@ show_nearest(const struct request *q, const struct subject *s,
 	const struct place *at = &run->at;
 	int r;
 
+	if (n->way.word == NONE && !rule_is_now(run->rule, q))
+		return show_window(q, run->rule, out);
 	if (n->way.word == NONE) {
 		if ((r = show_rule(q->policy, run->rule, "rule", at, out)) != 0)
 			return r;
@@ -266,17 +290,19 @@ static int
 explain_default(const struct request *q, const struct subject *s,
     struct buf *out)
 {
-	struct nearest n;
+	bool full = q->policy->explain == EXPLAIN_FULL;
+	struct nearest n = { 0 };
 	int r;
 
-	find_nearest(q, s, &n);
-	if (n.run == NULL) {
+	if (full)
+		find_nearest(q, s, &n);
+	if (full && n.run == NULL) {
 		if ((r = show_identities(q, out)) != 0)
 			return r;
 		return buf_putf(out, "postern: denied: no rule allows you "
 		    "anything as %s on %s\n", q->login, q->target->name);
 	}
-	if ((r = show_nearest(q, s, &n, out)) != 0)
+	if (full && (r = show_nearest(q, s, &n, out)) != 0)
 		return r;
 	return buf_putf(out, "postern: denied: no rule allows this as %s on "
 	    "%s\n", q->login, q->target->name);
@@ -296,8 +322,13 @@ explain_rule(const struct request *q, const struct decision *d,
 			break;
 		}
 	}
-	if ((r = show_rule(q->policy, rule, "rule", at, out)) != 0)
+	if (q->policy->explain == EXPLAIN_FULL &&
+	    (r = show_rule(q->policy, rule, "rule", at, out)) != 0)
 		return r;
+	if (d->missing != NULL)
+		return buf_putf(out, "postern: denied: rule `%s` allows this, "
+		    "but it or another rule demands %s, which this version "
+		    "cannot enforce yet\n", rule->name, d->missing);
 	return buf_putf(out, "postern: denied by rule `%s`%s%s\n", rule->name,
 	    rule->because == NULL ? "" : ": ",
 	    rule->because == NULL ? "" : rule->because);
@@ -309,14 +340,15 @@ decide_explain(const struct request *q, const struct decision *d,
 {
 	struct subject s;
 
-	if (d->verdict == VERDICT_ALLOW)
-		return buf_putf(out, "postern: allowed by rule `%s`\n",
-		    d->rule_name);
+	if (d->verdict != VERDICT_DENY)
+		return buf_putf(out, "postern: allowed by rule `%s`%s\n",
+		    d->rule_name, d->verdict == VERDICT_APPROVAL ?
+		    ", once it is approved" : "");
 	if (q->target == NULL)
 		return buf_putf(out, "postern: denied: there is no such "
 		    "target\n");
 	if (!request_is_whole(q) || !subject_init(&s, q->policy, q->command,
-	    q->claims))
+	    q->claims) || q->policy->explain == EXPLAIN_NONE)
 		return buf_putf(out, "postern: denied\n");
 	if (d->rule != NULL)
 		return explain_rule(q, d, &s, out);

@@ -20,6 +20,8 @@ const struct identity *rule_identity(const struct rule *rule,
     const struct request *q);
 /* Does the rule cover the request's target and login? */
 bool rule_is_here(const struct rule *rule, const struct request *q);
+/* Is it the rule's time?  When the time is not known, it is for a deny rule. */
+bool rule_is_now(const struct rule *rule, const struct request *q);
 /* The runs that begin with the command's first word; NULL for none. */
 const struct bucket *policy_bucket(const struct policy *p,
     const struct subject *s);

@@ -12,8 +12,10 @@ policy_libpolicy_la_SOURCES = \
 	policy/model.h \
 	policy/parse.c policy/parse.h \
 	policy/parse_block.c \
+	policy/parse_demand.c \
 	policy/parse_identity.c \
 	policy/parse_issuer.c \
+	policy/parse_person.c \
 	policy/parse_rule.c \
 	policy/parse_run.c \
 	policy/parse_slot.c \
@@ -23,5 +25,6 @@ policy_libpolicy_la_SOURCES = \
 	policy/preset.c policy/preset.h \
 	policy/resolve.c policy/resolve.h \
 	policy/selftest.c \
-	policy/slot.c policy/slot.h
+	policy/slot.c policy/slot.h \
+	policy/zone.c policy/zone.h
 policy_libpolicy_la_LIBADD = lib/liblex.la

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "lib/diag.h"
+#include "policy/decide.h"
 #include "policy/dict.h"
 #include "policy/policy.h"
 
@@ -20,6 +21,8 @@
 #define POLICY_TESTS_MAX 100000
 #define POLICY_LINES_MAX 4096	/* `run` lines of a rule, cases of a test */
 #define POLICY_VALUES_MAX 4096	/* values of one enum */
+#define POLICY_PERSONS_MAX 4096
+#define POLICY_ZONES_MAX 64
 #define RUN_ITEMS_MAX 256	/* words of one `run` pattern */
 #define RUN_BITS (RUN_ITEMS_MAX / 64)
 #define RUN_DEPTH_MAX 16	/* groups within groups */
@@ -169,6 +172,54 @@ struct where {
 	struct ref ref;		/* of the target or group */
 };
 
+/* DAYS HH:MM-HH:MM ZONE */
+struct window {
+	struct place at;
+	uint8_t days;		/* bit 0 is Monday */
+	uint16_t from, to;	/* minutes; to < from: on the next day */
+	const struct zone *zone;
+	const char *zone_name;
+};
+
+struct approval_full {
+	struct approval pub;
+	struct place at;
+	struct ref from;
+};
+
+/* One way of a person to show a token. */
+struct token {
+	struct ref from;
+	const struct issuer_full *issuer;
+	struct conditions cond;
+};
+
+/* Who the person is to an issuer of jobs' tokens. */
+struct actor {
+	struct ref from, id;
+	const struct issuer_full *issuer;
+};
+
+struct person {
+	const char *name;
+	struct place at;
+	const char **key;
+	size_t nkey;
+	struct token *token;
+	size_t ntoken, captoken;
+	struct actor *actor;
+	size_t nactor, capactor;
+};
+
+struct people {
+	const char *name;
+	struct place at;
+	struct ref *member;
+	size_t n, cap;
+};
+
+enum explain_level { EXPLAIN_FULL, EXPLAIN_RULE, EXPLAIN_NONE };
+
 enum effect { EFFECT_DENY, EFFECT_ALLOW };
 
 struct rule {
@@ -184,13 +235,21 @@ struct rule {
 	struct run **run;
 	size_t nrun, caprun;
 	const char *because;	/* or NULL */
+	struct window *window;	/* none: always */
+	size_t nwindow, capwindow;
+	struct limits limit;	/* with the defaults, once resolved */
+	uint64_t approvals[DECISION_APPROVALS_MAX / 64];
+	uint64_t approve;	/* how many people they need */
+	uint64_t masks[DECISION_MASKS_MAX / 64];
+	bool floor;
+	bool adds;		/* floor or masks of its own: always matched */
 };
 
 enum by_kind { BY_ANY, BY_RULE, BY_DEFAULT, BY_SYNTAX };
 
 /* One line of a test. */
 struct expect {
-	enum effect effect;
+	enum verdict want;
 	struct place at;
 	const char *command;
 	size_t len;
@@ -213,6 +272,7 @@ struct test {
 	struct given *given;
 	size_t ngiven, capgiven;
 	struct where where;
+	int64_t now;		/* 0: the test says no time */
 	struct expect *expect;
 	size_t nexpect, capexpect;
 };
@@ -244,6 +304,20 @@ struct policy {
 	size_t ntype, captype;
 	struct group **group;
 	size_t ngroup, capgroup;
+	struct person **person;
+	size_t nperson, capperson;
+	struct people **people;
+	size_t npeople, cappeople;
+	struct approval_full **approval;
+	size_t napproval, capapproval;
+	struct mask **mask;
+	size_t nmask, capmask;
+	/* defaults { } */
+	struct place defaults_at;
+	struct limits limit;
+	uint64_t masks[DECISION_MASKS_MAX / 64];
+	enum explain_level explain;
+	struct dict persons, peoples, zones;
 	struct dict issuers, identities, targets, rules, programs, types,
 	    groups;
 	struct dict program_words; /* name and path, both to the program */

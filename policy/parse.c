@@ -354,7 +354,8 @@ static const struct parse_row statements[] = {
 	{ "target", parse_target }, { "program", parse_program },
 	{ "type", parse_type }, { "allow", parse_allow },
 	{ "deny", parse_deny }, { "test", parse_test },
-	{ "person", NULL }, { "people", NULL }, { "defaults", NULL },
+	{ "person", parse_person }, { "people", parse_people },
+	{ "defaults", parse_defaults },
 };
 
 /* `policy 1` comes first in every file: the language's version. */

@@ -101,8 +101,24 @@ int parse_type(struct parser *ps, void *ctx);
 int parse_allow(struct parser *ps, void *ctx);
 int parse_deny(struct parser *ps, void *ctx);
 int parse_test(struct parser *ps, void *ctx);
+int parse_person(struct parser *ps, void *ctx);
+int parse_people(struct parser *ps, void *ctx);
+int parse_defaults(struct parser *ps, void *ctx);
 
 /* -- parts ---------------------------------------------------------------- */
+int parse_duration(struct parser *ps, uint64_t max, const char *max_text,
+    uint64_t *out);
+int parse_size(struct parser *ps, uint64_t *out);
+/* Lines of a rule; ps->t is their first word. */
+int parse_limit(struct parser *ps, struct limits *l);
+int parse_window(struct parser *ps, struct rule *rule);
+int parse_require(struct parser *ps, struct rule *rule);
+int parse_mask(struct parser *ps, uint64_t *set);
+/* "HH:MM", 24:00 at most; reads five bytes. */
+bool parse_clock(const char *s, unsigned int *minute);
+/* The zone of that name, read once for each policy. */
+int parse_zone(struct parser *ps, const char *name, const struct place *at,
+    const struct zone **out);
 /* claim NAME = ... | present | absent; ps->t is `claim`. */
 int parse_condition(struct parser *ps, struct conditions *to);
 int parse_where(struct parser *ps, struct where *out);

@@ -137,22 +137,13 @@ issuer_algorithms(struct parser *ps, void *ctx)
 static int
 duration(struct parser *ps, uint64_t max, const char *max_text, uint32_t *out)
 {
-	struct ref ref;
-	uint64_t s;
+	uint64_t s = 0;
 	int r;
 
 	parse_next(ps, LEX_POLICY);
-	if ((r = parse_word(ps, "a duration, as 30s or 10m", &ref)) != 0)
-		return r;
-	r = lex_duration(ref.name, max, &s);
-	if (r == ERR_TOOBIG)
-		return parse_error_at(ps, &ref.at, "`%.80s` is not within 1s "
-		    "and %s", ref.name, max_text);
-	if (r != 0)
-		return parse_error_at(ps, &ref.at, "`%.80s` is no duration: a "
-		    "number and s, m, h or d, as 30s", ref.name);
-	*out = (uint32_t)s;
-	return 0;
+	if ((r = parse_duration(ps, max, max_text, &s)) == 0)
+		*out = (uint32_t)s;
+	return r;
 }
 
 static int

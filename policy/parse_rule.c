@@ -27,9 +27,6 @@ rule_because(struct parser *ps, void *ctx)
 	struct ref ref;
 	int r;
 
-	if (rule->effect != EFFECT_DENY)
-		return parse_error(ps, "`because` explains a denial: it belongs "
-		    "into a deny rule");
 	if (rule->because != NULL)
 		return parse_error(ps, "`because` is written twice in this "
 		    "block");
@@ -43,12 +40,70 @@ rule_because(struct parser *ps, void *ctx)
 	return 0;
 }
 
+static int
+only_allow(struct parser *ps, const struct rule *rule)
+{
+	if (rule->effect == EFFECT_ALLOW)
+		return 0;
+	return parse_error(ps, "`%s` belongs into an allow rule: a deny rule "
+	    "denies, whatever else is demanded", ps->t.text);
+}
+
+static int
+rule_limit(struct parser *ps, void *ctx)
+{
+	struct rule *rule = ctx;
+	int r = only_allow(ps, rule);
+
+	return r != 0 ? r : parse_limit(ps, &rule->limit);
+}
+
+static int
+rule_window(struct parser *ps, void *ctx)
+{
+	return parse_window(ps, ctx);
+}
+
+static int
+rule_require(struct parser *ps, void *ctx)
+{
+	int r = only_allow(ps, ctx);
+
+	return r != 0 ? r : parse_require(ps, ctx);
+}
+
+static int
+rule_mask(struct parser *ps, void *ctx)
+{
+	struct rule *rule = ctx;
+	int r = only_allow(ps, rule);
+
+	rule->adds = true;
+	return r != 0 ? r : parse_mask(ps, rule->masks);
+}
+
+static int
+rule_floor(struct parser *ps, void *ctx)
+{
+	struct rule *rule = ctx;
+	int r;
+
+	if ((r = only_allow(ps, rule)) != 0 ||
+	    (r = parse_once(ps, &rule->floor)) != 0)
+		return r;
+	rule->adds = true;
+	parse_next(ps, LEX_POLICY);
+	return 0;
+}
+
 static const struct parse_row rule_rows[] = {
 	{ "run", rule_run }, { "because", rule_because },
+	{ "limit", rule_limit }, { "window", rule_window },
+	{ "require", rule_require }, { "mask", rule_mask },
+	{ "floor", rule_floor },
 	{ "read", NULL }, { "write", NULL }, { "git", NULL },
-	{ "interactive", NULL }, { "env", NULL }, { "require", NULL },
-	{ "floor", NULL }, { "window", NULL }, { "limit", NULL },
-	{ "mask", NULL }, { "text-only", NULL }, { "record", NULL },
+	{ "interactive", NULL }, { "env", NULL }, { "text-only", NULL },
+	{ "record", NULL },
 };
 
 /* [LOGIN+](NAME | @GROUP), or `*` */

@@ -328,7 +328,6 @@ refuse_prefix(struct run_builder *b)
 int
 parse_with(struct parser *ps, bool *pty, bool *stdin_ok, uint64_t *max)
 {
-	struct ref ref;
 	int r;
 
 	parse_next(ps, LEX_POLICY);
@@ -348,14 +347,8 @@ parse_with(struct parser *ps, bool *pty, bool *stdin_ok, uint64_t *max)
 		if (max == NULL)
 			return parse_expected(ps, "the end of the line");
 		parse_next(ps, LEX_POLICY);
-		if ((r = parse_word(ps, "a size, as 1MiB", &ref)) != 0)
+		if ((r = parse_size(ps, max)) != 0)
 			return r;
-		r = lex_size(ref.name, (uint64_t)1 << 50, max);
-		if (r != 0)
-			return parse_error_at(ps, &ref.at, r == ERR_TOOBIG ?
-			    "`%.80s` is not within 1B and 1048576GiB" :
-			    "`%.80s` is no size: a number and B, KiB, MiB or "
-			    "GiB, as 50MiB", ref.name);
 	} while (parse_is_word(ps, "pty") || parse_is_word(ps, "stdin"));
 	return 0;
 }

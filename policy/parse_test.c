@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "lib/err.h"
+#include "lib/str.h"
 #include "policy/arena.h"
 #include "policy/parse.h"
+#include "policy/zone.h"
 
 /* { NAME "value"; ... } behind `as NAME` */
 static int
@@ -81,16 +83,16 @@ expect_by(struct parser *ps, struct expect *e)
 		return r;
 	e->by = strcmp(e->rule.name, "default") == 0 ? BY_DEFAULT :
 	    strcmp(e->rule.name, "syntax") == 0 ? BY_SYNTAX : BY_RULE;
-	if (e->effect == EFFECT_ALLOW && e->by != BY_RULE)
+	if (e->want != VERDICT_DENY && e->by != BY_RULE)
 		return parse_error_at(ps, &e->rule.at, "nothing is allowed by "
 		    "`%s`", e->rule.name);
 	return 0;
 }
 
 static int
-expect_line(struct parser *ps, struct test *t, enum effect effect)
+expect_line(struct parser *ps, struct test *t, enum verdict want)
 {
-	struct expect e = { .effect = effect, .at = parse_place(ps) }, *v;
+	struct expect e = { .want = want, .at = parse_place(ps) }, *v;
 	int r;
 
 	parse_next(ps, LEX_POLICY);
@@ -134,26 +136,87 @@ expect_line(struct parser *ps, struct test *t, enum effect effect)
 static int
 expect_allow(struct parser *ps, void *ctx)
 {
-	return expect_line(ps, ctx, EFFECT_ALLOW);
+	return expect_line(ps, ctx, VERDICT_ALLOW);
 }
 
 static int
 expect_deny(struct parser *ps, void *ctx)
 {
-	return expect_line(ps, ctx, EFFECT_DENY);
+	return expect_line(ps, ctx, VERDICT_DENY);
+}
+
+static int
+expect_approval(struct parser *ps, void *ctx)
+{
+	return expect_line(ps, ctx, VERDICT_APPROVAL);
 }
 
 static const struct parse_row test_rows[] = {
 	{ "allow", expect_allow }, { "deny", expect_deny },
-	{ "approval", NULL },
+	{ "approval", expect_approval },
 };
 
-/* "what" as NAME [{...}] on WHERE */
+static bool
+digits(const char *s, size_t n, uint64_t *out)
+{
+	char number[8];
+
+	memcpy(number, s, n);
+	number[n] = '\0';
+	for (size_t i = 0; i < n; i++) {
+		if (s[i] < '0' || s[i] > '9')
+			return false;
+	}
+	s = number;
+	while (*s == '0' && s[1] != '\0')
+		s++;
+	return num_parse(s, 0, 9999, out) == 0;
+}
+
+/* YYYY-MM-DD HH:MM */
+static bool
+split_time(const char *s, struct zone_local *l)
+{
+	uint64_t year, month, day;
+
+	if (strlen(s) < 18 || s[4] != '-' || s[7] != '-' || s[10] != ' ' ||
+	    s[16] != ' ' || !digits(s, 4, &year) || !digits(s + 5, 2, &month) ||
+	    !digits(s + 8, 2, &day) || !parse_clock(s + 11, &l->minute))
+		return false;
+	l->year = (int64_t)year;
+	l->month = (unsigned int)month;
+	l->day = (unsigned int)day;
+	return true;
+}
+
+/* at "2026-11-24 10:00 Europe/Berlin" */
+static int
+test_at(struct parser *ps, struct test *t)
+{
+	struct zone_local l;
+	const struct zone *zone;
+	struct ref ref;
+	int r;
+
+	parse_next(ps, LEX_POLICY);
+	if ((r = parse_string(ps, "a time as a string", &ref)) != 0)
+		return r;
+	if (!split_time(ref.name, &l))
+		return parse_error_at(ps, &ref.at, "expected \"YYYY-MM-DD HH:MM "
+		    "ZONE\", as \"2026-11-24 10:00 Europe/Berlin\"");
+	if ((r = parse_zone(ps, ref.name + 17, &ref.at, &zone)) != 0)
+		return r;
+	if (zone_from_local(zone, &l, &t->now) != 0 || t->now <= 0)
+		return parse_error_at(ps, &ref.at, "there is no such time in "
+		    "that zone");
+	return 0;
+}
+
+/* "what" as NAME [{...}] on WHERE [at "..."] */
 static int
 test_header(struct parser *ps, struct test *t)
 {
 	struct ref name;
-	struct place at;
 	int r;
 
 	t->at = parse_place(ps);
@@ -176,9 +239,8 @@ test_header(struct parser *ps, struct test *t)
 	if (t->where.kind != WHERE_TARGET)
 		return parse_error_at(ps, &t->where.ref.at, "a test runs on one "
 		    "target: TARGET or LOGIN+TARGET");
-	at = parse_place(ps);
-	if (parse_is_word(ps, "at"))
-		return parse_unsupported(ps, &at, "`at`");
+	if (parse_is_word(ps, "at") && (r = test_at(ps, t)) != 0)
+		return r;
 	return parse_is_punct(ps, '{') ? 0 : parse_expected(ps, "`{`");
 }
 
@@ -202,8 +264,8 @@ parse_test(struct parser *ps, void *ctx)
 	if ((r = test_header(ps, t)) != 0)
 		return r;
 	p->test[p->ntest++] = t;
-	if ((r = parse_block(ps, ROWS(test_rows), "`allow` or `deny`",
-	    t)) != 0)
+	if ((r = parse_block(ps, ROWS(test_rows), "`allow`, `approval` or "
+	    "`deny`", t)) != 0)
 		return r;
 	if (t->nexpect == 0 && diags_count(ps->d) == errors)
 		(void)parse_error_at(ps, &t->at, "this test has no lines: it "

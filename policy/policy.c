@@ -117,6 +117,18 @@ target_principal(const struct target *t, const char *login, char *dst,
 	return 0;
 }
 
+const struct approval *
+policy_approval(const struct policy *p, size_t i)
+{
+	return i < p->napproval ? &p->approval[i]->pub : NULL;
+}
+
+const struct mask *
+policy_mask(const struct policy *p, size_t i)
+{
+	return i < p->nmask ? p->mask[i] : NULL;
+}
+
 /* -- identities -------------------------------------------------------------- */
 
 size_t

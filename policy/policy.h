@@ -59,6 +59,24 @@ struct ties {
 	const char *run;
 };
 
+/* One `require` line. */
+struct approval {
+	const char *rule;
+	const char *people;
+	uint32_t n;		/* different people of them */
+	uint32_t within_s;	/* to answer */
+	uint32_t valid_s;	/* from the last approval to the start */
+	bool with_stdin;	/* the input is part of what is approved */
+};
+
+enum mask_kind { MASK_CLASS, MASK_PATTERN, MASK_LITERAL };
+
+struct mask {
+	enum mask_kind kind;
+	const char *text;	/* class, pattern, or path of a file */
+	const char *name;	/* shown in place of what is masked */
+};
+
 /* Loads every *.postern of an opened folder in byte order of their names, runs
  * their tests.  On any error the diags say all of them and *out is untouched:
  * ERR_CONFIG.  Files must be regular, owned by root or the caller, not writable
@@ -92,6 +110,10 @@ int target_login(const struct target *t, const char *login, const char **out);
  * "LOGIN+TARGET", or "LOGIN" for `principals plain`. */
 int target_principal(const struct target *t, const char *login, char *dst,
     size_t dstsize);
+
+/* The i-th; NULL past the last. */
+const struct approval *policy_approval(const struct policy *p, size_t i);
+const struct mask *policy_mask(const struct policy *p, size_t i);
 
 size_t policy_nidentities(const struct policy *p);
 const char *policy_identity_name(const struct policy *p, size_t i);

@@ -451,11 +451,32 @@ check_first(struct resolver *v, const struct run *run)
 	}
 }
 
+/* What the rule does not say itself, the defaults say. */
+static void
+resolve_demands(const struct policy *p, struct rule *rule)
+{
+	struct limits *l = &rule->limit;
+	const struct limits *d = &p->limit;
+
+	if (rule->effect == EFFECT_DENY)
+		return;
+	l->duration_s = l->duration_s == 0 ? d->duration_s : l->duration_s;
+	l->output = l->output == 0 ? d->output : l->output;
+	l->concurrent = l->concurrent == 0 ? d->concurrent : l->concurrent;
+	if (l->rate == 0) {
+		l->rate = d->rate;
+		l->rate_per_s = d->rate_per_s;
+	}
+	for (size_t i = 0; i < DECISION_MASKS_MAX / 64; i++)
+		rule->masks[i] |= p->masks[i];
+}
+
 static int
 resolve_rule(struct resolver *v, struct rule *rule)
 {
 	int r;
 
+	resolve_demands(v->p, rule);
 	if ((r = resolve_who(v, rule)) != 0)
 		return r;
 	for (size_t i = 0; i < rule->nwhere; i++)
@@ -465,6 +486,110 @@ resolve_rule(struct resolver *v, struct rule *rule)
 			resolve_item(v, rule, &rule->run[i]->item[k]);
 		if (rule->effect == EFFECT_ALLOW)
 			check_first(v, rule->run[i]);
+	}
+	return 0;
+}
+
+/* -- people ------------------------------------------------------------------ */
+
+/* Two persons behind one key or actor would be one who approves twice. */
+static int
+claim_once(struct resolver *v, struct dict *seen, const struct person *person,
+    const struct place *at, const char *what, const char *issuer,
+    const char *value)
+{
+	const struct person *other;
+	char key[8192];
+	char *copy;
+	int r;
+
+	(void)snprintf(key, sizeof(key), "%s %s %s", what, issuer, value);
+	if ((copy = arena_str(v->p->arena, key, strlen(key))) == NULL)
+		return ERR_NOMEM;
+	other = dict_get(seen, copy);
+	r = dict_put(seen, v->p->arena, copy, (void *)(uintptr_t)person);
+	if (r != ERR_EXISTS)
+		return r;
+	policy_error(v->p, v->d, at, "person `%s` has the same %s as `%s`",
+	    person->name, what, other->name);
+	return 0;
+}
+
+static void
+resolve_token(struct resolver *v, struct token *token)
+{
+	const struct preset *row;
+	bool exact = false;
+
+	token->issuer = find(v, &v->p->issuers, &token->from, "issuer");
+	if (token->issuer == NULL || (row = token->issuer->preset) == NULL)
+		return;
+	for (size_t i = 0; i < token->cond.n; i++) {
+		exact = exact || is_exact(&token->cond.v[i]);
+		if (!preset_has_claim(row, token->cond.v[i].claim))
+			policy_error(v->p, v->d, &token->cond.v[i].at, "tokens "
+			    "of the preset `%s` have no claim `%.80s`",
+			    row->name, token->cond.v[i].claim);
+	}
+	if (!exact)
+		policy_error(v->p, v->d, &token->from.at, "a person's token "
+		    "needs a `claim` with a whole value, as its `sub`");
+}
+
+static int
+resolve_person(struct resolver *v, struct person *person, struct dict *seen)
+{
+	struct actor *a;
+	char blob[4097];
+	const char *s;
+	int r;
+
+	for (size_t i = 0; i < person->ntoken; i++)
+		resolve_token(v, &person->token[i]);
+	for (size_t i = 0; i < person->nkey; i++) {
+		/* without the comment */
+		s = strchr(person->key[i], ' ') + 1;
+		(void)snprintf(blob, sizeof(blob), "%.*s",
+		    (int)strcspn(s, " "), s);
+		if ((r = claim_once(v, seen, person, &person->at, "key", "",
+		    blob)) != 0)
+			return r;
+	}
+	for (size_t i = 0; i < person->nactor; i++) {
+		a = &person->actor[i];
+		a->issuer = find(v, &v->p->issuers, &a->from, "issuer");
+		if ((r = claim_once(v, seen, person, &a->id.at, "actor",
+		    a->from.name, a->id.name)) != 0)
+			return r;
+	}
+	return 0;
+}
+
+static int
+resolve_people(struct resolver *v)
+{
+	const struct policy *p = v->p;
+	const struct approval_full *a;
+	const struct people *people;
+	struct dict seen = { 0 };
+	int r;
+
+	for (size_t i = 0; i < p->nperson; i++) {
+		if ((r = resolve_person(v, p->person[i], &seen)) != 0)
+			return r;
+	}
+	for (size_t i = 0; i < p->npeople; i++) {
+		for (size_t k = 0; k < p->people[i]->n; k++)
+			(void)find(v, &p->persons, &p->people[i]->member[k],
+			    "person");
+	}
+	for (size_t i = 0; i < p->napproval; i++) {
+		a = p->approval[i];
+		people = find(v, &p->peoples, &a->from, "list of people");
+		if (people != NULL && people->n < a->pub.n)
+			policy_error(v->p, v->d, &a->from.at, "there are %zu of "
+			    "`%s`, so %u approvals can never come", people->n,
+			    people->name, a->pub.n);
 	}
 	return 0;
 }
@@ -582,6 +707,8 @@ policy_resolve(struct policy *p, struct diags *d)
 	check_issuers(&v);
 	for (size_t i = 0; i < p->nidentity; i++)
 		resolve_identity(&v, p->identity[i]);
+	if ((r = resolve_people(&v)) != 0)
+		return r;
 	for (size_t i = 0; i < p->ntype; i++)
 		resolve_slot(&v, &p->type[i]->slot);
 	for (size_t i = 0; i < p->nrule; i++) {

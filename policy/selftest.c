@@ -114,7 +114,7 @@ no_syntax(struct run_test *rt, const struct expect *e,
 {
 	struct place at;
 
-	if (e->effect == EFFECT_DENY &&
+	if (e->want == VERDICT_DENY &&
 	    (e->by == BY_ANY || e->by == BY_SYNTAX))
 		return;
 	at = inside(rt->p, e, err->pos, err->len);
@@ -122,22 +122,44 @@ no_syntax(struct run_test *rt, const struct expect *e,
 	    err->what, *err->hint == '\0' ? "" : ": ", err->hint);
 }
 
+static const char *
+verdict_text(enum verdict v)
+{
+	return v == VERDICT_ALLOW ? "allowed" : v == VERDICT_APPROVAL ?
+	    "allowed with approval" : "denied";
+}
+
+static bool
+has_windows(const struct policy *p)
+{
+	for (size_t i = 0; i < p->nrule; i++) {
+		if (p->rule[i]->nwindow > 0)
+			return true;
+	}
+	return false;
+}
+
+/* A test is about what the policy means, not about what this version can
+ * already enforce. */
 static void
 compare(struct run_test *rt, const struct expect *e, const struct decision *d)
 {
-	bool allowed = d->verdict == VERDICT_ALLOW &&
-	    (!e->stdin_ok || d->stdin_ok);
+	bool no_input = e->stdin_ok && !d->stdin_ok &&
+	    d->meant != VERDICT_DENY;
+	enum verdict is = no_input ? VERDICT_DENY : d->meant;
 	const char *by = e->by == BY_SYNTAX ? "syntax" :
 	    e->by == BY_DEFAULT ? "default" : e->rule.name;
+	const char *why = no_input ? ", and without stdin" :
+	    rt->t->now == 0 && d->rule == NULL && has_windows(rt->p) ? "; a rule with a `window` "
+	    "allows nothing in a test without `at`" : "";
 
-	if (allowed != (e->effect == EFFECT_ALLOW))
+	if (is != e->want)
 		policy_error(rt->p, rt->d, &e->command_at, "test \"%s\": "
 		    "expected %s, but it is %s by %s%s%s", rt->t->name,
-		    allowed ? "deny" : "allow",
-		    d->verdict == VERDICT_ALLOW ? "allowed" : "denied",
-		    d->rule == NULL ? "" : "rule ", d->rule_name,
-		    d->verdict == VERDICT_ALLOW && !allowed ?
-		    ", and without stdin" : "");
+		    e->want == VERDICT_ALLOW ? "allow" :
+		    e->want == VERDICT_APPROVAL ? "approval" : "deny",
+		    verdict_text(d->meant), d->rule == NULL ? "" : "rule ",
+		    d->rule_name, why);
 	else if (e->by != BY_ANY && strcmp(by, d->rule_name) != 0)
 		policy_error(rt->p, rt->d, &e->command_at, "test \"%s\": "
 		    "expected this by %s, but it is by %s%s", rt->t->name, by,
@@ -180,7 +202,7 @@ place_test(struct run_test *rt, const struct identity *id, struct claims *cs,
 		return false;
 	}
 	rt->q = (struct request){ .policy = p, .identity = set, .claims = cs,
-		.target = &w->target->pub };
+		.target = &w->target->pub, .now = (time_t)rt->t->now };
 	return target_login(&w->target->pub, w->login == NULL ? "" : w->login,
 	    &rt->q.login) == 0;
 }

@@ -4,7 +4,7 @@ if HAVE_CMOCKA
 policy_unit_tests = \
 	tests/unit/test_claims tests/unit/test_command tests/unit/test_conf \
 	tests/unit/test_decide tests/unit/test_diag tests/unit/test_lex \
-	tests/unit/test_policy
+	tests/unit/test_policy tests/unit/test_zone
 check_PROGRAMS += $(policy_unit_tests)
 TESTS += $(policy_unit_tests)
 
@@ -29,6 +29,9 @@ tests_unit_test_lex_LDADD = lib/liblex.la $(CMOCKA_LIBS)
 tests_unit_test_policy_SOURCES = tests/unit/test_policy.c
 tests_unit_test_policy_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_policy_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
+tests_unit_test_zone_SOURCES = tests/unit/test_zone.c
+tests_unit_test_zone_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_zone_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
 endif
 
 policy_fuzz_targets = tests/fuzz/fuzz_command tests/fuzz/fuzz_policy

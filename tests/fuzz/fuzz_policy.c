@@ -31,11 +31,14 @@ judge(const struct policy *p, const struct command *c, bool *set)
 	for (size_t i = 0; i <= policy_ntargets(p); i++) {
 		q.target = policy_target(p, i); /* the last is NULL */
 		q.pty = i % 2 == 1;
+		q.now = i % 3 == 0 ? 0 : 1795510800;
+		q.enforces = i % 2 == 1 ? ~0u : 0;
 		if (q.target != NULL)
 			assert(target_login(q.target, "", &q.login) == 0);
 		decide(&q, &d);
 		assert(d.rule_name != NULL);
 		assert(d.verdict == VERDICT_DENY || d.rule != NULL);
+		assert(d.verdict == VERDICT_DENY || d.verdict == d.meant);
 		buf_init(&b, 1 << 20);
 		assert(decide_explain(&q, &d, &b) == 0);
 		buf_clear(&b);

@@ -636,8 +636,6 @@ t_decide_explain_long(void **state)
 	policy_free(p);
 }
 
-/* -- no blow-up -------------------------------------------------------------------- */
-
 static struct policy *
 load_one(const char *rule)
 {
@@ -657,6 +655,259 @@ load_one(const char *rule)
 	buf_clear(&b);
 	return p;
 }
+
+/* -- demands ---------------------------------------------------------------------- */
+
+#define PEOPLE "issuer o { preset people; url \"https://o.example\"; "          \
+	"audience \"x\" }\n"                                                 \
+	"person anna { token o { claim sub = \"1\" } }\n"                    \
+	"person bo { token o { claim sub = \"2\" } }\n"                      \
+	"people all { anna bo }\n"
+
+static const char *const demanding[] = {
+	"defaults { limit duration 30m; limit output 50MiB; mask secrets }\n",
+	"allow one for dev on db { run one; limit duration 10m; "
+	"mask 'x+' as \"x\" }\n",
+	"allow two for dev on db { run one; limit duration 5m; "
+	"mask 'y+' as \"y\" }\n",
+	"allow ask for dev on db { run ask; require 2 approvals from all "
+	"within 30m valid 15m }\n",
+	"allow ask-less for dev on db { run (ask | asked); require 1 approval "
+	"from all within 30m valid 15m with-stdin }\n",
+	"allow free for dev on db { run (free | floored) with pty; "
+	"limit rate 5 per 10m }\n",
+	"allow ground for dev on db { run floored; floor; limit concurrent 1; "
+	"limit rate 1 per 1m; require 1 approval from all within 1h valid "
+	"1h }\n",
+};
+
+static struct policy *
+load_demanding(size_t first)
+{
+	struct policy *p;
+	struct buf b;
+
+	buf_init(&b, 1 << 16);
+	assert_int_equal(buf_putf(&b, PEOPLE), 0);
+	for (size_t i = 0; i < N(demanding); i++)
+		assert_int_equal(buf_putf(&b, "%s", demanding[first % 2 == 0 ?
+		    (first + i) % N(demanding) :
+		    (first + N(demanding) - i) % N(demanding)]), 0);
+	p = load_one(buf_cstr(&b));
+	buf_clear(&b);
+	return p;
+}
+
+static void
+demand(const struct policy *p, const char *command, unsigned int enforces,
+    bool pty, struct decision *d, struct buf *said)
+{
+	bool set[3] = { true, false, false };
+	struct command *c = NULL;
+	struct command_error e;
+	struct request q = { .policy = p, .identity = set,
+		.target = policy_target_find(p, "db"), .login = "pg",
+		.pty = pty, .now = 1795510800, .enforces = enforces };
+
+	assert_int_equal(command_parse(command, strlen(command), &c, &e), 0);
+	q.command = c;
+	decide(&q, d);
+	if (said != NULL) {
+		buf_reset(said);
+		assert_int_equal(decide_explain(&q, d, said), 0);
+	}
+	command_free(c);
+}
+
+static size_t
+bits(const uint64_t *set, size_t words)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < words; i++)
+		n += (size_t)__builtin_popcountll(set[i]);
+	return n;
+}
+
+#define EVERYTHING 63u
+
+static void
+t_decide_demands(void **state)
+{
+	static const struct {
+		const char *command;
+		bool pty;
+		unsigned int enforces;
+		enum verdict verdict, meant;
+		const char *rule, *missing;
+		uint32_t duration, concurrent, rate;
+		size_t approvals, masks;
+	} c[] = {
+		{ "one", false, EVERYTHING, VERDICT_ALLOW, VERDICT_ALLOW, "two",
+		    NULL, 300, 0, 0, 0, 3 },
+		{ "one", false, 0, VERDICT_DENY, VERDICT_ALLOW, "two",
+		    "`limit duration`", 300, 0, 0, 0, 3 },
+		{ "one", false, EVERYTHING & ~(unsigned int)ENFORCE_MASKS,
+		    VERDICT_DENY, VERDICT_ALLOW, "two", "`mask`", 300, 0, 0, 0,
+		    3 },
+		{ "one", false, EVERYTHING & ~(unsigned int)ENFORCE_OUTPUT,
+		    VERDICT_DENY, VERDICT_ALLOW, "two", "`limit output`", 300,
+		    0, 0, 0, 3 },
+		{ "ask", false, EVERYTHING, VERDICT_APPROVAL, VERDICT_APPROVAL,
+		    "ask-less", NULL, 1800, 0, 0, 1, 1 },
+		{ "ask", false, EVERYTHING & ~(unsigned int)ENFORCE_APPROVALS,
+		    VERDICT_DENY, VERDICT_APPROVAL, "ask-less", "an approval",
+		    1800, 0, 0, 1, 1 },
+		{ "free", false, EVERYTHING, VERDICT_ALLOW, VERDICT_ALLOW,
+		    "free", NULL, 1800, 0, 5, 0, 1 },
+		{ "free", false, EVERYTHING & ~(unsigned int)ENFORCE_RATE,
+		    VERDICT_DENY, VERDICT_ALLOW, "free", "`limit rate`", 1800,
+		    0, 5, 0, 1 },
+		/* a floor cannot be left behind, nor by asking for a terminal */
+		{ "floored", false, EVERYTHING, VERDICT_APPROVAL,
+		    VERDICT_APPROVAL, "free", NULL, 1800, 1, 5, 1, 1 },
+		{ "floored", true, EVERYTHING, VERDICT_APPROVAL,
+		    VERDICT_APPROVAL, "free", NULL, 1800, 1, 5, 1, 1 },
+		{ "floored", true, EVERYTHING &
+		    ~(unsigned int)ENFORCE_CONCURRENT, VERDICT_DENY,
+		    VERDICT_APPROVAL, "free", "`limit concurrent`", 1800, 1, 5,
+		    1, 1 },
+		{ "asked", true, EVERYTHING, VERDICT_DENY, VERDICT_DENY,
+		    "default", NULL, 0, 0, 0, 0, 0 },
+	};
+	struct policy *p;
+	struct decision d;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 1 << 16);
+	for (size_t order = 0; order < N(demanding); order++) {
+		p = load_demanding(order);
+		for (size_t i = 0; i < N(c); i++) {
+			demand(p, c[i].command, c[i].enforces, c[i].pty, &d,
+			    &b);
+			if (d.verdict != c[i].verdict ||
+			    d.meant != c[i].meant ||
+			    !same_text(d.missing, c[i].missing) ||
+			    strcmp(d.rule_name, c[i].rule) != 0)
+				fail_msg("%zu %zu: %x %x %s %s", order, i,
+				    (unsigned int)d.verdict,
+				    (unsigned int)d.meant, d.rule_name,
+				    d.missing == NULL ? "-" : d.missing);
+			if (d.limit.duration_s != c[i].duration ||
+			    d.limit.concurrent != c[i].concurrent ||
+			    d.limit.rate != c[i].rate ||
+			    bits(d.approvals, 4) != c[i].approvals ||
+			    bits(d.masks, 4) != c[i].masks)
+				fail_msg("%zu %zu: %u %u %u %zu %zu", order, i,
+				    d.limit.duration_s, d.limit.concurrent,
+				    d.limit.rate, bits(d.approvals, 4),
+				    bits(d.masks, 4));
+			if (c[i].missing != NULL)
+				assert_non_null(strstr(buf_cstr(&b),
+				    c[i].missing));
+		}
+		policy_free(p);
+	}
+	buf_clear(&b);
+}
+
+/* Unknown times and hours: allow rules need theirs, deny rules do not. */
+static void
+t_decide_windows(void **state)
+{
+	static const struct {
+		const char *command;
+		time_t now;
+		const char *rule;
+	} c[] = {
+		/* 2026-11-24 is a Tuesday */
+		{ "day", 1795503600, "day" },	/* 07:00 UTC */
+		{ "day", 1795503599, "default" },
+		{ "day", 1795546799, "day" },	/* 18:59:59 */
+		{ "day", 1795546800, "default" },
+		{ "day", 1795503600 + 4 * 86400, "default" }, /* Saturday */
+		{ "night", 1795557600, "night" },	/* Tue 22:00 */
+		{ "night", 1795564800, "night" },	/* Wed 00:00 */
+		{ "night", 1795586399, "night" },	/* Wed 05:59:59 */
+		{ "night", 1795586400, "default" },	/* Wed 06:00 */
+		{ "night", 1795644000, "default" },	/* Wed 22:00 */
+		{ "night", 1795478400, "default" },	/* Tue 00:00 */
+		{ "end", 1795903200, "end" },	/* Sat 22:00 */
+		{ "end", 1796076000, "end" },	/* Mon 22:00 */
+		{ "end", 1796083199, "end" },	/* Mon 23:59:59 */
+		{ "end", 1796083200, "default" },
+		{ "day", 0, "default" }, { "day", -1, "default" },
+		{ "stop", 0, "freeze" }, { "stop", 1795503600, "freeze" },
+		{ "stop", 1795546800, "stop" },
+	};
+	struct policy *p = load_one(
+	    "allow day for dev on db { run day; window Mon-Fri 07:00-19:00 UTC "
+	    "}\nallow night for dev on db { run night; window Tue 22:00-06:00 "
+	    "UTC }\nallow end for dev on db { run end; window Sat-Mon "
+	    "22:00-24:00 UTC; window Wed 10:00-11:00 UTC }\n"
+	    "allow stop for dev on db { run stop }\n"
+	    "deny freeze for * on db { run stop; window Mon-Fri 07:00-19:00 "
+	    "UTC }\n");
+	bool set[3] = { true, false, false };
+	struct request q = { .policy = p, .identity = set,
+		.target = policy_target_find(p, "db"), .login = "pg" };
+	struct command *command;
+	struct command_error e;
+	struct decision d;
+	struct buf b;
+
+	(void)state;
+	for (size_t i = 0; i < N(c); i++) {
+		assert_int_equal(command_parse(c[i].command,
+		    strlen(c[i].command), &command, &e), 0);
+		q.command = command;
+		q.now = c[i].now;
+		decide(&q, &d);
+		if (strcmp(d.rule_name, c[i].rule) != 0)
+			fail_msg("%zu: %s", i, d.rule_name);
+		if (i == 1) {
+			buf_init(&b, 1 << 16);
+			assert_int_equal(decide_explain(&q, &d, &b), 0);
+			assert_non_null(strstr(buf_cstr(&b), "now it is Tue "
+			    "06:59 in UTC"));
+			check_lines(buf_cstr(&b));
+			buf_clear(&b);
+		}
+		command_free(command);
+	}
+	policy_free(p);
+}
+
+static void
+t_decide_explain_levels(void **state)
+{
+	static const struct {
+		const char *level, *want;
+	} c[] = {
+		{ "rule", "postern: denied by rule `no`: x\n" },
+		{ "none", "postern: denied\n" },
+	};
+	struct policy *p;
+	struct decision d;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 1 << 16);
+	for (size_t i = 0; i < N(c); i++) {
+		assert_int_equal(buf_putf(&b, "defaults { explain %s }\n"
+		    "deny no for * on db { run id; because \"x\" }\n",
+		    c[i].level), 0);
+		p = load_one(buf_cstr(&b));
+		demand(p, "id", 0, false, &d, &b);
+		assert_string_equal(buf_cstr(&b), c[i].want);
+		buf_reset(&b);
+		policy_free(p);
+	}
+	buf_clear(&b);
+}
+
+/* -- no blow-up -------------------------------------------------------------------- */
 
 /* Patterns and words that make backtracking matchers take for ever. */
 static void
@@ -729,6 +980,9 @@ main(void)
 		cmocka_unit_test(t_decide_incomplete),
 		cmocka_unit_test(t_decide_explain_table),
 		cmocka_unit_test(t_decide_explain_long),
+		cmocka_unit_test(t_decide_demands),
+		cmocka_unit_test(t_decide_windows),
+		cmocka_unit_test(t_decide_explain_levels),
 		cmocka_unit_test(t_decide_no_blowup),
 	};
 
