@@ -86,7 +86,7 @@ def test_whole_token_in_the_first_answer(up):
     ["-W", "10.91.0.2:22"], ["-N", "-L", "2222:10.91.0.2:22"],
     ["-N", "-R", "2222:10.91.0.2:22"], ["-N", "-D", "1080"],
 ], ids=lambda o: o[0] if o[0] != "-N" else o[1])
-def test_forwardings_are_off(up, job, opts):
+def test_4_forwardings_are_off(up, job, opts):
     mark = up.web1.mark()
     p = job.popen(job.argv("web-1", opts=["-o", "ExitOnForwardFailure=yes",
                                           *opts]),
@@ -109,4 +109,4 @@ def test_forwardings_are_off(up, job, opts):
         job.kill(p)
         out, err = p.communicate()
     assert b"SSH-2.0" not in out
-    assert up.web1.since(mark) == ""
+    assert "Connection from" not in up.web1.since(mark)

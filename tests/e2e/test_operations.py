@@ -109,6 +109,31 @@ def test_every_exit_code(shared):
     assert codes == list(range(256))
 
 
+def test_4_a_second_channel_is_decided_alike(shared, bastion, mark):
+    r = shared("systemctl restart mail")
+    assert r.code == 77 and "postern:" in r.error
+    assert bastion.event(mark, "operation.decide")["verdict"] == "deny"
+    assert shared("systemctl restart web").code == 0
+
+
+@pytest.mark.parametrize("argv", [
+    ["sftp", "-b", "-"], ["scp", "/etc/hostname"],
+    ["scp", "-O", "/etc/hostname"],
+], ids=lambda a: " ".join(a[:2]))
+def test_4_transfers_have_no_way_around(shared, bastion, job, mark, argv):
+    """No rule allows them; the subsystem is decided on like a command."""
+    sock = h.WORK / "home/runner/mux"
+    to = f"web-1@{h.BASTION}" + (":/tmp/postern-no" if argv[0] == "scp"
+                                 else "")
+    r = job.run([*argv[:1], "-o", f"ControlPath={sock}", "-o",
+                 "BatchMode=yes", *argv[1:], to], input=b"ls /\n")
+    assert r.code != 0 and r.out == b""
+    assert bastion.event(mark, "operation.decide")["verdict"] == "deny"
+    # sshd throws away what a subsystem says on stderr.
+    assert "postern:" in r.error or "-O" not in argv
+    assert not os.path.exists("/tmp/postern-no")
+
+
 @pytest.mark.parametrize("sig", ["TERM", "KILL", "INT", "HUP", "PIPE"])
 def test_death_by_signal_stays_one(bastion, job, mark, sig):
     r = job.ssh("web-1", f"/opt/house/bin/diewith {sig}", opts=["-v"])
@@ -120,7 +145,7 @@ def test_death_by_signal_stays_one(bastion, job, mark, sig):
     assert e["signal"] in (sig, getattr(signal, "SIG" + sig)), e
 
 
-def test_argv_in_is_argv_out(job):
+def test_3_argv_in_is_argv_out(job):
     words = ["a b", "it's", 'say "hi"', "$HOME", "a;b", "*", "\\", "ä€", "-"]
     quoted = " ".join("'" + w.replace("'", "'\\''") + "'" for w in words[:-1])
     r = job.ssh("web-1", f"/opt/house/bin/argv {quoted}")
@@ -128,7 +153,7 @@ def test_argv_in_is_argv_out(job):
     assert r.text == "".join(f"<{w}>\n" for w in words[:-1])
 
 
-def test_nothing_of_the_session_reaches_the_target(up, job):
+def test_7_nothing_of_the_session_reaches_the_target(up, job):
     token = up.issuer.token()
     r = job.ssh("web-1", "/opt/house/bin/myenv", token=token,
                 opts=["-o", "SetEnv=LC_ALL=C.UTF-8 FOO=bar"])
@@ -137,7 +162,7 @@ def test_nothing_of_the_session_reaches_the_target(up, job):
     assert token.split(".")[1][:40] not in r.text
 
 
-def test_stdin_only_by_rule(job):
+def test_4_stdin_only_by_rule(job):
     r = job.ssh("web-1", "/usr/bin/wc -c", input=b"must not arrive")
     assert (r.code, r.text) == (0, "0\n"), r.error
     r = job.ssh("web-1", "/opt/house/bin/migrate", input=b"1;\n2;\n")
@@ -206,7 +231,7 @@ def test_terminal_by_rule(job):
                      re.M), text
 
 
-def test_terminal_is_not_given_without_a_rule(job):
+def test_4_terminal_is_not_given_without_a_rule(job):
     r = job.ssh("web-1", "systemctl restart web", opts=["-tt"])
     assert r.code == 77
     assert "postern:" in r.error + r.text

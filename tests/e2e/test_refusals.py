@@ -15,7 +15,7 @@ def postern_lines(r):
     return lines
 
 
-def test_denied_names_the_word_and_the_nearest_rule(bastion, job, up, mark):
+def test_1_denied_names_the_word_and_the_nearest_rule(bastion, job, up, mark):
     before = up.web1.mark()
     r = job.ssh("web-1", "systemctl restart mail")
     assert (r.code, r.out) == (77, b"")
@@ -27,10 +27,10 @@ def test_denied_names_the_word_and_the_nearest_rule(bastion, job, up, mark):
     assert d["verdict"] == "deny" and d["rule"] == "default"
     assert d["operation"] in text
     assert "recording" not in d
-    assert up.web1.since(before) == ""
+    assert "Connection from" not in up.web1.since(before)
 
 
-def test_deny_rule_gives_its_reason(bastion, job, mark):
+def test_1_deny_rule_gives_its_reason(bastion, job, mark):
     r = job.ssh("web-1", "systemctl stop web")
     assert r.code == 77
     assert "use the runbook" in "\n".join(postern_lines(r))
@@ -58,7 +58,7 @@ def test_unparseable_64_with_a_caret(job, command, col):
     "systemctl restart web | cat", "systemctl restart web\nid",
     "systemctl restart web >/tmp/x", "a" * 70000,
 ])
-def test_what_is_not_one_command_never_runs(job, up, command):
+def test_4_what_is_not_one_command_never_runs(job, up, command):
     before = up.web1.mark()
     r = job.ssh("web-1", command)
     assert r.code in (64, 77) and r.out == b""
@@ -66,14 +66,14 @@ def test_what_is_not_one_command_never_runs(job, up, command):
     assert "Accepted" not in up.web1.since(before)
 
 
-def test_unknown_target_and_login(job):
+def test_1_unknown_target_and_login(job):
     for to in ("nosuch", "root+web-1", "deploy+nosuch"):
         r = job.ssh(to, CMD)
         assert r.code == 77 and r.out == b"", (to, r)
         postern_lines(r)
 
 
-def test_no_command_is_no_shell(job):
+def test_4_no_command_is_no_shell(job):
     r = job.ssh("web-1", input=b"id\n")
     assert r.code != 0 and b"uid=" not in r.out
     postern_lines(r)
@@ -107,7 +107,7 @@ def bad_tokens(issuer, other_key):
     }
 
 
-def test_bad_tokens_look_alike_and_the_ledger_says_why(bastion, job, up,
+def test_6_bad_tokens_look_alike_and_the_ledger_says_why(bastion, job, up,
                                                        other_key):
     said, reasons = {}, {}
     for what, token in bad_tokens(up.issuer, other_key).items():
@@ -141,7 +141,7 @@ def test_the_same_token_joins_its_own_live_session(bastion, job, up, mark):
     assert len({e["session"] for e in opened}) == 1, opened
 
 
-def test_a_spent_token_is_refused_from_another_address(bastion, job, up):
+def test_6_a_spent_token_is_refused_from_another_address(bastion, job, up):
     token = up.issuer.token()
     assert job.ssh("web-1", CMD, token=token).code == 0
     mark = bastion.mark()
@@ -202,7 +202,7 @@ def test_target_silent_69(job):
     assert r.seconds < 40
 
 
-def test_wrong_host_key_69_before_any_authentication(bastion, job, up, mark):
+def test_2_wrong_host_key_69_before_any_authentication(bastion, job, up, mark):
     before = up.wrong1.mark()
     r = job.ssh("wrong-1", CMD)
     assert (r.code, r.out) == (69, b"")

@@ -56,7 +56,7 @@ def test_sessions_show_replay(bastion, job, mark):
     assert bastion.events(mark, "view")
 
 
-def test_replay_cannot_drive_the_terminal(bastion, job, mark):
+def test_8_replay_cannot_drive_the_terminal(bastion, job, mark):
     evil = "\x1b]0;owned\x07\x1b]52;c;aWQK\x07\x1b[6n\x1b[5i"
     r = job.ssh("web-1", "cat", input=evil.encode() + b"plain\n")
     assert r.out == evil.encode() + b"plain\n"
@@ -91,7 +91,7 @@ def test_job_account_cannot_ask_the_broker(up):
     assert p.returncode != 0 and p.stdout == ""
 
 
-def test_refused_policy_leaves_the_running_one(bastion, job, mark):
+def test_1_refused_policy_leaves_the_running_one(bastion, job, mark):
     main = h.ETC / "policy/main.postern"
     good = main.read_text()
     try:

@@ -23,7 +23,7 @@ def seen(up, bastion, job):
     return cert, bastion.event(mark, "operation.decide"), up.web1.since(at)
 
 
-def test_certificate_is_for_this_operation_alone(seen, bastion):
+def test_5_certificate_is_for_this_operation_alone(seen, bastion):
     cert, d, _ = seen
     assert cert.principals == ["deploy+web-1"] == [d["principal"]]
     critical = dict(cert.critical)
@@ -85,13 +85,13 @@ def try_kept(seen, up, tmp_path_factory):
     return go
 
 
-def test_kept_certificate_itself_works(try_kept):
+def test_5_kept_certificate_itself_works(try_kept):
     """The control: within its minute, from the bastion, for its command."""
     p, log = try_kept()
     assert p.returncode == 0, p.stderr + log
 
 
-def test_kept_certificate_another_command(try_kept):
+def test_5_kept_certificate_another_command(try_kept):
     p, _ = try_kept(command="/usr/bin/id")
     assert "uid=" not in p.stdout
     assert p.stdout.startswith("publickey ")  # the forced one ran
@@ -113,13 +113,13 @@ def test_kept_certificate_another_command(try_kept):
     ("target", {"to": "deploy@10.91.0.3"}, "does not contain an authorized "
      "principal"),
 ])
-def test_kept_certificate_another(try_kept, what, how, why):
+def test_5_kept_certificate_another(try_kept, what, how, why):
     p, log = try_kept(**how)
     assert p.returncode == 255 and "Permission denied" in p.stderr
     assert why in log, log
 
 
-def test_kept_certificate_two_minutes_later(try_kept, seen):
+def test_5_kept_certificate_two_minutes_later(try_kept, seen):
     """Two minutes on is its validity two minutes ago."""
     cert = seen[0]
     now = int(time.time())

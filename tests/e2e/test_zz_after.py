@@ -55,7 +55,7 @@ def test_7_no_token_anywhere(up, bastion):
             assert n not in data, (f, n)
 
 
-def test_ca_key_stays_in_its_file(bastion):
+def test_7_ca_key_stays_in_its_file(bastion):
     pem = (h.ETC / "ca/target.pem").read_text().splitlines()[1].encode()
     for f in h.STATE.rglob("*"):
         if f.is_file():
@@ -71,15 +71,20 @@ def test_every_operation_is_closed(bastion):
     ended = {e["operation"]: e for e in bastion.ledger()
              if e["event"] == "operation.end"}
     assert begun == set(ended)
-    assert {e["state"] for e in ended.values()} <= {"complete", "aborted"}
+    states = [e["state"] for e in ended.values()]
+    assert set(states) <= {"complete", "aborted", "interrupted"}
+    # The hop that test_faults killed.
+    assert states.count("interrupted") <= 1
 
 
 def test_no_process_fell(bastion):
     # A process that nobody may trace cannot be searched for leaks; its other
     # findings are said all the same.
+    # "signal 9" was test_faults.
+    known = ("LeakSanitizer has encountered a fatal error", "==HINT: ",
+             "died (signal 9)")
     text = "".join(line + "\n" for line in bastion.log.read_text().splitlines()
-                   if "LeakSanitizer has encountered a fatal error" not in line
-                   and "==HINT: " not in line)
+                   if not any(k in line for k in known))
     for word in ("AddressSanitizer", "runtime error:", "LeakSanitizer",
                  "Sanitizer:", "dumped core", " died "):
         at = text.find(word)
