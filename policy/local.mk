@@ -23,7 +23,8 @@ policy_libpolicy_la_SOURCES = \
 	policy/parse_test.c \
 	policy/policy.c policy/policy.h \
 	policy/preset.c policy/preset.h \
-	policy/resolve.c policy/resolve.h \
+	policy/resolve.c policy/resolve.h policy/resolver.h \
+	policy/resolve_identity.c \
 	policy/selftest.c \
 	policy/slot.c policy/slot.h \
 	policy/zone.c policy/zone.h
