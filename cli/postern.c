@@ -109,13 +109,14 @@ cli_conf(void)
 	const struct safeopen_want want = { .owner = 0, .forbid = 022,
 		.max = CONF_MAX };
 	static const char path[] = POSTERN_SYSCONFDIR "/postern.conf";
-	struct diags *d = diags_new();
 	const char *why = "";
+	struct diags *d;
 	struct buf text, out;
 	int r;
 
 	if (settings.run_folder != NULL)
 		return &settings;
+	d = diags_new();
 	buf_init(&text, CONF_MAX);
 	r = safeopen_slurp(AT_FDCWD, path, &want, &text, &why);
 	if (r != 0 && !(r == ERR_SYS && errno == ENOENT)) {
