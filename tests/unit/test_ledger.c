@@ -377,10 +377,12 @@ t_ledger_killed(void **state)
 		assert_int_equal(waitpid(pid, NULL, 0), pid);
 		assert_int_equal(ledger_open(&l, f->dir, &rep), 0);
 		check_whole(&l);
-		assert_true(l.next > last);
+		/* A busy machine may kill it before its first line. */
+		assert_true(l.next >= last);
 		last = l.next;
 		ledger_close(&l);
 	}
+	assert_true(last > 25);
 }
 
 static void
