@@ -18,7 +18,8 @@ broker_posternd_LDADD = broker/libchild.la
 posternlibexec_PROGRAMS += broker/postern-policy
 broker_postern_policy_SOURCES = \
 	broker/control.c broker/control.h \
-	broker/operation.c broker/operation.h \
+	broker/operation.c broker/operation.h broker/operation_internal.h \
+	broker/operation_plan.c broker/operation_start.c \
 	broker/policy.c broker/policy.h \
 	broker/session.c broker/session.h
 broker_postern_policy_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS)

@@ -12,10 +12,6 @@
 
 #include "broker/operation.h"
 
-#include <sys/random.h>
-#include <sys/socket.h>
-
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -24,6 +20,7 @@
 #include "broker/child.h"
 #include "broker/control.h"
 #include "broker/loop.h"
+#include "broker/operation_internal.h"
 #include "broker/peer.h"
 #include "broker/policy.h"
 #include "broker/session.h"
@@ -36,48 +33,21 @@
 #include "lib/proto.h"
 #include "policy/command.h"
 #include "policy/decide.h"
-#include "ssh/quote.h"
 
-#define TERM_MAX 64
 #define START_MS 15000	/* a caller's RUN; audit's and the parent's answers */
 #define CALLERS_MAX 512	/* connected and have not asked yet */
-#define KEY_ID_MAX 400	/* sshd's log line has to hold it whole */
-#define EVENT_BODY_MAX (150 * 1024)
-
-/* What the job asked for. */
-struct ask {
-	uint8_t kind;
-	const uint8_t *command; /* inside the message */
-	size_t ncommand;
-	uint8_t tty;
-	char term[TERM_MAX + 1];
-	uint32_t cols, rows;
-};
-
-struct operation {
-	struct operation *next;
-	char id[ULID_LEN + 1];
-	bool asked;		/* RUN has come; before, it is a mere caller */
-	struct peer *shell;	/* until handed over or answered */
-	struct connection *conn; /* held */
-	int stdio[3];
-	int control;		/* policy's end of the hop's control socket */
-	int cert[2];		/* the certificate socket: signer's, hop's */
-	int record[2];		/* recording, sidecar: from audit */
-	int pidfd;		/* the hop's */
-	bool opened, started;
-	uint32_t open_id, start_id; /* the two questions under way */
-	struct msg run;		/* HOP_RUN, ready but for its descriptors */
-	struct msg grant;	/* GRANT, likewise */
-	struct watch *watch;	/* the hop's control socket: end of file */
-	struct timer *timer;	/* bounds the wait for RUN, audit and parent */
-};
 
 static struct {
 	struct operation *first;
 	size_t n;	/* that were asked for */
 	size_t ncaller;	/* that were not, yet */
 } env;
+
+struct operation *
+operation_first(void)
+{
+	return env.first;
+}
 
 size_t
 operation_count(void)
@@ -94,7 +64,7 @@ fd_close(int *fd)
 }
 
 /* Everything that only the start needs. */
-static void
+void
 operation_drop_start(struct operation *op)
 {
 	for (size_t i = 0; i < 3; i++)
@@ -108,7 +78,7 @@ operation_drop_start(struct operation *op)
 	msg_clear(&op->grant);
 }
 
-static void
+void
 operation_free(struct operation *op)
 {
 	struct operation **at;
@@ -172,7 +142,7 @@ shell_answer(struct peer *shell, uint32_t code, const struct buf *out,
 
 /* A refusal in one line of text; then the operation is forgotten.  What was
  * sent stays readable for the shell after the connection is closed here. */
-static void
+void
 operation_refuse(struct operation *op, uint32_t code, const char *text)
 {
 	struct buf err;
@@ -187,50 +157,6 @@ operation_refuse(struct operation *op, uint32_t code, const char *text)
 	operation_free(op);
 }
 
-/* -- the decision ----------------------------------------------------------- */
-
-static int
-decide_event(struct buf *b, const struct operation *op,
-    const struct connection *conn, const struct decision *d, const char *verdict)
-{
-	int r;
-
-	if ((r = event_start(b, EVENT_OP_DECIDE)) != 0 ||
-	    (r = event_str(b, EV_OPERATION, op->id)) != 0 ||
-	    (r = session_event(conn->session, conn,
-	    d->identity_name, b)) != 0 ||
-	    (r = event_str(b, EV_TARGET, conn->name.target)) != 0 ||
-	    (r = event_str(b, EV_POLICY, policy_hash())) != 0 ||
-	    (r = event_str(b, EV_RULE, d->rule_name)) != 0)
-		return r;
-	return event_str(b, EV_VERDICT, verdict);
-}
-
-/* What was asked, as text that a log and a ledger may hold: everything but
- * printable ASCII escaped, and the backslash, so that it reads back one way. */
-static int
-event_raw_command(struct buf *b, const struct ask *a)
-{
-	struct buf text;
-	int r = 0;
-
-	buf_init(&text, 4 * PROTO_COMMAND_MAX);
-	for (size_t i = 0; i < a->ncommand && r == 0; i++) {
-		uint8_t c = a->command[i];
-
-		if (c >= 0x20 && c < 0x7f && c != '\\')
-			r = buf_put_u8(&text, c);
-		else
-			r = buf_putf(&text, "\\x%02x", c);
-		if (buf_len(&text) > 4096)
-			break; /* enough to see what was tried */
-	}
-	if (r == 0 && buf_cstr(&text) != NULL)
-		r = event_str(b, EV_COMMAND, buf_cstr(&text));
-	buf_clear(&text);
-	return r;
-}
-
 /* A denial: its ledger line, then the answer. */
 static void
 operation_deny(struct operation *op, const struct connection *conn,
@@ -241,10 +167,10 @@ operation_deny(struct operation *op, const struct connection *conn,
 	int r;
 
 	buf_init(&b, EVENT_BODY_MAX);
-	if ((r = decide_event(&b, op, conn, d, "deny")) != 0 ||
+	if ((r = plan_decide_event(&b, op, conn, d, "deny")) != 0 ||
 	    (r = event_str(&b, EV_REASON, code == POSTERN_EX_USAGE ?
 	    "syntax" : "policy")) != 0 ||
-	    (r = event_raw_command(&b, a)) != 0 ||
+	    (r = ask_event_command(&b, a)) != 0 ||
 	    (r = policy_event(&b)) != 0)
 		log_err(r, "denial %s has no ledger line", op->id);
 	buf_clear(&b);
@@ -253,428 +179,6 @@ operation_deny(struct operation *op, const struct connection *conn,
 	    (r = shell_answer(op->shell, code, NULL, text)) != 0)
 		log_err(r, "answer to operation %s", op->id);
 	operation_free(op);
-}
-
-/* -- what the hop and the signer get ----------------------------------------- */
-
-/* A claim's text in a key id: sshd writes it raw into its log. */
-static int
-put_safe(struct buf *b, const char *name, const char *value)
-{
-	static const char ok[] = "abcdefghijklmnopqrstuvwxyz"
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/@:+-";
-
-	if (value == NULL || *value == '\0' || strlen(value) > 100 ||
-	    value[strspn(value, ok)] != '\0')
-		return 0;
-	return buf_putf(b, " %s=%s", name, value);
-}
-
-static int
-make_key_id(const struct operation *op, const struct connection *conn,
-    const char *identity, struct buf *b)
-{
-	int r;
-
-	if ((r = buf_putf(b, "postern operation=%s", op->id)) != 0 ||
-	    (r = put_safe(b, "identity", identity)) != 0 ||
-	    (r = put_safe(b, "commit", conn->session->ties.commit)) != 0 ||
-	    (r = put_safe(b, "run", conn->session->ties.run)) != 0)
-		return r;
-	return buf_cstr(b) == NULL ? ERR_NOMEM : 0;
-}
-
-struct plan {
-	const struct target *target;
-	const char *login;
-	const struct command *command; /* argv[0] rewritten */
-	struct decision d;
-	struct buf wire;	/* as the target's shell gets it */
-	struct buf shown;	/* as people read it */
-	struct buf key_id;
-	uint64_t serial;
-	char principal[2 * NAME_LEN_MAX + 2];
-};
-
-static void
-plan_init(struct plan *p)
-{
-	*p = (struct plan){ 0 };
-	buf_init(&p->wire, PROTO_WIRE_MAX);
-	buf_init(&p->shown, PROTO_WIRE_MAX);
-	buf_init(&p->key_id, KEY_ID_MAX);
-}
-
-static void
-plan_clear(struct plan *p)
-{
-	buf_clear(&p->wire);
-	buf_clear(&p->shown);
-	buf_clear(&p->key_id);
-}
-
-static int
-put_hop_target(struct buf *b, const struct plan *p)
-{
-	const struct target *t = p->target;
-	int r;
-
-	if ((r = buf_put_cstr(b, t->name)) != 0 ||
-	    (r = buf_put_cstr(b, t->host)) != 0 ||
-	    (r = buf_put_u32(b, t->port)) != 0 ||
-	    (r = buf_put_cstr(b, p->login)) != 0 ||
-	    (r = buf_put_u32(b, (uint32_t)t->nhostkey)) != 0)
-		return r;
-	for (size_t i = 0; i < t->nhostkey; i++) {
-		if ((r = buf_put_cstr(b, t->hostkey[i].type)) != 0 ||
-		    (r = buf_put_cstr(b, t->hostkey[i].fingerprint)) != 0)
-			return r;
-	}
-	return 0;
-}
-
-static int
-put_title(struct buf *b, struct plan *p)
-{
-	struct buf title;
-	int r;
-
-	buf_init(&title, 512);
-	/* A title is a line in a list: what is longer is cut. */
-	r = buf_putf(&title, "%s@%s: %.300s", p->login, p->target->name,
-	    buf_cstr(&p->shown));
-	if (r == 0) /* never cut inside a character */
-		while (!utf8_valid(buf_ptr(&title), buf_len(&title)))
-			title.len--;
-	if (r == 0)
-		r = buf_put_str(b, buf_ptr(&title), buf_len(&title));
-	buf_clear(&title);
-	return r;
-}
-
-static int
-make_hop_run(struct operation *op, const struct connection *conn,
-    const struct ask *a, struct plan *p)
-{
-	const struct conf *conf = policy_conf();
-	struct buf *b = &op->run.body;
-	int r;
-
-	if ((r = buf_put_cstr(b, op->id)) != 0 ||
-	    (r = buf_put_cstr(b, conn->session->id)) != 0 ||
-	    (r = put_hop_target(b, p)) != 0 ||
-	    (r = buf_put_str(b, buf_ptr(&p->wire), buf_len(&p->wire))) != 0 ||
-	    (r = buf_put_u8(b, p->d.pty && a->tty)) != 0 ||
-	    (r = buf_put_cstr(b, a->term)) != 0 ||
-	    (r = buf_put_u32(b, a->cols)) != 0 ||
-	    (r = buf_put_u32(b, a->rows)) != 0 ||
-	    (r = buf_put_u8(b, p->d.stdin_ok)) != 0 ||
-	    (r = buf_put_u64(b, p->d.stdin_max)) != 0 ||
-	    (r = buf_put_u8(b, p->command->out_null)) != 0 ||
-	    (r = buf_put_u8(b, p->command->err_null)) != 0 ||
-	    (r = buf_put_u8(b, p->command->err_to_out)) != 0 ||
-	    (r = buf_put_u32(b, conf->connect_timeout_s)) != 0 ||
-	    (r = buf_put_u32(b, conf->handshake_timeout_s)) != 0 ||
-	    (r = buf_put_u64(b, conf->record_text_head)) != 0 ||
-	    (r = buf_put_u64(b, conf->record_text_tail)) != 0)
-		return r;
-	return put_title(b, p);
-}
-
-static int
-make_grant(struct operation *op, const struct ask *a, struct plan *p)
-{
-	struct buf *b = &op->grant.body;
-	int r;
-
-	if ((r = buf_put_cstr(b, op->id)) != 0 ||
-	    (r = buf_put_cstr(b, p->target->name)) != 0 ||
-	    (r = buf_put_cstr(b, p->login)) != 0 ||
-	    (r = buf_put_cstr(b, p->principal)) != 0 ||
-	    (r = buf_put_str(b, buf_ptr(&p->wire), buf_len(&p->wire))) != 0 ||
-	    (r = buf_put_u8(b, p->d.pty && a->tty)) != 0 ||
-	    (r = buf_put_u64(b, p->serial)) != 0)
-		return r;
-	return buf_put_cstr(b, buf_cstr(&p->key_id));
-}
-
-/* Completes the plan: canonical and wire form, principal, serial, key id. */
-static int
-plan_make(struct plan *p, const struct operation *op,
-    const struct connection *conn)
-{
-	union {
-		char **rw;
-		const char *const *ro;
-	} argv = { .rw = p->command->argv };
-	int r;
-
-	if ((r = command_print(p->command, &p->shown)) != 0 ||
-	    (r = quote_argv(argv.ro, p->command->argc, &p->wire)) != 0 ||
-	    (r = target_principal(p->target, p->login, p->principal,
-	    sizeof(p->principal))) != 0 ||
-	    (r = make_key_id(op, conn, p->d.identity_name, &p->key_id)) != 0)
-		return r;
-	if (getrandom(&p->serial, sizeof(p->serial), 0) !=
-	    (ssize_t)sizeof(p->serial))
-		return ERR_SYS;
-	p->serial = (p->serial >> 1) | 1; /* never 0, fits signed 64 bit */
-	return buf_cstr(&p->shown) == NULL ? ERR_NOMEM : 0;
-}
-
-/* -- starting ---------------------------------------------------------------- */
-
-static int
-ask_audit(struct operation *op, const struct connection *conn, const struct ask *a,
-    struct plan *p)
-{
-	struct msg m;
-	struct buf *b = &m.body;
-	int r;
-
-	if (policy_audit() == NULL)
-		return ERR_NOTFOUND;
-	msg_init(&m, MSG_OP_OPEN);
-	m.id = op->open_id = peer_next_id(policy_audit());
-	if ((r = buf_put_cstr(b, op->id)) != 0 ||
-	    (r = buf_put_u8(b, p->d.pty && a->tty)) != 0 ||
-	    (r = buf_put_u32(b, a->cols)) != 0 ||
-	    (r = buf_put_u32(b, a->rows)) != 0 ||
-	    (r = buf_put_cstr(b, a->term)) != 0 ||
-	    (r = put_title(b, p)) != 0 ||
-	    (r = decide_event(b, op, conn, &p->d, "allow")) != 0 ||
-	    (r = event_str(b, EV_LOGIN, p->login)) != 0 ||
-	    (r = event_str(b, EV_COMMAND, buf_cstr(&p->shown))) != 0 ||
-	    (r = event_num(b, EV_PTY, p->d.pty && a->tty)) != 0 ||
-	    (r = event_num(b, EV_STDIN, p->d.stdin_ok)) != 0 ||
-	    (r = event_num(b, EV_SERIAL, p->serial)) != 0 ||
-	    (r = event_str(b, EV_KEY_ID, buf_cstr(&p->key_id))) != 0 ||
-	    (r = event_str(b, EV_PRINCIPAL, p->principal)) != 0)
-		goto out;
-	r = peer_send(policy_audit(), &m);
-out:
-	msg_clear(&m);
-	return r;
-}
-
-static int
-ask_parent(struct operation *op)
-{
-	struct msg m;
-	int sv[2], r;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == -1)
-		return ERR_SYS;
-	op->control = sv[0];
-	msg_init(&m, MSG_HOP_START);
-	m.id = op->start_id = peer_next_id(child_parent());
-	if ((r = buf_put_cstr(&m.body, op->id)) == 0 &&
-	    (r = msg_add_fd(&m, sv[1])) == 0)
-		r = peer_send(child_parent(), &m);
-	msg_clear(&m);
-	(void)close(sv[1]);
-	return r;
-}
-
-static void
-operation_abort(const struct operation *op, const char *reason)
-{
-	struct msg m;
-	int r;
-
-	if (policy_audit() == NULL)
-		return;
-	msg_init(&m, MSG_OP_ABORT);
-	if ((r = buf_put_cstr(&m.body, op->id)) != 0 ||
-	    (r = buf_put_cstr(&m.body, reason)) != 0 ||
-	    (r = peer_send(policy_audit(), &m)) != 0)
-		log_err(r, "abort of operation %s", op->id);
-	msg_clear(&m);
-}
-
-/* The hop closed its control socket: it is dead, audit sees the same by its
- * pidfd. */
-static void
-hop_gone(void *arg, int fd, short revents)
-{
-	(void)fd;
-	(void)revents;
-	operation_free(arg);
-}
-
-static int
-send_started(const struct operation *op)
-{
-	struct msg m;
-	int r;
-
-	if (policy_audit() == NULL)
-		return ERR_NOTFOUND;
-	msg_init(&m, MSG_OP_STARTED);
-	if ((r = buf_put_cstr(&m.body, op->id)) == 0 &&
-	    (r = msg_add_fd(&m, op->pidfd)) == 0)
-		r = peer_send(policy_audit(), &m);
-	msg_clear(&m);
-	return r;
-}
-
-/* Tells the shell and takes its connection out of policy's hands. */
-static int
-detach_shell(struct operation *op, int *fdp)
-{
-	struct msg m;
-	int r;
-
-	msg_init(&m, MSG_ACCEPTED);
-	if ((r = peer_send(op->shell, &m)) == 0 &&
-	    (r = peer_detach(op->shell, fdp)) == 0)
-		op->shell = NULL;
-	msg_clear(&m);
-	return r;
-}
-
-/* Both are there: hand over.  The order matters: audit watches the hop before
- * it can show a byte, the grant waits before it can be asked for. */
-static int
-operation_launch(struct operation *op, int shell)
-{
-	struct peer *signer = policy_signer();
-	int r;
-
-	if (signer == NULL)
-		return ERR_NOTFOUND;
-	for (size_t i = 0; i < 3; i++) {
-		if ((r = msg_add_fd(&op->run, op->stdio[i])) != 0)
-			return r;
-	}
-	if ((r = msg_add_fd(&op->run, shell)) != 0 ||
-	    (r = msg_add_fd(&op->run, op->record[0])) != 0 ||
-	    (r = msg_add_fd(&op->run, op->record[1])) != 0 ||
-	    (r = msg_add_fd(&op->run, op->cert[1])) != 0 ||
-	    (r = msg_add_fd(&op->grant, op->cert[0])) != 0 ||
-	    (r = send_started(op)) != 0 ||
-	    (r = peer_send(signer, &op->grant)) != 0)
-		return r;
-	return msg_send(op->control, &op->run);
-}
-
-static void
-operation_proceed(struct operation *op)
-{
-	int shell = -1, r;
-
-	if (!op->opened || !op->started)
-		return;
-	if (policy_signer() == NULL) {
-		r = ERR_NOTFOUND; /* known before the job is told ACCEPTED */
-		goto fail;
-	}
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
-	    op->cert) == -1) {
-		r = ERR_SYS;
-		goto fail;
-	}
-	op->watch = loop_watch(child_loop(), op->control, 0, hop_gone, op);
-	if (op->watch == NULL) {
-		r = ERR_NOMEM;
-		goto fail;
-	}
-	if ((r = detach_shell(op, &shell)) != 0)
-		goto fail;
-	r = operation_launch(op, shell);
-	(void)close(shell); /* the hop's now; on failure the shell sees 75 */
-	if (r != 0)
-		goto fail;
-	operation_drop_start(op);
-	timer_free(op->timer);
-	op->timer = NULL;
-	return;
-fail:
-	log_err(r, "start of operation %s", op->id);
-	operation_abort(op, "the broker could not start it");
-	if (op->shell != NULL)
-		operation_refuse(op, POSTERN_EX_TEMPFAIL,
-		    "the broker could not start this operation; try again");
-	else
-		operation_free(op);
-}
-
-static struct operation *
-operation_waiting(uint32_t id, bool audit)
-{
-	struct operation *op;
-
-	for (op = env.first; op != NULL; op = op->next) {
-		if (audit ? !op->opened && op->open_id == id && id != 0 :
-		    !op->started && op->start_id == id && id != 0)
-			return op;
-	}
-	return NULL;
-}
-
-int
-operation_opened(struct msg *m)
-{
-	struct operation *op = operation_waiting(m->id, true);
-	char reason[512], text[600];
-	uint32_t result;
-	uint64_t number;
-	int r;
-
-	if ((r = buf_get_u32(&m->body, &result)) != 0 ||
-	    (r = buf_get_u64(&m->body, &number)) != 0 ||
-	    (r = buf_get_fixed(&m->body, reason, sizeof(reason))) != 0 ||
-	    (r = msg_end(m)) != 0)
-		return r;
-	if (op == NULL)
-		return 0; /* its shell has left meanwhile: OP_ABORT went out */
-	op->opened = true;
-	op->record[0] = msg_take_fd(m, 0);
-	op->record[1] = msg_take_fd(m, 1);
-	if (result == 0 && op->record[0] >= 0 && op->record[1] >= 0) {
-		operation_proceed(op);
-		return 0;
-	}
-	(void)snprintf(text, sizeof(text), "not run: %.500s", reason[0] != '\0' ?
-	    reason : "the recording cannot be written");
-	operation_refuse(op, POSTERN_EX_IOERR, text);
-	return 0;
-}
-
-int
-operation_hop_started(struct msg *m)
-{
-	struct operation *op = operation_waiting(m->id, false);
-	uint32_t pid;
-	int r;
-
-	if ((r = buf_get_u32(&m->body, &pid)) != 0 || (r = msg_end(m)) != 0)
-		return r;
-	if (op == NULL)
-		return 0;
-	op->started = true;
-	op->pidfd = msg_take_fd(m, 0);
-	if (op->pidfd >= 0) {
-		operation_proceed(op);
-		return 0;
-	}
-	operation_abort(op, "the broker could not start a process");
-	operation_refuse(op, POSTERN_EX_TEMPFAIL,
-	    "the broker could not start a process for this; try again");
-	return 0;
-}
-
-void
-operation_audit_lost(void)
-{
-	struct operation *op, *next;
-
-	for (op = env.first; op != NULL; op = next) {
-		next = op->next;
-		if (op->shell != NULL && op->open_id != 0 && !op->opened)
-			operation_refuse(op, POSTERN_EX_IOERR, "not run: the "
-			    "recording cannot be written just now; try again");
-	}
 }
 
 /* -- RUN ---------------------------------------------------------------------- */
@@ -748,15 +252,15 @@ operation_grant(struct operation *op, struct connection *conn,
 		    "the broker is out of memory; try again");
 		return;
 	}
-	if ((r = make_hop_run(op, conn, a, p)) != 0 ||
-	    (r = make_grant(op, a, p)) != 0 ||
-	    (r = ask_audit(op, conn, a, p)) != 0) {
+	if ((r = plan_put_hop_run(op, conn, a, p)) != 0 ||
+	    (r = plan_put_grant(op, a, p)) != 0 ||
+	    (r = operation_ask_audit(op, conn, a, p)) != 0) {
 		log_err(r, "operation %s", op->id);
 		operation_refuse(op, POSTERN_EX_IOERR, "not run: the recording "
 		    "cannot be written just now; try again");
 		return;
 	}
-	if ((r = ask_parent(op)) != 0) {
+	if ((r = operation_ask_parent(op)) != 0) {
 		log_err(r, "hop for %s", op->id);
 		operation_abort(op, "the broker could not start a process");
 		operation_refuse(op, POSTERN_EX_TEMPFAIL, "the broker could "
@@ -852,7 +356,8 @@ operation_control(struct operation *op, struct connection *conn,
 }
 
 static void
-operation_run(struct operation *op, struct connection *conn, const struct ask *a)
+operation_run(struct operation *op, struct connection *conn,
+    const struct ask *a)
 {
 	const struct decision none = { .rule_name = "default" };
 	const bool control = strcmp(conn->user, "postern") == 0;

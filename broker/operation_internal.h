@@ -1,0 +1,105 @@
+/*
+ * What the files of an operation in the policy process share:
+ *
+ *	operation.c	 its life: RUN, the decision, the refusals
+ *	operation_plan.c what the ledger, the hop and the signer are told
+ *	operation_start.c audit and the parent asked, everything handed over
+ */
+#ifndef POSTERN_BROKER_OPERATION_INTERNAL_H
+#define POSTERN_BROKER_OPERATION_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/buf.h"
+#include "lib/msg.h"
+#include "lib/str.h"
+#include "lib/ulid.h"
+#include "policy/decide.h"
+
+#define TERM_MAX 64
+#define EVENT_BODY_MAX (150 * 1024)
+
+struct command;
+struct connection;
+struct peer;
+struct target;
+
+/* What the job asked for. */
+struct ask {
+	uint8_t kind;
+	const uint8_t *command; /* inside the message */
+	size_t ncommand;
+	uint8_t tty;
+	char term[TERM_MAX + 1];
+	uint32_t cols, rows;
+};
+
+struct operation {
+	struct operation *next;
+	char id[ULID_LEN + 1];
+	bool asked;		/* RUN has come; before, it is a mere caller */
+	struct peer *shell;	/* until handed over or answered */
+	struct connection *conn; /* held */
+	int stdio[3];
+	int control;		/* policy's end of the hop's control socket */
+	int cert[2];		/* the certificate socket: signer's, hop's */
+	int record[2];		/* recording, sidecar: from audit */
+	int pidfd;		/* the hop's */
+	bool opened, started;
+	uint32_t open_id, start_id; /* the two questions under way */
+	struct msg run;		/* HOP_RUN, ready but for its descriptors */
+	struct msg grant;	/* GRANT, likewise */
+	struct watch *watch;	/* the hop's control socket: end of file */
+	struct timer *timer;	/* bounds the wait for RUN, audit and parent */
+};
+
+struct plan {
+	const struct target *target;
+	const char *login;
+	const struct command *command; /* argv[0] rewritten */
+	struct decision d;
+	struct buf wire;	/* as the target's shell gets it */
+	struct buf shown;	/* as people read it */
+	struct buf key_id;
+	uint64_t serial;
+	char principal[2 * NAME_LEN_MAX + 2];
+};
+
+/* operation.c */
+/* The operations there are, newest first. */
+struct operation *operation_first(void);
+/* Takes NULL.  Closes what it holds; a hop without work ends on that. */
+void operation_free(struct operation *op);
+/* Everything that only the start needs. */
+void operation_drop_start(struct operation *op);
+/* A refusal in one line of text; frees op. */
+void operation_refuse(struct operation *op, uint32_t code, const char *text);
+
+/* operation_plan.c */
+void plan_init(struct plan *p);
+void plan_clear(struct plan *p);
+/* Completes the plan: canonical and wire form, principal, serial, key id. */
+int plan_make(struct plan *p, const struct operation *op,
+    const struct connection *conn);
+/* Starts an operation.decide event. */
+int plan_decide_event(struct buf *b, const struct operation *op,
+    const struct connection *conn, const struct decision *d,
+    const char *verdict);
+/* The command as it was asked, escaped, for a denial's event. */
+int ask_event_command(struct buf *b, const struct ask *a);
+int plan_put_title(struct buf *b, struct plan *p);
+/* Fill op->run and op->grant, all but their descriptors. */
+int plan_put_hop_run(struct operation *op, const struct connection *conn,
+    const struct ask *a, struct plan *p);
+int plan_put_grant(struct operation *op, const struct ask *a, struct plan *p);
+
+/* operation_start.c */
+int operation_ask_audit(struct operation *op, const struct connection *conn,
+    const struct ask *a, struct plan *p);
+int operation_ask_parent(struct operation *op);
+/* Tells audit that an opened operation will not run. */
+void operation_abort(const struct operation *op, const char *reason);
+
+#endif

@@ -1,0 +1,222 @@
+/*
+ * What an operation's decision means for the others: the ledger's line, the
+ * hop's work, the signer's grant.  Runs in policy.  The command is argv here,
+ * and goes on in the one quoting that every login shell reads alike.
+ */
+#include "config.h"
+
+#include "broker/operation_internal.h"
+
+#include <sys/random.h>
+
+#include <string.h>
+
+#include "broker/policy.h"
+#include "broker/session.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/event.h"
+#include "lib/proto.h"
+#include "policy/command.h"
+#include "ssh/quote.h"
+
+#define KEY_ID_MAX 400	/* sshd's log line has to hold it whole */
+
+/* -- the decision ----------------------------------------------------------- */
+
+int
+plan_decide_event(struct buf *b, const struct operation *op,
+    const struct connection *conn, const struct decision *d, const char *verdict)
+{
+	int r;
+
+	if ((r = event_start(b, EVENT_OP_DECIDE)) != 0 ||
+	    (r = event_str(b, EV_OPERATION, op->id)) != 0 ||
+	    (r = session_event(conn->session, conn,
+	    d->identity_name, b)) != 0 ||
+	    (r = event_str(b, EV_TARGET, conn->name.target)) != 0 ||
+	    (r = event_str(b, EV_POLICY, policy_hash())) != 0 ||
+	    (r = event_str(b, EV_RULE, d->rule_name)) != 0)
+		return r;
+	return event_str(b, EV_VERDICT, verdict);
+}
+
+/* What was asked, as text that a log and a ledger may hold: everything but
+ * printable ASCII escaped, and the backslash, so that it reads back one way. */
+int
+ask_event_command(struct buf *b, const struct ask *a)
+{
+	struct buf text;
+	int r = 0;
+
+	buf_init(&text, 4 * PROTO_COMMAND_MAX);
+	for (size_t i = 0; i < a->ncommand && r == 0; i++) {
+		uint8_t c = a->command[i];
+
+		if (c >= 0x20 && c < 0x7f && c != '\\')
+			r = buf_put_u8(&text, c);
+		else
+			r = buf_putf(&text, "\\x%02x", c);
+		if (buf_len(&text) > 4096)
+			break; /* enough to see what was tried */
+	}
+	if (r == 0 && buf_cstr(&text) != NULL)
+		r = event_str(b, EV_COMMAND, buf_cstr(&text));
+	buf_clear(&text);
+	return r;
+}
+
+/* -- what the hop and the signer get ----------------------------------------- */
+
+/* A claim's text in a key id: sshd writes it raw into its log. */
+static int
+put_safe(struct buf *b, const char *name, const char *value)
+{
+	static const char ok[] = "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/@:+-";
+
+	if (value == NULL || *value == '\0' || strlen(value) > 100 ||
+	    value[strspn(value, ok)] != '\0')
+		return 0;
+	return buf_putf(b, " %s=%s", name, value);
+}
+
+static int
+make_key_id(const struct operation *op, const struct connection *conn,
+    const char *identity, struct buf *b)
+{
+	int r;
+
+	if ((r = buf_putf(b, "postern operation=%s", op->id)) != 0 ||
+	    (r = put_safe(b, "identity", identity)) != 0 ||
+	    (r = put_safe(b, "commit", conn->session->ties.commit)) != 0 ||
+	    (r = put_safe(b, "run", conn->session->ties.run)) != 0)
+		return r;
+	return buf_cstr(b) == NULL ? ERR_NOMEM : 0;
+}
+
+void
+plan_init(struct plan *p)
+{
+	*p = (struct plan){ 0 };
+	buf_init(&p->wire, PROTO_WIRE_MAX);
+	buf_init(&p->shown, PROTO_WIRE_MAX);
+	buf_init(&p->key_id, KEY_ID_MAX);
+}
+
+void
+plan_clear(struct plan *p)
+{
+	buf_clear(&p->wire);
+	buf_clear(&p->shown);
+	buf_clear(&p->key_id);
+}
+
+static int
+put_hop_target(struct buf *b, const struct plan *p)
+{
+	const struct target *t = p->target;
+	int r;
+
+	if ((r = buf_put_cstr(b, t->name)) != 0 ||
+	    (r = buf_put_cstr(b, t->host)) != 0 ||
+	    (r = buf_put_u32(b, t->port)) != 0 ||
+	    (r = buf_put_cstr(b, p->login)) != 0 ||
+	    (r = buf_put_u32(b, (uint32_t)t->nhostkey)) != 0)
+		return r;
+	for (size_t i = 0; i < t->nhostkey; i++) {
+		if ((r = buf_put_cstr(b, t->hostkey[i].type)) != 0 ||
+		    (r = buf_put_cstr(b, t->hostkey[i].fingerprint)) != 0)
+			return r;
+	}
+	return 0;
+}
+
+int
+plan_put_title(struct buf *b, struct plan *p)
+{
+	struct buf title;
+	int r;
+
+	buf_init(&title, 512);
+	/* A title is a line in a list: what is longer is cut. */
+	r = buf_putf(&title, "%s@%s: %.300s", p->login, p->target->name,
+	    buf_cstr(&p->shown));
+	if (r == 0) /* never cut inside a character */
+		while (!utf8_valid(buf_ptr(&title), buf_len(&title)))
+			title.len--;
+	if (r == 0)
+		r = buf_put_str(b, buf_ptr(&title), buf_len(&title));
+	buf_clear(&title);
+	return r;
+}
+
+int
+plan_put_hop_run(struct operation *op, const struct connection *conn,
+    const struct ask *a, struct plan *p)
+{
+	const struct conf *conf = policy_conf();
+	struct buf *b = &op->run.body;
+	int r;
+
+	if ((r = buf_put_cstr(b, op->id)) != 0 ||
+	    (r = buf_put_cstr(b, conn->session->id)) != 0 ||
+	    (r = put_hop_target(b, p)) != 0 ||
+	    (r = buf_put_str(b, buf_ptr(&p->wire), buf_len(&p->wire))) != 0 ||
+	    (r = buf_put_u8(b, p->d.pty && a->tty)) != 0 ||
+	    (r = buf_put_cstr(b, a->term)) != 0 ||
+	    (r = buf_put_u32(b, a->cols)) != 0 ||
+	    (r = buf_put_u32(b, a->rows)) != 0 ||
+	    (r = buf_put_u8(b, p->d.stdin_ok)) != 0 ||
+	    (r = buf_put_u64(b, p->d.stdin_max)) != 0 ||
+	    (r = buf_put_u8(b, p->command->out_null)) != 0 ||
+	    (r = buf_put_u8(b, p->command->err_null)) != 0 ||
+	    (r = buf_put_u8(b, p->command->err_to_out)) != 0 ||
+	    (r = buf_put_u32(b, conf->connect_timeout_s)) != 0 ||
+	    (r = buf_put_u32(b, conf->handshake_timeout_s)) != 0 ||
+	    (r = buf_put_u64(b, conf->record_text_head)) != 0 ||
+	    (r = buf_put_u64(b, conf->record_text_tail)) != 0)
+		return r;
+	return plan_put_title(b, p);
+}
+
+int
+plan_put_grant(struct operation *op, const struct ask *a, struct plan *p)
+{
+	struct buf *b = &op->grant.body;
+	int r;
+
+	if ((r = buf_put_cstr(b, op->id)) != 0 ||
+	    (r = buf_put_cstr(b, p->target->name)) != 0 ||
+	    (r = buf_put_cstr(b, p->login)) != 0 ||
+	    (r = buf_put_cstr(b, p->principal)) != 0 ||
+	    (r = buf_put_str(b, buf_ptr(&p->wire), buf_len(&p->wire))) != 0 ||
+	    (r = buf_put_u8(b, p->d.pty && a->tty)) != 0 ||
+	    (r = buf_put_u64(b, p->serial)) != 0)
+		return r;
+	return buf_put_cstr(b, buf_cstr(&p->key_id));
+}
+
+/* Completes the plan: canonical and wire form, principal, serial, key id. */
+int
+plan_make(struct plan *p, const struct operation *op,
+    const struct connection *conn)
+{
+	union {
+		char **rw;
+		const char *const *ro;
+	} argv = { .rw = p->command->argv };
+	int r;
+
+	if ((r = command_print(p->command, &p->shown)) != 0 ||
+	    (r = quote_argv(argv.ro, p->command->argc, &p->wire)) != 0 ||
+	    (r = target_principal(p->target, p->login, p->principal,
+	    sizeof(p->principal))) != 0 ||
+	    (r = make_key_id(op, conn, p->d.identity_name, &p->key_id)) != 0)
+		return r;
+	if (getrandom(&p->serial, sizeof(p->serial), 0) !=
+	    (ssize_t)sizeof(p->serial))
+		return ERR_SYS;
+	p->serial = (p->serial >> 1) | 1; /* never 0, fits signed 64 bit */
+	return buf_cstr(&p->shown) == NULL ? ERR_NOMEM : 0;
+}

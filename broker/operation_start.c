@@ -1,0 +1,278 @@
+/*
+ * The start of an allowed operation: audit opens the recording and the parent
+ * starts a hop, both at once; when both are there everything is handed over.
+ * Runs in policy; what audit and the parent answer is read strictly.
+ */
+#include "config.h"
+
+#include "broker/operation.h"
+
+#include <sys/socket.h>
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "broker/child.h"
+#include "broker/loop.h"
+#include "broker/operation_internal.h"
+#include "broker/peer.h"
+#include "broker/policy.h"
+#include "lib/err.h"
+#include "lib/event.h"
+#include "lib/log.h"
+#include "lib/proto.h"
+
+/* -- starting ---------------------------------------------------------------- */
+
+int
+operation_ask_audit(struct operation *op, const struct connection *conn, const struct ask *a,
+    struct plan *p)
+{
+	struct msg m;
+	struct buf *b = &m.body;
+	int r;
+
+	if (policy_audit() == NULL)
+		return ERR_NOTFOUND;
+	msg_init(&m, MSG_OP_OPEN);
+	m.id = op->open_id = peer_next_id(policy_audit());
+	if ((r = buf_put_cstr(b, op->id)) != 0 ||
+	    (r = buf_put_u8(b, p->d.pty && a->tty)) != 0 ||
+	    (r = buf_put_u32(b, a->cols)) != 0 ||
+	    (r = buf_put_u32(b, a->rows)) != 0 ||
+	    (r = buf_put_cstr(b, a->term)) != 0 ||
+	    (r = plan_put_title(b, p)) != 0 ||
+	    (r = plan_decide_event(b, op, conn, &p->d, "allow")) != 0 ||
+	    (r = event_str(b, EV_LOGIN, p->login)) != 0 ||
+	    (r = event_str(b, EV_COMMAND, buf_cstr(&p->shown))) != 0 ||
+	    (r = event_num(b, EV_PTY, p->d.pty && a->tty)) != 0 ||
+	    (r = event_num(b, EV_STDIN, p->d.stdin_ok)) != 0 ||
+	    (r = event_num(b, EV_SERIAL, p->serial)) != 0 ||
+	    (r = event_str(b, EV_KEY_ID, buf_cstr(&p->key_id))) != 0 ||
+	    (r = event_str(b, EV_PRINCIPAL, p->principal)) != 0)
+		goto out;
+	r = peer_send(policy_audit(), &m);
+out:
+	msg_clear(&m);
+	return r;
+}
+
+int
+operation_ask_parent(struct operation *op)
+{
+	struct msg m;
+	int sv[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == -1)
+		return ERR_SYS;
+	op->control = sv[0];
+	msg_init(&m, MSG_HOP_START);
+	m.id = op->start_id = peer_next_id(child_parent());
+	if ((r = buf_put_cstr(&m.body, op->id)) == 0 &&
+	    (r = msg_add_fd(&m, sv[1])) == 0)
+		r = peer_send(child_parent(), &m);
+	msg_clear(&m);
+	(void)close(sv[1]);
+	return r;
+}
+
+void
+operation_abort(const struct operation *op, const char *reason)
+{
+	struct msg m;
+	int r;
+
+	if (policy_audit() == NULL)
+		return;
+	msg_init(&m, MSG_OP_ABORT);
+	if ((r = buf_put_cstr(&m.body, op->id)) != 0 ||
+	    (r = buf_put_cstr(&m.body, reason)) != 0 ||
+	    (r = peer_send(policy_audit(), &m)) != 0)
+		log_err(r, "abort of operation %s", op->id);
+	msg_clear(&m);
+}
+
+/* The hop closed its control socket: it is dead, audit sees the same by its
+ * pidfd. */
+static void
+hop_gone(void *arg, int fd, short revents)
+{
+	(void)fd;
+	(void)revents;
+	operation_free(arg);
+}
+
+static int
+send_started(const struct operation *op)
+{
+	struct msg m;
+	int r;
+
+	if (policy_audit() == NULL)
+		return ERR_NOTFOUND;
+	msg_init(&m, MSG_OP_STARTED);
+	if ((r = buf_put_cstr(&m.body, op->id)) == 0 &&
+	    (r = msg_add_fd(&m, op->pidfd)) == 0)
+		r = peer_send(policy_audit(), &m);
+	msg_clear(&m);
+	return r;
+}
+
+/* Tells the shell and takes its connection out of policy's hands. */
+static int
+detach_shell(struct operation *op, int *fdp)
+{
+	struct msg m;
+	int r;
+
+	msg_init(&m, MSG_ACCEPTED);
+	if ((r = peer_send(op->shell, &m)) == 0 &&
+	    (r = peer_detach(op->shell, fdp)) == 0)
+		op->shell = NULL;
+	msg_clear(&m);
+	return r;
+}
+
+/* Both are there: hand over.  The order matters: audit watches the hop before
+ * it can show a byte, the grant waits before it can be asked for. */
+static int
+operation_launch(struct operation *op, int shell)
+{
+	struct peer *signer = policy_signer();
+	int r;
+
+	if (signer == NULL)
+		return ERR_NOTFOUND;
+	for (size_t i = 0; i < 3; i++) {
+		if ((r = msg_add_fd(&op->run, op->stdio[i])) != 0)
+			return r;
+	}
+	if ((r = msg_add_fd(&op->run, shell)) != 0 ||
+	    (r = msg_add_fd(&op->run, op->record[0])) != 0 ||
+	    (r = msg_add_fd(&op->run, op->record[1])) != 0 ||
+	    (r = msg_add_fd(&op->run, op->cert[1])) != 0 ||
+	    (r = msg_add_fd(&op->grant, op->cert[0])) != 0 ||
+	    (r = send_started(op)) != 0 ||
+	    (r = peer_send(signer, &op->grant)) != 0)
+		return r;
+	return msg_send(op->control, &op->run);
+}
+
+static void
+operation_proceed(struct operation *op)
+{
+	int shell = -1, r;
+
+	if (!op->opened || !op->started)
+		return;
+	if (policy_signer() == NULL) {
+		r = ERR_NOTFOUND; /* known before the job is told ACCEPTED */
+		goto fail;
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
+	    op->cert) == -1) {
+		r = ERR_SYS;
+		goto fail;
+	}
+	op->watch = loop_watch(child_loop(), op->control, 0, hop_gone, op);
+	if (op->watch == NULL) {
+		r = ERR_NOMEM;
+		goto fail;
+	}
+	if ((r = detach_shell(op, &shell)) != 0)
+		goto fail;
+	r = operation_launch(op, shell);
+	(void)close(shell); /* the hop's now; on failure the shell sees 75 */
+	if (r != 0)
+		goto fail;
+	operation_drop_start(op);
+	timer_free(op->timer);
+	op->timer = NULL;
+	return;
+fail:
+	log_err(r, "start of operation %s", op->id);
+	operation_abort(op, "the broker could not start it");
+	if (op->shell != NULL)
+		operation_refuse(op, POSTERN_EX_TEMPFAIL,
+		    "the broker could not start this operation; try again");
+	else
+		operation_free(op);
+}
+
+static struct operation *
+operation_waiting(uint32_t id, bool audit)
+{
+	struct operation *op;
+
+	for (op = operation_first(); op != NULL; op = op->next) {
+		if (audit ? !op->opened && op->open_id == id && id != 0 :
+		    !op->started && op->start_id == id && id != 0)
+			return op;
+	}
+	return NULL;
+}
+
+int
+operation_opened(struct msg *m)
+{
+	struct operation *op = operation_waiting(m->id, true);
+	char reason[512], text[600];
+	uint32_t result;
+	uint64_t number;
+	int r;
+
+	if ((r = buf_get_u32(&m->body, &result)) != 0 ||
+	    (r = buf_get_u64(&m->body, &number)) != 0 ||
+	    (r = buf_get_fixed(&m->body, reason, sizeof(reason))) != 0 ||
+	    (r = msg_end(m)) != 0)
+		return r;
+	if (op == NULL)
+		return 0; /* its shell has left meanwhile: OP_ABORT went out */
+	op->opened = true;
+	op->record[0] = msg_take_fd(m, 0);
+	op->record[1] = msg_take_fd(m, 1);
+	if (result == 0 && op->record[0] >= 0 && op->record[1] >= 0) {
+		operation_proceed(op);
+		return 0;
+	}
+	(void)snprintf(text, sizeof(text), "not run: %.500s", reason[0] != '\0' ?
+	    reason : "the recording cannot be written");
+	operation_refuse(op, POSTERN_EX_IOERR, text);
+	return 0;
+}
+
+int
+operation_hop_started(struct msg *m)
+{
+	struct operation *op = operation_waiting(m->id, false);
+	uint32_t pid;
+	int r;
+
+	if ((r = buf_get_u32(&m->body, &pid)) != 0 || (r = msg_end(m)) != 0)
+		return r;
+	if (op == NULL)
+		return 0;
+	op->started = true;
+	op->pidfd = msg_take_fd(m, 0);
+	if (op->pidfd >= 0) {
+		operation_proceed(op);
+		return 0;
+	}
+	operation_abort(op, "the broker could not start a process");
+	operation_refuse(op, POSTERN_EX_TEMPFAIL,
+	    "the broker could not start a process for this; try again");
+	return 0;
+}
+
+void
+operation_audit_lost(void)
+{
+	struct operation *op, *next;
+
+	for (op = operation_first(); op != NULL; op = next) {
+		next = op->next;
+		if (op->shell != NULL && op->open_id != 0 && !op->opened)
+			operation_refuse(op, POSTERN_EX_IOERR, "not run: the "
+			    "recording cannot be written just now; try again");
+	}
+}
