@@ -10,6 +10,7 @@ import pytest
 @pytest.fixture(scope="module")
 def recordings(bastion, job):
     assert job.ssh("web-1", "systemctl restart web").code == 0
+    bastion.mark()  # waits until all that began has ended
     return bastion.recordings()
 
 
@@ -66,6 +67,7 @@ def test_7_ca_key_stays_in_its_file(bastion):
 
 
 def test_every_operation_is_closed(bastion):
+    bastion.mark()
     begun = {e["operation"] for e in bastion.ledger()
              if e["event"] == "operation.decide" and e["verdict"] == "allow"}
     ended = {e["operation"]: e for e in bastion.ledger()
