@@ -38,6 +38,14 @@ class Shell(subprocess.Popen):
         super().__init__(argv or FORM, executable=SHELL, cwd=folder, env=env,
                          **kw)
 
+    def let_go(self):
+        """Waits until it knows that it was accepted; a signal before that
+        is its own end."""
+        limit = time.monotonic() + 10
+        while os.readlink(f"/proc/{self.pid}/fd/1") != "/dev/null":
+            assert time.monotonic() < limit
+            time.sleep(0.005)
+
     def end(self, data=b""):
         out, err = self.communicate(data, timeout=10)
         return self.returncode, out, err
@@ -273,6 +281,7 @@ def test_signals_are_passed_on(broker, tmp_path):
     broker.run = accept(then)
     s = Shell(tmp_path)
     assert ready.wait(10)
+    s.let_go()
     for i, sig in enumerate((signal.SIGWINCH, signal.SIGINT, signal.SIGTERM,
                              signal.SIGHUP, signal.SIGQUIT)):
         s.send_signal(sig)
@@ -294,6 +303,7 @@ def test_flood_of_signals_does_not_block(broker, tmp_path):
     broker.run = accept(then)
     s = Shell(tmp_path)
     assert ready.wait(10)
+    s.let_go()
     for _ in range(5000):
         s.send_signal(signal.SIGWINCH)
         s.send_signal(signal.SIGTERM)
