@@ -251,6 +251,15 @@ class Audit:
             time.sleep(0.02)
         raise AssertionError("no end of " + op + "\n" + self.read_log())
 
+    def sealed(self, op, seconds=5):
+        """Read-only, a moment after the ledger has its end."""
+        limit = time.monotonic() + seconds
+        while time.monotonic() < limit:
+            if self.recording(op).stat().st_mode & 0o7777 == 0o440:
+                return True
+            time.sleep(0.02)
+        return False
+
     def recording(self, op):
         (path,) = (self.folder / "recordings").glob("*/" + op + ".cast")
         return path
