@@ -1,10 +1,13 @@
 """postern-shell as a process, with a broker of the test's own.  The binary is
 the one that looks for its socket in its working folder."""
+import contextlib
 import os
 import pathlib
 import resource
 import select
 import signal
+import socket
+import struct
 import subprocess
 import threading
 import time
@@ -38,14 +41,6 @@ class Shell(subprocess.Popen):
         super().__init__(argv or FORM, executable=SHELL, cwd=folder, env=env,
                          **kw)
 
-    def let_go(self):
-        """Waits until it knows that it was accepted; a signal before that
-        is its own end."""
-        limit = time.monotonic() + 10
-        while os.readlink(f"/proc/{self.pid}/fd/1") != "/dev/null":
-            assert time.monotonic() < limit
-            time.sleep(0.005)
-
     def end(self, data=b""):
         out, err = self.communicate(data, timeout=10)
         return self.returncode, out, err
@@ -57,10 +52,23 @@ def answer(code, out=b"", err=b""):
         wire.string(err))
 
 
+def let_go(conn):
+    """Waits until the shell knows that it was accepted: a signal before that
+    is its own end."""
+    pid, = struct.unpack("i8x", conn.getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    limit = time.monotonic() + 5
+    with contextlib.suppress(OSError):  # it has ended already
+        while os.readlink(f"/proc/{pid}/fd/1") != "/dev/null" and \
+                time.monotonic() < limit:
+            time.sleep(0.002)
+
+
 def accept(then):
     """Accepts, then calls then(conn, stdin, stdout, stderr)."""
     def run(conn, m):
         wire.send(conn, wire.ACCEPTED)
+        let_go(conn)
         fds, m.fds = m.fds, []
         then(conn, *fds)
         for fd in fds:
@@ -281,7 +289,6 @@ def test_signals_are_passed_on(broker, tmp_path):
     broker.run = accept(then)
     s = Shell(tmp_path)
     assert ready.wait(10)
-    s.let_go()
     for i, sig in enumerate((signal.SIGWINCH, signal.SIGINT, signal.SIGTERM,
                              signal.SIGHUP, signal.SIGQUIT)):
         s.send_signal(sig)
@@ -303,7 +310,6 @@ def test_flood_of_signals_does_not_block(broker, tmp_path):
     broker.run = accept(then)
     s = Shell(tmp_path)
     assert ready.wait(10)
-    s.let_go()
     for _ in range(5000):
         s.send_signal(signal.SIGWINCH)
         s.send_signal(signal.SIGTERM)
