@@ -21,6 +21,7 @@
 #include "ssh/cert.h"
 
 #define CERT_REASON_MAX 500
+#define HOP_DATA_MAX (64 * 1024 * 1024) /* some ten times what it needs */
 
 static const char *
 open_stage(const struct hop *h)
@@ -118,7 +119,13 @@ static int
 hop_confine(void)
 {
 	const struct rlimit none = { 0, 0 };
+#ifndef POSTERN_SANITIZED /* their shadow is memory, too */
+	const struct rlimit data = { HOP_DATA_MAX, HOP_DATA_MAX };
 
+	/* Whatever a target makes libssh keep is this operation's trouble. */
+	if (setrlimit(RLIMIT_DATA, &data) != 0)
+		return ERR_SYS;
+#endif
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
 	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
 	    setrlimit(RLIMIT_CORE, &none) != 0 ||

@@ -15,6 +15,7 @@
 
 #include <libssh/callbacks.h>
 #include <libssh/libssh.h>
+#include <libssh/server.h>
 
 #include "lib/err.h"
 #include "lib/str.h"
@@ -122,6 +123,17 @@ conn_callbacks(struct conn *c)
 	    ERR_INTERNAL;
 }
 
+/* What a server may ask of a client, channels and requests of its own.  libssh
+ * would keep each of them until somebody asks for it, and nobody does. */
+static int
+conn_on_message(ssh_session session, ssh_message message, void *arg)
+{
+	(void)session;
+	(void)message;
+	(void)arg;
+	return 0; /* forgotten, without an answer that could pile up */
+}
+
 int
 conn_new(int fd, const struct conn_want *w, struct conn **out)
 {
@@ -135,6 +147,7 @@ conn_new(int fd, const struct conn_want *w, struct conn **out)
 		goto out;
 	if ((r = conn_options(c)) != 0)
 		goto out;
+	ssh_set_message_callback(c->session, conn_on_message, NULL);
 	*out = c;
 	c = NULL;
 	fd = -1;

@@ -24,6 +24,7 @@ EXTRA_DIST += \
 	tests/ssh/stage.py \
 	tests/ssh/test_cert.py \
 	tests/ssh/test_hop.py \
+	tests/ssh/test_hostile.py \
 	tests/ssh/test_quote.py
 
 SSH_FUZZ = tests/fuzz/fuzz_quote tests/fuzz/fuzz_cert
