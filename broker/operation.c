@@ -174,6 +174,13 @@ operation_deny(struct operation *op, const struct connection *conn,
 	    (r = policy_event(&b)) != 0)
 		log_err(r, "denial %s has no ledger line", op->id);
 	buf_clear(&b);
+	/* Why it was denied is said only on record: nobody tries out the rules
+	 * while audit is behind or away. */
+	if (r != 0) {
+		operation_refuse(op, POSTERN_EX_IOERR, "not run: the ledger "
+		    "cannot be written just now; try again");
+		return;
+	}
 	if ((r = buf_putf(text, "postern: refused; this is operation %s in the "
 	    "ledger\n", op->id)) != 0 ||
 	    (r = shell_answer(op->shell, code, NULL, text)) != 0)

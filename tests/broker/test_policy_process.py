@@ -959,6 +959,24 @@ def test_p2_audit_is_replaced_while_asked(policy, dummy):
     refused(conn, IOERR)
 
 
+def test_p2_no_denial_is_explained_off_the_record(policy):
+    """A job that asks faster than audit writes learns nothing by it."""
+    m, handle = policy.login()
+    run, codes = message("RUN", run_body(handle, "id")), []
+    for _ in range(600):    # more than the link and policy's queue hold
+        with contextlib.closing(m.shell(run)) as conn:
+            code, _, err = answer(conn)
+            codes.append(code)
+            assert (code == DENIED) == ("in the ledger" in err)
+            assert code == DENIED or "rule" not in err
+        if code != DENIED:
+            break
+    assert codes[-1] == IOERR and codes.count(DENIED) > 100
+    for _ in range(codes.count(DENIED)):
+        assert policy.heard("operation.decide")["verdict"] == "deny"
+    refused(m.shell(run), DENIED)
+
+
 def test_p2_no_audit_at_all(policy):
     m, handle = policy.login()
     policy.audit.close()
