@@ -145,6 +145,21 @@ struct item {
 	struct place at;
 };
 
+/* The pattern as it was written, for those who reason about it: the tools. */
+enum node_kind {
+	NODE_WORD, /* one item, as often as it may be repeated */
+	NODE_SEQ,  /* its children one after the other */
+	NODE_ALT,  /* one of its children */
+};
+
+struct node {
+	enum node_kind kind;
+	bool optional; /* may be left out: [ ], a deny rule's <any>... */
+	bool repeat;   /* NODE_WORD: `...` */
+	size_t item;   /* NODE_WORD */
+	struct node *child, *next;
+};
+
 /*
  * A `run` line as a position automaton (Glushkov): state i is "the last word
  * read was item i".  Sets of states are bit sets of nw 64-bit words; follow
@@ -154,6 +169,7 @@ struct run {
 	const struct rule *rule;
 	struct place at;
 	struct item *item;
+	const struct node *tree;
 	size_t nitem, nw;
 	uint64_t *first, *last, *follow;
 	size_t min_words, max_words; /* SIZE_MAX: no bound */

@@ -19,6 +19,7 @@ struct frag {
 	uint64_t first[RUN_BITS], last[RUN_BITS];
 	bool nullable;
 	size_t min, max;	/* words; SIZE_MAX: no bound */
+	struct node *node;      /* the part as it was written */
 };
 
 struct run_builder {
@@ -74,6 +75,16 @@ frag_or(struct frag *a, const struct frag *other)
 	a->nullable = a->nullable || other->nullable;
 	a->min = other->min < a->min ? other->min : a->min;
 	a->max = other->max > a->max ? other->max : a->max;
+}
+
+/* A new node, to be the frag's; NULL when memory runs out. */
+static struct node *
+frag_node(struct run_builder *b, struct frag *f, enum node_kind kind)
+{
+	f->node = arena_get(b->ps->p->arena, sizeof(*f->node));
+	if (f->node != NULL)
+		f->node->kind = kind;
+	return f->node;
 }
 
 /* -- words ------------------------------------------------------------------ */
@@ -208,6 +219,10 @@ word(struct run_builder *b, struct frag *out)
 	it->no_dash = !deny && first->text == NULL;
 	it->deny = deny;
 	*out = (struct frag){ .min = 1, .max = repeat ? SIZE_MAX : 1 };
+	if (frag_node(b, out, NODE_WORD) == NULL)
+		return ERR_NOMEM;
+	out->node->item = b->n;
+	out->node->repeat = repeat;
 	bit_set(out->first, b->n);
 	bit_set(out->last, b->n);
 	b->n++;
@@ -216,6 +231,7 @@ word(struct run_builder *b, struct frag *out)
 	/* In a deny rule `<any>...` also stands for no word at all. */
 	if (repeat && deny && first->slot != NULL &&
 	    first->slot->kind == SLOT_ANY) {
+		out->node->optional = true;
 		out->nullable = true;
 		out->min = 0;
 	}
@@ -233,6 +249,7 @@ group(struct run_builder *b, size_t depth, struct frag *out)
 	struct parser *ps = b->ps;
 	struct place open = parse_place(ps);
 	char close = parse_is_punct(ps, '(') ? ')' : ']';
+	struct node *first, **end;
 	struct frag next;
 	int r;
 
@@ -242,11 +259,18 @@ group(struct run_builder *b, size_t depth, struct frag *out)
 	parse_next(ps, LEX_RUN);
 	if ((r = words(b, depth + 1, out)) != 0)
 		return r;
+	first = out->node;
+	end = &first->next;
+	if (frag_node(b, out, NODE_ALT) == NULL)
+		return ERR_NOMEM;
+	out->node->child = first;
 	while (parse_is_punct(ps, '|')) {
 		parse_next(ps, LEX_RUN);
 		if ((r = words(b, depth + 1, &next)) != 0)
 			return r;
 		frag_or(out, &next);
+		*end = next.node;
+		end = &next.node->next;
 	}
 	if (parse_at_line_end(ps))
 		return parse_error_at(ps, &open, "this `%c` is never closed",
@@ -258,6 +282,7 @@ group(struct run_builder *b, size_t depth, struct frag *out)
 		return parse_error(ps, "a word cannot begin with a group: write "
 		    "<enum a b>, or put a blank after the group");
 	if (close == ']') {
+		out->node->optional = true;
 		out->nullable = true;
 		out->min = 0;
 	}
@@ -276,11 +301,15 @@ static int
 words(struct run_builder *b, size_t depth, struct frag *out)
 {
 	struct parser *ps = b->ps;
+	struct node **end;
 	struct frag next;
 	bool any = false;
 	int r;
 
 	*out = (struct frag){ .nullable = true };
+	if (frag_node(b, out, NODE_SEQ) == NULL)
+		return ERR_NOMEM;
+	end = &out->node->child;
 	while (!words_end(ps, depth)) {
 		if (ps->t.kind == LEX_REDIRECT)
 			return parse_error(ps, "leave it out: 2>&1, >/dev/null "
@@ -297,6 +326,8 @@ words(struct run_builder *b, size_t depth, struct frag *out)
 		if (r != 0)
 			return r;
 		frag_then(b, out, &next);
+		*end = next.node;
+		end = &next.node->next;
 		any = true;
 	}
 	return any ? 0 : parse_expected(ps, "a word");
@@ -361,6 +392,7 @@ compact(struct run_builder *b, const struct frag *f, struct run *run)
 	size_t nw = (b->n + 63) / 64;
 
 	run->nitem = b->n;
+	run->tree = f->node;
 	run->nw = nw;
 	run->min_words = f->min;
 	run->max_words = f->max;
