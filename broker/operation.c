@@ -73,7 +73,6 @@ operation_drop_start(struct operation *op)
 		fd_close(&op->cert[i]);
 		fd_close(&op->record[i]);
 	}
-	fd_close(&op->pidfd);
 	msg_clear(&op->run);
 	msg_clear(&op->grant);
 }
@@ -95,6 +94,7 @@ operation_free(struct operation *op)
 	operation_drop_start(op);
 	watch_free(op->watch);
 	timer_free(op->timer);
+	fd_close(&op->pidfd);
 	fd_close(&op->control); /* a hop without work ends on this */
 	peer_free(op->shell);
 	if (op->conn != NULL)

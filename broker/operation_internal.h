@@ -51,7 +51,7 @@ struct operation {
 	uint32_t open_id, start_id; /* the two questions under way */
 	struct msg run;		/* HOP_RUN, ready but for its descriptors */
 	struct msg grant;	/* GRANT, likewise */
-	struct watch *watch;	/* the hop's control socket: end of file */
+	struct watch *watch;    /* the hop's pidfd: its death */
 	struct timer *timer;	/* bounds the wait for RUN, audit and parent */
 };
 

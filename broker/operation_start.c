@@ -9,6 +9,7 @@
 
 #include <sys/socket.h>
 
+#include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -92,8 +93,9 @@ operation_abort(const struct operation *op, const char *reason)
 	msg_clear(&m);
 }
 
-/* The hop closed its control socket: it is dead, audit sees the same by its
- * pidfd. */
+/* The hop is dead, as its pidfd says; audit sees the same.  That it closed its
+ * control socket would be its own word: an owned hop would then run beyond
+ * operations-max. */
 static void
 hop_gone(void *arg, int fd, short revents)
 {
@@ -174,7 +176,7 @@ operation_proceed(struct operation *op)
 		r = ERR_SYS;
 		goto fail;
 	}
-	op->watch = loop_watch(child_loop(), op->control, 0, hop_gone, op);
+	op->watch = loop_watch(child_loop(), op->pidfd, POLLIN, hop_gone, op);
 	if (op->watch == NULL) {
 		r = ERR_NOMEM;
 		goto fail;

@@ -348,12 +348,23 @@ def answer_start(policy, start, pid):
 
 
 @pytest.fixture
-def dummy():
-    """A process that is somebody's hop."""
-    p = subprocess.Popen(["sleep", "1000"], close_fds=True)
-    yield p.pid
-    p.kill()
-    p.wait()
+def dummies():
+    """Makes processes that are somebody's hop; their pids."""
+    made = []
+
+    def make():
+        made.append(subprocess.Popen(["sleep", "1000"], close_fds=True))
+        return made[-1].pid
+
+    yield make
+    for p in made:
+        p.kill()
+        p.wait()
+
+
+@pytest.fixture
+def dummy(dummies):
+    return dummies()
 
 
 def same(a, b):
@@ -824,14 +835,17 @@ def test_an_allowed_operation(policy, dummy, tmp_path, order):
     with open(f"/proc/self/fdinfo/{started.fds[0]}", encoding="ascii") as f:
         assert f"\nPid:\t{dummy}\n" in f.read()
 
-    # policy keeps the hop's control socket and nothing else.
+    # policy keeps the hop's control socket and pidfd and nothing else.
     assert policy.status()["operations"] == 1
-    policy.settled(before + 1)
+    policy.settled(before + 2)
     for s in (shell, cert):
         s.close()
     assert w.receive(conn) is None      # nobody else holds the job's
     assert w.receive(theirs) is None    # connection, or the certificate's
+    # Its death ends it, and nothing that it says or closes.
     hop.close()
+    assert policy.status()["operations"] == 1
+    os.kill(dummy, signal.SIGKILL)
     policy.wait_status(operations=0)
     policy.settled(before)
     for fd in [*stdio, *rec, *r.fds[:3], *r.fds[4:6], *started.fds]:
@@ -1060,14 +1074,17 @@ def test_p9_policy_dies_and_the_operation_does_not(policy, dummy, tmp_path):
     w.expect(theirs, "CERT_REQUEST")
 
 
-def test_p10_operations_are_bounded(small, dummy, tmp_path):
+def test_p10_operations_are_bounded(small, dummies, tmp_path):
+    """A hop that closes its control socket and lives on still counts."""
     m, handle = small.login()
-    one = launch(small, m, handle, "systemctl restart web", dummy, tmp_path)
+    pid, dummy = dummies(), dummies()
+    one = launch(small, m, handle, "systemctl restart web", pid, tmp_path)
     two = launch(small, m, handle, "systemctl restart web", dummy, tmp_path)
+    one[3].close()
     conn = m.shell(message("RUN", run_body(handle, "systemctl restart web")))
     assert "operations-max" in refused(conn, TEMPFAIL)
     w.silent(small.control)
-    one[3].close()
+    os.kill(pid, signal.SIGKILL)
     small.wait_status(operations=1)
     assert two[3].fileno() >= 0
     launch(small, m, handle, "systemctl restart web", dummy, tmp_path)
