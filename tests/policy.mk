@@ -43,4 +43,9 @@ tests_fuzz_fuzz_command_LDADD = policy/libpolicy.la
 tests_fuzz_fuzz_policy_SOURCES = tests/fuzz/fuzz_policy.c tests/fuzz/replay.c
 tests_fuzz_fuzz_policy_LDADD = policy/libpolicy.la
 
+# Built with the tests, run by `./dev bench policy`.
+check_PROGRAMS += tests/bench/decide
+tests_bench_decide_SOURCES = tests/bench/decide.c
+tests_bench_decide_LDADD = policy/libpolicy.la
+
 EXTRA_DIST += tests/policy

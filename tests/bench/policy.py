@@ -1,0 +1,138 @@
+"""`./dev bench policy`: what a decision and a load cost, beside sudo.
+
+Row 6 of the design: one decision, parse included, at 10, 1,000 and 10,000
+rules, and the worst 64 KiB command.  Then the load with the tests of the
+policy, and `sudo -l -U` over sudoers that say the same.  It only prints.
+"""
+import json
+import os
+import pathlib
+import random
+import statistics
+import subprocess
+import time
+
+BUILD = pathlib.Path(os.environ["POSTERN_BUILD"])
+WORK = pathlib.Path("/run/bench-policy")
+SIZES = (10, 1000, 10000)
+RUNS = int(os.environ.get("BENCH_RUNS", "11"))
+HOSTKEY = "SHA256:Iqa3gjbrQfns01VnUq4pXClhTXeRLWlnVqBNps45L9U"
+
+HEAD = f"""\
+policy 1
+issuer g {{ preset github; audience "bench" }}
+type service = enum web api worker
+program systemctl = /usr/bin/systemctl
+"""
+
+
+def rule(i):
+    """Every tenth is about one shared program, the others about their own."""
+    own = f"/opt/app{i}/bin/deploy"
+    line = (f"systemctl restart unit{i}" if i % 10 == 0 else
+            f"{own} --ref=<int 1..9999> <service> [--dry-run]")
+    return (f"allow r{i} for id{i % 20} on t{i % 20} {{ run {line}; "
+            f"run {own} status <service>... }}\n")
+
+
+def policy(n):
+    text = HEAD
+    for i in range(20):
+        text += (f'identity id{i} from g {{ claim repository_id = "{i + 1}" '
+                 f'}}\ntarget t{i} {{ ssh "app@10.0.0.{i + 1}:22"; hostkey '
+                 f'ssh-ed25519 "{HOSTKEY}" }}\n')
+    text += "".join(rule(i) for i in range(n))
+    text += "deny never for * on * { run systemctl <any>... stop <any>... }\n"
+    for i in range(0, n, 10):
+        text += (f'test "rule {i}" as id{i % 20} on t{i % 20} {{ '
+                 f'allow "systemctl restart unit{i}"; '
+                 f'deny "systemctl restart unit{i} now"; '
+                 f'deny "/opt/app{i}/bin/deploy status bad" }}\n')
+    return text
+
+
+def commands(n, rnd):
+    """Half allowed, half not; what identity id0 asks of target t0."""
+    out = []
+    for _ in range(1000):
+        i = rnd.randrange(0, n, 20)
+        own = f"/opt/app{i}/bin/deploy"
+        out.append(rnd.choice((
+            f"systemctl restart unit{i}", f"{own} status web api",
+            f"systemctl restart unit{i + 1}", f"{own} status 'web api'",
+            "/usr/bin/systemctl --now stop web", f"cat /etc/app{i}.conf")))
+    return "".join(c + "\n" for c in out)
+
+
+def sudoers(n):
+    lines = ["root ALL=(ALL:ALL) ALL"]
+    for i in range(n):
+        own = f"/opt/app{i}/bin/deploy"
+        first = (f"/usr/bin/systemctl restart unit{i}" if i % 10 == 0 else
+                 f"{own} ^--ref\\=[0-9]+ (web|api|worker)( --dry-run)?$")
+        lines.append(f"nobody ALL=(root) {first}, "
+                     f"{own} ^status( (web|api|worker))+$")
+    lines.append("nobody ALL=(root) !/usr/bin/systemctl * stop *")
+    return "\n".join(lines) + "\n"
+
+
+def sudo_ms(n):
+    path = pathlib.Path("/etc/sudoers")
+    path.write_text(sudoers(n))
+    path.chmod(0o440)
+    last = (n - 1) // 10 * 10
+    cmd = ["sudo", "-l", "-U", "nobody", "/usr/bin/systemctl", "restart",
+           f"unit{last}"]
+    took = []
+    for _ in range(RUNS):
+        t0 = time.monotonic()
+        subprocess.run(cmd, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, check=True)
+        took.append((time.monotonic() - t0) * 1e3)
+    return statistics.median(took)
+
+
+def decide(policy_file, commands_file, samples, who="id0", on="t0"):
+    out = subprocess.run(
+        [BUILD / "tests/bench/decide", policy_file, commands_file, who, on,
+         str(samples)], stdout=subprocess.PIPE, check=True).stdout
+    return json.loads(out)
+
+
+def worst_case():
+    """Sixteen patterns that stay possible to the end, 64 KiB of words."""
+    runs = "; ".join(f"run x <text 1..80>... <text 1..80>... z{i}"
+                     for i in range(16))
+    text = (HEAD + 'identity id0 from g { claim repository_id = "1" }\n'
+            f'target t0 {{ ssh "app@10.0.0.1:22"; hostkey ssh-ed25519 '
+            f'"{HOSTKEY}" }}\nallow w for id0 on t0 {{ {runs} }}\n')
+    words = ["x"] + ["w" * 63] * 1022
+    (WORK / "worst.postern").write_text(text)
+    (WORK / "worst.txt").write_text(" ".join(words) + "\n")
+    return decide(WORK / "worst.postern", WORK / "worst.txt", 300)
+
+
+def main():
+    WORK.mkdir(parents=True, exist_ok=True)
+    rnd = random.Random(6)
+    print("rules   decision median / p99   load with tests   sudo -l -U   "
+          "one decision is", flush=True)
+    for n in SIZES:
+        (WORK / "p.postern").write_text(policy(n))
+        (WORK / "c.txt").write_text(commands(n, rnd))
+        got = [decide(WORK / "p.postern", WORK / "c.txt", 200000)
+               for _ in range(3)]
+        mid = {k: statistics.median(g[k] for g in got) for k in got[0]}
+        s = sudo_ms(n)
+        print(f"{n:6} {mid['median_ns'] / 1e3:9.2f} / "
+              f"{mid['p99_ns'] / 1e3:.2f} us {mid['load_ns'] / 1e6:12.1f} ms "
+              f"{s:14.1f} ms {s * 1e6 / mid['median_ns']:10.0f} x faster "
+              f"({100 * mid['allowed'] / mid['decided']:.0f} % allowed)",
+              flush=True)
+    w = worst_case()
+    print(f"worst 64 KiB command: median {w['median_ns'] / 1e6:.2f} ms, "
+          f"p99 {w['p99_ns'] / 1e6:.2f} ms")
+    print("to reach: p99 2 / 2 / 4 us, worst 5 ms, load 50 / 200 / 1500 ms")
+
+
+main()
