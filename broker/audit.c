@@ -26,6 +26,7 @@
 #include "broker/child.h"
 #include "broker/loop.h"
 #include "broker/peer.h"
+#include "broker/sandbox.h"
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/event.h"
@@ -426,6 +427,10 @@ on_tidy(void *arg)
 static int
 on_go(const struct conf *conf, const char *addresses)
 {
+	const int given[SANDBOX_GIVEN_MAX] = { env.recordings, env.ledger_dir,
+		env.store_dir };
+	int r;
+
 	(void)addresses;
 	if (env.recordings < 0 || env.ledger_dir < 0 || env.store_dir < 0)
 		return ERR_PROTO;
@@ -434,6 +439,8 @@ on_go(const struct conf *conf, const char *addresses)
 	/* Day folders and sealed recordings are for the auditors' group. */
 	(void)umask(027);
 	env.conf = conf;
+	if ((r = sandbox_enter(SANDBOX_AUDIT, given)) != 0)
+		return r;
 	on_tidy(NULL);
 	return 0;
 }

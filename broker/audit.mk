@@ -6,4 +6,5 @@ broker_postern_audit_SOURCES = \
 	broker/audit_query.c
 broker_postern_audit_CFLAGS = $(PROGRAM_CFLAGS)
 broker_postern_audit_LDFLAGS = $(PROGRAM_LDFLAGS)
-broker_postern_audit_LDADD = audit/libaudit.la broker/libchild.la
+broker_postern_audit_LDADD = audit/libaudit.la broker/libchild.la \
+	broker/libsandbox.la

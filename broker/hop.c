@@ -19,8 +19,10 @@
 #include <unistd.h>
 
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "broker/sandbox.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/msg.h"
@@ -28,6 +30,7 @@
 enum { AT_CONTROL, AT_SHELL, AT_CERT, AT_TARGET, AT_IN, AT_OUT, AT_ERR,
 	AT_N };
 
+#define HOP_DATA_MAX (64 * 1024 * 1024) /* some ten times what it needs */
 #define HOP_PIPE_SIZE (1024 * 1024) /* what Linux grants without privilege */
 
 static struct hop env;
@@ -85,6 +88,30 @@ hop_prepare(struct hop *h)
 	if (run->take_stdin)
 		hop_widen(run->in);
 	return hop_nonblock(run->err);
+}
+
+/*
+ * Before a stranger's first byte, be it a name server's or the shell's.  A file
+ * size is not limited here: the recording's own bound is audit's.
+ */
+static int
+hop_confine(const struct hop *h)
+{
+	const int given[SANDBOX_GIVEN_MAX] = { h->run.recording, h->run.sidecar,
+		(int)h->run.port };
+	const struct rlimit none = { 0, 0 };
+#ifndef POSTERN_SANITIZED /* their shadow is memory, too */
+	const struct rlimit data = { HOP_DATA_MAX, HOP_DATA_MAX };
+
+	/* Whatever a target makes libssh keep is this operation's trouble. */
+	if (setrlimit(RLIMIT_DATA, &data) != 0)
+		return ERR_SYS;
+#endif
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
+	    setrlimit(RLIMIT_CORE, &none) != 0 ||
+	    setrlimit(RLIMIT_NPROC, &none) != 0)
+		return ERR_SYS;
+	return sandbox_enter(SANDBOX_REACH, given);
 }
 
 /* No operation without a recording. */
@@ -252,7 +279,7 @@ main(void)
 	if (r != 0)
 		fatal(r, "HOP_RUN");
 	h->started_ms = msg_now_ms();
-	if ((r = hop_prepare(h)) != 0)
+	if ((r = hop_prepare(h)) != 0 || (r = hop_confine(h)) != 0)
 		fatal(r, "operation %s", h->run.operation);
 	hop_record(h);
 	hop_tty_raw(h, true);

@@ -11,9 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <sys/prctl.h>
-#include <sys/resource.h>
-
+#include "broker/sandbox.h"
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/log.h"
@@ -21,7 +19,6 @@
 #include "ssh/cert.h"
 
 #define CERT_REASON_MAX 500
-#define HOP_DATA_MAX (64 * 1024 * 1024) /* some ten times what it needs */
 
 static const char *
 open_stage(const struct hop *h)
@@ -110,30 +107,6 @@ hop_cert_recv(struct hop *h)
 
 /* -- the handshake ---------------------------------------------------------- */
 
-/*
- * The line between the process that may open and connect and the one that
- * talks to a stranger.  A file size is not limited here: the recording's own
- * bound is audit's.
- */
-static int
-hop_confine(void)
-{
-	const struct rlimit none = { 0, 0 };
-#ifndef POSTERN_SANITIZED /* their shadow is memory, too */
-	const struct rlimit data = { HOP_DATA_MAX, HOP_DATA_MAX };
-
-	/* Whatever a target makes libssh keep is this operation's trouble. */
-	if (setrlimit(RLIMIT_DATA, &data) != 0)
-		return ERR_SYS;
-#endif
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
-	    setrlimit(RLIMIT_CORE, &none) != 0 ||
-	    setrlimit(RLIMIT_NPROC, &none) != 0)
-		return ERR_SYS;
-	return 0;
-}
-
 static void
 open_want(struct hop *h)
 {
@@ -156,12 +129,15 @@ open_want(struct hop *h)
 void
 hop_open_start(struct hop *h)
 {
+	const int given[SANDBOX_GIVEN_MAX] = { h->sock, h->run.shell, -1 };
 	int r;
 
 	h->phase = HOP_OPENING;
 	h->deadline_ms = msg_now_ms() + 1000 * (int64_t)h->run.handshake_s;
 	open_want(h);
-	if ((r = hop_confine()) != 0) {
+	/* The line between the process that may open and connect and the one
+	 * that talks to a target. */
+	if ((r = sandbox_enter(SANDBOX_HOP, given)) != 0) {
 		hop_fail(h, POSTERN_EX_TEMPFAIL, "cannot be confined: %s",
 		    err_text(r));
 		return;

@@ -22,6 +22,7 @@
 #include "broker/loop.h"
 #include "broker/peer.h"
 #include "broker/replay.h"
+#include "broker/sandbox.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/msg.h"
@@ -259,6 +260,10 @@ on_go(const struct conf *conf, const char *addresses)
 	if (loop_watch(child_loop(), env.listener, POLLIN, on_pam,
 	    NULL) == NULL)
 		return ERR_NOMEM;
+	/* Before the first fetch, which makes a thread. */
+	if ((r = sandbox_enter(SANDBOX_OIDC,
+		 (const int[SANDBOX_GIVEN_MAX]){ -1, -1, -1 })) != 0)
+		return r;
 	on_tick(NULL);
 	return 0;
 }

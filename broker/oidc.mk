@@ -21,4 +21,5 @@ broker_postern_oidc_SOURCES = broker/oidc.c broker/conn.c broker/conn.h
 broker_postern_oidc_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS) \
 	$(JANSSON_CFLAGS)
 broker_postern_oidc_LDFLAGS = $(PROGRAM_LDFLAGS)
-broker_postern_oidc_LDADD = broker/liboidc.la broker/libchild.la
+broker_postern_oidc_LDADD = broker/liboidc.la broker/libchild.la \
+	broker/libsandbox.la

@@ -22,6 +22,7 @@
 #include "broker/loop.h"
 #include "broker/operation.h"
 #include "broker/peer.h"
+#include "broker/sandbox.h"
 #include "broker/session.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
@@ -538,6 +539,7 @@ static int
 on_go(const struct conf *conf, const char *addresses)
 {
 	const struct passwd *pw = getpwnam("_postern-job");
+	int r;
 
 	(void)addresses;
 	if (pw == NULL)
@@ -551,7 +553,10 @@ on_go(const struct conf *conf, const char *addresses)
 		    &listeners[i])) == NULL)
 			return ERR_CONFIG;
 	}
-	return load_policy();
+	if ((r = load_policy()) != 0)
+		return r;
+	return sandbox_enter(SANDBOX_POLICY,
+	    (const int[SANDBOX_GIVEN_MAX]){ env.folder, -1, -1 });
 }
 
 int

@@ -19,6 +19,7 @@
 #include "broker/child.h"
 #include "broker/loop.h"
 #include "broker/peer.h"
+#include "broker/sandbox.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
 #include "lib/diag.h"
@@ -459,7 +460,10 @@ on_go(const struct conf *conf, const char *addresses)
 		    "name those that targets see with source-address");
 		return r;
 	}
-	return load_policy();
+	if ((r = load_policy()) != 0)
+		return r;
+	return sandbox_enter(SANDBOX_SIGNER,
+	    (const int[SANDBOX_GIVEN_MAX]){ env.folder, -1, -1 });
 }
 
 int

@@ -18,6 +18,7 @@ floor_unit_tests = \
 	tests/unit/test_peer \
 	tests/unit/test_proto \
 	tests/unit/test_safeopen \
+	tests/unit/test_sandbox \
 	tests/unit/test_secret \
 	tests/unit/test_session \
 	tests/unit/test_str \
@@ -58,6 +59,9 @@ tests_unit_test_safeopen_SOURCES = tests/unit/test_safeopen.c $(floor_fault)
 tests_unit_test_safeopen_CFLAGS = $(floor_cflags)
 tests_unit_test_safeopen_LDFLAGS = $(AM_LDFLAGS) $(fault_wrap)
 tests_unit_test_safeopen_LDADD = $(floor_ldadd)
+tests_unit_test_sandbox_SOURCES = tests/unit/test_sandbox.c
+tests_unit_test_sandbox_CFLAGS = $(floor_cflags)
+tests_unit_test_sandbox_LDADD = broker/libsandbox.la $(floor_ldadd)
 tests_unit_test_secret_SOURCES = tests/unit/test_secret.c
 tests_unit_test_secret_CFLAGS = $(floor_cflags)
 tests_unit_test_secret_LDADD = $(floor_ldadd)

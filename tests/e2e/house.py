@@ -575,6 +575,8 @@ class Bastion:
         self.issuer, self.targets = issuer, targets
         self.policy = TOP / policy
         self.daemon = self.sshd = None
+        # Deaths that tests brought about, for test_zz_after.
+        self.owned = self.owned_hops = 0
         self.log = WORK / "posternd.log"
         self.sshd_log = WORK / "postern-sshd.log"
         self._install()
@@ -610,10 +612,11 @@ class Bastion:
         self.start_posternd()
         self.start_sshd()
 
-    def start_posternd(self):
+    def start_posternd(self, under=()):
+        """under: a command that runs it."""
         mark = self.log.stat().st_size if self.log.exists() else 0
         self.daemon = Daemon("posternd", inside(
-            "bastion", [PREFIX / "sbin/posternd"]), self.log)
+            "bastion", [*under, PREFIX / "sbin/posternd"]), self.log)
         self.daemon.wait_for(
             lambda: "ready" in self.log.read_text()[mark:])
 
