@@ -446,12 +446,33 @@ Subsystem sftp internal-sftp
             lambda: can_connect("target", self.addr, self.port))
         return self
 
+    def settle(self, timeout=10):
+        """Until all that was said to it so far is in its log.  sshd writes of
+        a connection in a process of its own, late on a busy machine, also
+        when whoever connected has long gone."""
+        end = time.monotonic() + timeout
+        with in_netns("target"):
+            s = socket.create_connection((self.addr, self.port), 5)
+        with s, contextlib.suppress(OSError):
+            s.settimeout(timeout)
+            s.recv(1)  # connections are accepted in order: all were
+        pid = self.daemon.proc.pid
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+        while children.read_text() and time.monotonic() < end:
+            time.sleep(0.02)
+
     def mark(self):
         """Where the log ends now; since(mark) is what came after."""
+        self.settle()
         return len(self.log.read_bytes())
 
     def since(self, mark):
+        self.settle()
         return self.log.read_bytes()[mark:].decode(errors="replace")
+
+    def reached(self, mark):
+        """The bastion connected meanwhile; our own probes do not count."""
+        return "Connection from 10.91.0.1 " in self.since(mark)
 
     def stop(self):
         if self.daemon:

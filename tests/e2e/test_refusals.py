@@ -27,7 +27,7 @@ def test_1_denied_names_the_word_and_the_nearest_rule(bastion, job, up, mark):
     assert d["verdict"] == "deny" and d["rule"] == "default"
     assert d["operation"] in text
     assert "recording" not in d
-    assert "Connection from" not in up.web1.since(before)
+    assert not up.web1.reached(before)
 
 
 def test_1_deny_rule_gives_its_reason(bastion, job, mark):
@@ -208,7 +208,6 @@ def test_2_wrong_host_key_69_before_any_authentication(bastion, job, up, mark):
     assert (r.code, r.out) == (69, b"")
     text = "\n".join(postern_lines(r))
     assert "host key" in text and up.wrong1.fingerprint in text, text
-    time.sleep(0.3)
     log = up.wrong1.since(before)
     assert "Connection from 10.91.0.1" in log
     for word in ("Accepted", "Failed", "authenticating user", "deploy",

@@ -80,7 +80,6 @@ def try_kept(seen, up, tmp_path_factory):
             "ssh", "-F", "none", "-i", k, "-o", "BatchMode=yes", "-o",
             "IdentitiesOnly=yes", "-o", f"UserKnownHostsFile={known}", *opts,
             to, *([command] if command else [])]), check=False)
-        time.sleep(0.1)
         return p, up.web1.since(mark[0]) + up.web2.since(mark[1])
     return go
 
