@@ -453,12 +453,17 @@ replay_filter(struct replay_filter *f, const void *p, size_t n, struct buf *out)
 }
 
 int
+replay_flush(struct replay_filter *f, struct buf *out)
+{
+	return f->nutf8 > 0 ? replay_unknown(f, out) : 0;
+}
+
+int
 replay_end(struct replay_filter *f, struct buf *out)
 {
-	int r = 0;
+	int r;
 
-	if (f->nutf8 > 0)
-		r = replay_unknown(f, out);
+	r = replay_flush(f, out);
 	if (r == 0 && f->alt)
 		r = replay_text(out, ESC "[?1049l");
 	/* Margins move the cursor: kept by save and restore. */

@@ -46,13 +46,17 @@ void replay_init(struct replay_filter *f, bool ascii);
  * out's maximum is reached. */
 int replay_filter(
     struct replay_filter *f, const void *p, size_t n, struct buf *out);
-/* Appends what puts the terminal back: attributes, margins, screen, cursor. */
+/* Appends what a character that was cut is shown as. */
+int replay_flush(struct replay_filter *f, struct buf *out);
+/* The same, and what puts the terminal back: attributes, margins, screen,
+ * cursor. */
 int replay_end(struct replay_filter *f, struct buf *out);
 
 struct replay_options {
 	uint32_t speed_milli; /* 1000: as recorded; 0: without waiting */
 	uint64_t idle_ms;     /* longest pause, as recorded; 0: no limit */
 	bool ascii;           /* the terminal's character set is not UTF-8 */
+	bool terminal;        /* out_fd is one: it is put back at the end */
 	/* Set by a signal handler of the caller: replay_play stops, resets the
 	 * terminal and returns 0.  NULL: none. */
 	volatile sig_atomic_t *stop;

@@ -98,7 +98,8 @@ play_marker(struct play *p, const uint8_t *d, size_t n)
 {
 	int r;
 
-	if ((r = buf_putf(&p->out, "%s\033[7m", p->column0 ? "" : "\r\n")) != 0)
+	if ((r = buf_putf(&p->out, "%s%s", p->column0 ? "" : "\r\n",
+		 p->o->terminal ? "\033[7m" : "")) != 0)
 		return r;
 	for (size_t i = 0; i < n && r == 0; i++) {
 		if (d[i] >= 0x20 && d[i] < 0x7f)
@@ -107,7 +108,8 @@ play_marker(struct play *p, const uint8_t *d, size_t n)
 			r = buf_put(&p->out, "?", 1);
 	}
 	if (r == 0)
-		r = buf_putf(&p->out, "\033[0m\r\n");
+		r = buf_putf(
+		    &p->out, "%s\r\n", p->o->terminal ? "\033[0m" : "");
 	return r != 0 ? r : play_flush(p);
 }
 
@@ -143,7 +145,10 @@ play_end(struct play *p, const struct castread *cr)
 {
 	int r;
 
-	if ((r = replay_end(&p->filter, &p->out)) != 0)
+	/* A file or a pipe gets what was shown, and no reset after it. */
+	r = p->o->terminal ? replay_end(&p->filter, &p->out)
+			   : replay_flush(&p->filter, &p->out);
+	if (r != 0)
 		return r;
 	if (p->damaged > 0)
 		r = buf_putf(&p->out,

@@ -388,6 +388,7 @@ cli_replay(int argc, char **argv)
 	}
 	(void)setlocale(LC_CTYPE, "");
 	o.ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
+	o.terminal = isatty(STDOUT_FILENO) == 1;
 	r = replay_play_fd(rows.recording, &o);
 	(void)close(rows.recording);
 	return r;

@@ -53,6 +53,7 @@ def test_sessions_show_replay(bastion, job, mark):
         capture_output=True, stdin=subprocess.DEVNULL, timeout=20)
     assert p.returncode == 0, p.stderr
     assert b"restart web" in p.stdout and b"web is up" in p.stdout
+    assert b"\x1b" not in p.stdout  # it is no terminal
     assert bastion.events(mark, "view")
 
 

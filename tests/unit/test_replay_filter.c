@@ -403,7 +403,7 @@ t_play(void **state)
 	    "{\"version\":2,\"width\":80,\"height\":24,"
 	    "\"postern\":{\"pty\":false}}\n[0,\"o\",\"a\"]\n"
 	    "[0,\"m\",\"l\\u001b\"]\n[0.2,\"o\",\"b\"]\nx\n[";
-	struct replay_options o = { .speed_milli = 0 };
+	struct replay_options o = { .speed_milli = 0, .terminal = true };
 	volatile sig_atomic_t stop = 1;
 	struct buf out;
 
@@ -424,6 +424,14 @@ t_play(void **state)
 	o.stop = &stop;
 	(void)play(pty, &o, 0, &out);
 	assert_string_equal(buf_cstr(&out), END);
+	buf_clear(&out);
+	/* No terminal: nothing of ours that only a terminal understands. */
+	o = (struct replay_options){ .speed_milli = 0 };
+	(void)play(text, &o, 0, &out);
+	assert_string_equal(buf_cstr(&out),
+	    "a\r\nl?\r\nb"
+	    "\r\n[1 damaged lines of the recording were left out]\r\n"
+	    "\r\n[the recording ends in the middle of a line]\r\n");
 	buf_clear(&out);
 }
 
