@@ -22,6 +22,7 @@ audit_libaudit_la_SOURCES = \
 	audit/ledger.c audit/ledger.h \
 	audit/ledger_parse.c \
 	audit/record.c audit/record.h \
+	audit/record_own.c \
 	audit/record_facts.c \
 	audit/store.c audit/store.h audit/store_internal.h \
 	audit/store_query.c

@@ -29,8 +29,6 @@
 
 #define RECORD_LINE_MAX (1024 * 1024 + 4096) /* the decision and ours */
 #define RECORD_BLOCK (64 * 1024)
-#define RECORD_CAST ".cast"
-#define RECORD_SIDE ".json"
 #define RECORD_FLAGS (O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
 
 /* -- names --------------------------------------------------------------- */
@@ -67,20 +65,20 @@ record_path_valid(const char *path)
 	       strcmp(path + UTC_DAY_LEN + 1 + ULID_LEN, RECORD_CAST) == 0;
 }
 
-/* The sidecar's name: the same with another end of the same length. */
-static void
-record_side_path(const char *path, char side[RECORD_PATH_MAX])
+void
+record_sibling_path(
+    const char *path, const char *end, char sibling[RECORD_PATH_MAX])
 {
 	size_t n = strlen(path) - (sizeof(RECORD_CAST) - 1);
 
-	memcpy(side, path, n);
-	memcpy(side + n, RECORD_SIDE, sizeof(RECORD_SIDE));
+	memcpy(sibling, path, n);
+	memcpy(sibling + n, end, sizeof(RECORD_CAST));
 }
 
 void
 record_init(struct record *rec)
 {
-	*rec = (struct record){ .cast = -1, .side = -1 };
+	*rec = (struct record){ .cast = -1, .side = -1, .copy = -1 };
 }
 
 void
@@ -92,6 +90,8 @@ record_clear(struct record *rec)
 		(void)close(rec->cast);
 	if (rec->side >= 0)
 		(void)close(rec->side);
+	if (rec->copy >= 0)
+		(void)close(rec->copy);
 	EVP_MD_CTX_free(rec->md);
 	record_init(rec);
 	errno = err;
@@ -180,7 +180,7 @@ record_create(struct record *rec, int dir, const char *path, uint64_t number,
 
 	if (!record_path_valid(path))
 		return ERR_FORMAT;
-	record_side_path(path, side_path);
+	record_sibling_path(path, RECORD_SIDE, side_path);
 	if ((r = str_copy(rec->path, sizeof(rec->path), path)) != 0 ||
 	    (r = record_day(dir, path)) != 0 ||
 	    (r = record_new_file(dir, path, &rec->cast, &c)) != 0 ||
@@ -242,14 +242,16 @@ record_find_start(struct record *rec)
 int
 record_reopen(struct record *rec, int dir, const char *path)
 {
-	char side_path[RECORD_PATH_MAX];
+	char side_path[RECORD_PATH_MAX], copy_path[RECORD_PATH_MAX];
 	int r;
 
 	if (!record_path_valid(path))
 		return ERR_FORMAT;
-	record_side_path(path, side_path);
+	record_sibling_path(path, RECORD_SIDE, side_path);
+	record_sibling_path(path, RECORD_COPY, copy_path);
 	if ((r = str_copy(rec->path, sizeof(rec->path), path)) != 0)
 		return r;
+	(void)unlinkat(dir, copy_path, 0); /* half of one */
 	rec->cast = openat(dir, path, O_RDWR | RECORD_FLAGS);
 	if (rec->cast == -1) {
 		r = errno == ENOENT ? ERR_NOTFOUND : ERR_SYS;

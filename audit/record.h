@@ -16,6 +16,9 @@
 struct evp_md_ctx_st;
 
 #define RECORD_PATH_MAX 64         /* 2026-11-24/ULID.cast and its NUL */
+#define RECORD_CAST ".cast"
+#define RECORD_SIDE ".json"
+#define RECORD_COPY ".copy"        /* all of one length */
 #define RECORD_HOP_MAX (16 * 1024) /* what a hop may write to a sidecar */
 /* A hop's reason as it comes back: a byte that was not UTF-8 is now three. */
 #define RECORD_REASON_MAX (3 * SIDECAR_REASON_MAX + 1)
@@ -28,6 +31,11 @@ struct record {
 	struct evp_md_ctx_st *md;
 	uint64_t hashed, size;
 	char sha256[SIDECAR_SHA256_LEN + 1];
+	/* record_own */
+	bool cast_own, side_own;
+	bool was_copied; /* somebody else had one of them open */
+	int copy;        /* the one under way, or -1 */
+	uint64_t copied, copy_size;
 };
 
 /* What a hop's line says; texts are owned. */
@@ -40,6 +48,9 @@ struct record_facts {
 int record_path(
     uint64_t now_ms, const char *operation, char path[RECORD_PATH_MAX]);
 bool record_path_valid(const char *path);
+/* The same with another end: RECORD_SIDE, RECORD_COPY. */
+void record_sibling_path(
+    const char *path, const char *end, char sibling[RECORD_PATH_MAX]);
 
 void record_init(struct record *rec);
 void record_clear(struct record *rec);
@@ -60,11 +71,17 @@ int record_view(int dir, const char *path, int *fdp);
 /* Somebody still has the hop's descriptor. */
 bool record_has_writer(const struct record *rec);
 
+/* After the writer is dead, before anything of it is read: from here on nobody
+ * else can change the files.  Whatever somebody else still has open, by
+ * whatever way, is copied and replaced, up to max bytes; ERR_AGAIN: there is
+ * more. */
+int record_own(struct record *rec, int dir, size_t max);
+
 /* The hop's line.  ERR_NOTFOUND: it wrote none.  ERR_FORMAT: it wrote
  * something else, too, or not a line of that form. */
 int record_facts(const struct record *rec, struct record_facts *f);
 
-/* After the writer is dead.  Cuts a last line that has no end; gives an empty
+/* Cuts a last line that has no end; gives an empty
  * recording a header, so that every reader can open it. */
 int record_trim(struct record *rec, uint64_t now_ms);
 /* Hashes up to max bytes; ERR_AGAIN: there is more. */

@@ -46,6 +46,7 @@ struct op {
 	struct timer *timer;
 	uint64_t opened_ms; /* wall clock */
 	bool closing;       /* nobody can write any more */
+	bool own;           /* and nobody has the files but us */
 	bool aborted;
 	bool finished; /* the sidecar has its last line */
 	bool said;     /* its trouble is in the log */
@@ -214,12 +215,29 @@ op_measure(struct op *o)
 	return record_hash(&o->rec, OPS_HASH_STEP);
 }
 
+/* What audit measures from here on, nobody else can change. */
+static int
+op_own(struct op *o)
+{
+	int r;
+
+	if (o->own)
+		return 0;
+	r = record_own(&o->rec, audit_recordings(), OPS_HASH_STEP);
+	if (r == 0 && o->rec.was_copied)
+		log_info("the recording of %s is still open somewhere; a copy "
+			 "is sealed in its place",
+		    o->id);
+	o->own = r == 0;
+	return r;
+}
+
 static int
 op_close_step(struct op *o)
 {
 	int r;
 
-	if ((r = op_measure(o)) != 0)
+	if ((r = op_own(o)) != 0 || (r = op_measure(o)) != 0)
 		return r;
 	if (o->state == NULL && (r = op_judge(o)) != 0)
 		return r;

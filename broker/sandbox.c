@@ -62,6 +62,9 @@ static const char sandbox_letter[] = {
 #ifndef SYS_readlink
 #define SYS_readlink NO_CALL
 #endif
+#ifndef SYS_renameat
+#define SYS_renameat NO_CALL
+#endif
 #ifndef SYS_stat
 #define SYS_stat NO_CALL
 #endif
@@ -135,6 +138,8 @@ static const struct {
 	{ "    A ", SYS_mkdirat },
 	{ "    A ", SYS_unlink }, /* SQLite: -wal and -shm */
 	{ "    A ", SYS_unlinkat },
+	{ "    A ", SYS_renameat },
+	{ "    A ", SYS_renameat2 },
 	{ "    A ", SYS_pread64 },
 	{ "    A ", SYS_pwrite64 },
 	{ "    A ", SYS_ftruncate },
@@ -232,6 +237,7 @@ static const struct {
 	{ "  SOAP", SYS_fcntl, ALLOW, { { 1, INT, F_GETFD } } },
 	{ "  SOAP", SYS_fcntl, ALLOW, { { 1, INT, F_SETFD } } },
 	{ "  SOAP", SYS_fcntl, ALLOW, { { 1, INT, F_DUPFD_CLOEXEC } } },
+	{ "    A ", SYS_fcntl, ALLOW, { { 1, INT, F_SETLEASE } } },
 	{ "    A ", SYS_fcntl, ALLOW, { { 1, INT, F_GETLK } } },
 	{ "    A ", SYS_fcntl, ALLOW, { { 1, INT, F_SETLK } } },
 	{ "    A ", SYS_fcntl, ALLOW, { { 1, INT, F_SETLKW } } },

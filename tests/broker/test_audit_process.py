@@ -8,6 +8,7 @@ import random
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -187,6 +188,90 @@ def test_a_policy_process_that_starts_again_cuts_nothing(audit):
     assert audit.event("session.open", session=w.ulid(0)) == 3
     hop.end(b"w")
     assert audit.wait_end(OP)["state"] == "complete"
+
+
+# -- owned ----------------------------------------------------------------
+
+
+def files_of(audit, op):
+    cast = audit.recording(op)
+    return cast.read_bytes(), cast.with_suffix(".json").read_bytes()
+
+
+def passed_on(fds):
+    """As an owned hop does with its descriptors before it dies: they are in a
+    message that nobody has read yet."""
+    a, b = socket.socketpair()
+    socket.send_fds(a, [b"x"], fds)
+    return a, b
+
+
+@pytest.mark.parametrize("size", [40, 9 << 20])
+@pytest.mark.parametrize("how", ["kept", "passed on"])
+def test_promise_2_what_is_sealed_stays_though_a_hop_passed_it_on(
+        audit, how, size):
+    line = b'[0.1,"o","' + b"x" * 3000 + b'"]\n'
+    cast, side = audit.open(OP)
+    os.write(cast, HEADER + line * (size // len(line)))
+    kept = [os.dup(cast), os.dup(side)]
+    if how == "passed on":
+        way = passed_on(kept)
+        for fd in kept:
+            os.close(fd)
+    hop = w.Hop(cast, side)
+    audit.started(OP, hop.pid)
+    hop.end(b"w")
+    if how == "kept":  # while it is being closed, too
+        os.write(kept[0], b'[9,"o","forged"]\n')
+    end = audit.wait_end(OP)
+    assert end["state"] == "complete" and audit.sealed(OP)
+    before = files_of(audit, OP)
+    if how == "passed on":
+        _, kept, _, _ = socket.recv_fds(way[1], 10, 2)
+        for s in way:
+            s.close()
+    for fd in kept:
+        os.ftruncate(fd, 0)
+        os.write(fd, b"forged\n")
+        os.close(fd)
+    assert files_of(audit, OP) == before
+    assert hashlib.sha256(before[0]).hexdigest() == end["recording_sha256"]
+    assert b"forged\n" not in before[0] + before[1]
+    assert not list(audit.recording(OP).parent.glob("*.copy"))
+    assert "still open somewhere" in audit.read_log()
+    audit.started(OP, os.getpid())  # it is as alive as it was
+    assert audit.event("session.open", session=w.ulid(0))
+
+
+def test_promise_2_cut_while_it_is_copied(audit):
+    """Whatever an owner does meanwhile: what is sealed is what was hashed."""
+    for i in range(8):
+        op = w.ulid(300 + i)
+        cast, side = audit.open(op)
+        os.write(cast, HEADER + b'[0.1,"o","xxxxxxxx"]\n' * 200000)
+        kept = os.dup(cast)
+        hop = w.Hop(cast, side)
+        audit.started(op, hop.pid)
+        hop.end(b"w")
+        while not audit.ends(op):
+            os.ftruncate(kept, random.randrange(1 << 22))
+            os.write(kept, b"forged" * 1000)
+        os.close(kept)
+        end = audit.wait_end(op)
+        data = audit.recording(op).read_bytes()
+        assert audit.sealed(op)
+        assert data.startswith(HEADER) and data.endswith(b"\n")
+        assert end["recording_sha256"] == hashlib.sha256(data).hexdigest()
+
+
+def test_nothing_is_copied_when_nobody_has_it(audit):
+    hop = opened(audit)
+    inode = audit.recording(OP).stat().st_ino
+    audit.started(OP, hop.pid)
+    hop.end(b"w")
+    audit.wait_end(OP)
+    assert audit.sealed(OP) and audit.recording(OP).stat().st_ino == inode
+    assert "still open" not in audit.read_log()
 
 
 # -- killed, restarted ----------------------------------------------------

@@ -553,7 +553,7 @@ static const struct row {
 	{ "kkkk.k", "create below the folder", try_create_below },
 	{ "kkkkLk", "create in another folder", try_create_outside },
 	{ "kkkk.k", "unlink", try_unlink },
-	{ "kkkkkk", "rename", try_rename },
+	{ "kkkk.k", "rename", try_rename },
 	{ "kkkkkk", "link", try_link },
 	{ "kkkkkk", "symlink", try_symlink },
 	{ "kkkkkk", "chmod", try_chmod },
@@ -805,7 +805,7 @@ static int
 teardown(void **state)
 {
 	static const char *const names[] = { "this/file", "this/rec",
-		"this/new", "next/file" };
+		"this/new", "this/moved", "next/file" };
 	char base[64];
 	int fd;
 
