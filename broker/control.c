@@ -89,13 +89,13 @@ uint32_t
 control_run(const struct connection *conn, const struct command *c,
     struct buf *out, struct buf *err)
 {
-	const char *word = c == NULL ? "help" : c->argv[0];
+	const char *word = c == NULL ? "help" : c->stage->argv[0];
 	size_t n = sizeof(control_words) / sizeof(control_words[0]);
 
 	for (size_t i = 0; i < n; i++) {
 		if (strcmp(control_words[i].word, word) != 0)
 			continue;
-		if (c != NULL && c->argc != 1) {
+		if (c != NULL && c->stage->argc != 1) {
 			(void)buf_putf(err, "postern: %s takes no arguments\n",
 			    word);
 			return POSTERN_EX_USAGE;

@@ -286,9 +286,9 @@ command_argv(const struct command *c, const char *program, char ***argvp)
 	} first = { .ro = program }; /* never written through */
 	char **argv;
 
-	if ((argv = calloc(c->argc + 1, sizeof(*argv))) == NULL)
+	if ((argv = calloc(c->stage->argc + 1, sizeof(*argv))) == NULL)
 		return ERR_NOMEM;
-	memcpy(argv, c->argv, c->argc * sizeof(*argv));
+	memcpy(argv, c->stage->argv, c->stage->argc * sizeof(*argv));
 	if (program != NULL)
 		argv[0] = first.rw;
 	*argvp = argv;
@@ -304,6 +304,7 @@ operation_judge(struct operation *op, struct connection *conn,
 		.claims = &conn->session->claims, .command = c, .pty = a->tty != 0,
 		.now = time(NULL) };
 	struct command sent = *c; /* argv[0] may become the program's path */
+	struct stage stage = *c->stage;
 	struct plan p;
 	struct buf text;
 
@@ -331,13 +332,14 @@ operation_judge(struct operation *op, struct connection *conn,
 	p.target = q.target;
 	p.login = q.login;
 	p.command = &sent;
-	if (command_argv(c, p.d.program, &sent.argv) != 0) {
+	sent.stage = &stage;
+	if (command_argv(c, p.d.program, &stage.argv) != 0) {
 		operation_refuse(op, POSTERN_EX_TEMPFAIL,
 		    "the broker is out of memory; try again");
 		goto out;
 	}
 	operation_grant(op, conn, a, &p);
-	free(sent.argv);
+	free(stage.argv);
 out:
 	buf_clear(&text);
 	plan_clear(&p);

@@ -205,13 +205,13 @@ plan_make(struct plan *p, const struct operation *op,
 	union {
 		char **rw;
 		const char *const *ro;
-	} argv = { .rw = p->command->argv };
+	} argv = { .rw = p->command->stage->argv };
 	int r;
 
 	if ((r = command_print(p->command, &p->shown)) != 0 ||
-	    (r = quote_argv(argv.ro, p->command->argc, &p->wire)) != 0 ||
+	    (r = quote_argv(argv.ro, p->command->stage->argc, &p->wire)) != 0 ||
 	    (r = target_principal(p->target, p->login, p->principal,
-	    sizeof(p->principal))) != 0 ||
+		 sizeof(p->principal))) != 0 ||
 	    (r = make_key_id(op, conn, p->d.identity_name, &p->key_id)) != 0)
 		return r;
 	if (getrandom(&p->serial, sizeof(p->serial), 0) !=

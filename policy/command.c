@@ -23,6 +23,7 @@
  * and the blank that ends it, so text never grows. */
 struct builder {
 	struct command *c;
+	struct stage *s; /* the one being filled */
 	char *text;
 	size_t used;
 	struct command_error *err;
@@ -90,7 +91,7 @@ rest_is_blank(const struct lex *l)
 static int
 fail_token(struct builder *b, const struct lex *l, const struct lex_token *t)
 {
-	const struct command *c = b->c;
+	const struct stage *c = b->s;
 	const char *hint = t->hint;
 	bool and = strncmp(t->what, "`&&`", 4) == 0;
 
@@ -124,7 +125,7 @@ check_first(struct builder *b, const struct lex *l, const struct lex_token *t)
 static int
 add_word(struct builder *b, const struct lex *l, const struct lex_token *t)
 {
-	struct command *c = b->c;
+	struct stage *c = b->s;
 	char *w = b->text + b->used;
 	int r;
 
@@ -170,7 +171,7 @@ take_words(struct builder *b, struct lex *l)
 		if (t.kind == LEX_END)
 			return 0;
 		if (t.kind == LEX_NEWLINE) {
-			if (b->c->argc == 0 || rest_is_blank(l))
+			if (b->s->argc == 0 || rest_is_blank(l))
 				continue;
 			return fail(b, ERR_FORMAT, t.pos.off, 1, ONE_AT_A_TIME
 			    ": run ssh once for each line", "the newline begins "
@@ -244,8 +245,8 @@ redirections(const struct command *c)
 static int
 check_printed(struct builder *b, size_t n)
 {
-	const struct command *c = b->c;
-	size_t total = strlen(redirections(c)) + c->argc - 1;
+	const struct stage *c = b->s;
+	size_t total = strlen(redirections(b->c)) + c->argc - 1;
 
 	for (size_t i = 0; i < c->argc; i++)
 		(void)put_word(NULL, c->argv[i], i == 0, &total);
@@ -255,22 +256,25 @@ check_printed(struct builder *b, size_t n)
 	return 0;
 }
 
-static struct command *
-command_new(size_t n, char **text)
+static int
+command_new(size_t n, struct builder *b)
 {
-	struct command *c = calloc(1, sizeof(*c));
+	/* one block: the command, its stage, the words' places, their text */
+	struct block {
+		struct command c;
+		struct stage s;
+		char *word[COMMAND_WORDS_MAX + 1];
+	} *k = malloc(sizeof(*k) + n + 2);
 
-	if (c == NULL)
-		return NULL;
-	/* one block: the words' places, then their text */
-	c->argv = malloc((COMMAND_WORDS_MAX + 1) * sizeof(char *) + n + 2);
-	if (c->argv == NULL) {
-		free(c);
-		return NULL;
-	}
-	c->argv[0] = NULL;
-	*text = (char *)(c->argv + COMMAND_WORDS_MAX + 1);
-	return c;
+	if (k == NULL)
+		return ERR_NOMEM;
+	k->c = (struct command){ .stage = &k->s, .nstage = 1, .len = n };
+	k->s = (struct stage){ .argv = k->word, .assign = k->word };
+	k->word[0] = NULL;
+	b->c = &k->c;
+	b->s = &k->s;
+	b->text = (char *)(k + 1);
+	return 0;
 }
 
 int
@@ -286,12 +290,12 @@ command_parse(const char *s, size_t n, struct command **out,
 		return fail(&b, ERR_TOOBIG, COMMAND_LEN_MAX, 1, "send long "
 		    "input on standard input instead",
 		    "the command is longer than %d bytes", COMMAND_LEN_MAX);
-	if ((b.c = command_new(n, &b.text)) == NULL)
+	if (command_new(n, &b) != 0)
 		return fail(&b, ERR_NOMEM, 0, 0, "", "out of memory");
 	lex_init(&l, 0, s, n, COMMAND_WORD_MAX);
 	if ((r = take_words(&b, &l)) != 0)
 		goto out;
-	if (b.c->argc == 0) {
+	if (b.s->argc == 0) {
 		r = fail(&b, ERR_FORMAT, 0, n, "write it behind the target: "
 		    "ssh web-1@bastion systemctl is-active web",
 		    "there is no command");
@@ -310,10 +314,7 @@ out:
 void
 command_free(struct command *c)
 {
-	if (c == NULL)
-		return;
-	free(c->argv);
-	free(c);
+	free(c); /* the head of its one block */
 }
 
 int
@@ -321,22 +322,26 @@ command_print_place(const struct command *c, struct buf *out, size_t word,
     size_t *off, size_t *len)
 {
 	const char *tail = redirections(c);
+	const struct stage *s = &c->stage[0];
 	size_t n;
 	int r;
 
 	*off = *len = 0;
-	for (size_t i = 0; i < c->argc; i++) {
+	/* MUST be whole: half a command is none that was decided on. */
+	if (c->dir != NULL || c->nstage != 1 || s->nassign != 0)
+		return ERR_FORMAT;
+	for (size_t i = 0; i < s->argc; i++) {
 		n = 0;
 		if (i > 0 && (r = buf_put(out, " ", 1)) != 0)
 			return r;
 		if (i == word)
 			*off = buf_len(out);
-		if ((r = put_word(out, c->argv[i], i == 0, &n)) != 0)
+		if ((r = put_word(out, s->argv[i], i == 0, &n)) != 0)
 			return r;
 		if (i == word)
 			*len = n;
 	}
-	if (word >= c->argc) {
+	if (word >= s->argc) {
 		*off = buf_len(out);
 		*len = 1;
 	}
@@ -346,11 +351,13 @@ command_print_place(const struct command *c, struct buf *out, size_t word,
 static bool
 same(const struct command *a, const struct command *b)
 {
-	if (a->argc != b->argc || a->err_to_out != b->err_to_out ||
+	const struct stage *x = &a->stage[0], *y = &b->stage[0];
+
+	if (x->argc != y->argc || a->err_to_out != b->err_to_out ||
 	    a->out_null != b->out_null || a->err_null != b->err_null)
 		return false;
-	for (size_t i = 0; i < a->argc; i++) {
-		if (strcmp(a->argv[i], b->argv[i]) != 0)
+	for (size_t i = 0; i < x->argc; i++) {
+		if (strcmp(x->argv[i], y->argv[i]) != 0)
 			return false;
 	}
 	return true;

@@ -14,16 +14,43 @@ struct buf;
 #define COMMAND_LEN_MAX (64 * 1024)
 #define COMMAND_WORDS_MAX 1024
 #define COMMAND_WORD_MAX (32 * 1024)
+#define COMMAND_STAGES_MAX 16 /* of one pipeline */
+#define COMMAND_ASSIGN_MAX 16 /* in front of one program */
+#define COMMAND_LIST_MAX 64   /* commands of one list */
 
-struct command {
+/* One program of a pipeline. */
+struct stage {
 	char **argv;		/* NULL-terminated */
 	size_t argc;		/* at least 1 */
+	char **assign;          /* the "NAME=value" words in front of it */
+	size_t nassign;
+};
+
+struct command {
+	char *dir; /* of the `cd DIR &&` before it, or NULL */
+	struct stage *stage;
+	size_t nstage; /* at least 1; more are a pipeline */
 	/* Where the two outputs end, whatever the order they were written in:
 	 * `>/dev/null 2>&1` is out_null and err_null, `2>&1 >/dev/null` is
 	 * err_to_out and out_null. */
 	bool err_to_out;	/* stderr goes to the job's stdout */
 	bool out_null;		/* stdout is thrown away */
 	bool err_null;		/* stderr is; never with err_to_out */
+	size_t pos, len;        /* its bytes in the text it was read from */
+};
+
+/* When a command of a list runs, by what ran before it. */
+enum connect {
+	CONNECT_FIRST = 0,
+	CONNECT_AND,  /* && : it ended well */
+	CONNECT_OR,   /* || : it did not */
+	CONNECT_THEN, /* ; or a newline: in any case */
+};
+
+struct list {
+	struct command *command;
+	enum connect *connect; /* one of each command */
+	size_t n;              /* at least 1 */
 };
 
 struct command_error {
@@ -43,8 +70,9 @@ void command_free(struct command *c);
  * way that command_parse reads back to the same argv (checked).  This is what
  * the ledger, recordings and certificates' key ids show. */
 int command_print(const struct command *c, struct buf *out);
-/* The same, and says where in the text argv[word] stands; word = argc gives
- * the place behind the last one.  (Not checked by parsing.) */
+/* The same, and says where in the text the word-th of all argv's words stands;
+ * the number of all gives the place behind the last one.  (Not checked by
+ * parsing.) */
 int command_print_place(const struct command *c, struct buf *out, size_t word,
     size_t *off, size_t *len);
 

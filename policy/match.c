@@ -17,17 +17,22 @@ bool
 subject_init(struct subject *s, const struct policy *p, const struct command *c,
     const struct claims *cs)
 {
-	if (c->argc == 0 || c->argc > COMMAND_WORDS_MAX)
+	const struct stage *g = c->stage;
+
+	/* MUST deny what no rule can speak of yet. */
+	if (c->dir != NULL || c->nstage != 1 || g->nassign != 0)
 		return false;
-	s->argv = c->argv;
-	s->argc = c->argc;
+	if (g->argc == 0 || g->argc > COMMAND_WORDS_MAX)
+		return false;
+	s->argv = g->argv;
+	s->argc = g->argc;
 	s->claims = cs;
-	for (size_t i = 0; i < c->argc; i++) {
-		s->len[i] = strlen(c->argv[i]);
+	for (size_t i = 0; i < g->argc; i++) {
+		s->len[i] = strlen(g->argv[i]);
 		if (s->len[i] > COMMAND_WORD_MAX)
 			return false;
 	}
-	s->program = dict_get(&p->program_words, c->argv[0]);
+	s->program = dict_get(&p->program_words, g->argv[0]);
 	return true;
 }
 

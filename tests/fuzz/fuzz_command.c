@@ -26,9 +26,9 @@ print_again(const struct command *c)
 	assert(command_print(c, &b) == 0);
 	assert(command_parse((const char *)buf_ptr(&b), buf_len(&b), &again,
 	    &e) == 0);
-	assert(again->argc == c->argc);
-	for (size_t i = 0; i < c->argc; i++)
-		assert(strcmp(again->argv[i], c->argv[i]) == 0);
+	assert(again->stage->argc == c->stage->argc);
+	for (size_t i = 0; i < c->stage->argc; i++)
+		assert(strcmp(again->stage->argv[i], c->stage->argv[i]) == 0);
 	assert(command_print(again, &b2) == 0);
 	assert(buf_len(&b) == buf_len(&b2));
 	assert(memcmp(buf_ptr(&b), buf_ptr(&b2), buf_len(&b)) == 0);

@@ -123,12 +123,13 @@ check_good(size_t i, const char *s)
 	if (r != 0)
 		fail_msg("%zu: %s: %s at %zu", i, s, e.what, e.pos);
 	while (n < 8 && good[i].argv[n] != NULL) {
-		if (n >= c->argc || strcmp(c->argv[n], good[i].argv[n]) != 0)
+		if (n >= c->stage->argc ||
+		    strcmp(c->stage->argv[n], good[i].argv[n]) != 0)
 			fail_msg("%zu: %s: word %zu", i, s, n);
 		n++;
 	}
-	assert_int_equal(c->argc, n);
-	assert_null(c->argv[n]);
+	assert_int_equal(c->stage->argc, n);
+	assert_null(c->stage->argv[n]);
 	command_free(c);
 }
 
@@ -412,7 +413,8 @@ t_command_parse_every_byte(void **state)
 		else if (ok != (b >= ' ' && b <= '~'))
 			fail_msg("quoted byte %02x", (unsigned int)b);
 		if (ok)
-			assert_int_equal((unsigned char)c->argv[1][1], b);
+			assert_int_equal(
+			    (unsigned char)c->stage->argv[1][1], b);
 		command_free(c);
 	}
 }
@@ -488,7 +490,8 @@ t_command_print_checks(void **state)
 {
 	static const char *const odd[] = { "a\nb", "a\033b", "\377", "a\tb" };
 	char word[8], first[] = "x", *argv[3] = { first, word, NULL };
-	struct command c = { .argv = argv, .argc = 2 };
+	struct stage g = { .argv = argv, .argc = 2 };
+	struct command c = { .stage = &g, .nstage = 1 };
 	struct buf b;
 
 	(void)state;

@@ -481,7 +481,8 @@ t_decide_incomplete(void **state)
 	struct policy *p = load_order(0);
 	bool set[3] = { true, true, true };
 	char word[] = "whoami", *argv[2] = { word, NULL };
-	struct command c = { .argv = argv, .argc = 1 };
+	struct stage g = { .argv = argv, .argc = 1, .assign = argv };
+	struct command c = { .stage = &g, .nstage = 1 };
 	struct claims cs = { 0 };
 	struct request whole = { .policy = p, .identity = set, .claims = &cs,
 		.target = policy_target_find(p, "web-1"), .login = "deploy",
@@ -492,9 +493,12 @@ t_decide_incomplete(void **state)
 	(void)state;
 	decide(&whole, &d);
 	assert_int_equal(d.verdict, VERDICT_ALLOW);
-	for (int i = 0; i < 7; i++) {
+	for (int i = 0; i < 10; i++) {
 		q = whole;
-		c.argc = 1;
+		g.argc = 1;
+		g.nassign = 0;
+		c.nstage = 1;
+		c.dir = NULL;
 		switch (i) {
 		case 0: q.policy = NULL; break;
 		case 1: q.identity = NULL; break;
@@ -502,7 +506,18 @@ t_decide_incomplete(void **state)
 		case 3: q.login = NULL; break;
 		case 4: q.login = ""; break;
 		case 5: q.command = NULL; break;
-		case 6: c.argc = 0; break;
+		case 6:
+			g.argc = 0;
+			break;
+		case 7:
+			c.nstage = 2;
+			break;
+		case 8:
+			c.dir = word;
+			break;
+		case 9:
+			g.nassign = 1;
+			break;
 		}
 		memset(&d, 0xff, sizeof(d));
 		decide(&q, &d);
@@ -518,7 +533,7 @@ t_decide_incomplete(void **state)
 		    0);
 		buf_clear(&b);
 	}
-	c.argc = 1;
+	g.nassign = 0;
 	q = (struct request){ 0 };
 	decide(&q, &d);
 	assert_int_equal(d.verdict, VERDICT_DENY);
