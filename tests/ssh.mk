@@ -15,10 +15,13 @@ tests_unit_test_key_LDADD = ssh/libconn.la $(CMOCKA_LIBS) $(CRYPTO_LIBS)
 endif
 
 # Programs that the Python tests run; not tests themselves.
-check_PROGRAMS += tests/ssh/tool tests/ssh/args
+check_PROGRAMS += tests/ssh/tool tests/ssh/args tests/ssh/login
 tests_ssh_tool_SOURCES = tests/ssh/tool.c
 tests_ssh_tool_LDADD = ssh/libquote.la ssh/libcert.la
 tests_ssh_args_SOURCES = tests/ssh/args.c
+tests_ssh_login_SOURCES = tests/ssh/login.c
+tests_ssh_login_CFLAGS = $(AM_CFLAGS) $(LIBSSH_CFLAGS)
+tests_ssh_login_LDADD = $(LIBSSH_LIBS)
 EXTRA_DIST += \
 	tests/ssh/conftest.py \
 	tests/ssh/stage.py \
