@@ -56,7 +56,11 @@ int cli_status(char **json);
 /* -- the commands -- */
 int cli_ca_init(int argc, char **argv);
 int cli_ca_show(int argc, char **argv);
+int cli_policy_can(int argc, char **argv);
 int cli_policy_check(int argc, char **argv);
+int cli_policy_explain(int argc, char **argv);
+int cli_policy_export(int argc, char **argv);
+int cli_policy_who_can(int argc, char **argv);
 int cli_status_show(int argc, char **argv);
 int cli_sessions(int argc, char **argv);
 int cli_show(int argc, char **argv);

@@ -3,36 +3,17 @@
  */
 #include "config.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/policy.h"
 #include "lib/buf.h"
-#include "lib/conf.h"
 #include "lib/diag.h"
 #include "lib/err.h"
 #include "lib/proto.h"
+#include "policy/export.h"
 #include "policy/policy.h"
-
-static int
-load_folder(const char *path, struct diags *d, struct policy **pp)
-{
-	int dir, r;
-
-	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir == -1) {
-		diags_add_file(d, path, "cannot be opened: %s",
-		    strerror(errno));
-		return ERR_SYS;
-	}
-	r = policy_load_folder(dir, path, d, pp);
-	(void)close(dir);
-	return r;
-}
 
 static void
 check_report(const struct diags *d, bool json, FILE *f)
@@ -75,8 +56,7 @@ cli_policy_check(int argc, char **argv)
 	}
 	if ((d = diags_new()) == NULL)
 		return CLI_EX_FAILED;
-	r = n > 0 ? policy_load_files(file, n, d, &p) :
-	    load_folder(cli_conf()->policy_folder, d, &p);
+	r = policy_load_from(file, n, d, &p);
 	if (json || r != 0)
 		check_report(d, json, json ? stdout : stderr);
 	if (r == 0 && !json)
@@ -88,4 +68,25 @@ cli_policy_check(int argc, char **argv)
 	policy_free(p);
 	diags_free(d);
 	return r == 0 ? 0 : CLI_EX_FAILED;
+}
+
+int
+cli_policy_export(int argc, char **argv)
+{
+	struct policy *p = NULL;
+	struct ask a;
+	struct buf b;
+	int r;
+
+	if ((r = ask_parse(&a, argc, argv, "j")) != 0)
+		return r;
+	r = policy_of(
+	    (const char *const *)argv + optind, (size_t)(argc - optind), &p);
+	if (r == 0) {
+		buf_init(&b, EXPORT_MAX);
+		r = policy_say(&b, policy_export(p, &b));
+		(void)putchar('\n');
+	}
+	policy_free(p);
+	return r;
 }

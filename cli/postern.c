@@ -29,7 +29,23 @@ static const struct cli_command commands[] = {
 	    "the lines that make a target trust this bastion" },
 	{ "policy check", cli_policy_check, "[--json] [FILE...]",
 	    "does the policy load, do its tests pass" },
-	{ "sessions", cli_sessions, "[--commit C] [--identity I] "
+	{ "policy explain", cli_policy_explain,
+	    "[--policy PATH] --as IDENTITY "
+	    "[--claim NAME=VALUE] --on TARGET [--pty] [--stdin] [--at TIME] "
+	    "[--json] [--] COMMAND...",
+	    "what is decided, by which rule, why" },
+	{ "policy can", cli_policy_can,
+	    "[--policy PATH] --as IDENTITY "
+	    "[--claim NAME=VALUE] [--on TARGET] [--json]",
+	    "what an identity may do" },
+	{ "policy who-can", cli_policy_who_can,
+	    "[--policy PATH] [--on TARGET] "
+	    "[--pty] [--at TIME] [--json] [--] COMMAND...",
+	    "who may do this" },
+	{ "policy export", cli_policy_export, "[--json] [PATH...]",
+	    "the policy as JSON" },
+	{ "sessions", cli_sessions,
+	    "[--commit C] [--identity I] "
 	    "[--target T] [--session ID] [--since TIME] [--limit N] [--json]",
 	    "who was here and ran what" },
 	{ "show", cli_show, "[--json] ID",
@@ -68,8 +84,8 @@ usage_all(FILE *f)
 {
 	(void)fputs("usage: postern COMMAND ...\n\n", f);
 	for (size_t i = 0; i < NCOMMANDS; i++)
-		(void)fprintf(f, "  %-13s %s\n", commands[i].words,
-		    commands[i].help);
+		(void)fprintf(
+		    f, "  %-15s %s\n", commands[i].words, commands[i].help);
 	(void)fputs("\nEach is explained in postern(1).\n", f);
 	return f == stdout ? 0 : POSTERN_EX_USAGE;
 }

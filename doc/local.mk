@@ -2,6 +2,7 @@
 dist_man_MANS += \
 	broker/posternd.8 \
 	cli/postern.1 \
+	cli/postern-policy.1 \
 	lib/postern.conf.5 \
 	nss/libnss_postern.8 \
 	policy/postern-policy.5 \
@@ -9,6 +10,7 @@ dist_man_MANS += \
 # Folders, whole: nothing is built from them.
 EXTRA_DIST += \
 	doc/ARCHITECTURE.md \
+	doc/EXPORT.md \
 	doc/LEDGER.md \
 	doc/POLICY.md \
 	doc/PROTOCOL.md \

@@ -15,26 +15,14 @@
 #include "policy/judge.h"
 #include "policy/match.h"
 #include "policy/model.h"
+#include "policy/nearest.h"
 #include "policy/zone.h"
 
 #define PREFIX "postern:   "
 #define STEPS_MAX (1 << 20)	/* of looking for the nearest rule */
 #define FIRST_WORD_COST 3	/* another program is far away */
 #define NAMES_MAX 5
-#define NONE SIZE_MAX
-
-/* How far along a pattern the command is, and what failed first on the way. */
-struct way {
-	size_t cost;
-	size_t word;		/* NONE: nothing failed */
-	size_t item;		/* NONE: the word is one too many */
-};
-
-struct nearest {
-	const struct run *run;
-	struct way way;
-	size_t steps;
-};
+#define NONE NEAREST_NONE
 
 static bool
 is_shorter(const struct way *a, const struct way *b)
@@ -45,12 +33,13 @@ is_shorter(const struct way *a, const struct way *b)
 }
 
 static struct way
-failed(struct way w, size_t word, size_t item)
+failed(struct way w, size_t word, size_t item, size_t from)
 {
 	w.cost += word == 0 ? FIRST_WORD_COST : 1;
 	if (w.word == NONE) {
 		w.word = word;
 		w.item = item;
+		w.after = from == 0 ? NONE : from - 1;
 	}
 	return w;
 }
@@ -77,10 +66,10 @@ advance(struct nearest *n, const struct run *run, const struct subject *s,
 			continue;
 		w = now[from];
 		if (!item_matches(&run->item[p], s, i))
-			w = failed(w, i, p);
+			w = failed(w, i, p, from);
 		improve(&next[p + 1], &w);
 	}
-	w = failed(now[from], i, NONE);
+	w = failed(now[from], i, NONE, from);
 	improve(&next[from], &w);
 }
 
@@ -97,13 +86,13 @@ ended(const struct run *run, const struct subject *s, const struct way *now,
 	set = from == 0 ? run->first : run->follow + (from - 1) * run->nw;
 	while (item + 1 < run->nitem && !bit_get(set, item))
 		item++;
-	return failed(now[from], s->argc, item);
+	return failed(now[from], s->argc, item, from);
 }
 
 static void
 try_run(struct nearest *n, const struct run *run, const struct subject *s)
 {
-	static const struct way far = { SIZE_MAX / 2, NONE, NONE };
+	static const struct way far = { SIZE_MAX / 2, NONE, NONE, NONE };
 	struct way set[2][RUN_ITEMS_MAX + 1], w, best = far;
 	size_t now = 0;
 
@@ -142,9 +131,9 @@ could_allow(const struct rule *rule, const struct request *q)
 }
 
 /* First the rules of the same program, then all: within the bound on steps. */
-static void
-find_nearest(const struct request *q, const struct subject *s,
-    struct nearest *n)
+void
+nearest_find(
+    const struct request *q, const struct subject *s, struct nearest *n)
 {
 	const struct policy *p = q->policy;
 	const struct bucket *b = policy_bucket(p, s);
@@ -295,7 +284,7 @@ explain_default(const struct request *q, const struct subject *s,
 	int r;
 
 	if (full)
-		find_nearest(q, s, &n);
+		nearest_find(q, s, &n);
 	if (full && n.run == NULL) {
 		if ((r = show_identities(q, out)) != 0)
 			return r;

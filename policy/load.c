@@ -27,6 +27,7 @@ struct loader {
 	struct policy *p;
 	struct diags *d;
 	size_t total;
+	bool untested;
 };
 
 static int
@@ -83,7 +84,7 @@ finish(struct loader *ld, int r, struct policy **out)
 		r = parse_source(p, ld->d, (unsigned int)i);
 	if (r == 0)
 		r = policy_resolve(p, ld->d);
-	if (r == 0 && diags_count(ld->d) == 0)
+	if (r == 0 && diags_count(ld->d) == 0 && !ld->untested)
 		r = policy_selftest(p, ld->d);
 	if (r == 0 && diags_count(ld->d) > 0)
 		r = ERR_CONFIG;
@@ -91,6 +92,17 @@ finish(struct loader *ld, int r, struct policy **out)
 		*out = p;
 	else
 		policy_free(p);
+	return r;
+}
+
+static int
+load_text(struct loader *ld, const char *const *name, const char *const *text,
+    const size_t *len, size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = add_source(ld, name[i], text[i], len[i]);
 	return r;
 }
 
@@ -105,9 +117,22 @@ policy_load_text(const char *const *name, const char *const *text,
 		return ERR_TOOBIG;
 	if ((r = loader_init(&ld, d, n)) != 0)
 		return r;
-	for (size_t i = 0; i < n && r == 0; i++)
-		r = add_source(&ld, name[i], text[i], len[i]);
-	return finish(&ld, r, out);
+	return finish(&ld, load_text(&ld, name, text, len, n), out);
+}
+
+int
+policy_load_untested(const char *const *name, const char *const *text,
+    const size_t *len, size_t n, struct diags *d, struct policy **out)
+{
+	struct loader ld;
+	int r;
+
+	if (n > POLICY_FILES_MAX)
+		return ERR_TOOBIG;
+	if ((r = loader_init(&ld, d, n)) != 0)
+		return r;
+	ld.untested = true;
+	return finish(&ld, load_text(&ld, name, text, len, n), out);
 }
 
 /* -- a folder ---------------------------------------------------------------- */

@@ -9,7 +9,7 @@ policy_libpolicy_la_SOURCES = \
 	policy/glob.c policy/glob.h \
 	policy/load.c \
 	policy/match.c policy/match.h \
-	policy/model.h \
+	policy/model.h policy/nearest.h \
 	policy/parse.c policy/parse.h \
 	policy/parse_block.c \
 	policy/parse_demand.c \
@@ -27,5 +27,14 @@ policy_libpolicy_la_SOURCES = \
 	policy/resolve_identity.c \
 	policy/selftest.c \
 	policy/slot.c policy/slot.h \
+	policy/whatif.c policy/whatif.h \
 	policy/zone.c policy/zone.h
 policy_libpolicy_la_LIBADD = lib/liblex.la
+
+# What only the command line needs.
+noinst_LTLIBRARIES += policy/libtools.la
+policy_libtools_la_SOURCES = \
+	policy/export.c policy/export.h policy/export_rule.c \
+	policy/regex.c policy/regex.h \
+	policy/show.c policy/show.h \
+	policy/suggest.c policy/suggest.h

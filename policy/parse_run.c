@@ -28,6 +28,7 @@ struct run_builder {
 	struct item item[RUN_ITEMS_MAX];
 	uint64_t follow[RUN_ITEMS_MAX][RUN_BITS];
 	size_t n;
+	size_t end; /* of the pattern's text so far */
 };
 
 static void
@@ -186,6 +187,7 @@ word_pieces(struct run_builder *b, struct item *it, bool *repeat)
 		if (slot && lex_accept(&ps->l, "..."))
 			*repeat = true;
 		it->at.width = ps->l.off - it->at.pos.off;
+		b->end = ps->l.off;
 		parse_next(ps, LEX_RUN);
 	} while (!*repeat && ps->t.glued &&
 	    (starts_piece(ps) || starts_group(ps)));
@@ -277,6 +279,7 @@ group(struct run_builder *b, size_t depth, struct frag *out)
 		    close == ')' ? '(' : '[');
 	if (!parse_is_punct(ps, close))
 		return parse_expected(ps, close == ')' ? "`)`" : "`]`");
+	b->end = ps->l.off;
 	parse_next(ps, LEX_RUN);
 	if (ps->t.glued && (starts_piece(ps) || starts_group(ps)))
 		return parse_error(ps, "a word cannot begin with a group: write "
@@ -421,6 +424,7 @@ line(struct run_builder *b, struct frag *f, struct run *run)
 	int r;
 
 	parse_next(ps, LEX_RUN);
+	run->at = parse_place(ps);
 	if ((r = refuse_prefix(b)) != 0 || (r = words(b, 0, f)) != 0)
 		return r;
 	at = parse_place(ps);
@@ -468,13 +472,9 @@ parse_run(struct parser *ps, struct rule *rule)
 	b->ps = ps;
 	b->rule = rule;
 	run->rule = rule;
-	run->at = parse_place(ps);
 	if ((r = line(b, &f, run)) != 0)
 		goto out;
-	/* the place of the whole pattern, from its first word on */
-	run->at = b->item[0].at;
-	run->at.width = b->item[b->n - 1].at.pos.off +
-	    b->item[b->n - 1].at.width - run->at.pos.off;
+	run->at.width = b->end - run->at.pos.off;
 	if (f.nullable && rule->effect == EFFECT_ALLOW) {
 		r = parse_error_at(ps, &run->at, "every word of this line may "
 		    "be missing: a rule must say what program runs");

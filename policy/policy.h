@@ -89,6 +89,10 @@ int policy_load_files(const char *const *path, size_t n, struct diags *d,
 /* The same for texts in memory. */
 int policy_load_text(const char *const *name, const char *const *text,
     const size_t *len, size_t n, struct diags *d, struct policy **out);
+/* The same without running its tests: for tools that judge one policy by
+ * another. */
+int policy_load_untested(const char *const *name, const char *const *text,
+    const size_t *len, size_t n, struct diags *d, struct policy **out);
 void policy_free(struct policy *p);
 
 /* The i-th source file: its bytes are what the policy's hash is made of. */

@@ -11,6 +11,6 @@ struct policy;
 /* Errors go to d.  0 also when there were some; ERR_NOMEM. */
 int policy_resolve(struct policy *p, struct diags *d);
 /* Runs every test of a policy that has no errors; failures go to d. */
-int policy_selftest(struct policy *p, struct diags *d);
+int policy_selftest(const struct policy *p, struct diags *d);
 
 #endif

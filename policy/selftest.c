@@ -15,6 +15,7 @@
 #include "policy/command.h"
 #include "policy/decide.h"
 #include "policy/parse.h"
+#include "policy/whatif.h"
 
 struct run_test {
 	const struct policy *p;
@@ -23,47 +24,17 @@ struct run_test {
 	struct request q;
 };
 
-/* Adds or replaces. */
-static int
-claim_set(struct claims *cs, const char *claim, const char *value)
-{
-	for (size_t i = 0; i < cs->n; i++) {
-		if (strcmp(cs->c[i].name, claim) != 0)
-			continue;
-		free(cs->c[i].value);
-		cs->c[i].value = strdup(value);
-		return cs->c[i].value == NULL ? ERR_NOMEM : 0;
-	}
-	return claims_add(cs, claim, value);
-}
-
-/* The first value that the condition spells out; NULL: none. */
-static const char *
-first_value(const struct condition *c)
-{
-	for (size_t i = 0; i < c->nvalue; i++) {
-		if (!c->value[i].glob)
-			return c->value[i].text;
-	}
-	return NULL;
-}
-
 /* The identity's own values, and over them what the test gives. */
 static int
 make_claims(const struct test *t, const struct identity *id, struct claims *cs)
 {
-	const char *value;
-	int r;
+	int r = identity_claims(id, cs);
 
-	for (size_t i = 0; i < id->cond.n; i++) {
-		value = first_value(&id->cond.v[i]);
-		if (value != NULL &&
-		    (r = claim_set(cs, id->cond.v[i].claim, value)) != 0)
-			return r;
-	}
+	if (r != 0)
+		return r;
 	for (size_t i = 0; i < t->ngiven; i++) {
-		if ((r = claim_set(cs, t->given[i].claim,
-		    t->given[i].value)) != 0)
+		if ((r = claims_set(
+			 cs, t->given[i].claim, t->given[i].value)) != 0)
 			return r;
 	}
 	return 0;
@@ -232,7 +203,7 @@ out:
 }
 
 int
-policy_selftest(struct policy *p, struct diags *d)
+policy_selftest(const struct policy *p, struct diags *d)
 {
 	bool *set = calloc(p->nidentity + 1, sizeof(*set));
 	int r = 0;

@@ -49,3 +49,9 @@ tests_bench_decide_SOURCES = tests/bench/decide.c
 tests_bench_decide_LDADD = policy/libpolicy.la
 
 EXTRA_DIST += tests/policy
+
+# The decision against a matcher in another language.
+check_PROGRAMS += tests/policy/judge
+tests_policy_judge_SOURCES = tests/policy/judge.c
+tests_policy_judge_LDADD = policy/libtools.la policy/libpolicy.la
+TESTS += tests/policy/agree.sh tests/policy/tools.sh

@@ -1,0 +1,51 @@
+/*
+ * What the tools of `postern policy` share.
+ */
+#ifndef POSTERN_CLI_POLICY_H
+#define POSTERN_CLI_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "policy/claims.h"
+
+struct buf;
+struct command;
+struct diags;
+struct option;
+struct policy;
+
+#define CLI_EX_NEW 3 /* diff, prove, rehearse: there is a difference */
+#define CLI_EX_UNDECIDED 4
+
+/* What several of the tools take as options. */
+struct ask {
+	const char *as, *on, *policy;
+	struct claims claim;
+	bool json, pty, stdin_ok;
+	time_t now;
+};
+
+/* The letters of an `ask`'s long options, as the tool accepts them: a(s)
+ * o(n) p(olicy) c(laim) t(ty: --pty) i(stdin) @(at) j(son).  0 or an exit
+ * code, said. */
+int ask_parse(struct ask *a, int argc, char **argv, const char *accepted);
+void ask_clear(struct ask *a);
+/* "LOGIN+TARGET" taken apart and looked up; says what is wrong. */
+struct whatif;
+int ask_where(struct whatif *w, const char *on);
+/* The command of argv: joined by blanks, as ssh does.  Says what is wrong. */
+int ask_command(int argc, char **argv, struct command **out);
+
+/* A policy of files and folders, none: the bastion's own.  An exit code, said.
+ */
+int policy_of(const char *const *path, size_t n, struct policy **out);
+/* The same, quietly: errors are the diags'. */
+int policy_load_from(
+    const char *const *path, size_t n, struct diags *d, struct policy **out);
+/* Writes and clears it; an exit code. */
+int policy_say(struct buf *b, int r);
+
+#endif

@@ -1,0 +1,253 @@
+/*
+ * What the tools of `postern policy` share: options, loading, who and where
+ * is asked about.
+ */
+#include "config.h"
+
+#include "cli/policy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "lib/buf.h"
+#include "lib/conf.h"
+#include "lib/diag.h"
+#include "lib/err.h"
+#include "lib/proto.h"
+#include "lib/str.h"
+#include "policy/command.h"
+#include "policy/policy.h"
+#include "policy/whatif.h"
+
+/* -- options
+ * ------------------------------------------------------------------- */
+
+static const struct option ask_options[] = {
+	{ "as", required_argument, NULL, 's' },
+	{ "on", required_argument, NULL, 'n' },
+	{ "policy", required_argument, NULL, 'p' },
+	{ "claim", required_argument, NULL, 'c' },
+	{ "pty", no_argument, NULL, 't' },
+	{ "stdin", no_argument, NULL, 'i' },
+	{ "at", required_argument, NULL, '@' },
+	{ "json", no_argument, NULL, 'j' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int
+add_claim(struct ask *a, const char *text)
+{
+	const char *eq = strchr(text, '=');
+	char name[PROTO_CLAIM_NAME_MAX + 1];
+	size_t n = eq == NULL ? 0 : (size_t)(eq - text);
+
+	if (n == 0 || n >= sizeof(name)) {
+		cli_error("--claim wants NAME=VALUE, not `%s'", text);
+		return POSTERN_EX_USAGE;
+	}
+	memcpy(name, text, n);
+	name[n] = '\0';
+	if (claims_set(&a->claim, name, eq + 1) != 0) {
+		cli_error("--claim %s: too long, or too many claims", name);
+		return POSTERN_EX_USAGE;
+	}
+	return 0;
+}
+
+static int
+set_time(struct ask *a, const char *text)
+{
+	struct tm tm = { 0 };
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M", &tm);
+
+	if (end != NULL && *end == ':')
+		end = strptime(end, ":%S", &tm);
+	if (end == NULL || strcmp(end, "Z") != 0) {
+		cli_error("--at wants a time in UTC as 2026-11-24T10:00Z, not "
+			  "`%s'",
+		    text);
+		return POSTERN_EX_USAGE;
+	}
+	a->now = timegm(&tm);
+	return 0;
+}
+
+static int
+take_option(struct ask *a, int c)
+{
+	switch (c) {
+	case 's':
+		a->as = optarg;
+		return 0;
+	case 'n':
+		a->on = optarg;
+		return 0;
+	case 'p':
+		a->policy = optarg;
+		return 0;
+	case 'c':
+		return add_claim(a, optarg);
+	case 't':
+		a->pty = true;
+		return 0;
+	case 'i':
+		a->stdin_ok = true;
+		return 0;
+	case '@':
+		return set_time(a, optarg);
+	default:
+		a->json = true;
+		return 0;
+	}
+}
+
+int
+ask_parse(struct ask *a, int argc, char **argv, const char *accepted)
+{
+	int c, r;
+
+	*a = (struct ask){ .now = time(NULL) };
+	while ((c = getopt_long(argc, argv, "+", ask_options, NULL)) != -1) {
+		if (c == '?' || strchr(accepted, c) == NULL) {
+			if (c != '?')
+				cli_error("this tool has no option for that");
+			return cli_usage();
+		}
+		if ((r = take_option(a, c)) != 0)
+			return r;
+	}
+	return 0;
+}
+
+void
+ask_clear(struct ask *a)
+{
+	claims_clear(&a->claim);
+}
+
+int
+ask_where(struct whatif *w, const char *on)
+{
+	struct user_name u;
+	int r = user_name_parse(on, &u);
+
+	if (r != 0) {
+		cli_error("`%s' is no TARGET or LOGIN+TARGET", on);
+		return POSTERN_EX_USAGE;
+	}
+	if ((r = whatif_where(w, u.target, u.login)) == 0)
+		return 0;
+	if (w->q.target == NULL)
+		cli_error("the policy has no target `%s'", u.target);
+	else
+		cli_error("target `%s' has no login `%s'", u.target, u.login);
+	return POSTERN_EX_USAGE;
+}
+
+int
+ask_command(int argc, char **argv, struct command **out)
+{
+	struct command_error err;
+	struct buf b, said;
+	int r = 0;
+
+	if (argc < 1)
+		return cli_usage();
+	buf_init(&b, COMMAND_LEN_MAX + 1);
+	buf_init(&said, 64 * 1024);
+	for (int i = 0; i < argc && r == 0; i++)
+		r = buf_putf(&b, "%s%s", i == 0 ? "" : " ", argv[i]);
+	if (r != 0) {
+		cli_error("the command is too long");
+		r = POSTERN_EX_USAGE;
+		goto out;
+	}
+	r = command_parse((const char *)buf_ptr(&b), buf_len(&b), out, &err);
+	if (r != 0) {
+		if (command_error_print((const char *)buf_ptr(&b), buf_len(&b),
+			&err, &said) == 0)
+			(void)fwrite(buf_ptr(&said), 1, buf_len(&said), stderr);
+		r = POSTERN_EX_USAGE;
+	}
+out:
+	buf_clear(&b);
+	buf_clear(&said);
+	return r;
+}
+
+/* -- loading
+ * ----------------------------------------------------------------------- */
+
+static int
+load_folder(const char *path, struct diags *d, struct policy **pp)
+{
+	int dir, r;
+
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir == -1) {
+		diags_add_file(
+		    d, path, "cannot be opened: %s", strerror(errno));
+		return ERR_SYS;
+	}
+	r = policy_load_folder(dir, path, d, pp);
+	(void)close(dir);
+	return r;
+}
+
+static bool
+is_folder(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int
+policy_load_from(
+    const char *const *path, size_t n, struct diags *d, struct policy **out)
+{
+	if (n == 0)
+		return load_folder(cli_conf()->policy_folder, d, out);
+	if (n == 1 && is_folder(path[0]))
+		return load_folder(path[0], d, out);
+	return policy_load_files(path, n, d, out);
+}
+
+int
+policy_of(const char *const *path, size_t n, struct policy **out)
+{
+	struct diags *d = diags_new();
+	struct buf b;
+	int r;
+
+	if (d == NULL)
+		return CLI_EX_FAILED;
+	buf_init(&b, 1024 * 1024);
+	if ((r = policy_load_from(path, n, d, out)) != 0) {
+		if (diags_count(d) == 0)
+			cli_error("the policy cannot be read: %s", err_text(r));
+		else if (diags_print(d, &b) == 0)
+			(void)fwrite(buf_ptr(&b), 1, buf_len(&b), stderr);
+	}
+	buf_clear(&b);
+	diags_free(d);
+	return r == 0 ? 0 : CLI_EX_FAILED;
+}
+
+int
+policy_say(struct buf *b, int r)
+{
+	if (r != 0)
+		cli_error("%s", err_text(r));
+	else
+		(void)fwrite(buf_ptr(b), 1, buf_len(b), stdout);
+	buf_clear(b);
+	return r == 0 ? 0 : CLI_EX_FAILED;
+}

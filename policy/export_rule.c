@@ -1,0 +1,284 @@
+/*
+ * Rules in the export: who, where, when, which demands, and patterns as
+ * trees.  Runs in the command line tools.
+ */
+#include "config.h"
+
+#include "policy/export.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/buf.h"
+#include "lib/err.h"
+#include "lib/json.h"
+#include "policy/command.h"
+#include "policy/model.h"
+#include "policy/regex.h"
+
+/* -- patterns ----------------------------------------------------------------
+ */
+
+/* The pieces of a git-ref stand in the word as if they were its own. */
+static void
+put_slot(struct json *j, const struct slot *slot, bool deny)
+{
+	struct buf b;
+
+	if (slot->kind == SLOT_REF) {
+		for (size_t i = 0; i < slot->npiece; i++) {
+			if (slot->piece[i].slot != NULL) {
+				put_slot(j, slot->piece[i].slot, deny);
+				continue;
+			}
+			json_open(j, '{');
+			json_kv_str(j, "text", slot->piece[i].text);
+			json_close(j, '}');
+		}
+		return;
+	}
+	json_open(j, '{');
+	if (slot->kind == SLOT_CLAIM) {
+		json_kv_str(j, "claim", slot->pattern);
+	} else {
+		buf_init(&b, EXPORT_MAX);
+		if (j->r == 0)
+			j->r = regex_slot(slot, deny, REGEX_CHARS, &b);
+		json_key(j, "regex");
+		json_strn(j, buf_ptr(&b), buf_len(&b));
+		buf_clear(&b);
+	}
+	json_close(j, '}');
+}
+
+void
+export_slot(struct json *j, const struct slot *slot)
+{
+	json_open(j, '[');
+	put_slot(j, slot, false);
+	json_close(j, ']');
+}
+
+static void
+put_word(struct json *j, const struct item *it)
+{
+	json_key(j, "word");
+	json_open(j, '[');
+	for (size_t i = 0; i < it->npiece; i++) {
+		if (it->piece[i].text == NULL) {
+			put_slot(j, it->piece[i].slot, it->deny);
+			continue;
+		}
+		json_open(j, '{');
+		json_kv_str(j, "text", it->piece[i].text);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+	if (it->no_dash) {
+		json_key(j, "no_dash");
+		json_bool(j, true);
+	}
+}
+
+static void
+put_node(struct json *j, const struct run *run, const struct node *node)
+{
+	json_open(j, '{');
+	switch (node->kind) {
+	case NODE_WORD:
+		put_word(j, &run->item[node->item]);
+		break;
+	case NODE_SEQ:
+	case NODE_ALT:
+		json_key(j, node->kind == NODE_SEQ ? "seq" : "alt");
+		json_open(j, '[');
+		for (const struct node *c = node->child; c != NULL; c = c->next)
+			put_node(j, run, c);
+		json_close(j, ']');
+		break;
+	}
+	if (node->repeat) {
+		json_key(j, "repeat");
+		json_bool(j, true);
+	}
+	if (node->optional) {
+		json_key(j, "optional");
+		json_bool(j, true);
+	}
+	json_close(j, '}');
+}
+
+static void
+put_run(struct json *j, const struct run *run)
+{
+	json_open(j, '{');
+	json_kv_num(j, "line", run->at.pos.line);
+	json_key(j, "pattern");
+	put_node(j, run, run->tree);
+	json_key(j, "pty");
+	json_bool(j, run->pty);
+	json_key(j, "stdin");
+	json_bool(j, run->stdin_ok);
+	if (run->stdin_max != 0)
+		json_kv_num(j, "stdin_max", run->stdin_max);
+	json_close(j, '}');
+}
+
+/* -- who, where, when
+ * ------------------------------------------------------------ */
+
+static void
+put_who(struct json *j, const struct policy *p, const struct rule *rule)
+{
+	json_key(j, "everyone");
+	json_bool(j, rule->everyone);
+	json_key(j, "identities");
+	json_open(j, '[');
+	for (size_t i = 0; i < rule->nwho; i++)
+		json_str(j, p->identity[rule->id[i]]->name);
+	json_close(j, ']');
+}
+
+static void
+put_where(struct json *j, const struct rule *rule)
+{
+	static const char *const kind[] = { [WHERE_ALL] = "all",
+		[WHERE_TARGET] = "target",
+		[WHERE_GROUP] = "group" };
+
+	json_key(j, "where");
+	json_open(j, '[');
+	for (size_t i = 0; i < rule->nwhere; i++) {
+		const struct where *w = &rule->where[i];
+
+		json_open(j, '{');
+		json_kv_str(j, "kind", kind[w->kind]);
+		if (w->kind != WHERE_ALL)
+			json_kv_str(j, "name", w->ref.name);
+		if (w->login != NULL)
+			json_kv_str(j, "login", w->login);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
+static void
+put_windows(struct json *j, const struct rule *rule)
+{
+	char text[16];
+
+	json_key(j, "windows");
+	json_open(j, '[');
+	for (size_t i = 0; i < rule->nwindow; i++) {
+		const struct window *w = &rule->window[i];
+
+		json_open(j, '{');
+		json_key(j, "days");
+		json_open(j, '[');
+		for (unsigned int d = 0; d < 7; d++) {
+			if ((w->days >> d & 1) != 0)
+				json_num(j, d);
+		}
+		json_close(j, ']');
+		(void)snprintf(text, sizeof(text), "%02u:%02u", w->from / 60U,
+		    w->from % 60U);
+		json_kv_str(j, "from", text);
+		(void)snprintf(
+		    text, sizeof(text), "%02u:%02u", w->to / 60U, w->to % 60U);
+		json_kv_str(j, "to", text);
+		json_kv_str(j, "zone", w->zone_name);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
+/* -- demands
+ * ----------------------------------------------------------------------- */
+
+static void
+put_limits(struct json *j, const struct limits *l)
+{
+	json_key(j, "limits");
+	json_open(j, '{');
+	if (l->duration_s != 0)
+		json_kv_num(j, "duration_s", l->duration_s);
+	if (l->output != 0)
+		json_kv_num(j, "output", l->output);
+	if (l->concurrent != 0)
+		json_kv_num(j, "concurrent", l->concurrent);
+	if (l->rate != 0) {
+		json_kv_num(j, "rate", l->rate);
+		json_kv_num(j, "rate_per_s", l->rate_per_s);
+	}
+	json_close(j, '}');
+}
+
+static void
+put_masks(struct json *j, const struct policy *p, const uint64_t *set)
+{
+	static const char *const kind[] = { [MASK_CLASS] = "class",
+		[MASK_PATTERN] = "pattern",
+		[MASK_LITERAL] = "literal_from" };
+
+	json_key(j, "masks");
+	json_open(j, '[');
+	for (size_t i = 0; i < p->nmask; i++) {
+		if (!bit_get(set, i))
+			continue;
+		json_open(j, '{');
+		json_kv_str(j, kind[p->mask[i]->kind], p->mask[i]->text);
+		if (p->mask[i]->name != NULL)
+			json_kv_str(j, "as", p->mask[i]->name);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
+static void
+put_approvals(struct json *j, const struct policy *p, const uint64_t *set)
+{
+	json_key(j, "approvals");
+	json_open(j, '[');
+	for (size_t i = 0; i < p->napproval; i++) {
+		const struct approval *a = &p->approval[i]->pub;
+
+		if (!bit_get(set, i))
+			continue;
+		json_open(j, '{');
+		json_kv_num(j, "people", a->n);
+		json_kv_str(j, "from", a->people);
+		json_kv_num(j, "within_s", a->within_s);
+		json_kv_num(j, "valid_s", a->valid_s);
+		json_key(j, "with_stdin");
+		json_bool(j, a->with_stdin);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
+void
+export_rule(struct json *j, const struct policy *p, const struct rule *rule)
+{
+	json_open(j, '{');
+	json_kv_str(j, "name", rule->name);
+	json_kv_str(j, "file", p->source[rule->at.pos.file].name);
+	json_kv_num(j, "line", rule->at.pos.line);
+	json_kv_str(
+	    j, "effect", rule->effect == EFFECT_ALLOW ? "allow" : "deny");
+	put_who(j, p, rule);
+	put_where(j, rule);
+	put_windows(j, rule);
+	put_limits(j, &rule->limit);
+	put_masks(j, p, rule->masks);
+	put_approvals(j, p, rule->approvals);
+	json_key(j, "floor");
+	json_bool(j, rule->floor);
+	if (rule->because != NULL)
+		json_kv_str(j, "because", rule->because);
+	json_key(j, "run");
+	json_open(j, '[');
+	for (size_t i = 0; i < rule->nrun; i++)
+		put_run(j, rule->run[i]);
+	json_close(j, ']');
+	json_close(j, '}');
+}

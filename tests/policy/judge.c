@@ -1,0 +1,139 @@
+/*
+ * Many decisions of many policies in one process, for tests in other
+ * languages.  Reads lines, answers each with one line:
+ *
+ *	load PATH...				ok, or `error`
+ *	export					the policy's JSON
+ *	ask IDENTITY WHERE PTY TIME COMMAND	tab between them
+ *
+ * The answer to `ask` is `syntax`, or verdict, rule, identity, pty, stdin,
+ * stdin_max, duration, output, concurrent, rate, rate_per, masks, approvals:
+ * tab between them; `nobody` for who is not the identity.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/buf.h"
+#include "lib/diag.h"
+#include "lib/str.h"
+#include "policy/command.h"
+#include "policy/decide.h"
+#include "policy/export.h"
+#include "policy/policy.h"
+#include "policy/show.h"
+#include "policy/whatif.h"
+
+#define FIELDS 5
+
+static void
+load(const char *path, struct policy **p)
+{
+	struct diags *d = diags_new();
+	struct buf b;
+
+	policy_free(*p);
+	*p = NULL;
+	buf_init(&b, 1 << 20);
+	if (policy_load_files(&path, 1, d, p) == 0) {
+		puts("ok");
+	} else {
+		(void)diags_print(d, &b);
+		fprintf(stderr, "%s", buf_cstr(&b));
+		puts("error");
+	}
+	buf_clear(&b);
+	diags_free(d);
+}
+
+static void
+put_set(const uint64_t *set, size_t n)
+{
+	putchar('\t');
+	for (size_t i = 0; i < n; i++) {
+		if ((set[i / 64] >> (i % 64) & 1) != 0)
+			printf("%zu,", i);
+	}
+}
+
+static void
+answer(const struct decision *d)
+{
+	printf("%s\t%s\t%s\t%d\t%d\t%" PRIu64 "\t%u\t%" PRIu64 "\t%u\t%u\t%u",
+	    show_verdict(d), d->rule_name,
+	    d->identity_name == NULL ? "" : d->identity_name, d->pty,
+	    d->stdin_ok, d->stdin_max, d->limit.duration_s, d->limit.output,
+	    d->limit.concurrent, d->limit.rate, d->limit.rate_per_s);
+	put_set(d->masks, DECISION_MASKS_MAX);
+	put_set(d->approvals, DECISION_APPROVALS_MAX);
+	putchar('\n');
+}
+
+static void
+ask(const struct policy *p, char *line)
+{
+	char *f[FIELDS] = { line };
+	struct command_error err;
+	struct command *c = NULL;
+	struct user_name u;
+	struct whatif w;
+	struct decision d;
+
+	for (size_t i = 1; i < FIELDS; i++) {
+		f[i] = strchr(f[i - 1], '\t');
+		if (f[i] == NULL)
+			abort();
+		*f[i]++ = '\0';
+	}
+	if (command_parse(f[4], strlen(f[4]), &c, &err) != 0) {
+		puts("syntax");
+		return;
+	}
+	if (user_name_parse(f[1], &u) != 0 ||
+	    whatif_init(&w, p, f[0], NULL) != 0)
+		abort();
+	if (!whatif_is_somebody(&w) ||
+	    whatif_where(&w, u.target, u.login) != 0) {
+		puts("nobody");
+	} else {
+		w.q.command = c;
+		w.q.pty = f[2][0] == '1';
+		w.q.now = (time_t)strtoll(f[3], NULL, 10);
+		decide(&w.q, &d);
+		answer(&d);
+	}
+	whatif_clear(&w);
+	command_free(c);
+}
+
+int
+main(void)
+{
+	struct policy *p = NULL;
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t n;
+	struct buf b;
+
+	while ((n = getline(&line, &cap, stdin)) > 0) {
+		line[n - 1] = '\0';
+		if (strncmp(line, "load ", 5) == 0) {
+			load(line + 5, &p);
+		} else if (strcmp(line, "export") == 0) {
+			buf_init(&b, EXPORT_MAX);
+			if (policy_export(p, &b) != 0)
+				abort();
+			printf("%s\n", buf_cstr(&b));
+			buf_clear(&b);
+		} else {
+			ask(p, line + 4);
+		}
+		fflush(stdout);
+	}
+	free(line);
+	policy_free(p);
+	return 0;
+}

@@ -1,0 +1,156 @@
+"""postern policy explain, can, who-can, export: as a person runs them."""
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+BUILD = os.environ["POSTERN_BUILD"]
+
+POLICY = '''policy 1
+issuer ci { preset custom; url "https://ci.example"; audience "b"; algorithms ES256 }
+identity deploy from ci { claim repo = "1"; claim ref glob "refs/tags/*" }
+identity check from ci { claim repo = "2" }
+target web-1 { ssh "deploy@10.0.0.1:22"; hostkey ssh-ed25519 "SHA256:Iqa3gjbrQfns01VnUq4pXClhTXeRLWlnVqBNps45L9U"; login root }
+target web-2 { ssh "deploy@10.0.0.2:22"; hostkey ssh-ed25519 "SHA256:WIcL2yAl04nASo8twTZWecsPlnZ/w/H2YZ8QsH0L8+A" }
+program systemctl = /usr/bin/systemctl
+type service = enum web api
+allow restart for deploy on web-1 {
+    run systemctl (restart | reload) <service> [--wait]
+    run systemctl status -n <int 1..50>
+    run [/usr/bin/nice] /opt/top with stdin
+}
+deny never for * on * { run systemctl mask <any>...; because "no" }
+allow night for deploy on web-2 { run /opt/night; window Mon 01:00-02:00 UTC }
+test "no" as check on web-1 { deny "systemctl restart web" }
+'''.replace("claim ref glob", "claim ref = glob")
+
+
+@pytest.fixture
+def policy(tmp_path):
+    path = tmp_path / "a.postern"
+    path.write_text(POLICY)
+    return str(path)
+
+
+def run(*args):
+    return subprocess.run([BUILD + "/cli/postern", "policy", *args],
+                          capture_output=True, text=True, check=False)
+
+
+def explain(policy, command, *more, who="deploy", on="web-1", code=None):
+    r = run("explain", "--policy", policy, "--as", who, "--on", on, *more,
+            "--", command)
+    assert code is None or r.returncode == code, r
+    return r.stdout
+
+
+def test_explain_allowed_names_rule_line_and_terms(policy):
+    out = explain(policy, "systemctl restart web", code=0)
+    assert f"allowed by rule `restart` at {policy}:10" in out
+    out = explain(policy, "/opt/top", code=0)
+    assert f"{policy}:12; with stdin" in out
+    assert "run [/usr/bin/nice] /opt/top\n" in out
+
+
+# What is asked for, and the line as the suggestion would have it.
+EDITS = [
+    ("systemctl restart db", [], "(<service> | db)"),
+    ("systemctl status -n 51", [], "<int 1..51>"),
+    ("systemctl status -n 0", [], "<int 0..50>"),
+    ("systemctl restart web --no-block", [], "<service> [--no-block]"),
+    ("systemctl restart web --wait", ["--pty"], "[--wait] with pty"),
+    ("systemctl status", [], "run systemctl status; run"),
+    ("systemctl kill 'a b' x y z", [], "systemctl kill 'a b' x y z; run"),
+    ("id with", [], "run id 'with'; run"),
+]
+
+
+@pytest.mark.parametrize("command, more, line", EDITS)
+def test_explain_suggests_an_edit_that_allows(policy, tmp_path, command, more,
+                                              line):
+    out = explain(policy, command, "--json", *more, code=77)
+    edit = json.loads(out)["edit"]
+    assert line in edit["new"] and not edit["breaks_tests"], edit
+    assert edit["old"] + "\n" in POLICY
+    other = tmp_path / "b.postern"
+    other.write_text(POLICY.replace(edit["old"], edit["new"]))
+    explain(str(other), command, *more, code=0)
+
+
+def test_explain_edits_the_header_where_that_is_all(policy):
+    out = explain(policy, "systemctl restart web", who="check", code=77)
+    assert "+ allow restart for deploy check on web-1 {" in out
+    assert "(tests of the policy say otherwise)" in out
+    out = explain(policy, "systemctl restart web", on="root+web-1", code=77)
+    assert "+ allow restart for deploy on web-1 root+web-1 {" in out
+    out = explain(policy, "/opt/x", who="check", on="web-2", code=77)
+    assert "+ allow new for check on web-2 { run /opt/x }" in out
+
+
+def test_explain_suggests_nothing_against_a_deny_or_a_window(policy):
+    out = explain(policy, "systemctl mask x", code=77)
+    assert "denied by rule `never`: no" in out and "edit" not in out
+    out = explain(policy, "/opt/night", "--at", "2026-11-24T10:00Z",
+                  on="web-2", code=77)
+    assert "at other times" in out
+    explain(policy, "/opt/night", "--at", "2026-11-23T01:30Z", on="web-2",
+            code=0)
+
+
+def test_explain_says_what_it_cannot_answer(policy):
+    for args in (["--as", "nobody"], ["--on", "nowhere"],
+                 ["--claim", "repo=9"], ["--on", "eve+web-1"],
+                 ["--at", "noon"], ["--frob"]):
+        r = run("explain", "--policy", policy, "--as", "deploy", "--on",
+                "web-1", *args, "--", "id")
+        assert r.returncode == 64 and r.stderr and not r.stdout, args
+    r = run("explain", "--policy", policy, "--as", "deploy", "--on", "web-1",
+            "--", "id $HOME")
+    assert r.returncode == 64 and "^" in r.stderr
+
+
+def test_can_lists_what_the_rules_say(policy):
+    r = run("can", "--policy", policy, "--as", "deploy")
+    assert r.returncode == 0
+    assert r.stdout.splitlines()[:5] == [
+        "deploy+web-1",
+        "  allow restart  run systemctl (restart | reload) <service> [--wait]",
+        "  allow restart  run systemctl status -n <int 1..50>",
+        "  allow restart  run [/usr/bin/nice] /opt/top; with stdin",
+        "  deny never  run systemctl mask <any>..."]
+    assert "root+web-1" not in r.stdout
+    rows = json.loads(run("can", "--policy", policy, "--as", "deploy", "--on",
+                          "web-2", "--json").stdout)
+    assert [r["rule"] for r in rows] == ["never", "night"]
+    r = run("can", "--policy", policy, "--as", "check")
+    assert r.returncode == 77 and r.stdout == ""
+
+
+def test_who_can_asks_everyone_everywhere(policy):
+    r = run("who-can", "--policy", policy, "--", "systemctl", "reload", "api")
+    assert r.returncode == 0
+    assert r.stdout == (f"deploy on deploy+web-1: allow by restart at "
+                        f"{policy}:10\n")
+    r = run("who-can", "--policy", policy, "--json", "--", "id")
+    assert r.returncode == 77 and json.loads(r.stdout) == []
+
+
+def test_export_is_one_object(policy):
+    r = run("export", "--json", policy)
+    x = json.loads(r.stdout)
+    assert x["export"] == 1 and len(x["rules"]) == 3
+    slot = x["rules"][0]["run"][1]["pattern"]["seq"][3]["word"][0]["regex"]
+    assert [n for n in range(60) if re.fullmatch(slot, str(n))] == list(
+        range(1, 51))
+
+
+def test_tools_refuse_a_policy_that_does_not_load(tmp_path):
+    bad = tmp_path / "bad.postern"
+    bad.write_text("policy 1\nallow x for y on z { run id }\n")
+    for args in (["export", str(bad)],
+                 ["who-can", "--policy", str(bad), "--", "id"]):
+        r = run(*args)
+        assert r.returncode == 1 and "there is no identity `y`" in r.stderr
