@@ -19,6 +19,7 @@ audit_libreplay_la_LIBADD = lib/libbase.la $(JANSSON_LIBS)
 # All of it.
 noinst_LTLIBRARIES += audit/libaudit.la
 audit_libaudit_la_SOURCES = \
+	audit/keep.c audit/keep.h \
 	audit/ledger.c audit/ledger.h \
 	audit/ledger_parse.c \
 	audit/record.c audit/record.h \

@@ -19,7 +19,7 @@
 #include "lib/err.h"
 #include "lib/event.h"
 
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 #define STORE_SQL_MAX (16 * 1024)
 #define STORE_BUSY_MS 2000
 
@@ -53,6 +53,8 @@ static const char store_schema_end[] =
     "CREATE INDEX operations_target ON operations(\"target\");"
     "CREATE INDEX operations_open ON operations(number)"
     " WHERE recording IS NOT NULL AND ended IS NULL;"
+    "CREATE INDEX sessions_open ON sessions(\"session\")"
+    " WHERE opened IS NOT NULL AND closed IS NULL;"
     "CREATE TABLE position(number INTEGER, offset INTEGER);"
     "INSERT INTO position VALUES(0, 0);";
 
@@ -267,6 +269,13 @@ store_prepare(struct store *s)
 		    " FROM operations WHERE recording IS NOT NULL"
 		    " AND ended IS NULL AND number > ?1 ORDER BY number"
 		    " LIMIT ?2" },
+		{ ST_OPEN_SESSIONS,
+		    "SELECT session FROM sessions WHERE opened IS NOT NULL"
+		    " AND closed IS NULL AND session > ?1"
+		    " ORDER BY session LIMIT ?2" },
+		{ ST_SESSION_HAS,
+		    "SELECT opened IS NOT NULL, closed IS NOT NULL"
+		    " FROM sessions WHERE session = ?1" },
 		{ ST_FIND,
 		    "SELECT session FROM sessions s WHERE"
 		    " (?1 IS NULL OR (\"commit\" >= ?1"

@@ -63,6 +63,13 @@ int store_apply(struct store *s, uint64_t number, uint64_t time_ms,
 int store_unfinished(struct store *s, uint64_t after, struct store_open_op *out,
     size_t max, size_t *np);
 
+/* The session's open line was seen, or its close line. */
+bool store_session_has(struct store *s, const char *session, bool close);
+/* Ids of sessions without an end, in their order, after `after` ("": from the
+ * beginning).  At most max. */
+int store_open_sessions(struct store *s, const char *after,
+    char (*out)[STORE_ID_MAX], size_t max, size_t *np);
+
 /* Newest session first, each with its operations behind it.  The caller frees
  * *found. */
 int store_find(struct store *s, const struct store_filter *f,

@@ -75,6 +75,40 @@ store_unfinished(struct store *s, uint64_t after, struct store_open_op *out,
 	return r;
 }
 
+bool
+store_session_has(struct store *s, const char *session, bool close)
+{
+	sqlite3_stmt *st = store_use(s, ST_SESSION_HAS);
+	bool has = query_bind(st, 1, session) == 0 &&
+		   sqlite3_step(st) == SQLITE_ROW &&
+		   sqlite3_column_int(st, close ? 1 : 0) != 0;
+
+	(void)sqlite3_reset(st);
+	return has;
+}
+
+int
+store_open_sessions(struct store *s, const char *after,
+    char (*out)[STORE_ID_MAX], size_t max, size_t *np)
+{
+	sqlite3_stmt *st = store_use(s, ST_OPEN_SESSIONS);
+	size_t n = 0;
+	int k = SQLITE_DONE, r;
+
+	(void)sqlite3_bind_int64(st, 2, (sqlite3_int64)max);
+	r = query_bind(st, 1, after);
+	while (n < max && r == 0 && (k = sqlite3_step(st)) == SQLITE_ROW) {
+		if ((r = query_text(st, 0, out[n], STORE_ID_MAX)) == 0)
+			n++;
+	}
+	if (r == 0 && k != SQLITE_ROW && k != SQLITE_DONE)
+		r = ERR_SYS;
+	(void)sqlite3_reset(st);
+	if (r == 0)
+		*np = n;
+	return r;
+}
+
 /* -- finding ------------------------------------------------------------- */
 
 struct query_list {

@@ -36,11 +36,15 @@
 
 #define AUDIT_RETRY_MS 1000 /* a ledger that cannot be opened */
 #define AUDIT_TIDY_MS 10000
+#define AUDIT_QUIET_MS 200
 
 static struct {
 	const struct conf *conf;
 	int recordings, ledger_dir, store_dir; /* folders */
 	struct peer *policy, *oidc;
+	struct peer *policy_before, *oidc_before; /* of a sibling that went */
+	bool oidc_speaks;
+	bool stopping;
 	struct ledger ledger;
 	int64_t ledger_tried;
 	int ledger_r, ledger_errno; /* why it is not open */
@@ -48,6 +52,7 @@ static struct {
 	bool store_behind;
 	bool store_said; /* its trouble is in the log */
 	struct timer *tidy;
+	int64_t heard; /* the last message of a sibling's */
 } env = {
 	.recordings = -1,
 	.ledger_dir = -1,
@@ -60,6 +65,18 @@ int
 audit_recordings(void)
 {
 	return env.recordings;
+}
+
+int
+audit_store_folder(void)
+{
+	return env.store_dir;
+}
+
+bool
+audit_is_oidc(void)
+{
+	return env.oidc_speaks;
 }
 
 const struct conf *
@@ -304,7 +321,7 @@ audit_may_begin(struct buf *why)
 
 /* Not what only audit itself may say; and oidc speaks of refusals alone. */
 static bool
-sibling_may_say(const struct peer *p, const struct buf *event)
+sibling_may_say(const struct buf *event)
 {
 	struct event_value v;
 	struct buf b;
@@ -313,7 +330,7 @@ sibling_may_say(const struct peer *p, const struct buf *event)
 	buf_view(&b, buf_ptr(event), buf_len(event));
 	if (event_get_kind(&b, &kind) != 0 || kind == EVENT_START ||
 	    kind == EVENT_OP_END || kind == EVENT_VIEW ||
-	    (p == env.oidc && kind != EVENT_LOGIN_REFUSED))
+	    (env.oidc_speaks && kind != EVENT_LOGIN_REFUSED))
 		return false;
 	while (buf_len(&b) > 0) {
 		if (event_get(&b, &v) != 0 || v.field >= EV_EXIT)
@@ -322,14 +339,34 @@ sibling_may_say(const struct peer *p, const struct buf *event)
 	return true;
 }
 
+/* A session's open or close that has its line: policy asks again when audit
+ * died between the line and the answer. */
+static bool
+has_its_line(const struct buf *event)
+{
+	char session[STORE_ID_MAX];
+	struct store *s;
+	uint32_t kind;
+
+	return ledger_kind(event, &kind) == 0 &&
+	       (kind == EVENT_SESSION_OPEN || kind == EVENT_SESSION_CLOSE) &&
+	       ledger_field(event, EV_SESSION, session, sizeof(session)) == 0 &&
+	       (s = audit_store()) != NULL &&
+	       store_session_has(s, session, kind == EVENT_SESSION_CLOSE);
+}
+
 static int
 on_event(struct peer *p, struct msg *m)
 {
 	struct ledger_line line = { 0 };
 	struct msg a;
-	int done = ERR_DENIED, r;
+	int done, r;
 
-	if (sibling_may_say(p, &m->body))
+	if (!sibling_may_say(&m->body))
+		done = ERR_DENIED;
+	else if (has_its_line(&m->body))
+		done = 0;
+	else
 		done = audit_write(&m->body, false, &line, NULL);
 	if (done != 0)
 		log_err(done, "an event is not in the ledger");
@@ -345,7 +382,15 @@ on_event(struct peer *p, struct msg *m)
 static int
 on_msg(void *arg, struct peer *p, struct msg *m)
 {
-	(void)arg;
+	struct peer **link = arg;
+
+	/* What the one before said last comes before what this one asks. */
+	if (link == &env.policy && env.policy_before != NULL)
+		peer_drain(env.policy_before);
+	if (link == &env.oidc && env.oidc_before != NULL)
+		peer_drain(env.oidc_before);
+	env.oidc_speaks = link == &env.oidc || link == &env.oidc_before;
+	env.heard = msg_now_ms();
 	switch (m->type) {
 	case MSG_EVENT:
 		return on_event(p, m);
@@ -355,6 +400,14 @@ on_msg(void *arg, struct peer *p, struct msg *m)
 		return ops_started(m);
 	case MSG_OP_ABORT:
 		return ops_abort(m);
+	case MSG_KEEP:
+		return kept_put(p, m);
+	case MSG_FORGET:
+		return kept_forget(m);
+	case MSG_RECALL:
+		return kept_recall(p, m);
+	case MSG_SETTLED:
+		return kept_settled(m);
 	case MSG_AUDIT_QUERY:
 		return query_begin(m);
 	default:
@@ -379,14 +432,23 @@ on_close(void *arg, struct peer *p, int r)
 static int
 on_link(unsigned int sibling, int fd)
 {
-	struct peer **link;
+	struct peer **link, **before;
 
 	if (sibling != PROC_POLICY && sibling != PROC_OIDC) {
 		(void)close(fd);
 		return ERR_PROTO;
 	}
 	link = sibling == PROC_POLICY ? &env.policy : &env.oidc;
-	peer_free(*link);
+	before = sibling == PROC_POLICY ? &env.policy_before : &env.oidc_before;
+	if (*link != NULL) {
+		if (*before != NULL) {
+			peer_drain(*before);
+			peer_free(*before);
+		}
+		*before = *link;
+		peer_set_arg(*before, before);
+		*link = NULL;
+	}
 	*link = peer_new(
 	    child_loop(), fd, sibling, PROC_AUDIT, on_msg, on_close, link);
 	return *link == NULL ? ERR_NOMEM : 0;
@@ -408,6 +470,18 @@ on_folder(const char *name, int fd)
 	return 0;
 }
 
+/* What siblings said last is still read; their ends, or silence, follow it. */
+static bool
+on_idle(void)
+{
+	if (!env.stopping)
+		env.heard = msg_now_ms();
+	env.stopping = true;
+	return (env.policy == NULL && env.policy_before == NULL &&
+		   env.oidc == NULL && env.oidc_before == NULL) ||
+	       msg_now_ms() - env.heard > AUDIT_QUIET_MS;
+}
+
 /* Whatever could not be done when it was due. */
 static void
 on_tidy(void *arg)
@@ -419,6 +493,7 @@ on_tidy(void *arg)
 		if (audit_store() != NULL)
 			ops_recover();
 	}
+	kept_tidy();
 	env.tidy = loop_timer(child_loop(), AUDIT_TIDY_MS, on_tidy, NULL);
 	if (env.tidy == NULL)
 		fatal(ERR_NOMEM, "timer");
@@ -452,9 +527,11 @@ main(void)
 		.link = on_link,
 		.folder = on_folder,
 		.go = on_go,
+		.idle = on_idle,
 	};
 	int r = child_main("postern-audit", PROC_AUDIT, &handlers);
 
+	kept_close();
 	store_free(env.store);
 	ledger_close(&env.ledger);
 	return r;

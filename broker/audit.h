@@ -32,6 +32,9 @@ bool audit_may_begin(struct buf *why);
 /* The index, as far as the ledger; NULL while there is none. */
 struct store *audit_store(void);
 int audit_recordings(void); /* the folder */
+int audit_store_folder(void);
+/* The message at hand is oidc's; else it is policy's. */
+bool audit_is_oidc(void);
 const struct conf *audit_conf(void);
 
 /* -- audit_ops.c --------------------------------------------------------- */
@@ -43,6 +46,17 @@ int ops_abort(struct msg *m);
 /* Takes up the operations that have no end in the ledger and are not known;
  * called at the start and whenever index and ledger are whole again. */
 void ops_recover(void);
+
+/* -- audit_keep.c -------------------------------------------------------- */
+
+/* MSG_KEEP, MSG_FORGET, MSG_RECALL, MSG_SETTLED. */
+int kept_put(struct peer *p, struct msg *m);
+int kept_forget(struct msg *m);
+int kept_recall(struct peer *p, struct msg *m);
+int kept_settled(struct msg *m);
+/* Forgets what has run out. */
+void kept_tidy(void);
+void kept_close(void);
 
 /* -- audit_query.c ------------------------------------------------------- */
 

@@ -25,6 +25,9 @@
 #include "lib/proto.h"
 
 #define CHILD_FDS_MAX (2 * LOOP_WATCHES_MAX)
+#define CHILD_IDLE_MS 10    /* between two looks at what is under way */
+#define CHILD_STOP_MS 8000  /* posternd kills after 10 s */
+#define CHILD_ORPHAN_MS 300 /* a new posternd may be there already */
 
 static struct {
 	const struct child_handlers *h;
@@ -32,6 +35,7 @@ static struct {
 	struct peer *parent;
 	struct conf conf;
 	char *addresses;
+	int64_t stop_by; /* 0: nobody has said STOP */
 } env;
 
 static const struct {
@@ -91,12 +95,47 @@ child_given(struct msg *m)
 	return ERR_PROTO;
 }
 
+int
+child_ready(void)
+{
+	struct msg m;
+	int r;
+
+	msg_init(&m, MSG_READY);
+	r = env.parent == NULL ? ERR_NOTFOUND : peer_send(env.parent, &m);
+	msg_clear(&m);
+	return r;
+}
+
+/* Ends the loop when nothing is under way any more. */
+static void
+child_stop(void *arg)
+{
+	(void)arg;
+	if (env.h->idle == NULL || env.h->idle() ||
+	    msg_now_ms() >= env.stop_by ||
+	    loop_timer(env.loop, CHILD_IDLE_MS, child_stop, NULL) == NULL)
+		loop_stop(env.loop);
+}
+
+/* The first word counts, unless a later one is more urgent. */
+static void
+child_stop_within(int64_t ms)
+{
+	bool first = env.stop_by == 0;
+	int64_t by = msg_now_ms() + ms;
+
+	if (first || by < env.stop_by)
+		env.stop_by = by;
+	if (first)
+		child_stop(NULL);
+}
+
 static int
 child_go(struct msg *m)
 {
 	const uint8_t *text;
 	struct diags *d;
-	struct msg ready;
 	size_t n;
 	int r;
 
@@ -111,12 +150,10 @@ child_go(struct msg *m)
 	    (r = msg_end(m)) != 0 ||
 	    (r = env.h->go(&env.conf, env.addresses)) != 0)
 		goto out;
-	msg_init(&ready, MSG_READY);
-	r = peer_send(env.parent, &ready);
-	msg_clear(&ready);
+	r = child_ready();
 out:
 	diags_free(d);
-	return r;
+	return r == ERR_AGAIN ? 0 : r;
 }
 
 static int
@@ -133,7 +170,7 @@ child_msg(void *arg, struct peer *p, struct msg *m)
 	case MSG_RELOAD:
 		return env.h->reload == NULL ? 0 : env.h->reload();
 	case MSG_STOP:
-		loop_stop(env.loop);
+		child_stop_within(CHILD_STOP_MS);
 		return 0;
 	default:
 		if (env.h->parent == NULL)
@@ -150,7 +187,7 @@ child_closed(void *arg, struct peer *p, int r)
 	if (r != ERR_NOTFOUND)
 		fatal(r, "what the parent gave");
 	env.parent = NULL;
-	loop_stop(env.loop); /* the parent is gone for good */
+	child_stop_within(CHILD_ORPHAN_MS); /* the parent is gone for good */
 }
 
 /* A connection is a descriptor, a starting operation ten, and the usual soft

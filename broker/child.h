@@ -8,6 +8,7 @@
 #ifndef POSTERN_BROKER_CHILD_H
 #define POSTERN_BROKER_CHILD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "lib/conf.h"
@@ -26,9 +27,14 @@ struct child_handlers {
 	int (*link)(unsigned int sibling, int fd); /* PROC_* of the other end */
 	int (*folder)(const char *name, int fd);
 	/* All of it has arrived.  conf lives as long as the process; addresses:
-	 * this host's own, comma separated CIDR.  Confine here, then serve. */
+	 * this host's own, comma separated CIDR.  Confine here, then serve.
+	 * ERR_AGAIN: something is still missing, child_ready will say when it
+	 * is there. */
 	int (*go)(const struct conf *conf, const char *addresses);
 	int (*reload)(void);
+	/* STOP has come, or the parent is gone: accept nothing more; true when
+	 * nothing is under way.  Asked again and again, for a bounded time. */
+	bool (*idle)(void);
 	/* Any other message of the parent's. */
 	int (*parent)(struct peer *parent, struct msg *m);
 };
@@ -36,6 +42,9 @@ struct child_handlers {
 /* Runs the process: never returns on failure (fatal). */
 int child_main(const char *name, unsigned int self,
     const struct child_handlers *h);
+
+/* The parent is told that this process serves now. */
+int child_ready(void);
 
 /* The process's loop and its connection to the parent. */
 struct loop *child_loop(void);

@@ -31,11 +31,12 @@
 #define CONN_REFUSAL_MS 500
 
 enum conn_state {
-	CONN_NEW,	/* no LOGIN yet */
-	CONN_KEYS,	/* waits for an issuer's keys */
-	CONN_POLICY,	/* waits for SESSION_MADE */
-	CONN_REFUSED,	/* decided, not said yet */
-	CONN_DONE,	/* answered */
+	CONN_NEW,     /* no LOGIN yet */
+	CONN_KEYS,    /* waits for an issuer's keys */
+	CONN_MARK,    /* waits until audit has the mark of its token */
+	CONN_POLICY,  /* waits for SESSION_MADE */
+	CONN_REFUSED, /* decided, not said yet */
+	CONN_DONE,    /* answered */
 };
 
 /* One connection of the PAM module: one login. */
@@ -46,6 +47,7 @@ struct conn {
 	enum conn_state state;
 	int64_t since;		/* when LOGIN came, ms */
 	uint32_t id;		/* of LOGIN */
+	uint32_t audit_id;      /* of KEEP */
 	uint32_t policy_id;	/* of SESSION_NEW */
 	struct login login;
 };
@@ -184,9 +186,11 @@ conn_on_deadline(void *arg)
 		conn_free(c);
 		return;
 	}
-	conn_refuse(c, c->state == CONN_KEYS ?
-	    "the issuer's keys did not come in time" :
-	    "policy did not answer in time");
+	conn_refuse(c, c->state == CONN_KEYS
+			   ? "the issuer's keys did not come in time"
+		       : c->state == CONN_MARK
+			   ? "the token could not be marked as spent in time"
+			   : "policy did not answer in time");
 }
 
 /* -- one login ----------------------------------------------------------- */
@@ -202,8 +206,8 @@ conn_ask_policy(struct conn *c, const char **why)
 		return ERR_NOTFOUND;
 	msg_init(&m, MSG_SESSION_NEW);
 	m.id = peer_next_id(env.judge->policy);
-	if ((r = login_put_session(&c->login, &env.judge->issuers, env.judge->marks,
-	    (int64_t)time(NULL), &m.body, why)) != 0)
+	if ((r = login_put_session(
+		 &c->login, &env.judge->issuers, &m.body, why)) != 0)
 		goto out;
 	*why = "policy cannot be asked";
 	if ((r = peer_send(env.judge->policy, &m)) != 0)
@@ -213,6 +217,45 @@ conn_ask_policy(struct conn *c, const char **why)
 out:
 	msg_clear(&m);
 	return r;
+}
+
+/* The mark is with audit before the token opens anything: whatever dies from
+ * here on, it stays spent. */
+static int
+conn_keep_mark(struct conn *c, const char **why)
+{
+	const struct login *l = &c->login;
+	struct msg m;
+	int r;
+
+	*why = "the token cannot be marked as spent: audit is not running";
+	if (env.judge->audit == NULL)
+		return ERR_NOTFOUND;
+	msg_init(&m, MSG_KEEP);
+	m.id = peer_next_id(env.judge->audit);
+	if ((r = buf_put_cstr(&m.body, l->digest)) == 0 &&
+	    (r = buf_put_u64(&m.body, (uint64_t)l->spent_until)) == 0 &&
+	    (r = buf_put_cstr(&m.body, l->source)) == 0)
+		r = peer_send(env.judge->audit, &m);
+	c->audit_id = m.id;
+	c->state = CONN_MARK;
+	msg_clear(&m);
+	return r;
+}
+
+static int
+conn_spend(struct conn *c, const char **why)
+{
+	bool marked = false;
+	int r;
+
+	*why = "policy is not running";
+	if (env.judge->policy == NULL)
+		return ERR_NOTFOUND;
+	if ((r = login_spend(&c->login, &env.judge->issuers, env.judge->marks,
+		 (int64_t)time(NULL), &marked, why)) != 0)
+		return r;
+	return marked ? conn_keep_mark(c, why) : conn_ask_policy(c, why);
 }
 
 /* As far as it goes now. */
@@ -227,7 +270,7 @@ conn_judge(struct conn *c)
 	if (r == ERR_AGAIN)
 		return;
 	if (r == 0)
-		r = conn_ask_policy(c, &why);
+		r = conn_spend(c, &why);
 	if (r != 0)
 		conn_refuse(c, why);
 }
@@ -350,6 +393,54 @@ conns_session_made(uint32_t id, const char *handle, const char *reason)
 		conn_answer(c, 0, handle);
 	else
 		conn_refuse(c, reason);
+}
+
+void
+conns_kept(uint32_t id, bool kept)
+{
+	const char *why = "the token cannot be marked as spent";
+	struct conn *c = env.first;
+
+	while (c != NULL && (c->state != CONN_MARK || c->audit_id != id))
+		c = c->next;
+	if (c != NULL && (!kept || conn_ask_policy(c, &why) != 0))
+		conn_refuse(c, why);
+}
+
+/* Whoever is in that state asks (again). */
+static void
+conns_ask(enum conn_state s, int (*ask)(struct conn *c, const char **why))
+{
+	const char *why = "internal error";
+	struct conn *c, *next;
+
+	for (c = env.first; c != NULL; c = next) {
+		next = c->next;
+		if (c->state == s && ask(c, &why) != 0)
+			conn_refuse(c, why);
+	}
+}
+
+void
+conns_audit_new(void)
+{
+	conns_ask(CONN_MARK, conn_keep_mark);
+}
+
+void
+conns_policy_new(void)
+{
+	conns_ask(CONN_POLICY, conn_ask_policy);
+}
+
+bool
+conns_busy(void)
+{
+	for (const struct conn *c = env.first; c != NULL; c = c->next) {
+		if (c->state != CONN_DONE)
+			return true;
+	}
+	return false;
 }
 
 void

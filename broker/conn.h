@@ -5,6 +5,7 @@
 #ifndef POSTERN_BROKER_CONN_H
 #define POSTERN_BROKER_CONN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "broker/issuers.h"
@@ -31,7 +32,14 @@ void conns_accept(int listener);
 void conns_rejudge(const char *iss);
 /* policy's answer to the question of that id: a handle, or NULL and why. */
 void conns_session_made(uint32_t id, const char *handle, const char *reason);
+/* audit's: the mark of a spent token is kept, or is not. */
+void conns_kept(uint32_t id, bool kept);
 /* Nobody waits any longer for the policy process that was. */
 void conns_policy_gone(void);
+/* There is a new link: whoever waits for an answer asks again on it. */
+void conns_policy_new(void);
+void conns_audit_new(void);
+/* A login is not answered yet. */
+bool conns_busy(void);
 
 #endif

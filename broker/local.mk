@@ -28,8 +28,10 @@ broker_postern_policy_SOURCES = \
 	broker/control.c broker/control.h \
 	broker/operation.c broker/operation.h broker/operation_internal.h \
 	broker/operation_plan.c broker/operation_start.c \
-	broker/policy.c broker/policy.h \
-	broker/session.c broker/session.h
+	broker/policy.c broker/policy.h broker/policy_audit.c \
+	broker/proc.c broker/proc.h \
+	broker/session.c broker/session.h \
+	broker/takeover.c broker/takeover.h
 broker_postern_policy_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS)
 broker_postern_policy_LDFLAGS = $(PROGRAM_LDFLAGS)
 broker_postern_policy_LDADD = policy/libpolicy.la ssh/libquote.la \

@@ -94,29 +94,11 @@ login_verify(struct login *l, const struct issuers *is, int64_t now,
 	return token_check(&l->claims, &t->rules, now, why);
 }
 
-static int
-login_spend(const struct login *l, const struct trusted *t,
-    const uint8_t digest[32], struct replay *marks, int64_t now,
-    const char **why)
-{
-	int r;
-
-	if (!t->rules.once)
-		return 0;
-	*why = "the token cannot be marked as spent";
-	r = replay_mark(marks, digest, l->source,
-	    l->claims.exp + t->rules.leeway_s, now);
-	if (r == ERR_EXISTS)
-		*why = "the token was spent by another address";
-	return r;
-}
-
 int
-login_put_session(struct login *l, const struct issuers *is,
-    struct replay *marks, int64_t now, struct buf *b, const char **why)
+login_spend(struct login *l, const struct issuers *is, struct replay *marks,
+    int64_t now, bool *marked, const char **why)
 {
 	const struct trusted *t = issuers_find(is, l->claims.iss);
-	char hex[PROTO_TOKEN_DIGEST_LEN + 1];
 	uint8_t digest[32];
 	int r;
 
@@ -126,17 +108,37 @@ login_put_session(struct login *l, const struct issuers *is,
 	*why = "the token cannot be told from others";
 	if ((r = jws_digest(&l->jws, digest)) != 0)
 		return r;
-	hex_encode(digest, sizeof(digest), hex);
+	hex_encode(digest, sizeof(digest), l->digest);
+	*marked = t->rules.once;
+	if (!t->rules.once)
+		return 0;
+	*why = "the token cannot be marked as spent";
+	l->spent_until = l->claims.exp + t->rules.leeway_s;
+	r = replay_mark(marks, digest, l->source, l->spent_until, now);
+	if (r == ERR_EXISTS)
+		*why = "the token was spent by another address";
+	return r;
+}
+
+int
+login_put_session(const struct login *l, const struct issuers *is,
+    struct buf *b, const char **why)
+{
+	const struct trusted *t = issuers_find(is, l->claims.iss);
+	int r;
+
+	*why = "no issuer of the policy has this iss";
+	if (t == NULL || !l->verified || l->digest[0] == '\0')
+		return ERR_DENIED;
 	*why = "the claims are too long";
 	if ((r = buf_put_cstr(b, l->user)) != 0 ||
 	    (r = buf_put_cstr(b, l->source)) != 0 ||
 	    (r = buf_put_cstr(b, t->rules.name)) != 0 ||
 	    (r = buf_put_cstr(b, l->claims.sub)) != 0 ||
-	    (r = buf_put_cstr(b, hex)) != 0 ||
-	    (r = buf_put_u64(b, (uint64_t)l->claims.exp)) != 0 ||
-	    (r = token_put_claims(&l->claims, b, why)) != 0)
+	    (r = buf_put_cstr(b, l->digest)) != 0 ||
+	    (r = buf_put_u64(b, (uint64_t)l->claims.exp)) != 0)
 		return r;
-	return login_spend(l, t, digest, marks, now, why);
+	return token_put_claims(&l->claims, b, why);
 }
 
 void

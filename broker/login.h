@@ -30,6 +30,8 @@ struct login {
 	struct token claims;
 	bool verified;		/* both verdicts: the claims are the issuer's */
 	bool alarm;		/* the two verdicts differ */
+	char digest[PROTO_TOKEN_DIGEST_LEN + 1]; /* set by login_spend */
+	int64_t spent_until; /* seconds: nobody else may use it so long */
 };
 
 /* The body of LOGIN.  An error here is the sender's: ERR_FORMAT, ERR_TOOBIG. */
@@ -41,9 +43,13 @@ int login_parse(struct login *l, const char **why);
  * keys are on their way (jwks.h). */
 int login_verify(struct login *l, const struct issuers *is, int64_t now,
     const char **why);
-/* Writes the body of SESSION_NEW; marks the token as spent by the source. */
-int login_put_session(struct login *l, const struct issuers *is,
-    struct replay *marks, int64_t now, struct buf *b, const char **why);
+/* Marks the token as spent by the source; *marked: its issuer wants that (a
+ * mark is then to be kept, too). */
+int login_spend(struct login *l, const struct issuers *is, struct replay *marks,
+    int64_t now, bool *marked, const char **why);
+/* Writes the body of SESSION_NEW of a login that was spent. */
+int login_put_session(const struct login *l, const struct issuers *is,
+    struct buf *b, const char **why);
 /* Wipes the token and everything made of it; user and source stay. */
 void login_forget(struct login *l);
 

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "broker/child.h"
@@ -28,7 +29,9 @@
 #include "lib/msg.h"
 #include "lib/proto.h"
 #include "lib/safeopen.h"
+#include "lib/str.h"
 
+#define OIDC_RECALL_MS 1000
 #define OIDC_TICK_MS 10000	/* between looks at the age of the keys */
 #define OIDC_CA_MAX (4 * 1024 * 1024)
 #define OIDC_REASON_MAX 4096
@@ -36,6 +39,10 @@
 static struct {
 	struct judge judge;
 	int listener;
+	struct watch *watch; /* on it, as soon as the marks are there */
+	char after[PROTO_KEEP_KEY_MAX + 1]; /* the last mark that came back */
+	uint32_t recall_id;
+	bool go, recalling, recalled;
 	struct buf ca;
 	struct http *http;
 	struct jwks_io io;
@@ -143,6 +150,116 @@ on_policy_msg(void *arg, struct peer *p, struct msg *m)
 	}
 }
 
+static void
+on_pam(void *arg, int fd, short revents)
+{
+	(void)arg;
+	(void)revents;
+	conns_accept(fd);
+}
+
+/* The marks of the oidc process before: nobody is served without them. */
+static void
+recall(void *arg)
+{
+	struct msg m;
+	int r;
+
+	(void)arg;
+	if (!env.go || env.recalled || env.recalling || env.judge.audit == NULL)
+		return;
+	msg_init(&m, MSG_RECALL);
+	m.id = env.recall_id = peer_next_id(env.judge.audit);
+	if ((r = buf_put_cstr(&m.body, env.after)) == 0)
+		r = peer_send(env.judge.audit, &m);
+	msg_clear(&m);
+	if (r != 0)
+		fatal(r, "cannot ask audit for the marks");
+	env.recalling = true;
+}
+
+static void
+serve(void)
+{
+	int r = ERR_NOMEM;
+
+	env.recalled = true;
+	if (replay_count(env.judge.marks) > 0)
+		log_info("taken over: %zu marks of spent tokens",
+		    replay_count(env.judge.marks));
+	env.watch =
+	    loop_watch(child_loop(), env.listener, POLLIN, on_pam, NULL);
+	if (env.watch == NULL || (r = child_ready()) != 0)
+		fatal(r, "cannot serve");
+}
+
+/* One row: str digest, u64 until, str source. */
+static int
+recall_mark(struct buf *b)
+{
+	char source[PROTO_SOURCE_MAX + 1];
+	uint8_t digest[32];
+	uint64_t until;
+	int r;
+
+	if ((r = buf_get_fixed(b, env.after, sizeof(env.after))) != 0 ||
+	    (r = buf_get_u64(b, &until)) != 0 ||
+	    (r = buf_get_fixed(b, source, sizeof(source))) != 0)
+		return r;
+	if (until > INT64_MAX ||
+	    hex_decode(env.after, digest, sizeof(digest)) != 0)
+		return ERR_PROTO;
+	r = replay_mark(env.judge.marks, digest, source, (int64_t)until,
+	    (int64_t)time(NULL));
+	return r == ERR_EXISTS ? 0 : r; /* the first one counts */
+}
+
+static int
+on_recalled(struct msg *m)
+{
+	uint32_t result, n;
+	uint8_t more;
+	int r;
+
+	if (!env.recalling || m->id != env.recall_id)
+		return ERR_PROTO;
+	env.recalling = false;
+	if ((r = buf_get_u32(&m->body, &result)) != 0 ||
+	    (r = buf_get_u8(&m->body, &more)) != 0 ||
+	    (r = buf_get_u32(&m->body, &n)) != 0)
+		return r;
+	if (more && n == 0)
+		return ERR_PROTO;
+	for (; n > 0; n--) {
+		if ((r = recall_mark(&m->body)) != 0)
+			return r;
+	}
+	if ((r = msg_end(m)) != 0)
+		return r;
+	if (result != 0) {
+		if (loop_timer(child_loop(), OIDC_RECALL_MS, recall, NULL) ==
+		    NULL)
+			return ERR_NOMEM;
+	} else if (more) {
+		recall(NULL);
+	} else {
+		serve();
+	}
+	return 0;
+}
+
+static int
+on_kept(struct msg *m)
+{
+	uint32_t result;
+	int r;
+
+	if ((r = buf_get_u32(&m->body, &result)) != 0 || (r = msg_end(m)) != 0)
+		return r;
+	conns_kept(m->id, result == 0);
+	return 0;
+}
+
 static int
 on_audit_msg(void *arg, struct peer *p, struct msg *m)
 {
@@ -152,6 +269,10 @@ on_audit_msg(void *arg, struct peer *p, struct msg *m)
 
 	(void)arg;
 	(void)p;
+	if (m->type == MSG_KEPT)
+		return on_kept(m);
+	if (m->type == MSG_RECALLED)
+		return on_recalled(m);
 	if (m->type != MSG_EVENT_DONE)
 		return ERR_PROTO;
 	if ((r = buf_get_u32(&m->body, &result)) != 0 ||
@@ -188,16 +309,22 @@ on_link(unsigned int sibling, int fd)
 	switch (sibling) {
 	case PROC_POLICY:
 		peer_free(env.judge.policy);
-		env.judge.policy = NULL;
-		conns_policy_gone();
 		env.judge.policy = peer_new(l, fd, PROC_POLICY, PROC_OIDC,
 		    on_policy_msg, on_sibling_close, policy);
-		return env.judge.policy == NULL ? ERR_NOMEM : 0;
+		if (env.judge.policy == NULL)
+			return ERR_NOMEM;
+		conns_policy_new();
+		return 0;
 	case PROC_AUDIT:
 		peer_free(env.judge.audit);
 		env.judge.audit = peer_new(l, fd, PROC_AUDIT, PROC_OIDC,
 		    on_audit_msg, on_sibling_close, audit);
-		return env.judge.audit == NULL ? ERR_NOMEM : 0;
+		if (env.judge.audit == NULL)
+			return ERR_NOMEM;
+		env.recalling = false;
+		recall(NULL);
+		conns_audit_new();
+		return 0;
 	default:
 		(void)close(fd);
 		return ERR_PROTO;
@@ -205,14 +332,6 @@ on_link(unsigned int sibling, int fd)
 }
 
 /* -- the start ----------------------------------------------------------- */
-
-static void
-on_pam(void *arg, int fd, short revents)
-{
-	(void)arg;
-	(void)revents;
-	conns_accept(fd);
-}
 
 static int
 on_listen(const char *name, int fd)
@@ -257,15 +376,23 @@ on_go(const struct conf *conf, const char *addresses)
 	if (buf_len(&env.ca) > 0 && (r = http_set_ca(env.http,
 	    buf_ptr(&env.ca), buf_len(&env.ca))) != 0)
 		return r;
-	if (loop_watch(child_loop(), env.listener, POLLIN, on_pam,
-	    NULL) == NULL)
-		return ERR_NOMEM;
 	/* Before the first fetch, which makes a thread. */
 	if ((r = sandbox_enter(SANDBOX_OIDC,
 		 (const int[SANDBOX_GIVEN_MAX]){ -1, -1, -1 })) != 0)
 		return r;
 	on_tick(NULL);
-	return 0;
+	env.go = true;
+	recall(NULL);
+	return ERR_AGAIN; /* serve says when */
+}
+
+/* Who knocks from here on is the next one's. */
+static bool
+on_idle(void)
+{
+	watch_free(env.watch);
+	env.watch = NULL;
+	return !conns_busy();
 }
 
 int
@@ -276,6 +403,7 @@ main(void)
 		.link = on_link,
 		.folder = on_folder,
 		.go = on_go,
+		.idle = on_idle,
 	};
 
 	log_init("postern-oidc");

@@ -24,6 +24,7 @@
 #include "broker/peer.h"
 #include "broker/policy.h"
 #include "broker/session.h"
+#include "broker/takeover.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
 #include "lib/err.h"
@@ -92,6 +93,8 @@ operation_free(struct operation *op)
 		}
 	}
 	operation_drop_start(op);
+	if (op->kept)
+		takeover_forget_operation(op->id);
 	watch_free(op->watch);
 	timer_free(op->timer);
 	fd_close(&op->pidfd);
@@ -117,6 +120,36 @@ operation_new(void)
 	op->next = env.first;
 	env.first = op;
 	env.ncaller++;
+	return op;
+}
+
+bool
+operation_all_started(void)
+{
+	for (const struct operation *op = env.first; op != NULL;
+	     op = op->next) {
+		if (op->shell != NULL)
+			return false;
+	}
+	return true;
+}
+
+struct operation *
+operation_new_running(const char *id, struct connection *c, int pidfd)
+{
+	struct operation *op = operation_new();
+
+	if (op == NULL || str_copy(op->id, sizeof(op->id), id) != 0) {
+		operation_free(op);
+		(void)close(pidfd);
+		return NULL;
+	}
+	op->asked = op->kept = true;
+	env.ncaller--;
+	env.n++;
+	op->pidfd = pidfd;
+	op->conn = c;
+	session_hold(c);
 	return op;
 }
 
@@ -168,10 +201,10 @@ operation_deny(struct operation *op, const struct connection *conn,
 
 	buf_init(&b, EVENT_BODY_MAX);
 	if ((r = plan_decide_event(&b, op, conn, d, "deny")) != 0 ||
-	    (r = event_str(&b, EV_REASON, code == POSTERN_EX_USAGE ?
-	    "syntax" : "policy")) != 0 ||
+	    (r = event_str(&b, EV_REASON,
+		 code == POSTERN_EX_USAGE ? "syntax" : "policy")) != 0 ||
 	    (r = ask_event_command(&b, a)) != 0 ||
-	    (r = policy_event(&b)) != 0)
+	    (r = session_denial(conn->session, &b)) != 0)
 		log_err(r, "denial %s has no ledger line", op->id);
 	buf_clear(&b);
 	/* Why it was denied is said only on record: nobody tries out the rules

@@ -5,8 +5,11 @@
 #ifndef POSTERN_BROKER_OPERATION_H
 #define POSTERN_BROKER_OPERATION_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
+struct connection;
 struct msg;
 struct peer;
 
@@ -16,8 +19,13 @@ void operation_accept(int fd);
  * ERR_PROTO when none waits for it. */
 int operation_opened(struct msg *m);	  /* OP_OPENED, from audit */
 int operation_hop_started(struct msg *m); /* HOP_STARTED, from the parent */
-/* audit is gone: what waits for it is refused. */
-void operation_audit_lost(void);
+/* audit is gone: what asked it with an id up to last is refused. */
+void operation_audit_lost(uint32_t last);
+
+/* Takes over a running operation of an earlier policy process; takes pidfd. */
+int operation_adopt(const char *id, struct connection *c, int take_pidfd);
+/* None waits for its decision or its start. */
+bool operation_all_started(void);
 
 size_t operation_count(void);
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "lib/buf.h"
 #include "lib/msg.h"
@@ -47,6 +48,8 @@ struct operation {
 	int cert[2];		/* the certificate socket: signer's, hop's */
 	int record[2];		/* recording, sidecar: from audit */
 	int pidfd;		/* the hop's */
+	pid_t hop;
+	bool kept; /* its row is with audit */
 	bool opened, started;
 	uint32_t open_id, start_id; /* the two questions under way */
 	struct msg run;		/* HOP_RUN, ready but for its descriptors */
@@ -70,6 +73,10 @@ struct plan {
 /* operation.c */
 /* The operations there are, newest first. */
 struct operation *operation_first(void);
+/* One that an earlier policy process has started; takes pidfd.  NULL: no
+ * memory. */
+struct operation *operation_new_running(
+    const char *id, struct connection *c, int take_pidfd);
 /* Takes NULL.  Closes what it holds; a hop without work ends on that. */
 void operation_free(struct operation *op);
 /* Everything that only the start needs. */

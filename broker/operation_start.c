@@ -18,6 +18,8 @@
 #include "broker/operation_internal.h"
 #include "broker/peer.h"
 #include "broker/policy.h"
+#include "broker/proc.h"
+#include "broker/takeover.h"
 #include "lib/err.h"
 #include "lib/event.h"
 #include "lib/log.h"
@@ -35,6 +37,8 @@ operation_ask_audit(struct operation *op, const struct connection *conn, const s
 
 	if (policy_audit() == NULL)
 		return ERR_NOTFOUND;
+	if (policy_audit_room(URGENCY_START) == 0)
+		return ERR_TOOBIG;
 	msg_init(&m, MSG_OP_OPEN);
 	m.id = op->open_id = peer_next_id(policy_audit());
 	if ((r = buf_put_cstr(b, op->id)) != 0 ||
@@ -102,6 +106,35 @@ hop_gone(void *arg, int fd, short revents)
 	(void)fd;
 	(void)revents;
 	operation_free(arg);
+}
+
+int
+operation_adopt(const char *id, struct connection *c, int pidfd)
+{
+	struct operation *op = operation_new_running(id, c, pidfd);
+
+	if (op == NULL)
+		return ERR_NOMEM;
+	op->watch = loop_watch(child_loop(), op->pidfd, POLLIN, hop_gone, op);
+	if (op->watch != NULL)
+		return 0;
+	op->kept = false; /* whoever fails is forgotten by the caller */
+	operation_free(op);
+	return ERR_NOMEM;
+}
+
+/* The next policy process finds the hop by pid and start time.  Without a row
+ * it would only be missed in the count. */
+static void
+keep_running(struct operation *op)
+{
+	struct proc_stat st;
+	int r = proc_stat(op->hop, &st);
+
+	if (r == 0 && proc_alive(op->pidfd))
+		r = takeover_keep_operation(
+		    op->id, op->conn, op->hop, st.start);
+	op->kept = r == 0;
 }
 
 static int
@@ -188,6 +221,7 @@ operation_proceed(struct operation *op)
 	if (r != 0)
 		goto fail;
 	operation_drop_start(op);
+	keep_running(op);
 	timer_free(op->timer);
 	op->timer = NULL;
 	return;
@@ -255,6 +289,7 @@ operation_hop_started(struct msg *m)
 	if (op == NULL)
 		return 0;
 	op->started = true;
+	op->hop = (pid_t)pid;
 	op->pidfd = msg_take_fd(m, 0);
 	if (op->pidfd >= 0) {
 		operation_proceed(op);
@@ -267,13 +302,14 @@ operation_hop_started(struct msg *m)
 }
 
 void
-operation_audit_lost(void)
+operation_audit_lost(uint32_t last)
 {
 	struct operation *op, *next;
 
 	for (op = operation_first(); op != NULL; op = next) {
 		next = op->next;
-		if (op->shell != NULL && op->open_id != 0 && !op->opened)
+		if (op->shell != NULL && op->open_id != 0 && !op->opened &&
+		    (int32_t)(op->open_id - last) <= 0)
 			operation_refuse(op, POSTERN_EX_IOERR, "not run: the "
 			    "recording cannot be written just now; try again");
 	}

@@ -35,6 +35,7 @@ struct peer {
 	struct queued *first, **last;
 	size_t nqueued;
 	uint32_t next_id;
+	bool ended;     /* no more, once the queue is empty */
 	bool busy;	/* inside a callback: free later */
 	bool dead;
 };
@@ -170,6 +171,8 @@ peer_flush(struct peer *p)
 		queued_free(q);
 	}
 	watch_set_events(p->watch, POLLIN);
+	if (p->ended)
+		(void)shutdown(p->fd, SHUT_WR);
 	return 0;
 }
 
@@ -190,7 +193,36 @@ peer_read(struct peer *p)
 			r = p->on_msg(p->arg, p, &m);
 	}
 	msg_clear(&m);
-	return r == ERR_AGAIN ? 0 : r;
+	return r;
+}
+
+/* A turn has ended with r: close, if that is an end. */
+static void
+peer_turn_end(struct peer *p, int r)
+{
+	/* A write to a peer that has left is an end of file seen early. */
+	if (r == ERR_SYS && (errno == EPIPE || errno == ECONNRESET))
+		r = ERR_NOTFOUND;
+	if (r != 0 && r != ERR_AGAIN && !p->dead) {
+		p->on_close(p->arg, p, r);
+		peer_shut(p);
+	}
+	p->busy = false;
+	if (p->dead)
+		free(p);
+}
+
+void
+peer_drain(struct peer *p)
+{
+	int r = 0;
+
+	if (p->busy)
+		return;
+	p->busy = true;
+	while (r == 0 && !p->dead)
+		r = peer_read(p);
+	peer_turn_end(p, r);
 }
 
 static void
@@ -206,16 +238,28 @@ peer_event(void *arg, int fd, short revents)
 	if (!p->dead && (revents & ~POLLOUT) != 0 &&
 	    (r == 0 || r == ERR_SYS)) /* what it said last still counts */
 		r = peer_read(p);
-	/* A write to a peer that has left is an end of file seen early. */
-	if (r == ERR_SYS && (errno == EPIPE || errno == ECONNRESET))
-		r = ERR_NOTFOUND;
-	if (r != 0 && !p->dead) {
-		p->on_close(p->arg, p, r);
-		peer_shut(p);
-	}
-	p->busy = false;
-	if (p->dead)
-		free(p);
+	peer_turn_end(p, r);
+}
+
+void
+peer_end(struct peer *p)
+{
+	if (p->first == NULL)
+		(void)shutdown(p->fd, SHUT_WR);
+	else
+		p->ended = true;
+}
+
+void
+peer_continue(struct peer *p, const struct peer *before)
+{
+	p->next_id = before->next_id;
+}
+
+size_t
+peer_queued(const struct peer *p)
+{
+	return p->nqueued;
 }
 
 uint32_t

@@ -35,6 +35,15 @@ void peer_set_arg(struct peer *p, void *arg);
 /* Sends or queues (descriptors are duplicated while queued).  ERR_TOOBIG: the
  * queue is full, which is a reason to close. */
 int peer_send(struct peer *p, const struct msg *m);
+/* Sends nothing more; the other end sees an end of file, and what it still
+ * sends is read. */
+void peer_end(struct peer *p);
+/* Goes on counting ids where the link before this one stopped. */
+void peer_continue(struct peer *p, const struct peer *before);
+/* Reads all that has come already, as if the loop had found it. */
+void peer_drain(struct peer *p);
+/* How many messages wait for the socket. */
+size_t peer_queued(const struct peer *p);
 /* A new id for a question on this connection. */
 uint32_t peer_next_id(struct peer *p);
 /* The other end's process, as the kernel saw it at connect. */

@@ -24,6 +24,7 @@
 #include "broker/peer.h"
 #include "broker/sandbox.h"
 #include "broker/session.h"
+#include "broker/takeover.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
 #include "lib/diag.h"
@@ -44,6 +45,10 @@ static struct {
 	const struct conf *conf;
 	uid_t job;
 	struct peer *audit, *signer, *oidc;
+	struct peer *audit_before; /* still answers what it was asked */
+	uint32_t before_last;      /* the last of its ids */
+	size_t npam;               /* connections of the module */
+	bool stopping;
 } env = { .folder = -1 };
 
 const struct policy *
@@ -80,23 +85,6 @@ struct peer *
 policy_signer(void)
 {
 	return env.signer;
-}
-
-int
-policy_event(struct buf *event)
-{
-	struct msg m;
-	int r;
-
-	if (env.audit == NULL)
-		return ERR_NOTFOUND;
-	msg_init(&m, MSG_EVENT);
-	m.id = peer_next_id(env.audit);
-	if ((r = buf_put(&m.body, buf_ptr(event), buf_len(event))) == 0)
-		r = peer_send(env.audit, &m);
-	msg_clear(&m);
-	buf_reset(event);
-	return r;
 }
 
 /* -- the policy itself -------------------------------------------------------- */
@@ -300,10 +288,6 @@ out:
 static int
 sibling_msg(void *arg, struct peer *p, struct msg *m)
 {
-	uint32_t result;
-	uint64_t number;
-	int r;
-
 	(void)arg;
 	(void)p;
 	switch (m->type) {
@@ -312,16 +296,21 @@ sibling_msg(void *arg, struct peer *p, struct msg *m)
 	case MSG_SESSION_NEW:
 		return session_made(m);
 	case MSG_EVENT_DONE:
-		if ((r = buf_get_u32(&m->body, &result)) != 0 ||
-		    (r = buf_get_u64(&m->body, &number)) != 0 ||
-		    (r = msg_end(m)) != 0)
-			return r;
-		if (result != 0)
-			log_err(0, "ALARM: audit could not write an event");
-		return 0;
+	case MSG_KEPT:
+		return policy_audit_done(m);
+	case MSG_RECALLED:
+		return takeover_recalled(m);
 	default:
 		return ERR_PROTO;
 	}
+}
+
+/* Nobody answers any more what was asked up to that id. */
+static void
+audit_lost(uint32_t last)
+{
+	operation_audit_lost(last);
+	policy_audit_lost(last);
 }
 
 static void
@@ -329,12 +318,39 @@ sibling_closed(void *arg, struct peer *p, int r)
 {
 	struct peer **slot = arg;
 
-	(void)p;
 	if (r != ERR_NOTFOUND) /* it is not what it was: start afresh */
 		fatal(r, "what a sibling sent");
 	*slot = NULL;
 	if (slot == &env.audit)
-		operation_audit_lost();
+		audit_lost(peer_next_id(p));
+	if (slot == &env.audit_before)
+		audit_lost(env.before_last);
+}
+
+/* A new audit is on its way.  The one before, if it lives, reads what it was
+ * sent and answers that; new questions are the new one's. */
+static int
+link_audit(int fd)
+{
+	struct peer *before = env.audit;
+
+	env.audit = peer_new(child_loop(), fd, PROC_AUDIT, PROC_POLICY,
+	    sibling_msg, sibling_closed, &env.audit);
+	if (env.audit == NULL)
+		return ERR_NOMEM;
+	if (before != NULL) {
+		if (env.audit_before != NULL) {
+			peer_free(env.audit_before);
+			audit_lost(env.before_last);
+		}
+		env.before_last = peer_next_id(before);
+		peer_continue(env.audit, before);
+		peer_set_arg(before, &env.audit_before);
+		env.audit_before = before;
+		peer_end(before);
+	}
+	takeover_link();
+	return 0;
 }
 
 static int
@@ -348,8 +364,8 @@ on_link(unsigned int sibling, int fd)
 		(void)close(fd);
 		return ERR_PROTO;
 	}
-	if (slot == &env.audit && env.audit != NULL)
-		operation_audit_lost();
+	if (slot == &env.audit)
+		return link_audit(fd);
 	peer_free(*slot);
 	*slot = peer_new(child_loop(), fd, sibling, PROC_POLICY, sibling_msg,
 	    sibling_closed, slot);
@@ -447,6 +463,7 @@ pam_closed(void *arg, struct peer *p, int r)
 {
 	(void)arg;
 	(void)p;
+	env.npam--;
 	if (r != ERR_NOTFOUND)
 		log_err(r, "a connection to session.sock");
 }
@@ -464,11 +481,14 @@ pam_accept(int fd)
 	/* The socket's mode says so already; the kernel's word is cheap. */
 	if (p != NULL && (peer_cred(p, &pid, &uid, &gid) != 0 || uid != 0))
 		peer_free(p);
+	else
+		env.npam += p != NULL;
 }
 
 /* -- start ------------------------------------------------------------------------ */
 
-/* Watched from GO on: nobody is served before there are settings. */
+/* Watched from the takeover on: nobody is served before there are settings and
+ * the sessions of the policy process before. */
 static struct listener {
 	const char *name;
 	void (*accept)(int fd);
@@ -486,7 +506,8 @@ listener_resume(void *arg)
 {
 	const struct listener *l = arg;
 
-	watch_set_events(l->watch, POLLIN);
+	if (!env.stopping)
+		watch_set_events(l->watch, POLLIN);
 }
 
 static void
@@ -525,6 +546,8 @@ on_listen(const char *name, int fd)
 static int
 on_folder(const char *name, int fd)
 {
+	if (strcmp(name, "session-key") == 0)
+		return takeover_key(fd);
 	if (strcmp(name, "policy") != 0) {
 		(void)close(fd);
 		return ERR_PROTO;
@@ -533,6 +556,17 @@ on_folder(const char *name, int fd)
 		(void)close(env.folder);
 	env.folder = fd;
 	return 0;
+}
+
+static void
+serve(void)
+{
+	int r;
+
+	for (size_t i = 0; i < NLISTENERS; i++)
+		watch_set_events(listeners[i].watch, POLLIN);
+	if ((r = child_ready()) != 0)
+		log_err(r, "the parent is not told that all is ready");
 }
 
 static int
@@ -549,14 +583,32 @@ on_go(const struct conf *conf, const char *addresses)
 	for (size_t i = 0; i < NLISTENERS; i++) {
 		if (listeners[i].fd == -1 ||
 		    (listeners[i].watch = loop_watch(child_loop(),
-		    listeners[i].fd, POLLIN, on_connection,
-		    &listeners[i])) == NULL)
+			 listeners[i].fd, 0, on_connection, &listeners[i])) ==
+			NULL)
 			return ERR_CONFIG;
 	}
-	if ((r = load_policy()) != 0)
+	if ((r = load_policy()) != 0 ||
+	    (r = sandbox_enter(SANDBOX_POLICY,
+		 (const int[SANDBOX_GIVEN_MAX]){ env.folder, -1, -1 })) != 0 ||
+	    (r = takeover_start(serve)) != 0)
 		return r;
-	return sandbox_enter(SANDBOX_POLICY,
-	    (const int[SANDBOX_GIVEN_MAX]){ env.folder, -1, -1 });
+	return ERR_AGAIN;
+}
+
+/* Who knocks from here on is the next one's.  What was begun is brought to its
+ * start, and audit has all that it was told. */
+static bool
+on_idle(void)
+{
+	if (!env.stopping) {
+		env.stopping = true;
+		for (size_t i = 0; i < NLISTENERS; i++) {
+			if (listeners[i].watch != NULL)
+				watch_set_events(listeners[i].watch, 0);
+		}
+	}
+	return operation_all_started() && env.npam == 0 &&
+	       !policy_audit_answers();
 }
 
 int
@@ -569,6 +621,7 @@ main(void)
 		.go = on_go,
 		.reload = load_policy,
 		.parent = on_parent,
+		.idle = on_idle,
 	};
 
 	return child_main("postern-policy", PROC_POLICY, &handlers);

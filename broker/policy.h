@@ -4,6 +4,8 @@
 #ifndef POSTERN_BROKER_POLICY_H
 #define POSTERN_BROKER_POLICY_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -29,5 +31,27 @@ struct peer *policy_signer(void);
 /* Sends the event to audit, which writes it; consumes b's content.  An error
  * means it could not be queued: whoever needed the line refuses. */
 int policy_event(struct buf *event);
+
+/* policy_audit.c */
+
+/* How the question ended: 0, audit's failure, or ERR_NOTFOUND when audit died
+ * before it answered. */
+typedef void (*policy_done_cb)(void *arg, int result);
+/* The same, and done hears the end, once. */
+int policy_event_then(struct buf *event, policy_done_cb done, void *arg);
+/* Asks audit; m is EVENT or KEEP, and stays the caller's. */
+int policy_ask_audit(struct msg *m, policy_done_cb done, void *arg);
+/* arg is gone: nobody wants to hear any more. */
+void policy_ask_drop(const void *arg);
+/* Answers are still to come. */
+bool policy_audit_answers(void);
+
+/* How many messages of that urgency the queue to audit still takes. */
+enum policy_urgency { URGENCY_DENIAL, URGENCY_START, URGENCY_SESSION };
+size_t policy_audit_room(enum policy_urgency u);
+
+/* EVENT_DONE and KEPT; and the end of a link, whose last id that was. */
+int policy_audit_done(struct msg *m);
+void policy_audit_lost(uint32_t last);
 
 #endif

@@ -65,11 +65,19 @@ static struct child children[NCHILD] = {
 	    .proc = PROC_OIDC },
 };
 
-/* Who talks to whom. */
-static const int links[][2] = {
-	{ POLICY, AUDIT }, { POLICY, SIGNER }, { POLICY, OIDC },
-	{ OIDC, AUDIT },
+/* Who talks to whom.  The end of a process that is being started again is held
+ * here: its siblings have theirs at once, and what they say meanwhile waits in
+ * the socket. */
+static struct link {
+	int child[2];
+	int held[2];
+} links[] = {
+	{ { POLICY, AUDIT }, { -1, -1 } },
+	{ { POLICY, SIGNER }, { -1, -1 } },
+	{ { POLICY, OIDC }, { -1, -1 } },
+	{ { OIDC, AUDIT }, { -1, -1 } },
 };
+#define NLINKS (sizeof(links) / sizeof(links[0]))
 
 /* What is opened once and handed to each new life of a child. */
 enum given_kind { GIVEN_LISTEN, GIVEN_FOLDER };
@@ -83,6 +91,7 @@ static struct given {
 	{ POLICY, GIVEN_LISTEN, "session", -1 },
 	{ POLICY, GIVEN_LISTEN, "shell", -1 },
 	{ POLICY, GIVEN_LISTEN, "ctl", -1 },
+	{ POLICY, GIVEN_FOLDER, "session-key", -1 },
 	{ AUDIT, GIVEN_FOLDER, "recordings", -1 },
 	{ AUDIT, GIVEN_FOLDER, "ledger", -1 },
 	{ AUDIT, GIVEN_FOLDER, "store", -1 },
@@ -176,6 +185,16 @@ make_state(const char *name, struct account owner)
 	give(name, make_folder(path, owner, 02750));
 }
 
+static void
+make_key(const char *name)
+{
+	int fd, r;
+
+	if ((r = setup_boot_key(env.conf.run_folder, name, &fd)) != 0)
+		fatal(r, "%s/%s", env.conf.run_folder, name);
+	give(name, fd);
+}
+
 static gid_t
 need_group(const char *name)
 {
@@ -216,6 +235,7 @@ prepare(void)
 	make_socket("session", 0, 0600);
 	make_socket("shell", env.job.gid, 0660);
 	make_socket("ctl", need_group("postern-admin"), 0660);
+	make_key("session-key");
 
 	(void)close(make_folder(env.conf.state_folder, root, 0755));
 	make_state("recordings", audit);
@@ -321,36 +341,77 @@ send_go(struct child *c)
 	return r;
 }
 
-/* A fresh pair between two running children. */
+/* Hands a child its end, or keeps it until that child is started. */
 static int
-link_pair(struct child *a, struct child *b)
+link_give(struct link *l, int side, int fd)
 {
-	int sv[2], r;
+	struct child *c = &children[l->child[side]];
+	int r;
 
-	if (a->peer == NULL || b->peer == NULL)
-		return 0; /* the other end's start makes the pair */
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == -1)
-		return ERR_SYS;
-	if ((r = send_named(a, MSG_LINK, b->name, sv[0])) == 0)
-		r = send_named(b, MSG_LINK, a->name, sv[1]);
-	(void)close(sv[0]);
-	(void)close(sv[1]);
+	if (l->held[side] != -1)
+		(void)close(l->held[side]);
+	l->held[side] = -1;
+	if (c->peer == NULL) {
+		l->held[side] = fd;
+		return 0;
+	}
+	r = send_named(c, MSG_LINK, children[l->child[1 - side]].name, fd);
+	(void)close(fd);
 	return r;
 }
 
 static int
-send_links(struct child *c)
+link_make(struct link *l)
 {
+	int sv[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == -1)
+		return ERR_SYS;
+	if ((r = link_give(l, 0, sv[0])) == 0)
+		return link_give(l, 1, sv[1]);
+	(void)close(sv[1]);
+	return r;
+}
+
+/* The siblings of a child that has died, or is about to be replaced, get the
+ * links to the next one. */
+static void
+links_renew(struct child *c)
+{
+	struct peer *peer = c->peer;
 	int r;
 
-	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
-		struct child *a = &children[links[i][0]];
-		struct child *b = &children[links[i][1]];
-
-		if ((a == c || b == c) && (r = link_pair(a, b)) != 0)
-			return r;
+	c->peer = NULL; /* its ends are the next one's */
+	for (size_t i = 0; i < NLINKS; i++) {
+		if ((&children[links[i].child[0]] == c ||
+			&children[links[i].child[1]] == c) &&
+		    (r = link_make(&links[i])) != 0)
+			log_err(r, "a link to postern-%s", c->name);
 	}
-	return 0;
+	c->peer = peer;
+}
+
+/* What is held for a child that has been started; what is not there (its other
+ * end was not started yet, or there was no descriptor) is made. */
+static int
+send_links(struct child *c)
+{
+	int fd, r = 0;
+
+	for (size_t i = 0; i < NLINKS && r == 0; i++) {
+		struct link *l = &links[i];
+		int side = &children[l->child[0]] == c ? 0 : 1;
+
+		if (&children[l->child[side]] != c)
+			continue;
+		if ((fd = l->held[side]) == -1) {
+			r = link_make(l);
+		} else {
+			l->held[side] = -1;
+			r = link_give(l, side, fd);
+		}
+	}
+	return r;
 }
 
 static void
@@ -547,6 +608,7 @@ reap(void)
 			    WIFSIGNALED(status) ? "signal" : "exit code",
 			    WIFSIGNALED(status) ? WTERMSIG(status) :
 						  WEXITSTATUS(status));
+			links_renew(c);
 			child_retry(c);
 		}
 		/* As process 1 of a container it buries strangers, too. */

@@ -10,7 +10,6 @@
 #include <sys/random.h>
 #include <sys/syscall.h>
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -22,6 +21,8 @@
 #include "broker/child.h"
 #include "broker/loop.h"
 #include "broker/policy.h"
+#include "broker/proc.h"
+#include "broker/takeover.h"
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/event.h"
@@ -33,7 +34,8 @@
 
 static struct {
 	struct session *sessions;
-	size_t nsession;
+	size_t nsession; /* those that are ending included */
+	size_t nending;
 	struct connection *connections;
 } env;
 
@@ -51,6 +53,7 @@ session_free(struct session *s)
 {
 	if (s == NULL)
 		return;
+	policy_ask_drop(s);
 	timer_free(s->timer);
 	claims_clear(&s->claims);
 	free(s->issuer);
@@ -59,28 +62,54 @@ session_free(struct session *s)
 	free(s);
 }
 
-/* A line that ends the session in the ledger, once, and the session. */
 static void
-session_end(struct session *s)
+session_drop(struct session *s)
 {
 	struct session **at;
-	struct buf b;
-	int r;
 
-	if (s->opened) {
-		buf_init(&b, EVENT_MAX);
-		if ((r = event_start(&b, EVENT_SESSION_CLOSE)) != 0 ||
-		    (r = session_event(s, NULL, NULL, &b)) != 0 ||
-		    (r = policy_event(&b)) != 0)
-			log_err(r, "session %s closes without a ledger line",
-			    s->id);
-		buf_clear(&b);
-	}
 	for (at = &env.sessions; *at != s;)
 		at = &(*at)->next;
 	*at = s->next;
 	env.nsession--;
+	env.nending -= s->ending;
 	session_free(s);
+}
+
+/* Its last line is in the ledger; or it is not, and comes there later. */
+static void
+session_closed(void *arg, int result)
+{
+	if (result == 0)
+		session_drop(arg);
+	else
+		takeover_again();
+}
+
+/* A line that ends the session in the ledger, once, and the session.  The row
+ * goes first: with neither row nor line audit closes it, with both it would
+ * be closed twice. */
+static void
+session_end(struct session *s)
+{
+	struct buf b;
+	int r;
+
+	if (!s->opened) {
+		session_drop(s);
+		return;
+	}
+	s->ending = true;
+	env.nending++;
+	timer_free(s->timer);
+	s->timer = NULL;
+	takeover_forget_session(s);
+	buf_init(&b, EVENT_MAX);
+	if ((r = event_start(&b, EVENT_SESSION_CLOSE)) == 0 &&
+	    (r = session_event(s, NULL, NULL, &b)) == 0)
+		r = policy_event_then(&b, session_closed, s);
+	if (r != 0)
+		takeover_again();
+	buf_clear(&b);
 }
 
 static void
@@ -88,6 +117,7 @@ connection_free(struct connection *c)
 {
 	if (c == NULL)
 		return;
+	policy_ask_drop(c);
 	watch_free(c->watch);
 	timer_free(c->timer);
 	if (c->monitor_pidfd >= 0)
@@ -106,6 +136,8 @@ connection_drop(struct connection *c)
 	for (at = &env.connections; *at != c;)
 		at = &(*at)->next;
 	*at = c->next;
+	if (c->monitor != 0)
+		takeover_forget_connection(c);
 	connection_free(c);
 	s->nconnection--;
 	if (s->nconnection == 0 && (s->over || msg_now_ms() >= s->until_ms))
@@ -157,7 +189,7 @@ session_of_token(const struct session_proof *p)
 	struct session *s;
 
 	for (s = env.sessions; s != NULL; s = s->next) {
-		if (!s->over && msg_now_ms() < s->until_ms &&
+		if (!s->over && !s->ending && msg_now_ms() < s->until_ms &&
 		    strcmp(s->token, p->token) == 0 &&
 		    strcmp(s->source, p->source) == 0 &&
 		    strcmp(s->issuer, p->issuer) == 0)
@@ -181,11 +213,32 @@ session_set_times(struct session *s, uint64_t expires)
 		s->until_ms = s->limit_ms;
 }
 
+/* Who it is, moved out of the proof, and what that is under the policy of
+ * now. */
+static int
+session_fill(struct session *s, struct session_proof *proof, size_t *np)
+{
+	const struct issuer *is;
+	int r;
+
+	s->issuer = proof->issuer;
+	s->subject = proof->subject;
+	s->claims = proof->claims;
+	proof->issuer = proof->subject = NULL;
+	proof->claims = (struct claims){ 0 };
+	if ((r = session_match(s, np)) != 0)
+		return r;
+	is = policy_now() == NULL ? NULL
+				  : policy_issuer_find(policy_now(), s->issuer);
+	if (is != NULL)
+		issuer_ties(is, &s->claims, &s->ties);
+	return 0;
+}
+
 static int
 session_make(struct session_proof *proof, struct session **out, char *why,
     size_t whysize)
 {
-	const struct issuer *is;
 	struct session *s;
 	size_t n = 0;
 	int r;
@@ -196,12 +249,7 @@ session_make(struct session_proof *proof, struct session **out, char *why,
 	    (r = str_copy(s->token, sizeof(s->token), proof->token)) != 0 ||
 	    (r = ulid_new(s->id)) != 0)
 		goto fail;
-	s->issuer = proof->issuer;
-	s->subject = proof->subject;
-	s->claims = proof->claims;
-	proof->issuer = proof->subject = NULL;
-	proof->claims = (struct claims){ 0 };
-	if ((r = session_match(s, &n)) != 0)
+	if ((r = session_fill(s, proof, &n)) != 0)
 		goto fail;
 	if (n == 0) {
 		if (policy_now() != NULL)
@@ -212,9 +260,6 @@ session_make(struct session_proof *proof, struct session **out, char *why,
 		r = ERR_DENIED;
 		goto fail;
 	}
-	is = policy_issuer_find(policy_now(), s->issuer);
-	if (is != NULL)
-		issuer_ties(is, &s->claims, &s->ties);
 	session_set_times(s, proof->expires);
 	s->timer = loop_timer(child_loop(), s->until_ms - msg_now_ms(),
 	    session_timer, s);
@@ -251,7 +296,8 @@ connection_make(const char *user, struct connection **out)
 	if ((c = calloc(1, sizeof(*c))) == NULL)
 		return ERR_NOMEM;
 	c->monitor_pidfd = -1;
-	if ((r = str_copy(c->user, sizeof(c->user), user)) != 0 ||
+	if ((r = ulid_new(c->id)) != 0 ||
+	    (r = str_copy(c->user, sizeof(c->user), user)) != 0 ||
 	    (r = user_name_parse(c->user, &c->name)) != 0)
 		goto fail;
 	r = ERR_SYS;
@@ -320,14 +366,6 @@ session_lookup(const char *handle)
 	return NULL;
 }
 
-static bool
-pidfd_alive(int pidfd)
-{
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
-
-	return poll(&p, 1, 0) == 0;
-}
-
 static void
 connection_end(struct connection *c)
 {
@@ -374,20 +412,33 @@ pidfd_pid(int pidfd, pid_t *pid)
 	return 0;
 }
 
-/* session.open, before the first connection of a session works. */
+static void
+session_noted(void *arg, int result)
+{
+	struct session *s = arg;
+
+	s->noted = result == 0 ? KEPT_YES : KEPT_NO;
+	if (result != 0)
+		takeover_again();
+}
+
+/* session.open, before the first connection of a session works, and again when
+ * it did not get there: audit writes it once. */
 static int
 session_note_open(struct session *s, const struct connection *c)
 {
 	struct buf b;
 	int r;
 
-	if (s->opened)
+	if (s->noted != KEPT_NO)
 		return policy_audit() == NULL ? ERR_NOTFOUND : 0;
 	buf_init(&b, EVENT_MAX);
-	if ((r = event_start(&b, EVENT_SESSION_OPEN)) == 0 &&
-	    (r = session_event(s, c, NULL, &b)) == 0 &&
-	    (r = policy_event(&b)) == 0)
-		s->opened = true;
+	s->noted = KEPT_ASKED;
+	if ((r = event_start(&b, EVENT_SESSION_OPEN)) != 0 ||
+	    (r = session_event(s, c, NULL, &b)) != 0 ||
+	    (r = policy_event_then(&b, session_noted, s)) != 0)
+		s->noted = KEPT_NO;
+	s->opened |= r == 0;
 	buf_clear(&b);
 	return r;
 }
@@ -397,6 +448,7 @@ session_open(const char *handle, const char *user, const char *source,
     pid_t monitor, int pidfd, struct connection **out)
 {
 	struct connection *c = session_lookup(handle);
+	struct proc_stat st = { 0 };
 	pid_t pid;
 	int r = ERR_DENIED;
 
@@ -404,7 +456,7 @@ session_open(const char *handle, const char *user, const char *source,
 	    strcmp(c->user, user) != 0 ||
 	    strcmp(c->session->source, source) != 0 ||
 	    pidfd_pid(pidfd, &pid) != 0 || pid != monitor ||
-	    !pidfd_alive(pidfd))
+	    proc_stat(monitor, &st) != 0 || !proc_alive(pidfd))
 		goto out;
 	if ((r = session_note_open(c->session, c)) != 0)
 		goto out;
@@ -417,8 +469,12 @@ session_open(const char *handle, const char *user, const char *source,
 	timer_free(c->timer);
 	c->timer = NULL;
 	c->monitor = monitor;
+	c->monitor_start = st.start;
 	c->monitor_pidfd = pidfd;
 	c->state = CONNECTION_OPEN;
+	if (c->session->kept == KEPT_NO)
+		takeover_keep_session(c->session);
+	takeover_keep_connection(c);
 	*out = c;
 	pidfd = -1;
 	r = 0;
@@ -439,35 +495,6 @@ session_close(const char *handle, pid_t monitor)
 	return 0;
 }
 
-/* The parent of a process: field 4 of /proc/PID/stat, after the last ')'. */
-static int
-proc_parent(pid_t pid, pid_t *parent)
-{
-	char path[64], text[1024];
-	const char *at;
-	ssize_t n;
-	long v;
-	int fd;
-
-	(void)snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
-		return ERR_SYS;
-	n = read(fd, text, sizeof(text) - 1);
-	(void)close(fd);
-	if (n <= 0)
-		return ERR_SYS;
-	text[n] = '\0';
-	/* ") S 1234 ": state, then the parent */
-	if ((at = strrchr(text, ')')) == NULL || at[1] != ' ' ||
-	    at[2] == '\0' || at[3] != ' ')
-		return ERR_FORMAT;
-	v = strtol(at + 4, NULL, 10);
-	if (v <= 0)
-		return ERR_FORMAT;
-	*parent = (pid_t)v;
-	return 0;
-}
-
 /*
  * MUST hold even when the asker dies and its pid is reused between two reads:
  * asker -> child of sshd -> monitor.  The asker is pinned by a pidfd and read
@@ -477,17 +504,18 @@ proc_parent(pid_t pid, pid_t *parent)
 static bool
 session_descends(const struct connection *c, pid_t asker)
 {
-	pid_t middle = 0, again = 0, top = 0;
+	struct proc_stat first, middle, again;
 	bool ok = false;
 	int pidfd;
 
 	if ((pidfd = (int)syscall(SYS_pidfd_open, asker, 0)) == -1)
 		return false;
-	if (proc_parent(asker, &middle) == 0 &&
-	    proc_parent(middle, &top) == 0 &&
-	    proc_parent(asker, &again) == 0)
-		ok = middle == again && top == c->monitor &&
-		    pidfd_alive(pidfd) && pidfd_alive(c->monitor_pidfd);
+	if (proc_stat(asker, &first) == 0 &&
+	    proc_stat(first.parent, &middle) == 0 &&
+	    proc_stat(asker, &again) == 0)
+		ok = first.parent == again.parent &&
+		     middle.parent == c->monitor && proc_alive(pidfd) &&
+		     proc_alive(c->monitor_pidfd);
 	(void)close(pidfd);
 	return ok;
 }
@@ -500,6 +528,11 @@ session_find(const char *handle, pid_t asker, struct connection **out)
 	if (c == NULL || c->state != CONNECTION_OPEN ||
 	    !session_descends(c, asker))
 		return ERR_DENIED;
+	/* A line that did not get there goes before those that name it. */
+	if (c->session->noted == KEPT_NO &&
+	    session_note_open(c->session, c) != 0)
+		log_err(
+		    0, "session %s is not in the ledger yet", c->session->id);
 	*out = c;
 	return 0;
 }
@@ -535,7 +568,198 @@ session_rematch(void)
 size_t
 session_count(void)
 {
-	return env.nsession;
+	return env.nsession - env.nending;
+}
+
+static void
+denial_done(void *arg, int result)
+{
+	struct session *s = arg;
+
+	s->ndenials--;
+	if (result != 0)
+		log_err(0,
+		    "ALARM: a denial of session %s is not in the "
+		    "ledger",
+		    s->id);
+}
+
+int
+session_denial(struct session *s, struct buf *event)
+{
+	int r = ERR_TOOBIG;
+
+	if (s->ndenials < SESSION_DENIALS_MAX &&
+	    policy_audit_room(URGENCY_DENIAL) > 0) {
+		s->ndenials++;
+		if ((r = policy_event_then(event, denial_done, s)) != 0)
+			s->ndenials--;
+	}
+	buf_reset(event);
+	return r;
+}
+
+/* -- from one policy process to the next -------------------------------------
+ */
+
+int
+session_adopt(struct session_row *row)
+{
+	struct session *s;
+	int64_t left;
+	size_t n;
+	int r;
+
+	if ((s = calloc(1, sizeof(*s))) == NULL)
+		return ERR_NOMEM;
+	memcpy(s->id, row->id, sizeof(s->id));
+	memcpy(s->source, row->proof.source, sizeof(s->source));
+	memcpy(s->token, row->proof.token, sizeof(s->token));
+	s->until_ms = row->until_ms;
+	s->limit_ms = row->limit_ms;
+	s->over = row->over || msg_now_ms() >= row->limit_ms;
+	s->opened = true;
+	s->noted = s->kept = KEPT_YES;
+	if ((r = session_fill(s, &row->proof, &n)) != 0)
+		goto fail;
+	left = (s->over ? s->limit_ms : s->until_ms) - msg_now_ms();
+	s->timer =
+	    loop_timer(child_loop(), left < 0 ? 0 : left, session_timer, s);
+	r = ERR_NOMEM;
+	if (s->timer == NULL)
+		goto fail;
+	s->next = env.sessions;
+	env.sessions = s;
+	env.nsession++;
+	return 0;
+fail:
+	session_free(s);
+	return r;
+}
+
+/* The monitor of a connection is found again, or the connection is over. */
+static int
+connection_find_monitor(struct connection *c)
+{
+	int r = proc_open(c->monitor, c->monitor_start, &c->monitor_pidfd);
+
+	c->state = CONNECTION_OVER;
+	if (r == ERR_NOTFOUND)
+		return 0;
+	if (r != 0)
+		return r;
+	c->watch = loop_watch(
+	    child_loop(), c->monitor_pidfd, POLLIN, session_monitor_died, c);
+	if (c->watch == NULL)
+		return ERR_NOMEM;
+	c->state = CONNECTION_OPEN;
+	return 0;
+}
+
+int
+session_adopt_connection(const struct connection_row *row)
+{
+	struct session *s = env.sessions;
+	struct connection *c;
+	int r;
+
+	while (s != NULL && strcmp(s->id, row->session) != 0)
+		s = s->next;
+	if (s == NULL)
+		return ERR_NOTFOUND;
+	if (s->nconnection >= SESSION_CONNECTIONS_MAX)
+		return ERR_TOOBIG;
+	if ((c = calloc(1, sizeof(*c))) == NULL)
+		return ERR_NOMEM;
+	c->monitor_pidfd = -1;
+	memcpy(c->id, row->id, sizeof(c->id));
+	memcpy(c->handle, row->handle, sizeof(c->handle));
+	c->monitor = row->monitor;
+	c->monitor_start = row->monitor_start;
+	c->kept = KEPT_YES;
+	if ((r = str_copy(c->user, sizeof(c->user), row->user)) != 0 ||
+	    (r = user_name_parse(c->user, &c->name)) != 0 ||
+	    (r = connection_find_monitor(c)) != 0) {
+		connection_free(c);
+		return r;
+	}
+	c->session = s;
+	s->nconnection++;
+	c->next = env.connections;
+	env.connections = c;
+	return 0;
+}
+
+struct connection *
+session_connection(const char *id)
+{
+	struct connection *c = env.connections;
+
+	while (c != NULL && strcmp(c->id, id) != 0)
+		c = c->next;
+	return c;
+}
+
+void
+session_adopted(void)
+{
+	struct connection *c, *nextc;
+	struct session *s, *nexts;
+
+	for (c = env.connections; c != NULL; c = nextc) {
+		nextc = c->next;
+		if (c->state == CONNECTION_OVER && c->noperations == 0)
+			connection_drop(c);
+	}
+	for (s = env.sessions; s != NULL; s = nexts) {
+		nexts = s->next;
+		if (!s->ending && s->nconnection == 0 &&
+		    (s->over || msg_now_ms() >= s->until_ms))
+			session_end(s);
+	}
+}
+
+static int
+session_keep(struct session *s)
+{
+	int r = 0;
+
+	if (!s->opened)
+		return 0;
+	if (s->noted == KEPT_NO && (r = session_note_open(s, NULL)) != 0)
+		return r;
+	if (s->kept == KEPT_NO)
+		takeover_keep_session(s);
+	return s->kept == KEPT_NO ? ERR_NOTFOUND : 0;
+}
+
+int
+session_keep_all(void)
+{
+	struct connection *c;
+	struct session *s, *next;
+	int r = 0;
+
+	for (s = env.sessions; s != NULL && r == 0; s = next) {
+		next = s->next;
+		if (!s->ending) {
+			r = session_keep(s);
+		} else if (policy_audit_room(URGENCY_SESSION) > 1) {
+			/* SETTLED follows, and closes it in the ledger. */
+			takeover_forget_session(s);
+			session_drop(s);
+		} else {
+			r = ERR_AGAIN;
+		}
+	}
+	for (c = env.connections; c != NULL && r == 0; c = c->next) {
+		if (c->state == CONNECTION_PENDING || c->kept != KEPT_NO)
+			continue;
+		takeover_keep_connection(c);
+		if (c->kept == KEPT_NO)
+			r = ERR_NOTFOUND;
+	}
+	return r;
 }
 
 const char *

@@ -31,6 +31,11 @@
 
 struct buf;
 
+#define SESSION_DENIALS_MAX 16 /* that audit has not written yet */
+
+/* Whether a row or line is with audit. */
+enum kept { KEPT_NO, KEPT_ASKED, KEPT_YES };
+
 struct session {
 	struct session *next;
 	char id[ULID_LEN + 1];
@@ -41,8 +46,12 @@ struct session {
 	struct claims claims;
 	struct ties ties;	/* values inside claims */
 	bool *identity;		/* policy_match's set under the running policy */
-	bool opened;		/* session.open is in the ledger */
+	bool opened;            /* had an open connection */
 	bool over;		/* takes no further connection or operation */
+	bool ending;            /* gone, but for its last line in the ledger */
+	enum kept noted;        /* session.open is in the ledger */
+	enum kept kept;         /* its row for the next policy process */
+	size_t ndenials;        /* on their way to the ledger */
 	int64_t until_ms;	/* the token may open connections until then */
 	int64_t limit_ms;	/* session-max */
 	size_t nconnection;
@@ -59,11 +68,14 @@ struct connection {
 	struct connection *next;
 	struct session *session;
 	enum connection_state state;
+	char id[ULID_LEN + 1]; /* names its row; no secret */
+	enum kept kept;
 	char handle[PROTO_HANDLE_LEN + 1];
 	char user[USER_LEN_MAX + 1];
 	struct user_name name;	/* user, taken apart */
 	size_t noperations;	/* running; keep the connection in memory */
 	pid_t monitor;
+	uint64_t monitor_start; /* clock ticks since boot */
 	int monitor_pidfd;
 	struct watch *watch;
 	struct timer *timer;
@@ -80,6 +92,32 @@ struct session_proof {
 	struct claims claims;
 };
 void session_proof_clear(struct session_proof *p);
+
+/* What comes back from an earlier policy process (broker/takeover.h). */
+struct session_row {
+	char id[ULID_LEN + 1];
+	struct session_proof proof; /* but for user and expires */
+	int64_t until_ms, limit_ms;
+	bool over;
+};
+struct connection_row {
+	char id[ULID_LEN + 1];
+	char session[ULID_LEN + 1];
+	char handle[PROTO_HANDLE_LEN + 1];
+	char user[USER_LEN_MAX + 1];
+	pid_t monitor;
+	uint64_t monitor_start;
+};
+/* Takes up a session; what it keeps it moves out of the row. */
+int session_adopt(struct session_row *row);
+/* Takes up a connection of it, over already when its monitor is dead. */
+int session_adopt_connection(const struct connection_row *row);
+/* All of it was taken up: what is over by now ends. */
+void session_adopted(void);
+/* The connection of that id, NULL: none. */
+struct connection *session_connection(const char *id);
+/* Sends what audit does not have yet.  Non-zero: not all could be sent. */
+int session_keep_all(void);
 
 /* Makes a pending connection, of a new session or of the one that the token has
  * opened already; what it keeps it moves out of proof.  ERR_DENIED: no identity
@@ -99,6 +137,9 @@ int session_find(const char *handle, pid_t asker, struct connection **out);
 /* An operation has begun or ended. */
 void session_hold(struct connection *c);
 void session_release(struct connection *c);
+/* Sends a denial's event; consumes it.  ERR_TOOBIG: so many of this session's
+ * are not written yet that others would suffer. */
+int session_denial(struct session *s, struct buf *event);
 /* Matches every session again: the policy is a new one. */
 void session_rematch(void);
 size_t session_count(void);

@@ -6,6 +6,7 @@
 
 #include "broker/setup.h"
 
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -20,11 +21,13 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "broker/child.h"
 #include "lib/buf.h"
 #include "lib/err.h"
+#include "lib/safeopen.h"
 #include "lib/str.h"
 
 #define SETUP_BACKLOG 256
@@ -97,6 +100,79 @@ setup_socket(const char *folder, const char *name, gid_t gid, mode_t mode,
 	}
 	*fdp = fd;
 	return 0;
+}
+
+/* "KEY BOOT-ID": the key of another boot is none.  What it vouches for names
+ * processes, and those are gone. */
+static int
+boot_key_text(char *text, size_t size, bool fresh)
+{
+	uint8_t key[SETUP_KEY_LEN];
+	char id[64];
+	ssize_t n;
+	int fd;
+
+	if (fresh && getrandom(key, sizeof(key), 0) != (ssize_t)sizeof(key))
+		return ERR_SYS;
+	fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return ERR_SYS;
+	n = read(fd, id, sizeof(id) - 1);
+	(void)close(fd);
+	if (n <= 0 || (size_t)n + SETUP_KEY_LEN > size)
+		return ERR_SYS;
+	if (fresh)
+		memcpy(text, key, sizeof(key));
+	memcpy(text + SETUP_KEY_LEN, id, (size_t)n);
+	explicit_bzero(key, sizeof(key));
+	return SETUP_KEY_LEN + (int)n;
+}
+
+static bool
+boot_key_good(int fd, const char *want, size_t n)
+{
+	char have[128];
+
+	return n <= sizeof(have) &&
+	       pread(fd, have, sizeof(have), 0) == (ssize_t)n &&
+	       memcmp(have + SETUP_KEY_LEN, want + SETUP_KEY_LEN,
+		   n - SETUP_KEY_LEN) == 0;
+}
+
+int
+setup_boot_key(const char *folder, const char *name, int *fdp)
+{
+	char path[512], text[128] = "";
+	int fd, n, r = ERR_SYS;
+
+	n = snprintf(path, sizeof(path), "%s/%s", folder, name);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return ERR_TOOBIG;
+	if ((n = boot_key_text(text, sizeof(text), false)) < 0)
+		return n;
+	/* The folder is root's: what has the name there is ours. */
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd != -1 && boot_key_good(fd, text, (size_t)n)) {
+		*fdp = fd;
+		return 0;
+	}
+	if (fd != -1)
+		(void)close(fd);
+	(void)unlink(path);
+	fd = open(
+	    path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd == -1)
+		return ERR_SYS;
+	n = boot_key_text(text, sizeof(text), true);
+	if (n > 0 && write_all(fd, text, (size_t)n) == 0 &&
+	    lseek(fd, 0, SEEK_SET) == 0)
+		r = 0;
+	explicit_bzero(text, sizeof(text));
+	if (r == 0)
+		*fdp = fd;
+	else
+		(void)close(fd);
+	return r;
 }
 
 static int

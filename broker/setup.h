@@ -27,6 +27,11 @@ int setup_folder(const char *path, struct account owner, mode_t mode,
 /* A listening SOCK_SEQPACKET socket folder/name, replacing a stale one. */
 int setup_socket(const char *folder, const char *name, gid_t gid, mode_t mode,
     int *fdp);
+/* The key of this boot: KEY_LEN random bytes in folder/NAME, read by root
+ * alone, and made anew when the host was booted since.  An opened file at its
+ * beginning. */
+#define SETUP_KEY_LEN 32
+int setup_boot_key(const char *folder, const char *name, int *fdp);
 /* Appends this host's unicast addresses, comma separated, each with /32 or
  * /128: what a target may see a connection come from. */
 int setup_addresses(struct buf *b);

@@ -36,6 +36,7 @@
 
 #define GRANTS_MAX 1024
 #define GRANT_MS 60000	   /* a hop asks at once; later is too late */
+#define QUIET_MS 100
 #define PEM_MAX 4096
 #define SKEW_S 60	   /* targets whose clocks run behind */
 #define VALIDITY_S 60
@@ -64,6 +65,8 @@ static struct {
 	char source_address[ADDRESSES_MAX];
 	bool source_fixed; /* by source-address, so as it is */
 	struct peer *policy_peer;
+	int64_t heard; /* its last message */
+	bool stopping;
 	struct grant *first;
 	size_t n;
 } env = { .folder = -1 };
@@ -324,6 +327,7 @@ policy_msg(void *arg, struct peer *p, struct msg *m)
 
 	(void)arg;
 	(void)p;
+	env.heard = msg_now_ms();
 	if (m->type != MSG_GRANT)
 		return ERR_PROTO;
 	if (env.n == GRANTS_MAX) {
@@ -353,10 +357,22 @@ static void
 policy_closed(void *arg, struct peer *p, int r)
 {
 	(void)arg;
-	(void)p;
 	if (r != ERR_NOTFOUND)
 		fatal(r, "what policy sent");
-	env.policy_peer = NULL;
+	if (p == env.policy_peer)
+		env.policy_peer = NULL;
+}
+
+/* What policy granted before it got another link, or died, is read; what was
+ * granted is signed. */
+static bool
+on_idle(void)
+{
+	if (!env.stopping)
+		env.heard = msg_now_ms();
+	env.stopping = true;
+	return env.first == NULL &&
+	       (env.policy_peer == NULL || msg_now_ms() - env.heard > QUIET_MS);
 }
 
 /* -- start --------------------------------------------------------------------------- */
@@ -429,7 +445,7 @@ on_link(unsigned int sibling, int fd)
 		(void)close(fd);
 		return ERR_PROTO;
 	}
-	peer_free(env.policy_peer);
+	/* An earlier link is read to its end, which frees it. */
 	env.policy_peer = peer_new(child_loop(), fd, PROC_POLICY, PROC_SIGNER,
 	    policy_msg, policy_closed, NULL);
 	return env.policy_peer == NULL ? ERR_NOMEM : 0;
@@ -474,6 +490,7 @@ main(void)
 		.folder = on_folder,
 		.go = on_go,
 		.reload = load_policy,
+		.idle = on_idle,
 	};
 
 	return child_main("postern-signer", PROC_SIGNER, &handlers);

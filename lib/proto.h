@@ -12,11 +12,11 @@
 /* Questions are even, their answers follow; what has no answer is even, too. */
 enum msg_type {
 	/* parent -> child: what a process is given before and while it runs */
-	MSG_LISTEN = 2,		/* a listening socket */
-	MSG_LINK = 4,		/* one end of a pair to a sibling */
-	MSG_FOLDER = 6,		/* an opened folder or file */
-	MSG_GO = 8,		/* all is there: confine yourself, serve */
-	MSG_RELOAD = 10,	/* policy and settings may have changed */
+	MSG_LISTEN = 2,  /* a listening socket */
+	MSG_LINK = 4,    /* one end of a pair to a sibling */
+	MSG_FOLDER = 6,  /* an opened folder or file */
+	MSG_GO = 8,      /* all is there: confine yourself, serve */
+	MSG_RELOAD = 10, /* policy and settings may have changed */
 	MSG_STOP = 12,
 	/* child -> parent */
 	MSG_READY = 14,
@@ -36,8 +36,8 @@ enum msg_type {
 	MSG_SESSION_CLOSED = 51,
 	/* postern-shell -> policy (shell.sock), later the hop */
 	MSG_RUN = 64,
-	MSG_ANSWER = 65,	/* final: text and exit code */
-	MSG_ACCEPTED = 66,	/* the hop has it from here */
+	MSG_ANSWER = 65,   /* final: text and exit code */
+	MSG_ACCEPTED = 66, /* the hop has it from here */
 	MSG_RESIZED = 68,
 	MSG_SIGNAL = 70,
 	MSG_EXIT = 72,
@@ -54,7 +54,14 @@ enum msg_type {
 	MSG_OP_OPENED = 99,
 	MSG_OP_STARTED = 100,
 	MSG_OP_ABORT = 102,
-	/* postern -> policy (ctl.sock); queries go on to audit with the socket */
+	MSG_KEEP = 104, /* for whoever comes after me */
+	MSG_KEPT = 105,
+	MSG_FORGET = 106,
+	MSG_RECALL = 108, /* what was kept, page by page */
+	MSG_RECALLED = 109,
+	MSG_SETTLED = 110, /* what is not kept by now is over */
+	/* postern -> policy (ctl.sock); queries go on to audit with the socket
+	 */
 	MSG_STATUS = 112,
 	MSG_STATUS_IS = 113,
 	MSG_QUERY = 116,
@@ -100,6 +107,8 @@ const struct proto_row *proto_table(size_t *n);
 #define PROTO_TEXT_MAX (32 * 1024)	/* text for a job's stdout or stderr */
 #define PROTO_ID_LEN 26			/* a ULID */
 #define PROTO_SOURCE_MAX 63		/* numeric client address */
+#define PROTO_KEEP_KEY_MAX 80           /* bytes of a kept row's key */
+#define PROTO_KEEP_MAX (72 * 1024)      /* and of its value */
 #define PROTO_CLAIMS_MAX 128		/* claims of one token */
 #define PROTO_CLAIM_NAME_MAX 128
 #define PROTO_CLAIM_VALUE_MAX 4096

@@ -5,6 +5,7 @@ audit_ldadd = audit/libaudit.la lib/libbase.la $(CMOCKA_LIBS)
 if HAVE_CMOCKA
 audit_unit_tests = \
 	tests/unit/test_cast \
+	tests/unit/test_keep \
 	tests/unit/test_ledger \
 	tests/unit/test_replay_filter \
 	tests/unit/test_store
@@ -14,6 +15,9 @@ TESTS += $(audit_unit_tests)
 tests_unit_test_cast_SOURCES = tests/unit/test_cast.c
 tests_unit_test_cast_CFLAGS = $(audit_cflags)
 tests_unit_test_cast_LDADD = $(audit_ldadd)
+tests_unit_test_keep_SOURCES = tests/unit/test_keep.c
+tests_unit_test_keep_CFLAGS = $(audit_cflags)
+tests_unit_test_keep_LDADD = $(audit_ldadd)
 tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c
 tests_unit_test_ledger_CFLAGS = $(audit_cflags)
 tests_unit_test_ledger_LDADD = $(audit_ldadd)

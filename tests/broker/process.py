@@ -15,6 +15,7 @@ LISTEN, LINK, FOLDER, GO, STOP, READY = 2, 4, 6, 8, 12, 14
 LOGIN, LOGIN_RESULT = 32, 33
 ISSUERS, SESSION_NEW, SESSION_MADE = 34, 36, 37
 EVENT, EVENT_DONE = 96, 97
+KEEP, KEPT, RECALL, RECALLED = 104, 105, 108, 109
 LOGIN_REFUSED = 3
 FIELD = {4: "issuer", 5: "subject", 6: "user", 7: "source", 19: "rule",
          21: "reason"}
@@ -88,9 +89,11 @@ class Session:
 
 
 class Oidc:
-    def __init__(self, folder, ca_pem=None, settings="", go=True):
+    def __init__(self, folder, ca_pem=None, settings="", go=True, marks=None):
         self.folder = folder
         self.sessions, self.events = [], []
+        # what audit keeps, and its answer to KEEP (None: none)
+        self.marks, self.keeps = {} if marks is None else marks, 0
         self.policy = self.answer = None
         self.cond = threading.Condition()
         self.path = str(folder / "pam.sock")
@@ -130,7 +133,7 @@ class Oidc:
 
     def go(self):
         send(self.control, GO, text(self.settings) + text("10.0.0.1/32"))
-        assert receive(self.control) == (READY, 0, b"")
+        assert receive(self.control) == (READY, 0, b""), self.logged()
 
     def link_policy(self):
         self.policy, theirs = pair()
@@ -173,6 +176,23 @@ class Oidc:
                 return
             if m is None:
                 return
+            if m[0] == RECALL:
+                keys = sorted(k for k in self.marks
+                              if k > Reader(m[2]).text())
+                page = keys[:3]
+                if sock.fileno() == -1:
+                    return
+                send(sock, RECALLED, u32(0) + bytes([len(keys) > 3]) +
+                     u32(len(page)) + b"".join(
+                         text(k) + self.marks[k] for k in page), ident=m[1])
+                continue
+            if m[0] == KEEP:
+                r = Reader(m[2])
+                key = r.text()
+                self.marks[key] = r.data
+                if self.keeps is not None:
+                    send(sock, KEPT, u32(self.keeps), ident=m[1])
+                continue
             assert m[0] == EVENT
             r = Reader(m[2])
             assert r.u32() == LOGIN_REFUSED

@@ -2,6 +2,7 @@
 what is left of it after it was killed.  The numbers of promises are those of
 doc/THREATS.md and doc/ARCHITECTURE.md."""
 import hashlib
+import itertools
 import os
 import pathlib
 import random
@@ -9,6 +10,7 @@ import resource
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -313,12 +315,12 @@ def test_a_recording_that_is_gone_is_said(audit):
 
 
 def test_numbers_have_no_gap_after_kills_at_any_moment(audit):
-    answered = 1
+    answered, ids = 1, itertools.count(2000)
     for i in range(15):
         limit = time.monotonic() + random.uniform(0, 0.05)
         try:
             while time.monotonic() < limit:
-                n = audit.event("session.open", session=w.ulid(i))
+                n = audit.event("session.open", session=w.ulid(next(ids)))
                 assert n > answered
                 answered = n
             if i % 3 == 0:
@@ -337,9 +339,144 @@ def test_numbers_have_no_gap_after_kills_at_any_moment(audit):
         assert len(rows) >= answered
         answered = len(rows)
     # The index has followed through all of it.
-    opens = {r["session"] for r in rows if r["event"] == "session.open"}
+    opens = [r["session"] for r in rows if r["event"] == "session.open"]
     found, _ = audit.query("sessions", limit="1000")
-    assert {r["session"] for r in found if r["kind"] == "session"} >= opens
+    assert {r["session"] for r in found if r["kind"] == "session"} >= \
+        set(opens[-500:])
+
+
+def keep(audit, key, value, until=2**40):
+    got = audit.call(w.MSG["KEEP"], w.text(key) + w.u64(until) + w.text(value))
+    assert got[0] == w.MSG["KEPT"]
+    return struct.unpack(">I", got[2])[0]
+
+
+def recall(audit, after=""):
+    """[(key, until, value)] of one page, and whether there are more."""
+    got = audit.call(w.MSG["RECALL"], w.text(after))
+    assert got[0] == w.MSG["RECALLED"]
+    result, more, n = struct.unpack(">IBI", got[2][:9])
+    assert result == 0
+    rows, b = [], got[2][9:]
+    for _ in range(n):
+        (k,) = struct.unpack(">I", b[:4])
+        key, b = b[4:4 + k].decode(), b[4 + k:]
+        until, k = struct.unpack(">QI", b[:12])
+        rows.append((key, until, b[12:12 + k]))
+        b = b[12 + k:]
+    assert b == b""
+    return rows, more
+
+
+def test_p9_what_is_kept_comes_back(audit):
+    assert keep(audit, "1/a", b"\0one") == 0
+    assert keep(audit, "2/b", "two") == 0
+    assert keep(audit, "3/c", "gone", until=1) == 0
+    w.send(audit.policy, w.MSG["FORGET"], w.text("2/b"))
+    assert len(recall(audit)[0]) == 1
+    audit.kill()
+    audit.start()
+    assert recall(audit) == ([("1/a", 2**40, b"\0one")], 0)
+    # oidc has rows of its own, and says less.
+    policy = audit.policy
+    audit.link("oidc")
+    assert recall(audit) == ([], 0)
+    assert keep(audit, "1/a", "mine") == 0
+    audit.policy = policy
+    assert recall(audit) == ([("1/a", 2**40, b"\0one")], 0)
+
+
+def test_p9_pages(audit):
+    for i in range(7):
+        assert keep(audit, f"1/{i}", b"x" * 50000) == 0
+    after, got = "", []
+    while True:
+        rows, more = recall(audit, after)
+        got += rows
+        if not more:
+            break
+        after = rows[-1][0]
+    assert [k for k, _, _ in got] == [f"1/{i}" for i in range(7)]
+
+
+def test_p9_a_session_nobody_has_is_closed_once(audit):
+    """Open in the ledger, and kept by no one."""
+    for i in range(3):
+        audit.event("session.open", session=w.ulid(i), identity="shop")
+    audit.event("session.close", session=w.ulid(0))
+    assert keep(audit, "1/" + w.ulid(1), "alive") == 0
+    for _ in range(2):
+        w.send(audit.policy, w.MSG["SETTLED"])
+        recall(audit)   # in order: it has been read
+    closes = [e for e in audit.ledger() if e["event"] == "session.close"]
+    assert [e["session"] for e in closes] == [w.ulid(0), w.ulid(2)]
+    assert "away" in closes[1]["reason"]
+    found, _ = audit.query("sessions", limit="10")
+    assert {r["session"] for r in found if r["kind"] == "session" and
+            "closed" not in r} == {w.ulid(1)}
+
+
+def test_p9_a_sessions_lines_are_written_once(audit):
+    """policy asks again when audit died before it answered."""
+    n = audit.event("session.open", session=w.ulid(5))
+    assert n > 0 and audit.event("session.open", session=w.ulid(5)) == 0
+    audit.kill()
+    audit.start()
+    assert audit.event("session.open", session=w.ulid(5)) == 0
+    assert audit.event("session.close", session=w.ulid(5)) > n
+    assert audit.event("session.close", session=w.ulid(5)) == 0
+    assert [e["event"] for e in audit.ledger() if e.get("session") ==
+            w.ulid(5)] == ["session.open", "session.close"]
+
+
+def test_p9_the_old_links_last_words_come_first(audit):
+    """A new policy asks when the old one's messages are not read yet."""
+    os.kill(audit.proc.pid, signal.SIGSTOP)
+    for i in range(20):
+        w.send(audit.policy, w.MSG["KEEP"], w.text(f"1/{i:02}") +
+               w.u64(2**40) + w.text("x"), i)
+    old = audit.policy
+    audit.link()
+    w.send(audit.policy, w.MSG["RECALL"], w.text(""), 900)
+    os.kill(audit.proc.pid, signal.SIGCONT)
+    got = w.receive(audit.policy)
+    assert struct.unpack(">IBI", got[2][:9]) == (0, 0, 20)
+    old.close()
+
+
+def test_p9_stop_reads_what_was_said(audit):
+    os.kill(audit.proc.pid, signal.SIGSTOP)
+    for i in range(20):
+        w.send(audit.policy, w.EVENT, w.event("session.open",
+                                              session=w.ulid(i)), i + 1)
+    w.send(audit.parent, w.STOP)
+    audit.parent.close()
+    audit.policy.shutdown(socket.SHUT_WR)
+    os.kill(audit.proc.pid, signal.SIGCONT)
+    assert audit.proc.wait(20) == 0
+    assert len([e for e in audit.ledger() if e["event"] ==
+                "session.open"]) == 20
+
+
+@pytest.mark.parametrize("sibling, name, body", [
+    ("policy", "KEEP", w.text("") + w.u64(1) + w.text("x")),
+    ("policy", "KEEP", w.text("1/a") + w.u64(1) + w.text("")),
+    ("policy", "KEEP", w.text("1" * 81) + w.u64(1) + w.text("x")),
+    ("policy", "RECALL", w.text("1/a") + b"x"),
+    ("policy", "SETTLED", b""), ("oidc", "SETTLED", b""),
+    ("oidc", "FORGET", w.text("1/a")),
+    ("policy", "KEPT", w.u32(0)), ("policy", "RECALLED", b"\0" * 9)])
+def test_kept_rows_by_the_rules(audit, sibling, name, body):
+    """What breaks one ends audit, which is started again; SETTLED is right."""
+    audit.link(sibling)
+    w.send(audit.policy, w.MSG[name], body)
+    if (sibling, name) == ("policy", "SETTLED"):
+        recall(audit)
+        return
+    assert w.receive(audit.policy) is None
+    audit.proc.wait(20)
+    audit.kill()
+    audit.start()
 
 
 def test_a_cut_ledger_is_repaired_and_said(audit):

@@ -37,7 +37,7 @@ def oidc(tmp_path, issuer):
     it = p.Oidc(tmp_path, CA.pem(), "login-deadline 4s\n")
     it.issuers({"name": "ci", "url": issuer.url})
     yield it
-    assert it.alive(), it.logged()
+    assert it.process.poll() in (None, 0), it.logged()
     assert it.close() == 0
 
 
@@ -305,8 +305,8 @@ def test_hang_up_while_waiting(shared):
     gate = threading.Event()
     shared.answer = lambda s: gate.wait(10) and (0, p.HANDLE, "")
     n = len(shared.sessions)
-    shared.ask(RSA.token(shared.issuer.claims(jti="bye"))).close()
-    shared.wait(lambda: len(shared.sessions) > n)
+    with shared.ask(RSA.token(shared.issuer.claims(jti="bye"))):
+        shared.wait(lambda: len(shared.sessions) > n)
     gate.set()
     shared.answer = lambda s: (0, p.HANDLE, "")
     assert shared.login(RSA.token(shared.issuer.claims()))[0] == 0
@@ -340,6 +340,104 @@ def test_replay_off(oidc, issuer):
     token = RSA.token(issuer.claims())
     assert oidc.login(token, source="10.0.0.1")[0] == 0
     assert oidc.login(token, source="10.0.0.2")[0] == 0
+
+
+def next_life(oidc, issuer, **more):
+    """The process dies, and the one after it is there."""
+    oidc.process.kill()
+    oidc.process.wait()
+    for s in (oidc.control, oidc.policy, oidc.audit):
+        s.close()
+    os.unlink(oidc.path)
+    it = p.Oidc(oidc.folder, CA.pem(), "login-deadline 4s\n",
+                marks=oidc.marks, **more)
+    it.issuers({"name": "ci", "url": issuer.url})
+    return it
+
+
+def test_p6_a_spent_token_stays_spent(tmp_path, issuer):
+    """Promise 6, also after the process has died."""
+    one = p.Oidc(tmp_path, CA.pem(), "login-deadline 4s\n")
+    one.issuers({"name": "ci", "url": issuer.url})
+    tokens = [RSA.token(issuer.claims(jti=str(i))) for i in range(8)]
+    for t in tokens:
+        assert one.login(t, source="10.0.0.1")[0] == 0
+    assert len(one.marks) == 8
+    two = next_life(one, issuer)
+    for t in tokens:
+        assert "spent" in two.refused(t, source="10.0.0.2")["reason"]
+    assert two.login(tokens[0], source="10.0.0.1")[0] == 0
+    assert two.close() == 0
+
+
+def test_p6_no_session_before_the_mark_is_kept(oidc, issuer):
+    """audit does not answer: the token opens nothing, and is spent."""
+    oidc.keeps = None
+    token = RSA.token(issuer.claims())
+    e = oidc.refused(token, source="10.0.0.1")
+    assert "marked as spent" in e["reason"] and oidc.sessions == []
+    oidc.keeps = 0
+    assert "another address" in oidc.refused(token,
+                                             source="10.0.0.2")["reason"]
+
+
+def test_p6_a_mark_that_cannot_be_kept(oidc, issuer):
+    oidc.keeps = 2
+    assert "marked as spent" in oidc.refused(
+        RSA.token(issuer.claims()))["reason"]
+    assert oidc.sessions == []
+
+
+def test_p6_audit_is_replaced_before_it_answers(oidc, issuer):
+    """Whoever waits asks the next one."""
+    oidc.keeps = None
+    with oidc.ask(RSA.token(issuer.claims())) as s:
+        end = time.monotonic() + 10
+        while not oidc.marks:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        oidc.marks.clear()
+        oidc.keeps = 0
+        oidc.link_audit()
+        assert oidc.result(s)[0] == 0
+    assert len(oidc.marks) == 1
+
+
+def test_p9_nobody_is_served_before_the_marks_are_there(tmp_path, issuer):
+    """A caller waits for them, and is then served."""
+    it = p.Oidc(tmp_path, CA.pem(), "login-deadline 4s\n", go=False)
+    it.audit.shutdown(socket.SHUT_RDWR)
+    p.send(it.control, p.GO, p.text(it.settings) + p.text("10.0.0.1/32"))
+    it.issuers({"name": "ci", "url": issuer.url})
+    token = RSA.token(issuer.claims())
+    with it.ask(token) as s:
+        it.control.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            it.control.recv(1)
+        it.control.settimeout(10)
+        it.link_audit()
+        assert p.receive(it.control)[0] == p.READY
+        assert it.result(s)[0] == 0
+    assert it.close() == 0
+
+
+def test_p9_stop_finishes_the_logins(oidc, issuer):
+    gate = threading.Event()
+    oidc.answer = lambda s: gate.wait(10) and (0, p.HANDLE, "")
+    with oidc.ask(RSA.token(issuer.claims())) as s:
+        oidc.wait(lambda: oidc.sessions)
+        p.send(oidc.control, p.STOP)
+        late = oidc.connect()   # waits for the next process
+        late.settimeout(0.3)
+        p.send(late, p.LOGIN, p.text("a") + p.text("b") + p.text("") +
+               p.u32(1) + p.text("x"))
+        with pytest.raises(TimeoutError):
+            late.recv(1)
+        assert oidc.process.poll() is None
+        gate.set()
+        assert oidc.result(s) == (0, p.HANDLE)
+    assert oidc.process.wait(10) == 0
+    late.close()
 
 
 # -- siblings that come and go -----------------------------------------------------

@@ -197,7 +197,9 @@ def program():
 
 
 class Policy(w.Child):
-    def __init__(self, program, folder, settings="", policy=POLICY, **more):
+    def __init__(self, program, folder, settings="", policy=POLICY, rows=None,
+                 **more):
+        self.rows = {} if rows is None else rows
         for path in (folder, folder.parent):
             path.chmod(0o755)   # other uids come through here
         super().__init__(program, folder / "log",
@@ -205,16 +207,28 @@ class Policy(w.Child):
         self.path, self.monitors, self.keep = folder, [], []
         self.write(policy)
         for name in ("session", "shell", "ctl"):
+            (folder / f"{name}.sock").unlink(missing_ok=True)
             s = w.listener(folder / f"{name}.sock", 0o777)
             self.listen(name, s)
             s.close()
         self.folder("policy", folder / "policy")
+        key = folder / "key"
+        if not key.exists():
+            key.write_bytes(os.urandom(32))
+        self.folder("session-key", key)
         self.audit, self.signer, self.oidc = map(
             self.link, ("audit", "signer", "oidc"))
         self.go(settings)
         assert "not accepted" not in self.log(), self.log()
         self.issuers = w.expect(self.oidc, "ISSUERS")
         assert self.heard("policy.load")["policy"]
+
+    def link(self, sibling):
+        ours = super().link(sibling)
+        if sibling != "audit":
+            return ours
+        self.keeper = w.Keeper(self.rows, ours)
+        return self.keeper.audit
 
     def write(self, text):
         folder = self.path / "policy"
@@ -284,6 +298,7 @@ class Policy(w.Child):
     def stop(self):
         for m in self.monitors:
             m.kill()
+        self.audit.close()  # nobody answers what it may still have asked
         return super().stop()
 
 
@@ -964,9 +979,10 @@ def test_p2_audit_is_replaced_while_asked(policy, dummy):
     m, handle = policy.login()
     conn, opened, start, hop = begin(policy, m, handle)
     old, policy.audit = policy.audit, policy.link("audit")
+    w.silent(conn)      # the old one may answer yet
+    old.close()
     refused(conn, IOERR)
     no_start(policy, hop)
-    old.close()
     # The old one's numbers mean nothing to the new one's answers.
     conn, opened, start, hop = begin(policy, m, handle)
     answer_open(policy, opened, [], 1, "no")
@@ -974,10 +990,11 @@ def test_p2_audit_is_replaced_while_asked(policy, dummy):
 
 
 def test_p2_no_denial_is_explained_off_the_record(policy):
-    """A job that asks faster than audit writes learns nothing by it."""
+    """A job that asks faster than audit writes learns nothing by it, and takes
+    no room from the others."""
     m, handle = policy.login()
     run, codes = message("RUN", run_body(handle, "id")), []
-    for _ in range(600):    # more than the link and policy's queue hold
+    for _ in range(100):
         with contextlib.closing(m.shell(run)) as conn:
             code, _, err = answer(conn)
             codes.append(code)
@@ -985,9 +1002,18 @@ def test_p2_no_denial_is_explained_off_the_record(policy):
             assert code == DENIED or "rule" not in err
         if code != DENIED:
             break
-    assert codes[-1] == IOERR and codes.count(DENIED) > 100
+    assert codes[-1] == IOERR and codes.count(DENIED) == 16
+    w.send(policy.oidc, "SESSION_NEW", policy.proof(token="b" * 64), ident=4)
+    other, other_handle = policy.monitor(), None
+    got = w.expect(policy.oidc, "SESSION_MADE")
+    assert got.u32() == 0
+    other_handle = got.text()
+    assert other.open(other_handle) == (0, other_handle)
+    refused(other.shell(message("RUN", run_body(other_handle, "id"))), DENIED)
     for _ in range(codes.count(DENIED)):
         assert policy.heard("operation.decide")["verdict"] == "deny"
+    policy.heard("session.open")
+    policy.heard("operation.decide")
     refused(m.shell(run), DENIED)
 
 

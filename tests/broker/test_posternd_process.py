@@ -176,6 +176,16 @@ class Posternd:
         self.child[name] = f
         return f.until("GO")
 
+    @staticmethod
+    def key_of_next_start():
+        """Another posternd makes its sockets and dies for want of a folder."""
+        conf = pathlib.Path("/opt/next.conf")
+        conf.write_text("run-folder /opt/run\nstate-folder /opt/x/y\n")
+        conf.chmod(0o644)
+        subprocess.run(["/opt/posternd", "-c", conf], capture_output=True,
+                       timeout=20, check=False)
+        return pathlib.Path("/opt/run/session-key").read_bytes()
+
     def close(self):
         # Whoever is just being started must not turn up in the next test.
         pid = self.proc.pid
@@ -246,7 +256,7 @@ def test_what_they_are_given(posternd):
         "signer": {"policy": "FOLDER", "target.pem": "FOLDER",
                    "job.pem": "FOLDER"},
         "policy": {"session": "LISTEN", "shell": "LISTEN", "ctl": "LISTEN",
-                   "policy": "FOLDER"},
+                   "policy": "FOLDER", "session-key": "FOLDER"},
         "oidc": {"pam": "LISTEN"},
     }
     for name, f in posternd.child.items():
@@ -306,10 +316,42 @@ def test_p9_a_dead_child_is_started_again(posternd, name, linked):
             assert posternd.child[other].take() == "LINK"
         f.links[other].send(b"new")
         assert posternd.child[other].links[name].recv(99) == b"new"
+    assert set(f.given) == set(old.given)
     # and again
     f.say(b"exit")
     assert f.gone()
     posternd.again(name)
+
+
+def test_p9_siblings_have_the_link_before_the_child_lives(posternd):
+    """What they say to it meanwhile waits in the socket."""
+    posternd.start()
+    os.kill(posternd.child["audit"].pid, signal.SIGKILL)
+    for other in ("policy", "oidc"):
+        posternd.child[other].links.pop("audit")
+        assert posternd.child[other].take() == "LINK"
+        posternd.child[other].links["audit"].send(b"early " + other.encode())
+    f = posternd.again("audit")
+    for other in ("policy", "oidc"):
+        assert f.links[other].recv(99) == b"early " + other.encode()
+
+
+def test_the_boots_key(posternd):
+    """policy's alone; the same for each life of it, and for the next posternd;
+    another one after a boot."""
+    path = pathlib.Path("/opt/run/session-key")
+    posternd.start()
+    key = path.read_bytes()
+    st = path.stat()
+    assert (st.st_uid, stat.S_IMODE(st.st_mode)) == (0, 0o600)
+    fd = posternd.child["policy"].given["session-key"][1]
+    assert os.pread(fd, 32, 0) == key[:32] and len(set(key[:32])) > 8
+    again = Posternd.key_of_next_start()
+    assert again == key
+    path.write_bytes(b"k" * 32 + b"another boot\n")
+    fresh = Posternd.key_of_next_start()
+    assert fresh[:32] not in (key[:32], b"k" * 32)
+    assert fresh[32:] == key[32:]
 
 
 def test_a_child_that_hangs_up_is_killed_and_started_again(posternd):

@@ -10,9 +10,11 @@ child of posternd run by a test that is its parent and all of its siblings.
 import array
 import os
 import resource
+import select
 import socket
 import struct
 import subprocess
+import threading
 import time
 
 TYPES = {
@@ -26,6 +28,8 @@ TYPES = {
     "CERT_REQUEST": 86, "CERT": 87,
     "EVENT": 96, "EVENT_DONE": 97, "OP_OPEN": 98, "OP_OPENED": 99,
     "OP_STARTED": 100, "OP_ABORT": 102,
+    "KEEP": 104, "KEPT": 105, "FORGET": 106, "RECALL": 108, "RECALLED": 109,
+    "SETTLED": 110,
     "STATUS": 112, "STATUS_IS": 113, "QUERY": 116, "ROW": 117,
     "ROWS_END": 118, "AUDIT_QUERY": 120,
 }
@@ -164,6 +168,81 @@ def connect(path, timeout=20):
     s.connect(str(path))    # blocking: it waits for a place in the queue
     s.settimeout(timeout)
     return s
+
+
+class Keeper:
+    """Audit's memory for restarts, before the link of a test that plays
+    audit: KEEP, FORGET, RECALL and SETTLED are answered here, everything else
+    is passed on.  `rows` outlives the process that is tested."""
+
+    def __init__(self, rows, link, page=50):
+        self.rows, self.link, self.page = rows, link, page
+        self.settled = 0
+        self.audit, self.near = pair()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        both = [self.link, self.near]
+        while both:
+            for s in select.select(both, [], [])[0]:
+                if self.turn(s):
+                    continue
+                both.remove(s)
+                other = self.near if s is self.link else self.link
+                try:
+                    # What the process sends no more may yet be answered;
+                    # a test that closes its end is gone.
+                    if s is self.link:
+                        other.shutdown(socket.SHUT_WR)
+                    else:
+                        both = []
+                except OSError:
+                    both = []
+        self.link.close()
+        self.near.close()
+
+    def turn(self, s):
+        try:
+            data, control, _, _ = s.recvmsg(256 * 1024, 1024)
+        except OSError:
+            data = b""
+        if not data:
+            return False
+        fds = array.array("i")
+        for _, _, d in control:
+            fds.frombytes(d)
+        m = Message(data, list(fds))
+        try:
+            if s is self.near or not self.own(m):
+                send_raw(self.near if s is self.link else self.link, data,
+                         fds)
+        except OSError:
+            return False
+        finally:
+            m.close()
+        return True
+
+    def own(self, m):
+        if m.name == "KEEP":
+            key = m.text()
+            self.rows[key] = (m.u64(), m.bytes())
+            m.end()
+            send(self.link, "KEPT", u32(0), ident=m.id)
+        elif m.name == "FORGET":
+            self.rows.pop(m.text(), None)
+        elif m.name == "RECALL":
+            after = m.text()
+            keys = sorted(k for k in self.rows if k > after)
+            body = b"".join(text(k) + u64(self.rows[k][0]) +
+                            text(self.rows[k][1]) for k in keys[:self.page])
+            send(self.link, "RECALLED", u32(0) + u8(len(keys) > self.page) +
+                 u32(len(keys[:self.page])) + body, ident=m.id)
+        elif m.name == "SETTLED":
+            self.settled += 1
+        else:
+            return False
+        return True
 
 
 class Child:

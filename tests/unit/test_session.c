@@ -24,6 +24,7 @@
 #include "broker/child.h"
 #include "broker/loop.h"
 #include "broker/policy.h"
+#include "broker/takeover.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
 #include "lib/err.h"
@@ -42,7 +43,10 @@ static struct {
 	struct conf conf;
 	int64_t ahead;		/* ms that the clock is put forward */
 	unsigned int opens, closes; /* events */
-	int event_result;
+	int event_result;           /* of sending */
+	int done_result;            /* of writing */
+	int rows;                   /* that audit keeps */
+	unsigned int again;         /* something is to be settled later */
 	bool match;
 	pid_t monitor;		/* a process that does nothing */
 } world;
@@ -81,7 +85,7 @@ policy_audit(void)
 }
 
 int
-policy_event(struct buf *event)
+policy_event_then(struct buf *event, policy_done_cb done, void *arg)
 {
 	uint32_t kind;
 
@@ -91,7 +95,53 @@ policy_event(struct buf *event)
 		return world.event_result;
 	world.opens += kind == EVENT_SESSION_OPEN;
 	world.closes += kind == EVENT_SESSION_CLOSE;
+	done(arg, world.done_result);
 	return 0;
+}
+
+void
+policy_ask_drop(const void *arg)
+{
+	(void)arg;
+}
+
+size_t
+policy_audit_room(enum policy_urgency u)
+{
+	(void)u;
+	return world.event_result == 0 ? 8 : 0;
+}
+
+void
+takeover_keep_session(struct session *s)
+{
+	world.rows += s->kept == KEPT_NO;
+	s->kept = KEPT_YES;
+}
+
+void
+takeover_keep_connection(struct connection *c)
+{
+	world.rows += c->kept == KEPT_NO;
+	c->kept = KEPT_YES;
+}
+
+void
+takeover_forget_session(const struct session *s)
+{
+	world.rows -= s->kept == KEPT_YES;
+}
+
+void
+takeover_forget_connection(const struct connection *c)
+{
+	world.rows -= c->kept == KEPT_YES;
+}
+
+void
+takeover_again(void)
+{
+	world.again++;
 }
 
 size_t
@@ -216,7 +266,8 @@ setup(void **state)
 	world.conf = (struct conf){ .session_max_s = 600, .sessions_max = 8 };
 	world.ahead = 0;
 	world.opens = world.closes = 0;
-	world.event_result = 0;
+	world.event_result = world.done_result = world.rows = 0;
+	world.again = 0;
 	world.match = true;
 	if ((world.monitor = fork()) == 0) {
 		for (;;)
@@ -244,7 +295,7 @@ teardown(void **state)
 	kill_monitor();
 	pass(8 * 86400);
 	loop_free(world.loop);
-	return session_count() == 0 ? 0 : -1;
+	return session_count() == 0 && world.rows == 0 ? 0 : -1;
 }
 
 /* -- tests ------------------------------------------------------------------ */
@@ -450,6 +501,54 @@ t_audit_is_away(void **state)
 	close_it(a);
 }
 
+/* Its last line cannot be written: the session is gone, and audit is told to
+ * close it once it can. */
+static void
+t_no_last_line(void **state)
+{
+	struct connection *a;
+
+	(void)state;
+	assert_int_equal(make(TOKEN_A, -100, &a), 0);
+	assert_int_equal(open_it(a), 0);
+	world.done_result = ERR_SYS;
+	close_it(a);
+	pass(100);
+	assert_int_equal(session_count(), 0);
+	assert_true(world.again > 0);
+	world.event_result = ERR_NOTFOUND;
+	assert_int_not_equal(session_keep_all(), 0);
+	world.event_result = world.done_result = 0;
+	world.rows = 1; /* what was forgotten above was not heard */
+	assert_int_equal(session_keep_all(), 0);
+	assert_int_equal(world.rows, 0);
+	assert_int_equal(session_keep_all(), 0);
+}
+
+static void
+t_denials_are_bounded(void **state)
+{
+	struct connection *a;
+	struct buf b;
+
+	(void)state;
+	assert_int_equal(make(TOKEN_A, 100, &a), 0);
+	assert_int_equal(open_it(a), 0);
+	a->session->ndenials = SESSION_DENIALS_MAX - 1;
+	for (int i = 0; i < 3; i++) {
+		buf_init(&b, 4096);
+		assert_int_equal(event_start(&b, EVENT_OP_DECIDE), 0);
+		assert_int_equal(session_denial(a->session, &b), 0);
+		buf_clear(&b);
+	}
+	a->session->ndenials++;
+	buf_init(&b, 4096);
+	assert_int_equal(event_start(&b, EVENT_OP_DECIDE), 0);
+	assert_int_equal(session_denial(a->session, &b), ERR_TOOBIG);
+	buf_clear(&b);
+	a->session->ndenials = 0;
+}
+
 static void
 t_no_memory(void **state)
 {
@@ -491,6 +590,8 @@ main(void)
 		T(t_bound),
 		T(t_nobody),
 		T(t_audit_is_away),
+		T(t_no_last_line),
+		T(t_denials_are_bounded),
 		T(t_no_memory),
 		T(t_session_max),
 		T(t_rematch_without_memory),
