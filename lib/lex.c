@@ -26,49 +26,51 @@ static const struct refused {
 	const char *hint;	/* in a job's command */
 	const char *run;	/* in a rule */
 } refused[] = {
-	{ "&&", "`&&` begins a second command",
-	    "one command at a time is accepted for now: run ssh once for each, "
-	    "ssh ... && ssh ...",
+	/* operators of a job's command; it never gets here with them */
+	{ "&&", "`&&` begins a second command", "",
 	    "a rule holds one command a line: write a second `run` line" },
-	{ "||", "`||` begins a second command",
-	    "one command at a time is accepted for now: run ssh once for each, "
-	    "ssh ... || ssh ...", NULL },
-	{ ";", "`;` begins a second command",
-	    "one command at a time is accepted for now: run ssh once for each; "
-	    "a `;` meant as text needs quotes: ';'", NULL },
-	{ "|", "`|` begins a pipeline",
-	    "one command at a time is accepted for now: filter on your own "
-	    "side, ssh ... | grep ...", NULL },
-	{ "&>", "`&>` redirects output",
-	    "write >/dev/null 2>&1", NULL },
+	{ "&>", "`&>` redirects output", "write >/dev/null 2>&1", NULL },
 	{ "&", "`&` runs a command in the background",
 	    "leave it out: an operation ends when its command does; a `&` "
-	    "meant as text needs quotes: '&'", NULL },
-	{ "$(", "`$(` runs another command", "run that one by itself first, "
+	    "meant as text needs quotes: '&'",
+	    NULL },
+	{ "$(", "`$(` runs another command",
+	    "run that one by itself first, "
 	    "or let your own shell do it before ssh sends the command: "
-	    "ssh ... \"... $(...)\"", NULL },
+	    "ssh ... \"... $(...)\"",
+	    NULL },
 	{ "$", "`$` expands a variable, which is never done here",
-	    "let your own shell put the value in: ssh ... \"... $NAME\" with double "
+	    "let your own shell put the value in: ssh ... \"... $NAME\" with "
+	    "double "
 	    "quotes; a `$` meant as text needs single quotes inside: '$'",
 	    "write a slot, as <enum a b>, or quote it: '$'" },
-	{ "`", "a backtick runs another command", "run that one by itself "
-	    "first; a backtick meant as text needs single quotes inside", NULL },
+	{ "`", "a backtick runs another command",
+	    "run that one by itself "
+	    "first; a backtick meant as text needs single quotes inside",
+	    NULL },
 	{ "<<", "`<<` begins a here-document",
 	    "send the text on standard input: the rule must say `with stdin`",
 	    NULL },
 	{ "<", "`<` redirects input",
 	    "redirect on your own side, ssh ... < FILE: the rule must say "
-	    "`with stdin`", NULL },
+	    "`with stdin`",
+	    NULL },
 	{ ">", "`>` redirects output to a file",
-	    "only 2>&1, >/dev/null and 2>/dev/null are accepted; a file of your "
-	    "own: ssh ... > FILE", NULL },
+	    "only 2>&1, >/dev/null and 2>/dev/null are accepted; a file of "
+	    "your "
+	    "own: ssh ... > FILE",
+	    NULL },
 	{ "~", "an unquoted `~` stands for a home directory",
 	    "write the path out, beginning with /", "write the path out" },
-	{ "*", "an unquoted `*` is a file name pattern, and none is expanded "
-	    "here", QUOTE_HINT,
+	{ "*",
+	    "an unquoted `*` is a file name pattern, and none is expanded "
+	    "here",
+	    QUOTE_HINT,
 	    "a rule has no wildcards: write a slot, as <enum a b> or <any>" },
-	{ "?", "an unquoted `?` is a file name pattern, and none is expanded "
-	    "here", QUOTE_HINT,
+	{ "?",
+	    "an unquoted `?` is a file name pattern, and none is expanded "
+	    "here",
+	    QUOTE_HINT,
 	    "a rule has no wildcards: write a slot, as <enum a b> or <any>" },
 	{ "[", "an unquoted `[` begins a file name pattern", QUOTE_HINT, NULL },
 	{ "]", "an unquoted `]` ends a file name pattern", QUOTE_HINT, NULL },
@@ -387,6 +389,31 @@ backslash(struct lex *l, struct lex_token *t)
 	return text_char(l, t, &cp, &k) && keep(l, t, k);
 }
 
+static const struct {
+	const char *s; /* longest first */
+	enum lex_op op;
+} operators[] = {
+	{ "&&", LEX_AND },
+	{ "||", LEX_OR },
+	{ ";", LEX_SEMICOLON },
+	{ "|", LEX_PIPE },
+};
+
+static bool
+operator(struct lex *l, struct lex_token *t)
+{
+	size_t n = sizeof(operators) / sizeof(operators[0]), i = 0;
+
+	while (i < n && !looking_at(l, operators[i].s))
+		i++;
+	if (i == n)
+		return false;
+	t->kind = LEX_OPERATOR;
+	t->op = operators[i].op;
+	step(l, strlen(operators[i].s));
+	return true;
+}
+
 static bool
 word_ends(const struct lex *l, enum lex_mode mode)
 {
@@ -394,6 +421,8 @@ word_ends(const struct lex *l, enum lex_mode mode)
 
 	if (at_end(l) || c == ' ' || c == '\t' || c == '\n')
 		return true;
+	if (mode == LEX_COMMAND)
+		return c == ';' || c == '|' || looking_at(l, "&&");
 	return mode == LEX_RUN && c != '\0' && strchr("<>()[]|;}", c) != NULL;
 }
 
@@ -465,7 +494,7 @@ redirection(struct lex *l, enum lex_mode mode, struct lex_token *t)
 static void
 shell_token(struct lex *l, enum lex_mode mode, struct lex_token *t)
 {
-	if (redirection(l, mode, t))
+	if (redirection(l, mode, t) || (mode == LEX_COMMAND && operator(l, t)))
 		return;
 	if (mode == LEX_RUN && word_ends(l, mode)) {
 		t->kind = LEX_PUNCT;

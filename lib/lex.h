@@ -24,21 +24,29 @@
 #include "lib/diag.h"
 
 enum lex_mode {
-	LEX_POLICY,	/* words, "strings", 'raw', { } ; = | < > ( ) [ ] */
-	LEX_RUN,	/* a command's words and < > ( ) [ ] | ; } */
-	LEX_SLOT,	/* between < and > */
-	LEX_COMMAND,	/* a job's command: words and redirections alone */
+	LEX_POLICY,  /* words, "strings", 'raw', { } ; = | < > ( ) [ ] */
+	LEX_RUN,     /* a command's words and < > ( ) [ ] | ; } */
+	LEX_SLOT,    /* between < and > */
+	LEX_COMMAND, /* a job's commands: words, redirections, operators */
 };
 
 enum lex_kind {
-	LEX_ERROR = 0,	/* what, hint */
+	LEX_ERROR = 0, /* what, hint */
 	LEX_END,
 	LEX_NEWLINE,
-	LEX_WORD,	/* text, len, quoted */
-	LEX_STRING,	/* "...": text, len */
-	LEX_RAW,	/* '...': text, len */
-	LEX_PUNCT,	/* punct */
-	LEX_REDIRECT,	/* redirect; in LEX_RUN and LEX_COMMAND */
+	LEX_WORD,     /* text, len, quoted */
+	LEX_STRING,   /* "...": text, len */
+	LEX_RAW,      /* '...': text, len */
+	LEX_PUNCT,    /* punct */
+	LEX_REDIRECT, /* redirect; in LEX_RUN and LEX_COMMAND */
+	LEX_OPERATOR, /* op; in LEX_COMMAND */
+};
+
+enum lex_op {
+	LEX_AND = 1, /* && */
+	LEX_OR,      /* || */
+	LEX_SEMICOLON,
+	LEX_PIPE,
 };
 
 enum lex_redirect {
@@ -60,6 +68,7 @@ struct lex_token {
 	bool nomem;		/* LEX_ERROR: memory ran out */
 	char punct;
 	enum lex_redirect redirect;
+	enum lex_op op;
 	const char *text;	/* unquoted, NUL at the end; until the next call */
 	size_t len;
 	char what[LEX_WHAT_MAX];

@@ -1,7 +1,14 @@
 /*
- * The command parser.  Runs in policy on what jobs send, in signer on what it
- * is asked to certify, and at policy load on the strings of tests.  Every byte
- * is distrusted; what is not known to mean the same in every shell is refused.
+ * The command parser.  Runs in policy on what jobs send, and at policy load on
+ * the strings of tests.  Every byte is distrusted; what is not known to mean
+ * the same in every shell is refused.
+ *
+ *	list     = pipeline { ( "&&" | "||" | ";" | newline ) pipeline }
+ *	pipeline = stage { "|" stage }
+ *	stage    = { NAME=value } word { word | redirection }
+ *
+ * `cd DIR &&` is no command of its own: it gives a folder to what follows, as
+ * far as every shell would agree that it does.
  */
 #include "config.h"
 
@@ -12,26 +19,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/buf.h"
-#include "lib/diag.h"
 #include "lib/err.h"
 #include "lib/lex.h"
+#include "policy/command_internal.h"
 
-#define ONE_AT_A_TIME "one command at a time is accepted for now"
+#define CD_WORDS 3 /* cd -- DIR: they are no command's words */
+#define CD_HINT                                                                \
+	"write `cd DIR && COMMAND`, and again in front of each command that "  \
+	"is not joined by &&"
 
-/* A command being built.  Each word's text takes at most its source's bytes
- * and the blank that ends it, so text never grows. */
+/* Texts being taken apart.  Each word's text takes at most its source's bytes
+ * and what parts it from the next, so text never grows. */
 struct builder {
-	struct command *c;
-	struct stage *s; /* the one being filled */
-	char *text;
-	size_t used;
+	struct list *list;
+	struct command *c;   /* the one being filled */
+	struct stage *s;     /* its last stage */
+	struct stage *stage; /* where the next one goes */
+	char **word;         /* where the next word goes */
+	size_t nword;        /* of all commands */
+	char *text;          /* where its text goes */
+	enum list_form form;
+	char *dir;            /* in force, NULL: the login's own */
+	bool cd;              /* the command before was a cd */
+	enum connect connect; /* of the next command */
+	struct lex lex;
+	struct lex_token t; /* the one that is looked at */
+	size_t last;        /* end of the one before */
 	struct command_error *err;
 };
 
-/* Words that a shell would not run as a program. */
-static bool
-is_reserved(const char *w)
+bool
+word_reserved(const char *w)
 {
 	static const char *const reserved[] = { "if", "then", "else", "elif",
 		"fi", "for", "while", "until", "do", "done", "case", "esac",
@@ -44,9 +62,8 @@ is_reserved(const char *w)
 	return false;
 }
 
-/* NAME=... or NAME+=... : an assignment when it comes first. */
-static bool
-is_assignment(const char *s, size_t n)
+bool
+word_assigns(const char *s, size_t n)
 {
 	size_t i = 0;
 
@@ -76,68 +93,120 @@ fail(struct builder *b, int r, size_t pos, size_t len, const char *hint,
 	return r;
 }
 
-/* Is there nothing but blanks and newlines from off on? */
+/* The token that is looked at is wrong. */
+#define fail_here(b, hint, ...)                                                \
+	fail(b, ERR_FORMAT, (b)->t.pos.off, (b)->t.width, hint, __VA_ARGS__)
+
+/* -- tokens -----------------------------------------------------------------
+ */
+
+static void
+advance(struct builder *b)
+{
+	if (b->t.kind != LEX_NEWLINE)
+		b->last = b->t.pos.off + b->t.width;
+	lex_next(&b->lex, LEX_COMMAND, &b->t);
+}
+
+/* Steps over newlines; was there one? */
 static bool
-rest_is_blank(const struct lex *l)
+skip_newlines(struct builder *b)
 {
-	for (size_t i = l->off; i < l->n; i++) {
-		if (strchr(" \t\n", l->s[i]) == NULL || l->s[i] == '\0')
-			return false;
-	}
-	return true;
+	bool any = false;
+
+	for (; b->t.kind == LEX_NEWLINE; any = true)
+		advance(b);
+	return any;
 }
 
-/* The lexer's error, with a better hint where the parser knows more. */
-static int
-fail_token(struct builder *b, const struct lex *l, const struct lex_token *t)
+static bool
+is_op(const struct builder *b, enum lex_op op)
 {
-	const struct stage *c = b->s;
-	const char *hint = t->hint;
-	bool and = strncmp(t->what, "`&&`", 4) == 0;
-
-	if (and && c->argc > 0 && strcmp(c->argv[0], "cd") == 0)
-		hint = ONE_AT_A_TIME ", so name files by their whole path "
-		    "instead of going to a folder with cd";
-	else if (l->s[t->pos.off] == ';' && rest_is_blank(l))
-		hint = "nothing follows it: leave it out";
-	return fail(b, t->nomem ? ERR_NOMEM : t->over ? ERR_TOOBIG : ERR_FORMAT,
-	    t->pos.off, t->width, hint, "%s", t->what);
+	return b->t.kind == LEX_OPERATOR && b->t.op == op;
 }
 
-static int
-check_first(struct builder *b, const struct lex *l, const struct lex_token *t)
+static const char *
+op_text(const struct builder *b)
 {
-	if (is_assignment(l->s + t->pos.off, t->width))
-		return fail(b, ERR_FORMAT, t->pos.off, t->width, "leave it out "
-		    "and give the value as an argument; quote it if it is the "
-		    "program's name", "a variable is set in front of the "
-		    "command, which is not accepted for now");
-	if (!t->quoted && is_reserved(t->text))
-		return fail(b, ERR_FORMAT, t->pos.off, t->width, ONE_AT_A_TIME
-		    "; quote it if it is the program's name",
-		    "`%s` begins a compound command", t->text);
-	if (t->len == 0)
-		return fail(b, ERR_FORMAT, t->pos.off, t->width, "name the "
-		    "program first", "the program's name is empty");
+	static const char *const text[] = { [LEX_AND] = "&&",
+		[LEX_OR] = "||",
+		[LEX_SEMICOLON] = ";",
+		[LEX_PIPE] = "|" };
+
+	return b->t.kind == LEX_OPERATOR ? text[b->t.op] : "the newline";
+}
+
+/* -- one stage --------------------------------------------------------------
+ */
+
+static int
+add_assign(struct builder *b, bool *was)
+{
+	const struct lex_token *t = &b->t;
+	const char *raw = b->lex.s + t->pos.off;
+
+	*was = b->s->argc == 0 && word_assigns(raw, t->width);
+	if (!*was)
+		return 0;
+	if (raw[strcspn(raw, "+=")] == '+')
+		return fail_here(b, "write the whole value: NAME=VALUE",
+		    "`+=` adds to a variable that is not known here");
+	if (b->s->nassign == COMMAND_ASSIGN_MAX)
+		return fail(b, ERR_TOOBIG, t->pos.off, t->width, "",
+		    "more than %d variables in front of a command",
+		    COMMAND_ASSIGN_MAX);
+	b->s->nassign++;
+	b->s->argv++; /* the words begin behind */
 	return 0;
 }
 
 static int
-add_word(struct builder *b, const struct lex *l, const struct lex_token *t)
+check_first(struct builder *b)
 {
-	struct stage *c = b->s;
-	char *w = b->text + b->used;
+	const struct lex_token *t = &b->t;
+
+	if (!t->quoted && word_reserved(t->text))
+		return fail_here(b,
+		    "one line of plain commands, joined by && "
+		    "|| ; is accepted; quote it if it is the program's name",
+		    "`%s` begins a compound command", t->text);
+	if (t->len == 0)
+		return fail_here(
+		    b, "name the program first", "the program's name is empty");
+	/* env would take it for a variable, too */
+	if (b->s->nassign > 0 && strchr(t->text, '=') != NULL)
+		return fail_here(b, "name a program without `=`",
+		    "behind variables, this is no program's name");
+	return 0;
+}
+
+static size_t
+words_max(const struct builder *b)
+{
+	const char *first = b->s->argc > 0 ? b->s->argv[0] : b->t.text;
+
+	return COMMAND_WORDS_MAX + (strcmp(first, "cd") == 0 ? CD_WORDS : 0);
+}
+
+static int
+add_word(struct builder *b)
+{
+	const struct lex_token *t = &b->t;
+	bool assign;
 	int r;
 
-	if (c->argc == 0 && (r = check_first(b, l, t)) != 0)
-		return r;
-	if (c->argc >= COMMAND_WORDS_MAX)
+	if (b->nword >= words_max(b))
 		return fail(b, ERR_TOOBIG, t->pos.off, t->width, "",
 		    "more than %d words", COMMAND_WORDS_MAX);
-	memcpy(w, t->text, t->len + 1);
-	b->used += t->len + 1;
-	c->argv[c->argc++] = w;
-	c->argv[c->argc] = NULL;
+	if ((r = add_assign(b, &assign)) != 0 ||
+	    (!assign && b->s->argc == 0 && (r = check_first(b)) != 0))
+		return r;
+	memcpy(b->text, t->text, t->len + 1);
+	*b->word++ = b->text;
+	*b->word = NULL;
+	b->text += t->len + 1;
+	b->nword++;
+	b->s->argc += !assign;
 	return 0;
 }
 
@@ -159,130 +228,318 @@ redirect(struct command *c, enum lex_redirect what)
 	}
 }
 
-/* Takes words until the end of the text. */
 static int
-take_words(struct builder *b, struct lex *l)
+no_command(struct builder *b)
 {
-	struct lex_token t;
+	if (b->s->nassign > 0)
+		return fail(b, ERR_FORMAT, b->c->pos, b->last - b->c->pos,
+		    "write it in front of the command that needs it: "
+		    "NAME=VALUE COMMAND",
+		    "a variable that is set alone is "
+		    "forgotten at once");
+	if (b->t.kind == LEX_OPERATOR)
+		return fail_here(b,
+		    b->t.op == LEX_SEMICOLON
+			? "leave it out; a `;` meant as text needs quotes: ';'"
+			: "",
+		    "there is no command before `%s`", op_text(b));
+	if (b->last <= b->c->pos) { /* nothing but blanks */
+		b->c->pos = 0;
+		b->last = b->lex.n;
+	}
+	return fail(b, ERR_FORMAT, b->c->pos, b->last - b->c->pos,
+	    "write it behind the target: "
+	    "ssh web-1@bastion systemctl is-active web",
+	    "there is no command");
+}
+
+/* Takes words and redirections; what ends them stays in b->t. */
+static int
+take_stage(struct builder *b)
+{
 	int r;
 
-	for (;;) {
-		lex_next(l, LEX_COMMAND, &t);
-		if (t.kind == LEX_END)
-			return 0;
-		if (t.kind == LEX_NEWLINE) {
-			if (b->s->argc == 0 || rest_is_blank(l))
-				continue;
-			return fail(b, ERR_FORMAT, t.pos.off, 1, ONE_AT_A_TIME
-			    ": run ssh once for each line", "the newline begins "
-			    "a second command");
+	b->s = b->stage++;
+	b->c->nstage++;
+	*b->s = (struct stage){ .argv = b->word, .assign = b->word };
+	for (;; advance(b)) {
+		switch (b->t.kind) {
+		case LEX_WORD:
+			if ((r = add_word(b)) != 0)
+				return r;
+			break;
+		case LEX_REDIRECT:
+			redirect(b->c, b->t.redirect);
+			break;
+		case LEX_END:
+		case LEX_NEWLINE:
+		case LEX_OPERATOR:
+			b->word++; /* behind the NULL */
+			*b->word = NULL;
+			return b->s->argc == 0 ? no_command(b) : 0;
+		case LEX_ERROR:
+		case LEX_STRING: /* these three in policies alone */
+		case LEX_RAW:
+		case LEX_PUNCT:
+			return fail(b,
+			    b->t.nomem  ? ERR_NOMEM
+			    : b->t.over ? ERR_TOOBIG
+					: ERR_FORMAT,
+			    b->t.pos.off, b->t.width, b->t.hint, "%s",
+			    b->t.what);
 		}
-		if (t.kind == LEX_REDIRECT) {
-			redirect(b->c, t.redirect);
-			continue;
-		}
-		if (t.kind != LEX_WORD)
-			return fail_token(b, l, &t);
-		if ((r = add_word(b, l, &t)) != 0)
-			return r;
 	}
 }
 
-static bool
-needs_quotes(const char *w, bool first)
-{
-	if (*w == '\0' || *w == '=')
-		return true;
-	if (first && (is_reserved(w) || is_assignment(w, strlen(w))))
-		return true;
-	while (lex_plain(*w))
-		w++;
-	return *w != '\0';
-}
+/* -- one command --------------------------------------------------------------
+ */
 
-/* 'runs' in single quotes and \' between them.  out may be NULL: *n alone. */
+/* The hop redirects what a whole pipeline shows; a shell, what one stage
+ * does.  So neither is done. */
 static int
-put_quoted(struct buf *out, const char *w, size_t *n)
+check_pipeline(struct builder *b)
 {
-	size_t run;
-	int r;
+	const struct command *c = b->c;
 
-	if (*w == '\0') {
-		*n += 2;
-		return out == NULL ? 0 : buf_put(out, "''", 2);
-	}
-	while (*w != '\0') {
-		run = strcspn(w, "'");
-		*n += run > 0 ? run + 2 : 2;
-		if (out != NULL && (r = run > 0 ?
-		    buf_putf(out, "'%.*s'", (int)run, w) :
-		    buf_put(out, "\\'", 2)) != 0)
-			return r;
-		w += run > 0 ? run : 1;
-	}
+	if (c->nstage > 1 && (c->err_to_out || c->out_null || c->err_null))
+		return fail(b, ERR_FORMAT, c->pos, b->last - c->pos,
+		    "redirect the whole on your own side: "
+		    "ssh web-1@bastion '...' 2>&1",
+		    "a redirection in a pipeline is not accepted");
 	return 0;
 }
 
 static int
-put_word(struct buf *out, const char *w, bool first, size_t *n)
+take_pipeline(struct builder *b)
 {
-	if (needs_quotes(w, first))
-		return put_quoted(out, w, n);
-	*n += strlen(w);
-	return out == NULL ? 0 : buf_put(out, w, strlen(w));
+	int r;
+
+	b->c = &b->list->command[b->list->n];
+	*b->c = (struct command){ .pos = b->t.pos.off, .stage = b->stage };
+	for (;;) {
+		if ((r = take_stage(b)) != 0)
+			return r;
+		if (!is_op(b, LEX_PIPE))
+			break;
+		if (b->c->nstage == COMMAND_STAGES_MAX)
+			return fail(b, ERR_TOOBIG, b->t.pos.off, b->t.width, "",
+			    "more than %d commands in a pipeline",
+			    COMMAND_STAGES_MAX);
+		advance(b);
+		(void)skip_newlines(b);
+		if (b->t.kind == LEX_END)
+			return fail(b, ERR_FORMAT, b->last - 1, 1, "",
+			    "nothing follows the `|`");
+	}
+	b->c->len = b->last - b->c->pos;
+	return check_pipeline(b);
 }
 
-static const char *
-redirections(const struct command *c)
+/* -- cd
+ * ------------------------------------------------------------------------ */
+
+static bool
+is_cd(const struct command *c)
 {
-	if (c->out_null)
-		return c->err_null ? " >/dev/null 2>&1" :
-		    c->err_to_out ? " 2>&1 >/dev/null" : " >/dev/null";
-	return c->err_null ? " 2>/dev/null" : c->err_to_out ? " 2>&1" : "";
+	for (size_t i = 0; i < c->nstage; i++) {
+		if (strcmp(c->stage[i].argv[0], "cd") == 0)
+			return true;
+	}
+	return false;
 }
+
+/* Absolute, and without a component that a shell might read otherwise. */
+static bool
+dir_plain(const char *p)
+{
+	size_t n;
+
+	if (strcmp(p, "/") == 0)
+		return true;
+	if (*p != '/')
+		return false;
+	while (*p == '/') {
+		n = strcspn(++p, "/");
+		if (n == 0 || (n <= 2 && strspn(p, ".") >= n))
+			return false;
+		p += n;
+	}
+	return *p == '\0';
+}
+
+static int
+fail_cd(struct builder *b, const char *hint, const char *what)
+{
+	return fail(b, ERR_FORMAT, b->c->pos, b->c->len, hint, "%s", what);
+}
+
+/* The command was a `cd`: a folder for those that follow. */
+static int
+take_cd(struct builder *b)
+{
+	const struct stage *s = b->c->stage;
+	const size_t i = s->argc > 1 && strcmp(s->argv[1], "--") == 0 ? 2 : 1;
+
+	if (b->c->nstage > 1)
+		return fail_cd(b, CD_HINT,
+		    "`cd` in a pipeline changes "
+		    "nothing");
+	if (s->nassign > 0 || b->c->err_to_out || b->c->out_null ||
+	    b->c->err_null)
+		return fail_cd(b, CD_HINT,
+		    "`cd` takes a folder and nothing "
+		    "else");
+	if (s->argc != i + 1 || !dir_plain(s->argv[i]))
+		return fail_cd(b,
+		    "write the whole path, beginning with /, "
+		    "without . and .. and without a / at its end: "
+		    "cd /srv/app && COMMAND",
+		    "`cd` takes one absolute path");
+	if (b->cd)
+		return fail_cd(b, "leave the first one out",
+		    "a `cd` right behind another");
+	if (b->connect == CONNECT_OR)
+		return fail_cd(b, CD_HINT,
+		    "behind `||` it is not known where "
+		    "the commands after this `cd` would run");
+	if (!is_op(b, LEX_AND) &&
+	    !(b->t.kind == LEX_NEWLINE && b->form == LIST_SCRIPT)) {
+		if (b->t.kind == LEX_END)
+			return fail_cd(b, CD_HINT,
+			    "nothing follows the `cd`, "
+			    "and the next ssh begins in the login's home "
+			    "again");
+		return fail_here(b, CD_HINT,
+		    "behind a `cd` only && will do: "
+		    "a shell goes on even when the folder is missing");
+	}
+	b->dir = s->argv[i];
+	b->cd = true;
+	/* gives its words' places back, but not their text */
+	b->nword -= s->argc;
+	b->word = s->assign;
+	b->stage = b->c->stage;
+	return 0;
+}
+
+/* May the folder in force be in force here, too? */
+static int
+check_dir(struct builder *b)
+{
+	if (b->dir == NULL || b->cd || b->connect == CONNECT_AND ||
+	    b->connect == CONNECT_LINE)
+		return 0;
+	return fail_cd(b, CD_HINT,
+	    "it is not known in which folder this would "
+	    "run: the `cd` before it is not joined by &&");
+}
+
+/* -- the list
+ * ------------------------------------------------------------------- */
 
 /* Everything that is printed must be short enough to be read again. */
 static int
 check_printed(struct builder *b, size_t n)
 {
-	const struct stage *c = b->s;
-	size_t total = strlen(redirections(b->c)) + c->argc - 1;
-
-	for (size_t i = 0; i < c->argc; i++)
-		(void)put_word(NULL, c->argv[i], i == 0, &total);
-	if (total > COMMAND_LEN_MAX)
+	if (list_printed_len(b->list) > COMMAND_LEN_MAX)
 		return fail(b, ERR_TOOBIG, 0, n, "", "once quoted, the command "
 		    "is longer than %d bytes", COMMAND_LEN_MAX);
 	return 0;
 }
 
 static int
-command_new(size_t n, struct builder *b)
+take_command(struct builder *b)
 {
-	/* one block: the command, its stage, the words' places, their text */
-	struct block {
-		struct command c;
-		struct stage s;
-		char *word[COMMAND_WORDS_MAX + 1];
-	} *k = malloc(sizeof(*k) + n + 2);
+	struct list *l = b->list;
+	int r;
 
-	if (k == NULL)
-		return ERR_NOMEM;
-	k->c = (struct command){ .stage = &k->s, .nstage = 1, .len = n };
-	k->s = (struct stage){ .argv = k->word, .assign = k->word };
-	k->word[0] = NULL;
-	b->c = &k->c;
-	b->s = &k->s;
-	b->text = (char *)(k + 1);
+	if (l->n == COMMAND_LIST_MAX)
+		return fail(b, ERR_TOOBIG, b->t.pos.off, b->t.width, "",
+		    "more than %d commands", COMMAND_LIST_MAX);
+	if ((r = take_pipeline(b)) != 0)
+		return r;
+	if (is_cd(b->c))
+		return take_cd(b);
+	if ((r = check_dir(b)) != 0)
+		return r;
+	b->c->dir = b->dir;
+	l->connect[l->n++] = b->connect;
+	b->cd = false;
+	return 0;
+}
+
+/* What stands between two commands; at the end of the text, nothing does. */
+static int
+take_connect(struct builder *b)
+{
+	const bool and = is_op(b, LEX_AND), or = is_op(b, LEX_OR);
+	const size_t pos = b->t.pos.off, width = b->t.width;
+	enum connect c = and? CONNECT_AND : or ? CONNECT_OR : CONNECT_THEN;
+	bool newline;
+
+	if (b->t.kind == LEX_OPERATOR)
+		advance(b);
+	newline = skip_newlines(b);
+	if ((and || or) && b->t.kind == LEX_END)
+		return fail(b, ERR_FORMAT, pos, width, "leave it out",
+		    "nothing follows the `%s`", and? "&&" : "||");
+	if (newline && c == CONNECT_THEN && b->form == LIST_SCRIPT)
+		c = CONNECT_LINE;
+	/* What follows a cd runs when the cd would have. */
+	if (!b->cd)
+		b->connect = c;
+	return 0;
+}
+
+static int
+take_list(struct builder *b)
+{
+	int r;
+
+	advance(b);
+	(void)skip_newlines(b);
+	do {
+		if ((r = take_command(b)) != 0 || (r = take_connect(b)) != 0)
+			return r;
+	} while (b->t.kind != LEX_END);
+	if (b->cd)
+		return fail_cd(b, CD_HINT, "nothing follows the `cd`");
+	return 0;
+}
+
+/* One block: commands, connects, stages, the words' places, their text.  Each
+ * takes up at least a byte of source and one that parts it from the next. */
+static int
+list_alloc(struct builder *b, size_t n)
+{
+	const size_t most = n / 2 + 1;
+	const size_t words = most < COMMAND_WORDS_MAX + CD_WORDS
+				 ? most
+				 : COMMAND_WORDS_MAX + CD_WORDS;
+	/* one more than there can be: the one that proves to be too many */
+	const size_t commands =
+	    1 + (most < COMMAND_LIST_MAX ? most : COMMAND_LIST_MAX);
+	struct list *l = b->list;
+
+	l->command = malloc(
+	    commands * sizeof(*l->command) + (words + 1) * sizeof(*b->stage) +
+	    (2 * words + 2) * sizeof(*b->word) + /* and a NULL a stage */
+	    commands * sizeof(*l->connect) + n + 2);
+	if (l->command == NULL)
+		return fail(b, ERR_NOMEM, 0, 0, "", "out of memory");
+	b->stage = (struct stage *)(l->command + commands);
+	b->word = (char **)(b->stage + words + 1);
+	l->connect = (enum connect *)(b->word + 2 * words + 2);
+	b->text = (char *)(l->connect + commands);
 	return 0;
 }
 
 int
-command_parse(const char *s, size_t n, struct command **out,
+list_parse(const char *s, size_t n, enum list_form form, struct list *out,
     struct command_error *err)
 {
-	struct builder b = { .err = err };
-	struct lex l;
+	struct list list = { 0 };
+	struct builder b = { .list = &list, .form = form, .err = err };
 	int r = ERR_INTERNAL;
 
 	*err = (struct command_error){ 0 };
@@ -290,119 +547,50 @@ command_parse(const char *s, size_t n, struct command **out,
 		return fail(&b, ERR_TOOBIG, COMMAND_LEN_MAX, 1, "send long "
 		    "input on standard input instead",
 		    "the command is longer than %d bytes", COMMAND_LEN_MAX);
-	if (command_new(n, &b) != 0)
-		return fail(&b, ERR_NOMEM, 0, 0, "", "out of memory");
-	lex_init(&l, 0, s, n, COMMAND_WORD_MAX);
-	if ((r = take_words(&b, &l)) != 0)
+	if ((r = list_alloc(&b, n)) != 0)
+		return r;
+	lex_init(&b.lex, 0, s, n, COMMAND_WORD_MAX);
+	if ((r = take_list(&b)) != 0 || (r = check_printed(&b, n)) != 0)
 		goto out;
-	if (b.s->argc == 0) {
-		r = fail(&b, ERR_FORMAT, 0, n, "write it behind the target: "
-		    "ssh web-1@bastion systemctl is-active web",
-		    "there is no command");
-		goto out;
-	}
-	if ((r = check_printed(&b, n)) != 0)
-		goto out;
-	*out = b.c;
-	b.c = NULL;
+	*out = list;
+	list = (struct list){ 0 };
 out:
-	lex_clear(&l);
-	command_free(b.c);
+	lex_clear(&b.lex);
+	list_clear(&list);
 	return r;
+}
+
+void
+list_clear(struct list *l)
+{
+	free(l->command); /* the head of its one block */
+	*l = (struct list){ 0 };
+}
+
+int
+command_parse(
+    const char *s, size_t n, struct command **out, struct command_error *err)
+{
+	struct builder b = { .err = err };
+	struct list l;
+	size_t pos;
+	int r;
+
+	if ((r = list_parse(s, n, LIST_LINE, &l, err)) != 0)
+		return r;
+	if (l.n > 1) {
+		pos = l.command[1].pos;
+		r = fail(&b, ERR_FORMAT, pos, l.command[1].len,
+		    "give them one by one", "a second command");
+		list_clear(&l);
+		return r;
+	}
+	*out = l.command;
+	return 0;
 }
 
 void
 command_free(struct command *c)
 {
 	free(c); /* the head of its one block */
-}
-
-int
-command_print_place(const struct command *c, struct buf *out, size_t word,
-    size_t *off, size_t *len)
-{
-	const char *tail = redirections(c);
-	const struct stage *s = &c->stage[0];
-	size_t n;
-	int r;
-
-	*off = *len = 0;
-	/* MUST be whole: half a command is none that was decided on. */
-	if (c->dir != NULL || c->nstage != 1 || s->nassign != 0)
-		return ERR_FORMAT;
-	for (size_t i = 0; i < s->argc; i++) {
-		n = 0;
-		if (i > 0 && (r = buf_put(out, " ", 1)) != 0)
-			return r;
-		if (i == word)
-			*off = buf_len(out);
-		if ((r = put_word(out, s->argv[i], i == 0, &n)) != 0)
-			return r;
-		if (i == word)
-			*len = n;
-	}
-	if (word >= s->argc) {
-		*off = buf_len(out);
-		*len = 1;
-	}
-	return buf_put(out, tail, strlen(tail));
-}
-
-static bool
-same(const struct command *a, const struct command *b)
-{
-	const struct stage *x = &a->stage[0], *y = &b->stage[0];
-
-	if (x->argc != y->argc || a->err_to_out != b->err_to_out ||
-	    a->out_null != b->out_null || a->err_null != b->err_null)
-		return false;
-	for (size_t i = 0; i < x->argc; i++) {
-		if (strcmp(x->argv[i], y->argv[i]) != 0)
-			return false;
-	}
-	return true;
-}
-
-int
-command_print(const struct command *c, struct buf *out)
-{
-	struct command *again = NULL;
-	struct command_error err;
-	size_t off, len;
-	struct buf b;
-	int r;
-
-	buf_init(&b, COMMAND_LEN_MAX);
-	if ((r = command_print_place(c, &b, 0, &off, &len)) != 0)
-		goto out;
-	/* MUST read back alike: what is shown is what was decided on. */
-	r = command_parse((const char *)buf_ptr(&b), buf_len(&b), &again, &err);
-	if (r == 0)
-		r = same(c, again) ? buf_put(out, buf_ptr(&b), buf_len(&b)) :
-		    ERR_INTERNAL;
-	else if (r != ERR_NOMEM)
-		r = ERR_INTERNAL;
-out:
-	command_free(again);
-	buf_clear(&b);
-	return r;
-}
-
-int
-command_error_print(const char *s, size_t n, const struct command_error *err,
-    struct buf *out)
-{
-	size_t chars = 1;
-	int r;
-
-	for (size_t i = 0; i < err->pos && i < n; i++)
-		chars += ((unsigned char)s[i] & 0xc0) != 0x80;
-	if ((r = diag_excerpt(out, "postern:   ", s, n, err->pos,
-	    err->len)) != 0)
-		return r;
-	if (*err->hint != '\0' &&
-	    (r = buf_putf(out, "postern: hint: %s\n", err->hint)) != 0)
-		return r;
-	return buf_putf(out, "postern: command not understood at character "
-	    "%zu: %s\n", chars, err->what);
 }

@@ -45,6 +45,13 @@ enum connect {
 	CONNECT_AND,  /* && : it ended well */
 	CONNECT_OR,   /* || : it did not */
 	CONNECT_THEN, /* ; or a newline: in any case */
+	CONNECT_LINE, /* a new line of a script: if the one before it ended
+			 well; else nothing that follows runs either */
+};
+
+enum list_form {
+	LIST_LINE,   /* a newline is a `;` */
+	LIST_SCRIPT, /* stops at the first line that fails */
 };
 
 struct list {
@@ -60,8 +67,15 @@ struct command_error {
 	char hint[200];		/* how to write it instead, may be "" */
 };
 
-/* Parses one command.  0 and *out (freed by command_free), or ERR_FORMAT /
- * ERR_TOOBIG with err filled in; ERR_NOMEM. */
+/* Parses a list.  0 and *out (cleared by list_clear), or ERR_FORMAT /
+ * ERR_TOOBIG with err filled in; ERR_NOMEM.
+ *
+ * `cd DIR &&` is no member of it but the folder of those that follow, where
+ * all shells agree that it is theirs; where they would not, it is refused. */
+int list_parse(const char *s, size_t n, enum list_form form, struct list *out,
+    struct command_error *err);
+void list_clear(struct list *l);
+/* A list of exactly one; freed by command_free. */
 int command_parse(const char *s, size_t n, struct command **out,
     struct command_error *err);
 void command_free(struct command *c);
@@ -75,6 +89,10 @@ int command_print(const struct command *c, struct buf *out);
  * parsing.) */
 int command_print_place(const struct command *c, struct buf *out, size_t word,
     size_t *off, size_t *len);
+
+/* The whole list, in the form that list_parse reads back to the same
+ * (checked); a `cd` stands in front of each command that has a folder. */
+int list_print(const struct list *l, struct buf *out);
 
 /* Text for a job's stderr: the command's line (control characters escaped, cut
  * around the place when long) with a caret under pos, what, hint.  Each line

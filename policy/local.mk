@@ -2,7 +2,8 @@ noinst_LTLIBRARIES += policy/libpolicy.la
 policy_libpolicy_la_SOURCES = \
 	policy/arena.c policy/arena.h \
 	policy/claims.c policy/claims.h \
-	policy/command.c policy/command.h \
+	policy/command.c policy/command.h policy/command_internal.h \
+	policy/command_print.c \
 	policy/decide.c policy/decide.h policy/judge.h \
 	policy/dict.c policy/dict.h \
 	policy/explain.c \

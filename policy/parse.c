@@ -116,6 +116,7 @@ parse_expected(struct parser *ps, const char *what)
 		    "quotes", what);
 	case LEX_REDIRECT:
 		return parse_error(ps, "expected %s, found a redirection", what);
+	case LEX_OPERATOR: /* in jobs' commands alone */
 	case LEX_WORD:
 		break;
 	}

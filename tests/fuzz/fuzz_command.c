@@ -15,44 +15,73 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
-print_again(const struct command *c)
+same_command(const struct command *a, const struct command *b)
 {
-	struct command *again = NULL;
+	assert(a->nstage == b->nstage);
+	assert((a->dir == NULL) == (b->dir == NULL));
+	assert(a->dir == NULL || strcmp(a->dir, b->dir) == 0);
+	for (size_t i = 0; i < a->nstage; i++) {
+		const struct stage *x = &a->stage[i], *y = &b->stage[i];
+
+		assert(x->argc == y->argc && x->nassign == y->nassign);
+		for (size_t k = 0; k < x->argc; k++)
+			assert(strcmp(x->argv[k], y->argv[k]) == 0);
+		for (size_t k = 0; k < x->nassign; k++)
+			assert(strcmp(x->assign[k], y->assign[k]) == 0);
+	}
+}
+
+/* Parsed, printed, parsed, printed: the same list, the same text.  A script
+ * that is one line prints as a line. */
+static void
+print_again(const struct list *l, enum list_form form)
+{
+	struct list again;
 	struct command_error e;
 	struct buf b, b2;
 
 	buf_init(&b, COMMAND_LEN_MAX);
 	buf_init(&b2, COMMAND_LEN_MAX);
-	assert(command_print(c, &b) == 0);
-	assert(command_parse((const char *)buf_ptr(&b), buf_len(&b), &again,
-	    &e) == 0);
-	assert(again->stage->argc == c->stage->argc);
-	for (size_t i = 0; i < c->stage->argc; i++)
-		assert(strcmp(again->stage->argv[i], c->stage->argv[i]) == 0);
-	assert(command_print(again, &b2) == 0);
+	assert(list_print(l, &b) == 0);
+	assert(list_parse((const char *)buf_ptr(&b), buf_len(&b), form, &again,
+		   &e) == 0);
+	assert(again.n == l->n);
+	for (size_t i = 0; i < l->n; i++) {
+		assert(again.connect[i] == l->connect[i]);
+		same_command(&again.command[i], &l->command[i]);
+	}
+	assert(list_print(&again, &b2) == 0);
 	assert(buf_len(&b) == buf_len(&b2));
 	assert(memcmp(buf_ptr(&b), buf_ptr(&b2), buf_len(&b)) == 0);
-	command_free(again);
+	list_clear(&again);
 	buf_clear(&b);
 	buf_clear(&b2);
+}
+
+static void
+parse(const char *s, size_t n, enum list_form form)
+{
+	struct list l;
+	struct command_error e;
+	struct buf b;
+
+	if (list_parse(s, n, form, &l, &e) == 0) {
+		print_again(&l, form);
+		for (size_t i = 0; i < l.n; i++)
+			assert(l.command[i].pos + l.command[i].len <= n);
+		list_clear(&l);
+		return;
+	}
+	assert(e.pos <= n && e.what[0] != '\0');
+	buf_init(&b, 1 << 16);
+	assert(command_error_print(s, n, &e, &b) == 0);
+	buf_clear(&b);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct command *c = NULL;
-	struct command_error e;
-	struct buf b;
-
-	if (command_parse((const char *)data, size, &c, &e) == 0) {
-		print_again(c);
-	} else {
-		assert(e.pos <= size && e.what[0] != '\0');
-		buf_init(&b, 1 << 16);
-		assert(command_error_print((const char *)data, size, &e,
-		    &b) == 0);
-		buf_clear(&b);
-	}
-	command_free(c);
+	parse((const char *)data, size, LIST_LINE);
+	parse((const char *)data, size, LIST_SCRIPT);
 	return 0;
 }

@@ -235,40 +235,36 @@ static const struct {
 	{ "2>&1", 0, 0, "no command", "" },
 	{ "''", 0, 0, "name is empty", "" },
 	{ "\"\" x", 0, 0, "name is empty", "" },
-	/* lists */
-	{ "a && b", 0, 2, "`&&`", "one command at a time" },
-	{ "a&&b", 0, 1, "`&&`", "one command at a time" },
-	{ "cd /srv && ls", 0, 8, "`&&`", "whole path" },
-	{ "a || b", 0, 2, "`||`", "one command at a time" },
-	{ "a; b", 0, 1, "`;`", "one command at a time" },
-	{ "a ;", 0, 2, "`;`", "leave it out" },
-	{ "a;", 0, 1, "`;`", "leave it out" },
-	{ ";a", 0, 0, "`;`", "one command" },
-	{ "a\nb", 0, 1, "newline", "one command at a time" },
-	{ "a\n\nb", 0, 1, "newline", "" },
-	{ "a 2>&1\nb", 0, 6, "newline", "" },
-	{ "a | b", 0, 2, "pipeline", "one command" },
-	{ "a|b", 0, 1, "pipeline", "" },
-	{ "a |& b", 0, 2, "pipeline", "" },
+	/* lists: t_list_parse_bad has the rest */
+	{ "a && b", 0, 5, "second command", "" },
+	{ "a\nb", 0, 2, "second command", "" },
+	{ ";a", 0, 0, "before `;`", "leave it out" },
+	{ "a |& b", 0, 3, "background", "" },
 	{ "a & b", 0, 2, "background", "" },
 	{ "a &", 0, 2, "background", "" },
 	{ "a&", 0, 1, "background", "" },
 	{ "(a)", 0, 0, "subshell", "" },
 	{ "{ a; }", 0, 0, "group", "" },
 	{ "! a", 0, 0, "negation", "" },
-	{ "if true", 0, 0, "compound", "one command" },
+	{ "if true", 0, 0, "compound", "plain commands" },
 	{ "while true", 0, 0, "compound", "" },
 	{ "for i in a", 0, 0, "compound", "" },
 	{ "case x in", 0, 0, "compound", "" },
 	{ "function f", 0, 0, "compound", "" },
 	{ "time ls", 0, 0, "compound", "" },
 	{ "coproc ls", 0, 0, "compound", "" },
-	{ "A=1 ls", 0, 0, "variable", "" },
-	{ "A='a b' ls", 0, 0, "variable", "" },
-	{ "_x9= ls", 0, 0, "variable", "" },
-	{ "A+=1 ls", 0, 0, "variable", "" },
-	{ "A=1", 0, 0, "variable", "" },
-	{ "2>&1 A=1 ls", 0, 5, "variable", "" },
+	{ "A+=1 ls", 0, 0, "`+=`", "whole value" },
+	{ "A=1", 0, 0, "set alone", "in front of the command" },
+	{ "A=1 B=2 2>&1", 0, 0, "set alone", "" },
+	{ "A=1 if true", 0, 4, "compound", "" },
+	{ "A=1 'B=2'", 0, 4, "no program's name", "" },
+	{ "A=1 /a=b/x", 0, 4, "no program's name", "" },
+	{ "A=1 ''", 0, 4, "name is empty", "" },
+	{ "A=~ ls", 0, 2, "`~`", "" },
+	{ "A=$B ls", 0, 2, "`$`", "" },
+	{ "A=`b` ls", 0, 2, "backtick", "" },
+	{ "A=(b) ls", 0, 2, "`(`", "" },
+	{ "A[0]=b ls", 0, 1, "`[`", "" },
 	/* expansions */
 	{ "ls ~", 0, 3, "`~`", "/" },
 	{ "ls ~/a", 0, 3, "`~`", "" },
@@ -310,7 +306,6 @@ static const struct {
 	{ "a 1>/dev/null", 0, 3, "`>`", "" },
 	{ "a >/dev/nullx", 0, 2, "`>`", "" },
 	{ "a >/dev/null/x", 0, 2, "`>`", "" },
-	{ "a >/dev/null;b", 0, 2, "`>`", "" },
 	{ "a 2>&1x", 0, 3, "`>`", "" },
 	{ "a 2>&11", 0, 3, "`>`", "" },
 	{ "a 2>&2", 0, 3, "`>`", "" },
@@ -403,7 +398,7 @@ t_command_parse_every_byte(void **state)
 		c = NULL;
 		ok = command_parse(s, strlen(s), &c, &e) == 0;
 		command_free(c);
-		if (strchr(" \t\n", b) == NULL &&
+		if (strchr(" \t\n;", b) == NULL &&
 		    ok != (strchr(plain, b) != NULL))
 			fail_msg("bare byte %02x", (unsigned int)b);
 		c = NULL;
@@ -416,6 +411,230 @@ t_command_parse_every_byte(void **state)
 			assert_int_equal(
 			    (unsigned char)c->stage->argv[1][1], b);
 		command_free(c);
+	}
+}
+
+/* -- lists, pipelines, folders, variables -------------------------------------
+ */
+
+/* What a list is, in short: `=` what printing it gives. */
+static const struct {
+	enum list_form form;
+	const char *s;
+	const char *shape; /* per command: connect, folder, stages, variables */
+	const char *printed; /* NULL: as s */
+} lists[] = {
+	{ LIST_LINE, "a", "1", NULL },
+	{ LIST_LINE, "a && b", "1 &1", NULL },
+	{ LIST_LINE, "a&&b", "1 &1", "a && b" },
+	{ LIST_LINE, "a || b", "1 |1", NULL },
+	{ LIST_LINE, "a||b", "1 |1", "a || b" },
+	{ LIST_LINE, "a; b", "1 ;1", NULL },
+	{ LIST_LINE, "a;b;", "1 ;1", "a; b" },
+	{ LIST_LINE, "a ;\n", "1", "a" },
+	{ LIST_LINE, "a\nb\n\n c\n", "1 ;1 ;1", "a; b; c" },
+	{ LIST_LINE, "a ;\n b", "1 ;1", "a; b" },
+	{ LIST_LINE, "a &&\n b ||\n\n c", "1 &1 |1", "a && b || c" },
+	{ LIST_LINE, "a && b || c; d", "1 &1 |1 ;1", NULL },
+	{ LIST_LINE, "a 2>&1 && b >/dev/null; c", "1 &1 ;1", NULL },
+	{ LIST_LINE, "a >/dev/null;b", "1 ;1", "a >/dev/null; b" },
+	{ LIST_LINE, "a 2>&1||b", "1 |1", "a 2>&1 || b" },
+	{ LIST_LINE, "x ';' '&&' '|' && y", "1 &1", NULL },
+	{ LIST_SCRIPT, "a\nb\n", "1 n1", "a\nb" },
+	{ LIST_SCRIPT, "a; b\nc ;\nd", "1 ;1 n1 n1", "a; b\nc\nd" },
+	{ LIST_SCRIPT, "a &&\nb\nc", "1 &1 n1", "a && b\nc" },
+	/* pipelines */
+	{ LIST_LINE, "a | b", "2", NULL },
+	{ LIST_LINE, "a|b -c|d", "3", "a | b -c | d" },
+	{ LIST_LINE, "a |\n b", "2", "a | b" },
+	{ LIST_LINE, "a | b && c | d", "2 &2", NULL },
+	{ LIST_LINE, "A=1 a | B=2 C=3 b", "2+3", NULL },
+	/* variables */
+	{ LIST_LINE, "A=1 a", "1+1", NULL },
+	{ LIST_LINE, "A=1 _b=2 a C=3", "1+2", NULL },
+	{ LIST_LINE, "A='x y' a", "1+1", NULL },
+	{ LIST_LINE, "A=\"x y\"z a", "1+1", "A='x yz' a" },
+	{ LIST_LINE, "A= a", "1+1", NULL },
+	{ LIST_LINE, "A='' a", "1+1", "A= a" },
+	{ LIST_LINE, "A==b a", "1+1", NULL },
+	{ LIST_LINE, "A='it'\\''s' a", "1+1", NULL },
+	{ LIST_LINE, "A=1 'if'", "1+1", NULL },
+	{ LIST_LINE, "2>&1 A=1 a", "1+1", "A=1 a 2>&1" },
+	{ LIST_LINE, "A=1 a && a", "1+1 &1", NULL },
+	/* folders */
+	{ LIST_LINE, "cd /srv && a", "1/srv", NULL },
+	{ LIST_LINE, "cd / && a", "1/", NULL },
+	{ LIST_LINE, "cd -- /srv/app && a", "1/srv/app", "cd /srv/app && a" },
+	{ LIST_LINE, "'cd' '/a b' && x", "1/a b", "cd '/a b' && x" },
+	{ LIST_LINE, "cd /srv/...&&a", "1/srv/...", "cd /srv/... && a" },
+	{ LIST_LINE, "cd /srv &&\n a", "1/srv", "cd /srv && a" },
+	{ LIST_LINE, "cd /srv && a && b", "1/srv &1/srv",
+	    "cd /srv && a && cd /srv && b" },
+	{ LIST_LINE, "cd /srv && a | b && c", "2/srv &1/srv",
+	    "cd /srv && a | b && cd /srv && c" },
+	{ LIST_LINE, "cd /srv && a && cd /x && b", "1/srv &1/x", NULL },
+	{ LIST_LINE, "cd /srv && a; cd /x && b", "1/srv ;1/x", NULL },
+	{ LIST_LINE, "cd /srv && a\ncd /x && b", "1/srv ;1/x",
+	    "cd /srv && a; cd /x && b" },
+	{ LIST_LINE, "a && cd /srv && b", "1 &1/srv", NULL },
+	{ LIST_LINE, "a; cd /srv && b", "1 ;1/srv", NULL },
+	{ LIST_LINE, "a || b && cd /srv && c", "1 |1 &1/srv", NULL },
+	{ LIST_LINE, "cd /srv && A=1 a 2>&1", "1/srv+1", NULL },
+	{ LIST_SCRIPT, "cd /srv\na\nb\n", "1/srv n1/srv",
+	    "cd /srv && a\ncd /srv && b" },
+	{ LIST_SCRIPT, "a\n\ncd /srv && b\nc", "1 n1/srv n1/srv",
+	    "a\ncd /srv && b\ncd /srv && c" },
+	{ LIST_LINE, "x cd /srv && a", "1 &1", NULL },
+};
+
+static void
+shape_of(const struct list *l, struct buf *out)
+{
+	static const char connect[] = { [CONNECT_FIRST] = ' ',
+		[CONNECT_AND] = '&',
+		[CONNECT_OR] = '|',
+		[CONNECT_THEN] = ';',
+		[CONNECT_LINE] = 'n' };
+
+	for (size_t i = 0; i < l->n; i++) {
+		const struct command *c = &l->command[i];
+		size_t vars = 0;
+
+		for (size_t k = 0; k < c->nstage; k++)
+			vars += c->stage[k].nassign;
+		if (i > 0)
+			(void)buf_putf(out, " %c", connect[l->connect[i]]);
+		(void)buf_putf(
+		    out, "%zu%s", c->nstage, c->dir == NULL ? "" : c->dir);
+		if (vars > 0)
+			(void)buf_putf(out, "+%zu", vars);
+	}
+}
+
+static void
+list_is(
+    enum list_form form, const char *s, const char *shape, const char *printed)
+{
+	struct command_error e;
+	struct buf b, b2;
+	struct list l;
+
+	buf_init(&b, 4096);
+	buf_init(&b2, 4096);
+	if (list_parse(s, strlen(s), form, &l, &e) != 0)
+		fail_msg("%s: %s at %zu", s, e.what, e.pos);
+	assert_int_equal(l.connect[0], CONNECT_FIRST);
+	shape_of(&l, &b);
+	if (strcmp(buf_cstr(&b), shape) != 0)
+		fail_msg("%s: %s", s, buf_cstr(&b));
+	assert_int_equal(list_print(&l, &b2), 0);
+	if (strcmp(buf_cstr(&b2), printed) != 0)
+		fail_msg("%s: printed %s", s, buf_cstr(&b2));
+	for (size_t i = 0; i < l.n; i++) {
+		const struct command *c = &l.command[i];
+
+		assert_true(c->pos < strlen(s) && c->len > 0 &&
+			    c->pos + c->len <= strlen(s));
+		assert_true(s[c->pos] != ' ' && s[c->pos + c->len - 1] != ' ');
+		for (size_t k = 0; k < c->nstage; k++)
+			assert_null(c->stage[k].argv[c->stage[k].argc]);
+	}
+	list_clear(&l);
+	buf_clear(&b);
+	buf_clear(&b2);
+}
+
+static void
+t_list_parse_good(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N(lists); i++) {
+		const char *printed =
+		    lists[i].printed == NULL ? lists[i].s : lists[i].printed;
+
+		list_is(lists[i].form, lists[i].s, lists[i].shape, printed);
+		list_is(lists[i].form, printed, lists[i].shape, printed);
+	}
+}
+
+static const struct {
+	enum list_form form;
+	const char *s;
+	size_t pos;
+	const char *what, *hint;
+} bad_lists[] = {
+	{ LIST_LINE, "a &&", 2, "nothing follows the `&&`", "leave it out" },
+	{ LIST_LINE, "a || \n", 2, "nothing follows the `||`", "" },
+	{ LIST_LINE, "a |", 2, "nothing follows the `|`", "" },
+	{ LIST_LINE, "&& a", 0, "before `&&`", "" },
+	{ LIST_LINE, "a && || b", 5, "before `||`", "" },
+	{ LIST_LINE, "a ;; b", 3, "before `;`", "quotes" },
+	{ LIST_LINE, "a\n; b", 2, "before `;`", "" },
+	{ LIST_LINE, "a | | b", 4, "before `|`", "" },
+	{ LIST_LINE, "a ||| b", 4, "before `|`", "" },
+	{ LIST_LINE, "a &&& b", 4, "background", "" },
+	{ LIST_LINE, "a & b", 2, "background", "" },
+	{ LIST_LINE, "a; 2>&1", 3, "no command", "" },
+	{ LIST_LINE, "a && 2>&1 && b", 10, "before `&&`", "" },
+	{ LIST_LINE, "a; A=1; b", 3, "set alone", "" },
+	{ LIST_LINE, "a && if b", 5, "compound", "" },
+	{ LIST_LINE, "a; then b", 3, "compound", "" },
+	{ LIST_LINE, "a && ls $X", 8, "`$`", "" },
+	/* one of a pipeline's redirections is none that the hop can do */
+	{ LIST_LINE, "a 2>&1 | b", 0, "redirection in a pipeline", "whole" },
+	{ LIST_LINE, "x && a | b >/dev/null", 5, "in a pipeline", "" },
+	/* where would it run? */
+	{ LIST_LINE, "cd /srv", 0, "nothing follows the `cd`", "cd DIR" },
+	{ LIST_LINE, "cd /srv; a", 7, "only &&", "cd DIR && COMMAND" },
+	{ LIST_LINE, "cd /srv\na", 7, "only &&", "" },
+	{ LIST_LINE, "cd /srv || a", 8, "only &&", "" },
+	{ LIST_LINE, "cd /srv && a; b", 14, "which folder", "again in front" },
+	{ LIST_LINE, "cd /srv && a\nb", 13, "which folder", "" },
+	{ LIST_LINE, "cd /srv && a || b", 16, "which folder", "" },
+	{ LIST_LINE, "cd /srv && a || cd /x && b", 16, "behind `||`", "" },
+	{ LIST_LINE, "a || cd /x && b", 5, "behind `||`", "" },
+	{ LIST_LINE, "cd /a && cd /b && c", 9, "right behind", "" },
+	{ LIST_LINE, "cd /a | b", 0, "`cd` in a pipeline", "" },
+	{ LIST_LINE, "b | cd /a", 0, "`cd` in a pipeline", "" },
+	{ LIST_LINE, "cd && a", 0, "one absolute path", "" },
+	{ LIST_LINE, "cd - && a", 0, "one absolute path", "" },
+	{ LIST_LINE, "cd -- && a", 0, "one absolute path", "" },
+	{ LIST_LINE, "cd srv && a", 0, "one absolute path", "beginning" },
+	{ LIST_LINE, "cd '' && a", 0, "one absolute path", "" },
+	{ LIST_LINE, "cd /srv/ && a", 0, "one absolute path", "at its end" },
+	{ LIST_LINE, "cd //srv && a", 0, "one absolute path", "" },
+	{ LIST_LINE, "cd /srv/../x && a", 0, "one absolute path", "" },
+	{ LIST_LINE, "cd /. && a", 0, "one absolute path", "" },
+	{ LIST_LINE, "cd /a /b && a", 0, "one absolute path", "" },
+	{ LIST_LINE, "cd -P /a && a", 0, "one absolute path", "" },
+	{ LIST_LINE, "A=1 cd /a && a", 0, "nothing else", "" },
+	{ LIST_LINE, "cd /a 2>&1 && a", 0, "nothing else", "" },
+	{ LIST_SCRIPT, "cd /a; b", 5, "only &&", "" },
+	{ LIST_SCRIPT, "a\ncd /a\n", 2, "nothing follows the `cd`", "" },
+	{ LIST_SCRIPT, "cd /a\nb; c", 9, "which folder", "" },
+	{ LIST_SCRIPT, "a\n# b\nc", 2, "`#`", "" },
+	{ LIST_SCRIPT, "a <<X\n", 2, "`<<`", "" },
+};
+
+static void
+t_list_parse_bad(void **state)
+{
+	struct command_error e;
+	struct list l = { 0 };
+	int r;
+
+	(void)state;
+	for (size_t i = 0; i < N(bad_lists); i++) {
+		const char *s = bad_lists[i].s;
+
+		r = list_parse(s, strlen(s), bad_lists[i].form, &l, &e);
+		if (r != ERR_FORMAT || l.command != NULL)
+			fail_msg("%s: accepted", s);
+		if (e.pos != bad_lists[i].pos ||
+		    strstr(e.what, bad_lists[i].what) == NULL ||
+		    strstr(e.hint, bad_lists[i].hint) == NULL)
+			fail_msg(
+			    "%s: at %zu: %s (%s)", s, e.pos, e.what, e.hint);
 	}
 }
 
@@ -464,6 +683,23 @@ t_command_parse_bounds(void **state)
 		/* short as it is sent, too long in its canonical form */
 		{ "x ", "\\'\\ ", 10000, "", 0 },
 		{ "x \"", "'\\$", 15000, "\"", ERR_TOOBIG },
+		{ "x", "|x", COMMAND_STAGES_MAX - 1, "", 0 },
+		{ "x", "|x", COMMAND_STAGES_MAX, "", ERR_TOOBIG },
+		{ "", "A=1 ", COMMAND_ASSIGN_MAX, "x", 0 },
+		{ "", "A=1 ", COMMAND_ASSIGN_MAX + 1, "x", ERR_TOOBIG },
+		{ "cd /a && x", " a", COMMAND_WORDS_MAX - 1, "", 0 },
+		{ "cd /a && x", " a", COMMAND_WORDS_MAX, "", ERR_TOOBIG },
+		{ "cd", " /a", COMMAND_WORDS_MAX + 2, "", ERR_FORMAT },
+		{ "cd", " /a", COMMAND_WORDS_MAX + 3, "", ERR_TOOBIG },
+		{ "x", "|x", COMMAND_STAGES_MAX - 1, "", 0 },
+		{ "x", "|x", COMMAND_STAGES_MAX, "", ERR_TOOBIG },
+		{ "", "A=1 ", COMMAND_ASSIGN_MAX, "x", 0 },
+		{ "", "A=1 ", COMMAND_ASSIGN_MAX + 1, "x", ERR_TOOBIG },
+		{ "cd /a && x", " a", COMMAND_WORDS_MAX - 1, "", 0 },
+		{ "cd /a && x", " a", COMMAND_WORDS_MAX, "", ERR_TOOBIG },
+		{ "cd", " /a", COMMAND_WORDS_MAX + 2, "", ERR_FORMAT },
+		{ "cd", " /a", COMMAND_WORDS_MAX + 3, "", ERR_TOOBIG },
+		{ "cd /a && ", "x|", COMMAND_STAGES_MAX - 1, "x", 0 },
 	};
 	struct command_error e;
 	struct command *c;
@@ -481,6 +717,58 @@ t_command_parse_bounds(void **state)
 			assert_int_equal(command_print(c, &b), 0);
 		buf_clear(&b);
 		command_free(c);
+	}
+}
+
+/* Of lists: commands, words of all of them, folders that are printed again. */
+static void
+t_list_parse_bounds(void **state)
+{
+	static const struct {
+		const char *head, *c;
+		size_t n;
+		const char *tail;
+		int r;
+	} t[] = {
+		{ "x", ";x", COMMAND_LIST_MAX - 1, "", 0 },
+		{ "x", ";x", COMMAND_LIST_MAX, "", ERR_TOOBIG },
+		{ "x", "\nx", COMMAND_LIST_MAX - 1, "\n;", ERR_TOOBIG },
+		{ "x", "\nx", COMMAND_LIST_MAX - 1, ";\n", 0 },
+		{ "cd /a && x", "&&cd /a && x", COMMAND_LIST_MAX - 1, "", 0 },
+		{ "x", "&&x|x|x|x|x|x|x|x|x|x|x|x|x|x|x|x",
+		    COMMAND_LIST_MAX - 1, "", 0 },
+		{ "x x x x", "&&x x x x x x x x x x x x x x x x x", 60, "", 0 },
+		{ "x x x x x", "&&x x x x x x x x x x x x x x x x x", 60, "",
+		    ERR_TOOBIG },
+		{ "x|x|x", "&&x|x|x|x|x|x|x|x|x|x|x|x|x|x|x|x",
+		    COMMAND_LIST_MAX - 1, "", 0 },
+		{ "cd /", "aaaa/", 1200,
+		    "a && x && x && x && x && x && x && x "
+		    "&& x && x && x && x && x && x && x && x && x",
+		    ERR_TOOBIG },
+	};
+	struct command_error e;
+	struct list l;
+	struct buf in, b;
+	int r;
+
+	(void)state;
+	for (size_t i = 0; i < N(t); i++) {
+		buf_init(&in, COMMAND_LEN_MAX);
+		(void)buf_put(&in, t[i].head, strlen(t[i].head));
+		for (size_t k = 0; k < t[i].n; k++)
+			(void)buf_put(&in, t[i].c, strlen(t[i].c));
+		(void)buf_put(&in, t[i].tail, strlen(t[i].tail));
+		r = list_parse(buf_cstr(&in), buf_len(&in), LIST_LINE, &l, &e);
+		if (r != t[i].r)
+			fail_msg("%zu: %d: %s", i, r, e.what);
+		buf_init(&b, COMMAND_LEN_MAX);
+		if (r == 0) {
+			assert_int_equal(list_print(&l, &b), 0);
+			list_clear(&l);
+		}
+		buf_clear(&b);
+		buf_clear(&in);
 	}
 }
 
@@ -611,6 +899,9 @@ main(void)
 		cmocka_unit_test(t_command_parse_redirects),
 		cmocka_unit_test(t_command_parse_bad),
 		cmocka_unit_test(t_command_parse_every_byte),
+		cmocka_unit_test(t_list_parse_good),
+		cmocka_unit_test(t_list_parse_bad),
+		cmocka_unit_test(t_list_parse_bounds),
 		cmocka_unit_test(t_command_parse_bounds),
 		cmocka_unit_test(t_command_print_checks),
 		cmocka_unit_test(t_command_error_print_caret),

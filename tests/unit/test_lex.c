@@ -23,7 +23,8 @@
 static void
 spell(enum lex_mode mode, const char *s, char *out, size_t size)
 {
-	static const char kind[] = { 'X', 'E', 'N', 'W', 'S', 'R', 'P', '>' };
+	static const char kind[] = { 'X', 'E', 'N', 'W', 'S', 'R', 'P', '>',
+		'o' };
 	struct lex_token t;
 	struct lex l;
 	size_t n = 0;
@@ -60,7 +61,8 @@ static const struct {
 	{ LEX_POLICY, "a=\"b c\"", "Wa ~P= ~Sb c" },
 	{ LEX_POLICY, "\"a\\\"b\\\\c\"", "Sa\"b\\c" },
 	{ LEX_POLICY, "'a\\n\"'", "Ra\\n\"" },
-	{ LEX_POLICY, "root+web-1 @web * 1..5 30m", "Wroot+web-1 W@web W* "
+	{ LEX_POLICY, "root+web-1 @web * 1..5 30m",
+	    "Wroot+web-1 W@web W* "
 	    "W1..5 W30m" },
 	{ LEX_POLICY, "\"a\nb", "X N Wb" },
 	{ LEX_POLICY, "\"a\\n b\" c", "X Wc" },
@@ -83,7 +85,10 @@ static const struct {
 	{ LEX_COMMAND, "a\n b", "Wa N Wb" },
 	{ LEX_COMMAND, "a ''", "Wa W" },
 	{ LEX_COMMAND, "a >/dev/null", "Wa >2" },
-	{ LEX_COMMAND, "a;b", "X ~Wb" },
+	{ LEX_COMMAND, "a;b", "Wa ~o ~Wb" },
+	{ LEX_COMMAND, "a && b||c | d", "Wa o Wb ~o ~Wc o Wd" },
+	{ LEX_COMMAND, "a&b", "X ~Wb" },
+	{ LEX_COMMAND, "a >/dev/null;b", "Wa >2 ~o ~Wb" },
 };
 
 static void
