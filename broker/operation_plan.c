@@ -9,6 +9,7 @@
 
 #include <sys/random.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "broker/policy.h"
@@ -20,6 +21,7 @@
 #include "policy/command.h"
 #include "ssh/quote.h"
 
+#define PLAN_ENV "/usr/bin/env"
 #define KEY_ID_MAX 400	/* sshd's log line has to hold it whole */
 
 /* -- the decision ----------------------------------------------------------- */
@@ -197,19 +199,59 @@ plan_put_grant(struct operation *op, const struct ask *a, struct plan *p)
 	return buf_put_cstr(b, buf_cstr(&p->key_id));
 }
 
+/* One program's words as they are sent: variables go through env, which sets
+ * them whatever the login's shell is. */
+static size_t
+wire_words(const struct stage *s, const char **to)
+{
+	size_t n = 0;
+
+	if (s->nassign > 0)
+		to[n++] = PLAN_ENV;
+	for (size_t i = 0; i < s->nassign; i++)
+		to[n++] = s->assign[i];
+	for (size_t i = 0; i < s->argc; i++)
+		to[n++] = s->argv[i];
+	return n;
+}
+
+static int
+make_wire(const struct command *c, struct buf *out)
+{
+	struct quote_program prog[COMMAND_STAGES_MAX];
+	const struct quote_line line = {
+		.dir = c->dir, .program = prog, .n = c->nstage
+	};
+	const char **word;
+	size_t n = 0;
+	int r;
+
+	if (c->nstage > COMMAND_STAGES_MAX)
+		return ERR_TOOBIG;
+	for (size_t i = 0; i < c->nstage; i++)
+		n += 1 + c->stage[i].nassign + c->stage[i].argc;
+	if ((word = calloc(n, sizeof(*word))) == NULL)
+		return ERR_NOMEM;
+	n = 0;
+	for (size_t i = 0; i < c->nstage; i++) {
+		prog[i].argv = word + n;
+		prog[i].argc = wire_words(&c->stage[i], word + n);
+		n += prog[i].argc;
+	}
+	r = quote_put(&line, out);
+	free(word);
+	return r;
+}
+
 /* Completes the plan: canonical and wire form, principal, serial, key id. */
 int
 plan_make(struct plan *p, const struct operation *op,
     const struct connection *conn)
 {
-	union {
-		char **rw;
-		const char *const *ro;
-	} argv = { .rw = p->command->stage->argv };
 	int r;
 
 	if ((r = command_print(p->command, &p->shown)) != 0 ||
-	    (r = quote_argv(argv.ro, p->command->stage->argc, &p->wire)) != 0 ||
+	    (r = make_wire(p->command, &p->wire)) != 0 ||
 	    (r = target_principal(p->target, p->login, p->principal,
 		 sizeof(p->principal))) != 0 ||
 	    (r = make_key_id(op, conn, p->d.identity_name, &p->key_id)) != 0)

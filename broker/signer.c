@@ -99,22 +99,17 @@ grant_free(struct grant *g)
 static bool
 command_canonical(const char *wire)
 {
-	union {
-		char **rw;
-		const char *const *ro;
-	} argv = { .rw = NULL };
+	struct quote_line *l = NULL;
 	struct buf again;
-	size_t argc;
 	bool ok;
 
-	if (quote_split(wire, strlen(wire), &argv.rw, &argc) != 0)
+	if (quote_read(wire, strlen(wire), &l) != 0)
 		return false;
 	buf_init(&again, PROTO_WIRE_MAX);
-	ok = quote_argv(argv.ro, argc, &again) == 0 &&
-	    buf_len(&again) == strlen(wire) &&
-	    memcmp(buf_ptr(&again), wire, buf_len(&again)) == 0;
+	ok = quote_put(l, &again) == 0 && buf_len(&again) == strlen(wire) &&
+	     memcmp(buf_ptr(&again), wire, buf_len(&again)) == 0;
 	buf_clear(&again);
-	free(argv.rw);
+	free(l);
 	return ok;
 }
 

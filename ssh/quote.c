@@ -3,7 +3,8 @@
  * policy (writes) and in the signer (reads what policy wants certified).
  * Distrusts every byte of argv: a job chose it.
  *
- * The form: words parted by one blank; a word is made of '...' around runs of
+ * The form: words parted by one blank, programs by ` | `, and in front of all
+ * perhaps 'cd' '--' '/DIR' && ; a word is made of '...' around runs of
  * ordinary characters and of \' \! \\ between them; the empty word is ''.  No
  * shell of the ten gives a meaning of its own to any part of it: csh expands
  * `!` even inside quotes, fish takes `\` inside quotes, and aliases apply to
@@ -58,51 +59,94 @@ quote_word(const char *w, struct buf *b)
 	return 0;
 }
 
-/* Reads the result back; anything but the very same argv is our own fault. */
-static int
-quote_check(const char *const *argv, size_t argc, const struct buf *b)
+static bool
+same_words(const struct quote_program *a, const struct quote_program *b)
 {
-	char **back = NULL;
-	size_t n = 0;
+	for (size_t i = 0; a->argc == b->argc && i < a->argc; i++) {
+		if (strcmp(a->argv[i], b->argv[i]) != 0)
+			return false;
+	}
+	return a->argc == b->argc;
+}
+
+static bool
+same_line(const struct quote_line *a, const struct quote_line *b)
+{
+	if ((a->dir == NULL) != (b->dir == NULL) || a->n != b->n ||
+	    (a->dir != NULL && strcmp(a->dir, b->dir) != 0))
+		return false;
+	for (size_t i = 0; i < a->n; i++) {
+		if (!same_words(&a->program[i], &b->program[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Reads the result back; anything but the very same is our own fault. */
+static int
+quote_check(const struct quote_line *l, const struct buf *b)
+{
+	struct quote_line *back = NULL;
 	int r;
 
-	r = quote_split((const char *)buf_ptr(b), buf_len(b), &back, &n);
+	r = quote_read((const char *)buf_ptr(b), buf_len(b), &back);
 	if (r == ERR_NOMEM)
 		return r;
-	if (r != 0 || n != argc) {
-		r = ERR_INTERNAL;
-		goto out;
-	}
-	for (size_t i = 0; i < n; i++) {
-		if (strcmp(back[i], argv[i]) != 0) {
-			r = ERR_INTERNAL;
-			goto out;
-		}
-	}
-	r = 0;
-out:
+	r = r == 0 && same_line(l, back) ? 0 : ERR_INTERNAL;
 	free(back);
 	return r;
 }
 
+static int
+put_program(const struct quote_program *p, struct buf *b)
+{
+	int r;
+
+	if (p->argc == 0)
+		return ERR_FORMAT;
+	for (size_t i = 0; i < p->argc; i++) {
+		if (i > 0 && (r = buf_put(b, " ", 1)) != 0)
+			return r;
+		if ((r = quote_word(p->argv[i], b)) != 0)
+			return r;
+	}
+	return 0;
+}
+
+static int
+put_dir(const char *dir, struct buf *b)
+{
+	static const char *const cd[] = { "cd", "--" };
+	static const struct quote_program head = { cd, 2 };
+	int r;
+
+	if (*dir != '/')
+		return ERR_FORMAT;
+	if ((r = put_program(&head, b)) != 0 || (r = buf_put(b, " ", 1)) != 0 ||
+	    (r = quote_word(dir, b)) != 0)
+		return r;
+	return buf_put(b, " && ", 4);
+}
+
 int
-quote_argv(const char *const *argv, size_t argc, struct buf *out)
+quote_put(const struct quote_line *l, struct buf *out)
 {
 	struct buf b;
 	int r = ERR_INTERNAL;
 
 	buf_init(&b, PROTO_WIRE_MAX);
-	if (argc == 0) {
+	if (l->n == 0 || l->n > QUOTE_PROGRAMS_MAX) {
 		r = ERR_FORMAT;
 		goto out;
 	}
-	for (size_t i = 0; i < argc; i++) {
-		if (i > 0 && (r = buf_put(&b, " ", 1)) != 0)
-			goto out;
-		if ((r = quote_word(argv[i], &b)) != 0)
+	if (l->dir != NULL && (r = put_dir(l->dir, &b)) != 0)
+		goto out;
+	for (size_t i = 0; i < l->n; i++) {
+		if ((i > 0 && (r = buf_put(&b, " | ", 3)) != 0) ||
+		    (r = put_program(&l->program[i], &b)) != 0)
 			goto out;
 	}
-	if ((r = quote_check(argv, argc, &b)) != 0)
+	if ((r = quote_check(l, &b)) != 0)
 		goto out;
 	r = buf_put(out, buf_ptr(&b), buf_len(&b));
 out:
@@ -110,18 +154,29 @@ out:
 	return r;
 }
 
+int
+quote_argv(const char *const *argv, size_t argc, struct buf *out)
+{
+	const struct quote_program p = { argv, argc };
+	const struct quote_line l = { .program = &p, .n = 1 };
+
+	return quote_put(&l, out);
+}
+
 /*
  * The reader is a machine of its own, one character at a time, and shares
  * nothing with the writer, so that one mistake is not made twice.
  */
 enum split_state {
-	SPLIT_WORD,	/* a word must begin here */
-	SPLIT_OPEN,	/* just behind an opening quote */
-	SPLIT_RUN,	/* inside quotes, something was read */
-	SPLIT_CLOSED,	/* behind a closing quote: no second run may follow */
-	SPLIT_EMPTY,	/* behind '': the word must end */
-	SPLIT_SLASH,	/* behind a backslash */
-	SPLIT_PAIR,	/* behind a pair */
+	SPLIT_WORD,   /* a word must begin here */
+	SPLIT_OPEN,   /* just behind an opening quote */
+	SPLIT_RUN,    /* inside quotes, something was read */
+	SPLIT_CLOSED, /* behind a closing quote: no second run may follow */
+	SPLIT_EMPTY,  /* behind '': the word must end */
+	SPLIT_SLASH,  /* behind a backslash */
+	SPLIT_PAIR,   /* behind a pair */
+	SPLIT_AND,    /* behind one & */
+	SPLIT_JOINED, /* behind && or |: a blank must follow */
 };
 
 struct split {
@@ -129,6 +184,7 @@ struct split {
 	bool first;	/* at the first character of a word */
 	char *to;	/* where the next character of a word goes */
 	size_t words;	/* finished ones */
+	char *join;     /* what stands behind each word: 0, & or | */
 };
 
 static int
@@ -155,9 +211,22 @@ split_quoted(struct split *sp, char c)
 	}
 }
 
+/* Where a word must begin, behind the first. */
+static int
+split_join(struct split *sp, char c)
+{
+	if (sp->words == 0 || sp->join[sp->words - 1] != '\0')
+		return ERR_FORMAT; /* nothing stands between the two */
+	sp->join[sp->words - 1] = c;
+	sp->state = c == '&' ? SPLIT_AND : SPLIT_JOINED;
+	return 0;
+}
+
 static int
 split_outside(struct split *sp, char c)
 {
+	if (sp->state == SPLIT_WORD && (c == '&' || c == '|'))
+		return split_join(sp, c);
 	sp->first = sp->state == SPLIT_WORD;
 	switch (c) {
 	case '\'':
@@ -172,7 +241,7 @@ split_outside(struct split *sp, char c)
 		if (sp->first)
 			return ERR_FORMAT;
 		*sp->to++ = '\0';
-		sp->words++;
+		sp->join[sp->words++] = '\0';
 		sp->state = SPLIT_WORD;
 		return 0;
 	default:
@@ -193,6 +262,12 @@ split_step(struct split *sp, char c)
 		*sp->to++ = c;
 		sp->state = SPLIT_PAIR;
 		return 0;
+	case SPLIT_AND:
+		sp->state = SPLIT_JOINED;
+		return c == '&' ? 0 : ERR_FORMAT;
+	case SPLIT_JOINED:
+		sp->state = SPLIT_WORD;
+		return c == ' ' ? 0 : ERR_FORMAT;
 	case SPLIT_EMPTY:
 		return c == ' ' ? split_outside(sp, c) : ERR_FORMAT;
 	case SPLIT_WORD:
@@ -203,55 +278,108 @@ split_step(struct split *sp, char c)
 	return ERR_INTERNAL;
 }
 
-/* One allocation: the pointers, then the words.  The words never need more
- * than the string did: each gives up at least a quote or a backslash. */
+/* What the reader needs, in one allocation: a line, its programs, the
+ * pointers, the joins, then the words.  The words never need more than the
+ * string did: each gives up at least a quote or a backslash. */
+struct split_room {
+	struct quote_line line;
+	struct quote_program program[QUOTE_PROGRAMS_MAX];
+	char *word[];
+};
+
 static int
-split_alloc(const char *s, size_t n, char ***argvp, char **textp)
+split_alloc(
+    const char *s, size_t n, struct split_room **roomp, struct split *sp)
 {
+	struct split_room *room;
 	size_t most = 1;
-	void *p;
 
 	for (size_t i = 0; i < n; i++)
 		most += s[i] == ' ';
-	if ((p = malloc((most + 1) * sizeof(char *) + n + 1)) == NULL)
+	/* and a NULL behind each program */
+	room = malloc(sizeof(*room) +
+		      (most + QUOTE_PROGRAMS_MAX + 1) * sizeof(char *) + most +
+		      n + 1);
+	if (room == NULL)
 		return ERR_NOMEM;
-	*argvp = p;
-	*textp = (char *)p + (most + 1) * sizeof(char *);
+	*sp = (struct split){ .state = SPLIT_WORD };
+	sp->join = (char *)(room->word + most + QUOTE_PROGRAMS_MAX + 1);
+	sp->to = sp->join + most;
+	*roomp = room;
+	return 0;
+}
+
+static int
+split_words(const char *s, size_t n, struct split *sp)
+{
+	int r;
+
+	for (size_t i = 0; i < n; i++) {
+		if ((r = split_step(sp, s[i])) != 0)
+			return r;
+	}
+	/* The last word must end, too, and not inside a quote. */
+	if ((r = split_step(sp, ' ')) != 0)
+		return r;
+	return sp->state == SPLIT_WORD && sp->words > 0 &&
+		       sp->join[sp->words - 1] == '\0'
+		   ? 0
+		   : ERR_FORMAT;
+}
+
+/* Words and what stands behind them, made a line. */
+static int
+split_line(struct split_room *room, const struct split *sp, char *text)
+{
+	struct quote_line *l = &room->line;
+	union {
+		char **rw;
+		const char *const *ro;
+	} at = { .rw = room->word };
+	struct quote_program *p = room->program;
+
+	*l = (struct quote_line){ .program = room->program };
+	*p = (struct quote_program){ .argv = at.ro };
+	for (size_t i = 0; i < sp->words; i++) {
+		*at.rw++ = text;
+		text += strlen(text) + 1;
+		p->argc++;
+		if (sp->join[i] == '&') {
+			if (i != 2 || strcmp(p->argv[0], "cd") != 0 ||
+			    strcmp(p->argv[1], "--") != 0 || *p->argv[2] != '/')
+				return ERR_FORMAT;
+			l->dir = p->argv[2];
+			*p = (struct quote_program){ .argv = at.ro };
+		} else if (sp->join[i] == '|' || i + 1 == sp->words) {
+			*at.rw++ = NULL;
+			if (++l->n == QUOTE_PROGRAMS_MAX && i + 1 != sp->words)
+				return ERR_FORMAT;
+			if (i + 1 != sp->words)
+				*++p = (struct quote_program){ .argv = at.ro };
+		}
+	}
 	return 0;
 }
 
 int
-quote_split(const char *s, size_t n, char ***argvp, size_t *argcp)
+quote_read(const char *s, size_t n, struct quote_line **out)
 {
-	struct split sp = { .state = SPLIT_WORD };
-	char **argv = NULL, *text = NULL;
+	struct split_room *room = NULL;
+	struct split sp;
+	char *text;
 	int r = ERR_INTERNAL;
 
 	if (n == 0 || n > PROTO_WIRE_MAX || !utf8_valid(s, n))
 		return ERR_FORMAT;
-	if ((r = split_alloc(s, n, &argv, &text)) != 0)
+	if ((r = split_alloc(s, n, &room, &sp)) != 0)
 		goto out;
-	sp.to = text;
-	for (size_t i = 0; i < n; i++) {
-		if ((r = split_step(&sp, s[i])) != 0)
-			goto out;
-	}
-	/* The last word must end, too, and not inside a quote. */
-	if ((r = split_step(&sp, ' ')) != 0)
+	text = sp.to;
+	if ((r = split_words(s, n, &sp)) != 0 ||
+	    (r = split_line(room, &sp, text)) != 0)
 		goto out;
-	if (sp.state != SPLIT_WORD) {
-		r = ERR_FORMAT;
-		goto out;
-	}
-	for (size_t i = 0; i < sp.words; i++) {
-		argv[i] = text;
-		text += strlen(text) + 1;
-	}
-	argv[sp.words] = NULL;
-	*argvp = argv;
-	*argcp = sp.words;
-	argv = NULL;
+	*out = &room->line;
+	room = NULL;
 out:
-	free(argv);
+	free(room);
 	return r;
 }

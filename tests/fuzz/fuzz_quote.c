@@ -21,24 +21,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void
 fuzz_read(const uint8_t *data, size_t size)
 {
-	char **argv = NULL;
-	size_t argc = 0;
+	struct quote_line *l = NULL;
 	struct buf b;
 
-	if (quote_split((const char *)data, size, &argv, &argc) != 0)
+	if (quote_read((const char *)data, size, &l) != 0)
 		return;
 	buf_init(&b, PROTO_WIRE_MAX);
-	if (quote_argv((const char *const *)argv, argc, &b) != 0 ||
-	    buf_len(&b) != size || memcmp(buf_ptr(&b), data, size) != 0)
+	if (quote_put(l, &b) != 0 || buf_len(&b) != size ||
+	    memcmp(buf_ptr(&b), data, size) != 0)
 		abort();
 	buf_clear(&b);
-	free(argv);
+	free(l);
 }
 
 /* The input as words parted by NULs. */
 static void
 fuzz_write(const uint8_t *data, size_t size)
 {
+	struct quote_program prog[QUOTE_PROGRAMS_MAX];
+	struct quote_line l = { .program = prog };
 	const char *argv[WORDS_MAX];
 	char *text = malloc(size + 1), *p, *end;
 	size_t argc = 0;
@@ -54,6 +55,14 @@ fuzz_write(const uint8_t *data, size_t size)
 		argv[argc++] = p;
 	buf_init(&b, PROTO_WIRE_MAX);
 	if (quote_argv(argv, argc, &b) == ERR_INTERNAL)
+		abort();
+	buf_reset(&b);
+	/* and each word a program, behind a folder */
+	for (size_t i = 0; i + 1 < argc && i < QUOTE_PROGRAMS_MAX; i++)
+		prog[i] = (struct quote_program){ &argv[i + 1], 1 };
+	l.dir = argv[0];
+	l.n = argc - 1 < QUOTE_PROGRAMS_MAX ? argc - 1 : QUOTE_PROGRAMS_MAX;
+	if (quote_put(&l, &b) == ERR_INTERNAL)
 		abort();
 	buf_clear(&b);
 	free(text);

@@ -114,44 +114,166 @@ t_quote_argv_bounds(void **state)
 }
 
 static void
-t_quote_split_other_spellings(void **state)
+t_quote_read_other_spellings(void **state)
 {
 	static const char *const bad[] = {
-		"", " ", "a", "'a", "a'", "'a'b", "'a''b'", "''''", "'a'''",
-		"'''a'", "'a' ", " 'a'", "'a'  'b'", "'a'\t'b'", "'a!'",
-		"'a\\'", "\\a", "\\", "'a'\\", "\"a\"", "''\\'", "\\'''",
-		"'a\nb'", "'a' b", "'a';'b'", "'a'\n", "$'a'", "'\xff'",
-		"'a'&", "\\ ", "''a",
+		"",
+		" ",
+		"a",
+		"'a",
+		"a'",
+		"'a'b",
+		"'a''b'",
+		"''''",
+		"'a'''",
+		"'''a'",
+		"'a' ",
+		" 'a'",
+		"'a'  'b'",
+		"'a'\t'b'",
+		"'a!'",
+		"'a\\'",
+		"\\a",
+		"\\",
+		"'a'\\",
+		"\"a\"",
+		"''\\'",
+		"\\'''",
+		"'a\nb'",
+		"'a' b",
+		"| 'a'",
+		"'a' |",
+		"'a' | ",
+		"'a'|'b'",
+		"'a' |'b'",
+		"'a'| 'b'",
+		"'a' || 'b'",
+		"'a' | | 'b'",
+		"'a' & 'b'",
+		"'a' && 'b'",
+		"'a' 'b' 'c' && 'd'",
+		"'cd' '--' '/a' &&",
+		"'cd' '--' '/a' & 'b'",
+		"'cd' '--' 'a' && 'b'",
+		"'cd' '--' '/a' '/b' && 'c'",
+		"'cd' '/a' && 'c'",
+		"'cd' '-P' '/a' && 'c'",
+		"'a' | 'cd' '--' '/a' && 'b'",
+		"&& 'a'",
+		"'cd' '--' '/a' && && 'b'",
+		"'cd' '--' '/a' && | 'b'",
+		"'cd' '--' '/a' && 'cd' '--' '/b' && 'c'",
+		"'cd' '--' '/a' &&& 'b'",
+		"cd -- '/a' && 'b'",
+		"'a';'b'",
+		"'a'\n",
+		"$'a'",
+		"'\xff'",
+		"'a'&",
+		"\\ ",
+		"''a",
 	};
-	char **argv = NULL;
-	size_t argc = 0;
+	struct quote_line *l = NULL;
 
 	(void)state;
 	for (size_t i = 0; i < N(bad); i++) {
-		assert_int_equal(quote_split(bad[i], strlen(bad[i]), &argv,
-		    &argc), ERR_FORMAT);
-		assert_null(argv);
+		if (quote_read(bad[i], strlen(bad[i]), &l) != ERR_FORMAT)
+			fail_msg("%s", bad[i]);
+		assert_null(l);
 	}
-	assert_int_equal(quote_split("'a\0b'", 5, &argv, &argc), ERR_FORMAT);
-	assert_int_equal(quote_split("'a'\0", 4, &argv, &argc), ERR_FORMAT);
+	assert_int_equal(quote_read("'a\0b'", 5, &l), ERR_FORMAT);
+	assert_int_equal(quote_read("'a'\0", 4, &l), ERR_FORMAT);
 }
 
 static void
-t_quote_split_reads(void **state)
+t_quote_read_reads(void **state)
 {
 	static const char wire[] = "'a' '' \\' 'x'\\!\\\\'y z'";
-	char **argv = NULL;
-	size_t argc = 0;
+	const char *const *argv;
+	struct quote_line *l = NULL;
 
 	(void)state;
-	assert_int_equal(quote_split(wire, strlen(wire), &argv, &argc), 0);
-	assert_int_equal(argc, 4);
+	assert_int_equal(quote_read(wire, strlen(wire), &l), 0);
+	assert_int_equal(l->n, 1);
+	assert_null(l->dir);
+	assert_int_equal(l->program[0].argc, 4);
+	argv = l->program[0].argv;
 	assert_string_equal(argv[0], "a");
 	assert_string_equal(argv[1], "");
 	assert_string_equal(argv[2], "'");
 	assert_string_equal(argv[3], "x!\\y z");
 	assert_null(argv[4]);
-	free(argv);
+	free(l);
+}
+
+/* Folders and pipelines, as they are written and read. */
+static void
+t_quote_put_lines(void **state)
+{
+	static const char *const a[] = { "a", "b c" }, *const b[] = { "|" },
+				 *const c[] = { "&&" };
+	static const struct quote_program p[] = { { a, 2 }, { b, 1 },
+		{ c, 1 } };
+	static const struct {
+		const char *dir;
+		size_t n;
+		const char *wire; /* NULL: refused */
+	} t[] = {
+		{ NULL, 2, "'a' 'b c' | '|'" },
+		{ NULL, 3, "'a' 'b c' | '|' | '&&'" },
+		{ "/srv/a b", 1, "'cd' '--' '/srv/a b' && 'a' 'b c'" },
+		{ "/it's", 2, "'cd' '--' '/it'\\''s' && 'a' 'b c' | '|'" },
+		{ "/", 1, "'cd' '--' '/' && 'a' 'b c'" },
+		{ "srv", 1, NULL },
+		{ "", 1, NULL },
+		{ "-P", 1, NULL },
+		{ "/a\nb", 1, NULL },
+		{ NULL, 0, NULL },
+	};
+	struct quote_line *l;
+	struct buf out;
+
+	(void)state;
+	for (size_t i = 0; i < N(t); i++) {
+		const struct quote_line q = { t[i].dir, p, t[i].n };
+
+		buf_init(&out, PROTO_WIRE_MAX);
+		if (t[i].wire == NULL) {
+			assert_int_equal(quote_put(&q, &out), ERR_FORMAT);
+			buf_clear(&out);
+			continue;
+		}
+		assert_int_equal(quote_put(&q, &out), 0);
+		assert_string_equal(buf_cstr(&out), t[i].wire);
+		l = NULL;
+		assert_int_equal(
+		    quote_read(t[i].wire, strlen(t[i].wire), &l), 0);
+		assert_int_equal(l->n, t[i].n);
+		assert_null(l->program[0].argv[2]);
+		free(l);
+		buf_clear(&out);
+	}
+}
+
+static void
+t_quote_put_programs_max(void **state)
+{
+	static const char *const a[] = { "a" };
+	struct quote_program p[QUOTE_PROGRAMS_MAX + 1];
+	struct quote_line q = { NULL, p, QUOTE_PROGRAMS_MAX }, *l = NULL;
+	struct buf out;
+
+	(void)state;
+	for (size_t i = 0; i <= QUOTE_PROGRAMS_MAX; i++)
+		p[i] = (struct quote_program){ a, 1 };
+	buf_init(&out, PROTO_WIRE_MAX);
+	assert_int_equal(quote_put(&q, &out), 0);
+	q.n++;
+	assert_int_equal(quote_put(&q, &out), ERR_FORMAT);
+	assert_int_equal(buf_put(&out, " | 'a'", 6), 0);
+	assert_int_equal(
+	    quote_read(buf_cstr(&out), buf_len(&out), &l), ERR_FORMAT);
+	buf_clear(&out);
 }
 
 /* Every string over the characters that matter, up to five of them, split in
@@ -173,20 +295,20 @@ t_quote_argv_all_short_words(void **state)
 			all *= 5;
 		for (unsigned int k = 0; k < all; k++) {
 			unsigned int v = k;
-			char **back = NULL;
-			size_t n = 0;
+			struct quote_line *l = NULL;
 
 			for (unsigned int i = 0; i < len; i++, v /= 5)
 				w[i] = set[v % 5];
 			w[len] = '\0';
 			buf_reset(&b);
 			assert_int_equal(quote_argv(argv, 2, &b), 0);
-			assert_int_equal(quote_split((const char *)buf_ptr(&b),
-			    buf_len(&b), &back, &n), 0);
-			assert_int_equal(n, 2);
-			assert_string_equal(back[0], w);
-			assert_string_equal(back[1], w);
-			free(back);
+			assert_int_equal(quote_read((const char *)buf_ptr(&b),
+					     buf_len(&b), &l),
+			    0);
+			assert_int_equal(l->program[0].argc, 2);
+			assert_string_equal(l->program[0].argv[0], w);
+			assert_string_equal(l->program[0].argv[1], w);
+			free(l);
 		}
 	}
 	buf_clear(&b);
@@ -199,8 +321,10 @@ main(void)
 		cmocka_unit_test(t_quote_argv_form),
 		cmocka_unit_test(t_quote_argv_refuses),
 		cmocka_unit_test(t_quote_argv_bounds),
-		cmocka_unit_test(t_quote_split_other_spellings),
-		cmocka_unit_test(t_quote_split_reads),
+		cmocka_unit_test(t_quote_read_other_spellings),
+		cmocka_unit_test(t_quote_read_reads),
+		cmocka_unit_test(t_quote_put_lines),
+		cmocka_unit_test(t_quote_put_programs_max),
 		cmocka_unit_test(t_quote_argv_all_short_words),
 	};
 
