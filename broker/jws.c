@@ -285,13 +285,17 @@ jws_digest(const struct jws *j, uint8_t out[32])
 /* -- libjwt's verdict ---------------------------------------------------- */
 
 #define JWS_STACK (5 * PROTO_TOKEN_MAX) /* more than libjwt uses of it */
+#define JWS_CACHE_FIRST 56   /* bytes: no signature is shorter, ... */
+#define JWS_CACHE_LAST 1032  /* ... and longer blocks are not cached */
+#define JWS_CACHE_DEPTH 7    /* of one size */
 
 void
 jws_harden(void)
 {
 	/* libjwt 1.x takes no memory functions.  Its copies of a token are
 	 * larger than what glibc keeps in its per-thread cache, and this makes
-	 * glibc overwrite such blocks when they are freed. */
+	 * glibc overwrite such blocks when they are freed.  For the others, see
+	 * jws_wipe_cache. */
 	(void)mallopt(M_PERTURB, 0x5a); /* refused under sanitizers */
 }
 
@@ -302,6 +306,23 @@ jws_wipe_stack(void)
 	uint8_t below[JWS_STACK];
 
 	explicit_bzero(below, sizeof(below));
+}
+
+/* What glibc keeps in its per-thread cache it keeps as it was; libjwt 1.17 has
+ * a signature's bytes there.  Takes those blocks and overwrites them. */
+static void
+jws_wipe_cache(void)
+{
+	void *block[JWS_CACHE_DEPTH];
+
+	for (size_t n = JWS_CACHE_FIRST; n <= JWS_CACHE_LAST; n += 16) {
+		for (size_t i = 0; i < JWS_CACHE_DEPTH; i++) {
+			if ((block[i] = malloc(n)) != NULL)
+				explicit_bzero(block[i], n);
+		}
+		for (size_t i = 0; i < JWS_CACHE_DEPTH; i++)
+			free(block[i]);
+	}
 }
 
 int
@@ -333,6 +354,7 @@ jws_second_opinion(const struct jws *j, const struct jwk_set *keys,
 	if (e == 0)
 		jwt_free(jwt);
 	jws_wipe_stack();
+	jws_wipe_cache();
 	ERR_clear_error();
 	return r;
 }

@@ -454,6 +454,17 @@ try_map_file(void)
 		   : 0;
 }
 
+/* As getrandom in glibc 2.41 does, where the kernel has it. */
+static int
+try_map_droppable(void)
+{
+	return mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | 0x08,
+		   -1, 0) == MAP_FAILED &&
+		       errno != EINVAL && errno != EOPNOTSUPP
+		   ? -1
+		   : 0;
+}
+
 static int
 try_window(void)
 {
@@ -600,6 +611,7 @@ static const struct row {
 	{ "akkakk", "mmap PROT_EXEC", try_exec_memory },
 	{ "kkkkkk", "mprotect PROT_EXEC", try_exec_later },
 	{ ".kk..k", "mmap a file, shared", try_map_file },
+	{ "......", "mmap MAP_DROPPABLE", try_map_droppable },
 	{ "ttkkkk", "TIOCGWINSZ", try_window },
 	{ "kkkkkk", "TIOCSTI", try_sti },
 	{ "kkkkkk", "FS_IOC_SETFLAGS", try_file_flags },
