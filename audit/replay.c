@@ -88,15 +88,13 @@ replay_text(struct buf *out, const char *s)
 
 /* -- characters ---------------------------------------------------------- */
 
-/* Not controls for a terminal, but they show text that is not there, or none
- * where there is some: tags, interlinear annotation, invisible operators. */
+/* What shows text that is not there, or none where there is some.  The joiners
+ * stay: scripts and emoji need them, and a screen has no two texts to compare.
+ */
 static bool
 replay_hides(uint32_t cp)
 {
-	return (cp >= 0xe0000 && cp <= 0xe0fff) ||
-	       (cp >= 0xfff9 && cp <= 0xfffb) ||
-	       (cp >= 0x2060 && cp <= 0x206f) || cp == 0x00ad || cp == 0x180e ||
-	       cp == 0x3164 || cp == 0xffa0;
+	return utf8_is_hidden(cp) && cp != 0x200c && cp != 0x200d;
 }
 
 static int

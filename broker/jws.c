@@ -285,9 +285,9 @@ jws_digest(const struct jws *j, uint8_t out[32])
 /* -- libjwt's verdict ---------------------------------------------------- */
 
 #define JWS_STACK (5 * PROTO_TOKEN_MAX) /* more than libjwt uses of it */
-#define JWS_CACHE_FIRST 56   /* bytes: no signature is shorter, ... */
-#define JWS_CACHE_LAST 1032  /* ... and longer blocks are not cached */
-#define JWS_CACHE_DEPTH 7    /* of one size */
+#define JWS_CACHE_FIRST 56  /* bytes: no signature is shorter, ... */
+#define JWS_CACHE_LAST 1032 /* ... and longer blocks are not cached */
+#define JWS_CACHE_DEPTH 7   /* of one size */
 
 void
 jws_harden(void)

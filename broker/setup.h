@@ -33,7 +33,8 @@ int setup_socket(const char *folder, const char *name, gid_t gid, mode_t mode,
 #define SETUP_KEY_LEN 32
 int setup_boot_key(const char *folder, const char *name, int *fdp);
 /* Appends this host's unicast addresses, comma separated, each with /32 or
- * /128: what a target may see a connection come from. */
+ * /128: what a target may see a connection come from.  None when b is too small
+ * for all of them: then they have to be named (source-address). */
 int setup_addresses(struct buf *b);
 
 /* Starts libexec/postern-NAME as that account, with control as its descriptor

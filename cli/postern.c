@@ -99,7 +99,7 @@ cli_print_safe(const char *s)
 
 	while (n > 0) {
 		k = utf8_next(p, n, &cp);
-		if (k == 0 || utf8_is_control(cp)) {
+		if (k == 0 || utf8_is_control(cp) || utf8_is_hidden(cp)) {
 			k = k == 0 ? 1 : k;
 			for (size_t i = 0; i < k; i++)
 				(void)printf("\\x%02x", p[i]);

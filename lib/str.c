@@ -149,6 +149,30 @@ utf8_is_control(uint32_t cp)
 }
 
 bool
+utf8_is_hidden(uint32_t cp)
+{
+	static const struct {
+		uint32_t from, to;
+	} hidden[] = {
+		{ 0x00ad, 0x00ad },                     /* soft hyphen */
+		{ 0x034f, 0x034f },                     /* grapheme joiner */
+		{ 0x115f, 0x1160 },                     /* Hangul fillers */
+		{ 0x17b4, 0x17b5 },                     /* inherent vowels */
+		{ 0x180b, 0x180f }, { 0x200b, 0x200d }, /* zero width */
+		{ 0x2060, 0x206f }, /* invisible operators */
+		{ 0x3164, 0x3164 }, { 0xfeff, 0xfeff }, { 0xffa0, 0xffa0 },
+		{ 0xfff9, 0xfffb },   /* interlinear annotation */
+		{ 0xe0000, 0xe0fff }, /* tags, variation selectors */
+	};
+
+	for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++) {
+		if (cp >= hidden[i].from && cp <= hidden[i].to)
+			return true;
+	}
+	return false;
+}
+
+bool
 mem_equal(const void *a, const void *b, size_t n)
 {
 	const volatile uint8_t *x = a, *y = b;

@@ -37,6 +37,9 @@ bool utf8_valid(const void *p, size_t n);
 /* C0, DEL, C1, U+2028/2029 and the bidi controls: what may not reach a
  * terminal, a log or a page as it is. */
 bool utf8_is_control(uint32_t cp);
+/* Not a control, but nothing of it is seen: two texts that differ by it look
+ * the same.  The joiners are among them, which some scripts need. */
+bool utf8_is_hidden(uint32_t cp);
 
 /* Constant-time comparison of n bytes. */
 bool mem_equal(const void *a, const void *b, size_t n);

@@ -57,6 +57,38 @@ def test_sessions_show_replay(bastion, job, mark):
     assert bastion.events(mark, "view")
 
 
+def test_8_what_cannot_be_seen_is_shown(bastion, job, mark):
+    token = job.issuer.token(actor="octo\u200bcat", run_id="16\ufeff5")
+    assert job.ssh("web-1", "systemctl restart web", token=token).code == 0
+    d = bastion.event(mark, "operation.decide")
+    assert d["actor"] == "octo\u200bcat"
+    shown = bastion.postern("show", d["operation"]).stdout
+    assert r"octo\xe2\x80\x8bcat" in shown and r"16\xef\xbb\xbf5" in shown
+    assert "\u200b" not in shown and "\ufeff" not in shown
+
+
+def test_more_addresses_than_fit_a_certificate(bastion, job):
+    """They must be named then; they are no reason not to start."""
+    conf = h.ETC / "postern.conf"
+    good = conf.read_text()
+    many = [f"fd91:{i:x}:1111:2222:3333:4444:5555:6666/128"
+            for i in range(120)]
+    batch = "".join(f"addr {{}} {a} dev lo\n" for a in many)
+    bastion.daemon.stop()
+    try:
+        h.run("ip", "-n", "bastion", "-batch", "-", stdin=None,
+              input=batch.replace("{}", "add"))
+        conf.write_text(good + "source-address 10.91.0.1/32\n")
+        bastion.start_posternd()
+        assert job.ssh("web-1", "systemctl restart web").code == 0
+        bastion.daemon.stop()
+    finally:
+        h.run("ip", "-n", "bastion", "-batch", "-", stdin=None,
+              input=batch.replace("{}", "del"))
+        conf.write_text(good)
+        bastion.start_posternd()
+
+
 def test_8_replay_cannot_drive_the_terminal(bastion, job, mark):
     evil = "\x1b]0;owned\x07\x1b]52;c;aWQK\x07\x1b[6n\x1b[5i"
     r = job.ssh("web-1", "cat", input=evil.encode() + b"plain\n")

@@ -235,6 +235,21 @@ t_utf8_is_control(void **state)
 }
 
 static void
+t_utf8_is_hidden(void **state)
+{
+	static const uint32_t yes[] = { 0xad, 0x200b, 0x200c, 0x200d, 0x2060,
+		0x3164, 0xfeff, 0xffa0, 0xfffb, 0xe0001, 0xe0fff };
+	static const uint32_t no[] = { ' ', 'a', 0xac, 0xae, 0xe4, 0x200a,
+		0x2010, 0x3163, 0xfffd, 0x1f600, 0x10ffff };
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(yes); i++)
+		assert_true(utf8_is_hidden(yes[i]));
+	for (size_t i = 0; i < LENGTH(no); i++)
+		assert_false(utf8_is_hidden(no[i]));
+}
+
+static void
 t_mem_equal(void **state)
 {
 	uint8_t a[256], b[256];
@@ -288,6 +303,7 @@ main(void)
 		cmocka_unit_test(t_utf8_next),
 		cmocka_unit_test(t_utf8_every_character),
 		cmocka_unit_test(t_utf8_is_control),
+		cmocka_unit_test(t_utf8_is_hidden),
 		cmocka_unit_test(t_mem_equal),
 		cmocka_unit_test(t_hex),
 	};
