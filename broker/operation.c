@@ -308,23 +308,38 @@ operation_grant(struct operation *op, struct connection *conn,
 	}
 }
 
-/* The argv to be sent: the command's words, the first one in its full path
- * when the policy gives one.  One allocation; the words stay where they are. */
+/* The stages to be sent: the command's words, each first one in its full path
+ * where the policy gives one.  One allocation; the words stay where they are.
+ */
 static int
-command_argv(const struct command *c, const char *program, char ***argvp)
+command_stages(
+    const struct command *c, const char *const *program, struct stage **out)
 {
 	union {
 		const char *ro;
 		char *rw;
-	} first = { .ro = program }; /* never written through */
+	} first; /* never written through */
+	struct stage *stage;
+	size_t words = 0;
 	char **argv;
 
-	if ((argv = calloc(c->stage->argc + 1, sizeof(*argv))) == NULL)
+	for (size_t i = 0; i < c->nstage; i++)
+		words += c->stage[i].argc + 1;
+	stage = malloc(c->nstage * sizeof(*stage) + words * sizeof(*argv));
+	if (stage == NULL)
 		return ERR_NOMEM;
-	memcpy(argv, c->stage->argv, c->stage->argc * sizeof(*argv));
-	if (program != NULL)
-		argv[0] = first.rw;
-	*argvp = argv;
+	argv = (char **)(stage + c->nstage);
+	for (size_t i = 0; i < c->nstage; i++) {
+		stage[i] = c->stage[i];
+		memcpy(
+		    argv, stage[i].argv, (stage[i].argc + 1) * sizeof(*argv));
+		stage[i].argv = argv;
+		first.ro = program[i];
+		if (first.ro != NULL)
+			argv[0] = first.rw;
+		argv += stage[i].argc + 1;
+	}
+	*out = stage;
 	return 0;
 }
 
@@ -337,7 +352,6 @@ operation_judge(struct operation *op, struct connection *conn,
 		.claims = &conn->session->claims, .command = c, .pty = a->tty != 0,
 		.now = time(NULL) };
 	struct command sent = *c; /* argv[0] may become the program's path */
-	struct stage stage = *c->stage;
 	struct plan p;
 	struct buf text;
 
@@ -365,14 +379,13 @@ operation_judge(struct operation *op, struct connection *conn,
 	p.target = q.target;
 	p.login = q.login;
 	p.command = &sent;
-	sent.stage = &stage;
-	if (command_argv(c, p.d.program, &stage.argv) != 0) {
+	if (command_stages(c, p.d.program, &sent.stage) != 0) {
 		operation_refuse(op, POSTERN_EX_TEMPFAIL,
 		    "the broker is out of memory; try again");
 		goto out;
 	}
 	operation_grant(op, conn, a, &p);
-	free(stage.argv);
+	free(sent.stage);
 out:
 	buf_clear(&text);
 	plan_clear(&p);

@@ -150,15 +150,27 @@ static void
 send_issuers(void)
 {
 	size_t n = env.policy == NULL ? 0 : policy_nissuers(env.policy);
+	size_t files = 0;
+	const struct issuer *is;
 	struct msg m;
 	int r;
 
 	if (env.oidc == NULL || env.conf == NULL)
 		return;
+	for (size_t i = 0; i < n; i++)
+		files += policy_issuer(env.policy, i)->keys_file != NULL;
 	msg_init(&m, MSG_ISSUERS);
-	r = buf_put_u32(&m.body, (uint32_t)n);
-	for (size_t i = 0; i < n && r == 0; i++)
-		r = put_issuer(&m.body, policy_issuer(env.policy, i));
+	r = buf_put_u32(&m.body, (uint32_t)(n - files));
+	for (size_t i = 0; i < n && r == 0; i++) {
+		is = policy_issuer(env.policy, i);
+		/* MUST NOT be asked for keys that are to come from a file. */
+		if (is->keys_file == NULL)
+			r = put_issuer(&m.body, is);
+		else
+			log_info("issuer %s: keys-file is not enforced yet, so "
+				 "its tokens are refused",
+			    is->name);
+	}
 	if (r == 0)
 		r = peer_send(env.oidc, &m);
 	if (r != 0)

@@ -15,4 +15,5 @@ EXTRA_DIST += \
 	doc/POLICY.md \
 	doc/PROTOCOL.md \
 	doc/THREATS.md \
-	doc/decisions
+	doc/decisions \
+	doc/examples

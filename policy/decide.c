@@ -9,16 +9,23 @@
 
 #include <string.h>
 
+#include "policy/glob.h"
 #include "policy/judge.h"
 #include "policy/match.h"
 #include "policy/model.h"
+#include "policy/slot.h"
 #include "policy/zone.h"
 
 bool
 request_is_whole(const struct request *q)
 {
+	bool path = q->kind == REQUEST_READ || q->kind == REQUEST_WRITE ||
+		    q->kind == REQUEST_GIT_READ || q->kind == REQUEST_GIT_WRITE;
+
 	return q->policy != NULL && q->identity != NULL && q->target != NULL &&
-	    q->login != NULL && q->login[0] != '\0' && q->command != NULL;
+	       q->login != NULL && q->login[0] != '\0' &&
+	       (q->kind != REQUEST_RUN || q->command != NULL) &&
+	       (!path || q->path != NULL);
 }
 
 static const struct identity *
@@ -53,26 +60,28 @@ in_group(const struct target_full *t, const struct group *g)
 	return false;
 }
 
+bool
+where_has(const struct where *w, const struct target_full *t)
+{
+	switch (w->kind) {
+	case WHERE_ALL:
+		return true;
+	case WHERE_TARGET:
+		return w->target == t;
+	case WHERE_GROUP:
+		return w->group != NULL && in_group(t, w->group);
+	}
+	return false;
+}
+
 static bool
 where_covers(const struct where *w, enum effect effect,
     const struct request *q)
 {
 	/* every target is a struct target_full, with pub first */
 	const struct target_full *t = (const struct target_full *)q->target;
-	bool place = false;
 
-	switch (w->kind) {
-	case WHERE_ALL:
-		place = true;
-		break;
-	case WHERE_TARGET:
-		place = w->target == t;
-		break;
-	case WHERE_GROUP:
-		place = in_group(t, w->group);
-		break;
-	}
-	if (!place)
+	if (!where_has(w, t))
 		return false;
 	if (w->login != NULL)
 		return strcmp(w->login, q->login) == 0;
@@ -166,22 +175,44 @@ compare_limits(const struct limits *a, const struct limits *b)
 	return compare_rate(a, b);
 }
 
+/* A line that matches, and what it gives. */
+struct found {
+	const struct rule *rule; /* NULL: none */
+	bool pty, stdin_ok;
+	uint64_t stdin_max;
+	const struct transfer *transfer;
+	size_t order;
+};
+
+static int
+compare_transfers(const struct transfer *a, const struct transfer *b)
+{
+	if (a == NULL || b == NULL)
+		return 0;
+	if (a->no_delete != b->no_delete)
+		return a->no_delete ? 1 : -1;
+	if (a->no_symlinks != b->no_symlinks)
+		return a->no_symlinks ? 1 : -1;
+	return compare_max(a->max, b->max);
+}
+
 /* Is a the better answer of two that match?  What demands fewer approvals
  * comes first; then what gives the job its input, so that one rule more never
  * takes anything away; then the smaller limits; then the name, then the line.
  * A total order, so the answer does not hang on the order of rules. */
 static bool
-is_better(const struct run *a, const struct run *b)
+is_better(const struct found *a, const struct found *b)
 {
 	int c;
 
-	if (b == NULL)
+	if (b->rule == NULL)
 		return true;
 	if (a->rule->approve != b->rule->approve)
 		return a->rule->approve < b->rule->approve;
 	if (a->stdin_ok != b->stdin_ok)
 		return a->stdin_ok;
-	if ((c = compare_limits(&a->rule->limit, &b->rule->limit)) != 0 ||
+	if ((c = compare_transfers(a->transfer, b->transfer)) != 0 ||
+	    (c = compare_limits(&a->rule->limit, &b->rule->limit)) != 0 ||
 	    (c = compare_max(a->stdin_max, b->stdin_max)) != 0)
 		return c < 0;
 	if ((c = strcmp(a->rule->name, b->rule->name)) != 0)
@@ -191,10 +222,11 @@ is_better(const struct run *a, const struct run *b)
 
 /* The best of each effect, and what the others that match add to it. */
 struct best {
-	const struct run *deny, *allow;
+	struct found deny, allow;
 	struct limits limit;
 	uint64_t approvals[DECISION_APPROVALS_MAX / 64];
 	uint64_t masks[DECISION_MASKS_MAX / 64];
+	bool text_only, record_input, record_full;
 };
 
 static uint64_t
@@ -232,42 +264,194 @@ add_demands(struct best *best, const struct rule *rule)
 		return;
 	join_limits(&best->limit, &rule->limit);
 	join_approvals(best->approvals, rule->approvals);
+	best->text_only |= rule->text_only;
+	best->record_input |= rule->record_input;
+	best->record_full |= rule->record_full;
+}
+
+/* A line that may match; `fits` is asked only if it would change anything. */
+static void
+consider(const struct request *q, const struct found *f, const void *line,
+    bool (*fits)(const struct request *q, const void *line, const void *ctx),
+    const void *ctx, struct best *best)
+{
+	bool allow = f->rule->effect == EFFECT_ALLOW;
+	struct found *to = allow ? &best->allow : &best->deny;
+	bool better = is_better(f, to);
+
+	/* MUST NOT hang on pty: a job would ask for a terminal to leave a
+	 * floor behind. */
+	if (!better && !f->rule->adds)
+		return;
+	if (!rule_applies(f->rule, q) || !fits(q, line, ctx))
+		return;
+	if (allow && f->rule->adds)
+		add_demands(best, f->rule);
+	if (better && !(allow && q->pty && !f->pty))
+		*to = *f;
+}
+
+/* -- commands ----------------------------------------------------------------
+ */
+
+static bool
+run_fits(const struct request *q, const void *line, const void *ctx)
+{
+	(void)q;
+	return run_matches(line, ctx);
 }
 
 static void
-judge(const struct bucket *b, const struct request *q, const struct subject *s,
-    struct best *best)
+judge_bucket(const struct bucket *b, const struct request *q,
+    const struct subject *s, bool deny_only, struct best *best)
 {
 	const struct run *run;
-	bool allow, better;
 
 	for (size_t i = 0; b != NULL && i < b->n; i++) {
 		run = b->run[i];
-		allow = run->rule->effect == EFFECT_ALLOW;
-		better = is_better(run, allow ? best->allow : best->deny);
-		/* MUST NOT hang on pty: a job would ask for a terminal to
-		 * leave a floor behind. */
-		if (!better && !run->rule->adds)
+		if (deny_only && run->rule->effect == EFFECT_ALLOW)
 			continue;
-		if (!rule_applies(run->rule, q) || !run_matches(run, s))
-			continue;
-		if (allow && run->rule->adds)
-			add_demands(best, run->rule);
-		if (!better || (allow && q->pty && !run->pty))
-			continue;
-		if (allow)
-			best->allow = run;
-		else
-			best->deny = run;
+		consider(q,
+		    &(struct found){ .rule = run->rule,
+			.pty = run->pty,
+			.stdin_ok = run->stdin_ok,
+			.stdin_max = run->stdin_max,
+			.order = run->order },
+		    run, run_fits, s, best);
 	}
 }
 
 const struct bucket *
-policy_bucket(const struct policy *p, const struct subject *s)
+policy_bucket(const struct policy *p, const struct subject *s, size_t stage,
+    size_t spelling)
 {
-	return dict_get(&p->index, s->program != NULL ? s->program->path :
-	    s->argv[0]);
+	const struct subject_stage *g = &s->stage[stage];
+	const char *word = spelling == 0        ? g->argv[0]
+			   : g->program == NULL ? NULL
+			   : spelling == 1      ? g->program->name
+						: g->program->path;
+
+	if (word == NULL || (spelling > 0 && strcmp(word, g->argv[0]) == 0))
+		return NULL;
+	return dict_get(&p->index, word);
 }
+
+/* A deny rule's first program may be any of the command's, an allow rule's
+ * is the first. */
+static void
+judge_command(
+    const struct request *q, const struct subject *s, struct best *best)
+{
+	for (size_t stage = 0; stage < s->nstage; stage++) {
+		for (size_t k = 0; k < SPELLINGS; k++)
+			judge_bucket(policy_bucket(q->policy, s, stage, k), q,
+			    s, stage > 0, best);
+	}
+	judge_bucket(&q->policy->wild, q, s, false, best);
+}
+
+/* -- files, repositories, shells ---------------------------------------------
+ */
+
+static bool
+transfer_fits(const struct request *q, const void *line, const void *ctx)
+{
+	const struct transfer *t = line;
+
+	(void)ctx;
+	return t->write == (q->kind == REQUEST_WRITE) &&
+	       (t->by & q->how) != 0 &&
+	       path_is_under(&t->under, q->claims, q->path, strlen(q->path));
+}
+
+static bool
+ref_fits(const struct git_ref *ref, const struct request *q, bool deny)
+{
+	struct slot_ctx x = { q->claims, deny };
+	size_t n = strlen(q->ref);
+
+	return ref->slot != NULL ? slot_matches(&x, ref->slot, q->ref, n)
+				 : glob_matches(ref->glob, "/", q->ref, n);
+}
+
+static bool
+repository_fits(const struct request *q, const void *line, const void *ctx)
+{
+	const struct repository *r = line;
+	bool deny = r->rule->effect == EFFECT_DENY;
+
+	(void)ctx;
+	if (r->write != (q->kind == REQUEST_GIT_WRITE) ||
+	    !path_is(&r->path, q->claims, q->path, strlen(q->path)))
+		return false;
+	if (r->nref == 0)
+		return true;
+	if (q->ref == NULL) /* each ref will be asked for */
+		return !deny;
+	for (size_t i = 0; i < r->nref; i++) {
+		if (ref_fits(&r->ref[i], q, deny))
+			return true;
+	}
+	return false;
+}
+
+static bool
+always_fits(const struct request *q, const void *line, const void *ctx)
+{
+	(void)q;
+	(void)line;
+	(void)ctx;
+	return true;
+}
+
+static void
+judge_files(const struct request *q, struct best *best)
+{
+	const struct transfer *t;
+
+	for (size_t i = 0; i < q->policy->nfiles; i++) {
+		for (size_t k = 0; k < q->policy->files[i]->ntransfer; k++) {
+			t = &q->policy->files[i]->transfer[k];
+			consider(q,
+			    &(struct found){ .rule = t->rule,
+				.transfer = t,
+				.order = t->order,
+				.pty = true },
+			    t, transfer_fits, NULL, best);
+		}
+	}
+}
+
+static void
+judge_git(const struct request *q, struct best *best)
+{
+	const struct repository *r;
+
+	for (size_t i = 0; i < q->policy->ngits; i++) {
+		for (size_t k = 0; k < q->policy->gits[i]->nrepository; k++) {
+			r = &q->policy->gits[i]->repository[k];
+			consider(q,
+			    &(struct found){ .rule = r->rule,
+				.order = r->order,
+				.pty = true },
+			    r, repository_fits, NULL, best);
+		}
+	}
+}
+
+static void
+judge_shell(const struct request *q, struct best *best)
+{
+	for (size_t i = 0; i < q->policy->nshells; i++)
+		consider(q,
+		    &(struct found){ .rule = q->policy->shells[i],
+			.pty = true,
+			.stdin_ok = true },
+		    NULL, always_fits, NULL, best);
+}
+
+/* -- the answer --------------------------------------------------------------
+ */
 
 static bool
 is_empty(const uint64_t *set, size_t words)
@@ -298,6 +482,16 @@ missing(const struct request *q, const struct decision *d)
 		{ d->limit.rate != 0, ENFORCE_RATE, "`limit rate`" },
 		{ !is_empty(d->masks, DECISION_MASKS_MAX / 64), ENFORCE_MASKS,
 		    "`mask`" },
+		{ d->text_only, ENFORCE_TEXT_ONLY, "`text-only`" },
+		{ d->record_input || d->record_full, ENFORCE_RECORD,
+		    "`record`" },
+		{ d->would_deny, ENFORCE_OBSERVE, "`observe`" },
+		{ q->kind == REQUEST_READ || q->kind == REQUEST_WRITE,
+		    ENFORCE_FILES, "`read` and `write`" },
+		{ q->kind == REQUEST_GIT_READ || q->kind == REQUEST_GIT_WRITE,
+		    ENFORCE_GIT, "`git`" },
+		{ q->kind == REQUEST_INTERACTIVE, ENFORCE_INTERACTIVE,
+		    "`interactive`" },
 	};
 
 	for (size_t i = 0; i < sizeof(demand) / sizeof(demand[0]); i++) {
@@ -307,56 +501,151 @@ missing(const struct request *q, const struct decision *d)
 	return NULL;
 }
 
+/* What every grant has: the demands of the rule and those that others add. */
 static void
-answer(const struct request *q, const struct subject *s,
-    const struct best *best, struct decision *d)
+grant(const struct request *q, const struct best *best,
+    const struct limits *limit, const uint64_t *masks, struct decision *d)
 {
-	const struct identity *id;
-	const struct rule *rule;
-
-	if (best->deny != NULL) {
-		d->rule = best->deny->rule;
-		d->rule_name = d->rule->name;
-		return;
-	}
-	if (best->allow == NULL)
-		return;
-	rule = best->allow->rule;
-	if ((id = rule_identity(rule, q)) == NULL)
-		return;
-	d->rule = rule;
-	d->rule_name = rule->name;
-	d->identity_name = id->name;
-	d->pty = q->pty && best->allow->pty;
-	d->stdin_ok = best->allow->stdin_ok;
-	d->stdin_max = best->allow->stdin_max;
-	d->program = s->program == NULL ? NULL : s->program->path;
-	d->limit = rule->limit;
+	d->limit = *limit;
 	join_limits(&d->limit, &best->limit);
-	memcpy(d->approvals, rule->approvals, sizeof(d->approvals));
 	join_approvals(d->approvals, best->approvals);
 	/* every rule that matched brought the defaults' masks, too */
 	for (size_t i = 0; i < DECISION_MASKS_MAX / 64; i++)
-		d->masks[i] = best->masks[i] | rule->masks[i];
-	d->meant = is_empty(d->approvals, DECISION_APPROVALS_MAX / 64) ?
-	    VERDICT_ALLOW : VERDICT_APPROVAL;
+		d->masks[i] = best->masks[i] | masks[i];
+	d->text_only |= best->text_only;
+	d->record_input |= best->record_input;
+	d->record_full |= best->record_full;
+	d->missing = missing(q, d);
+}
+
+static enum verdict
+approved(const struct decision *d)
+{
+	return is_empty(d->approvals, DECISION_APPROVALS_MAX / 64)
+		   ? VERDICT_ALLOW
+		   : VERDICT_APPROVAL;
+}
+
+/* What no rule allows, on a target that is only observed: whoever has an
+ * identity may, and it is written down. */
+static void
+observe(const struct request *q, const struct best *best, struct decision *d)
+{
+	const struct identity *id = first_identity(q);
+
+	if (id == NULL || q->now <= 0 ||
+	    (int64_t)q->now >= q->target->observe_until)
+		return;
+	d->identity_name = id->name;
+	d->would_deny = true;
+	d->pty = q->pty;
+	d->stdin_ok = true;
+	grant(q, best, &q->policy->limit, q->policy->masks, d);
 	/* MUST be last: what cannot be enforced is not granted. */
-	if ((d->missing = missing(q, d)) == NULL)
+	if (d->missing == NULL)
+		d->verdict = approved(d);
+}
+
+static void
+answer(const struct request *q, const struct best *best, struct decision *d)
+{
+	const struct found *f = &best->allow;
+	const struct identity *id;
+
+	if (best->deny.rule != NULL) {
+		d->rule = best->deny.rule;
+		d->rule_name = d->rule->name;
+		return;
+	}
+	if (f->rule == NULL) {
+		observe(q, best, d);
+		return;
+	}
+	if ((id = rule_identity(f->rule, q)) == NULL)
+		return;
+	d->rule = f->rule;
+	d->rule_name = d->rule->name;
+	d->identity_name = id->name;
+	d->pty = q->pty && f->pty &&
+		 (q->kind == REQUEST_RUN || q->kind == REQUEST_INTERACTIVE);
+	d->stdin_ok = f->stdin_ok;
+	d->stdin_max = f->stdin_max;
+	if (f->transfer != NULL) {
+		d->transfer_max = f->transfer->max;
+		d->no_delete = f->transfer->no_delete;
+		d->no_symlinks = f->transfer->no_symlinks;
+	}
+	d->text_only = d->rule->text_only;
+	d->record_input = d->rule->record_input;
+	d->record_full = d->rule->record_full;
+	memcpy(d->approvals, d->rule->approvals, sizeof(d->approvals));
+	grant(q, best, &d->rule->limit, d->rule->masks, d);
+	d->meant = approved(d);
+	/* MUST be last: what cannot be enforced is not granted. */
+	if (d->missing == NULL)
 		d->verdict = d->meant;
+}
+
+/* A command's, and the paths that its programs have here. */
+static void
+decide_command(const struct request *q, struct best *best, struct decision *d)
+{
+	struct subject s;
+
+	if (!subject_init(&s, q->policy, q->target, q->command, q->claims))
+		return;
+	judge_command(q, &s, best);
+	answer(q, best, d);
+	if (d->meant == VERDICT_DENY && !d->would_deny)
+		return;
+	for (size_t i = 0; i < s.nstage; i++) {
+		if (s.stage[i].program != NULL)
+			d->program[i] = s.stage[i].program->path;
+	}
 }
 
 void
 decide(const struct request *q, struct decision *d)
 {
-	struct best best = { .allow = NULL };
-	struct subject s;
+	struct best best = { .deny.rule = NULL };
 
 	*d = (struct decision){ .verdict = VERDICT_DENY,
 		.meant = VERDICT_DENY, .rule_name = "default" };
-	if (!request_is_whole(q) || !subject_init(&s, q->policy, q->command,
-	    q->claims))
+	if (!request_is_whole(q))
 		return;
-	judge(policy_bucket(q->policy, &s), q, &s, &best);
-	judge(&q->policy->wild, q, &s, &best);
-	answer(q, &s, &best, d);
+	switch (q->kind) {
+	case REQUEST_RUN:
+		decide_command(q, &best, d);
+		return;
+	case REQUEST_READ:
+	case REQUEST_WRITE:
+		judge_files(q, &best);
+		break;
+	case REQUEST_GIT_READ:
+	case REQUEST_GIT_WRITE:
+		judge_git(q, &best);
+		break;
+	case REQUEST_INTERACTIVE:
+		judge_shell(q, &best);
+		break;
+	}
+	answer(q, &best, d);
+}
+
+bool
+decide_env(const struct request *q, const struct decision *d, const char *name,
+    const char *value)
+{
+	const struct env_var *e;
+
+	if (d->verdict == VERDICT_DENY || d->rule == NULL)
+		return false;
+	for (size_t i = 0; i < d->rule->nenv; i++) {
+		e = &d->rule->env[i];
+		if (strcmp(e->name, name) == 0)
+			return strlen(value) <= COMMAND_WORD_MAX &&
+			       text_matches_item(
+				   &e->value, q->claims, value, strlen(value));
+	}
+	return false;
 }

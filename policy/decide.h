@@ -10,9 +10,10 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "policy/command.h"
+
 struct buf;
 struct claims;
-struct command;
 struct policy;
 struct rule;
 struct target;
@@ -23,14 +24,30 @@ enum verdict {
 	VERDICT_ALLOW = 0x5a5a,
 };
 
+/* What is asked for. */
+enum request_kind {
+	REQUEST_RUN = 0, /* a command */
+	REQUEST_READ,    /* a file of the target */
+	REQUEST_WRITE,
+	REQUEST_GIT_READ, /* a repository */
+	REQUEST_GIT_WRITE,
+	REQUEST_INTERACTIVE, /* a shell of the login */
+};
+
 /* What a caller can enforce.  A grant that demands more is a denial. */
 enum {
-	ENFORCE_DURATION = 1,	/* limit duration */
-	ENFORCE_OUTPUT = 2,	/* limit output */
+	ENFORCE_DURATION = 1, /* limit duration */
+	ENFORCE_OUTPUT = 2,   /* limit output */
 	ENFORCE_CONCURRENT = 4,
 	ENFORCE_RATE = 8,
 	ENFORCE_MASKS = 16,
 	ENFORCE_APPROVALS = 32,
+	ENFORCE_FILES = 64, /* read, write: every path of every request */
+	ENFORCE_GIT = 128,
+	ENFORCE_INTERACTIVE = 256,
+	ENFORCE_TEXT_ONLY = 512,
+	ENFORCE_RECORD = 1024,  /* record input, record full */
+	ENFORCE_OBSERVE = 2048, /* would_deny reaches the ledger */
 };
 
 struct limits {
@@ -49,7 +66,13 @@ struct request {
 	const struct claims *claims;
 	const struct target *target; /* NULL: no such target, denied */
 	const char *login;	/* resolved by target_login */
-	const struct command *command;
+	enum request_kind kind;
+	const struct command *command; /* REQUEST_RUN's */
+	const char *path;              /* of a file or repository */
+	unsigned int how; /* of a file: one BY_ bit of policy/model.h */
+	/* Of git; NULL asks whether the connection may be opened at all, and
+	 * every ref is asked for then. */
+	const char *ref;
 	bool pty;		/* the job asked for a terminal */
 	time_t now;		/* 0: unknown; no allow rule with a window */
 	unsigned int enforces;	/* ENFORCE_... */
@@ -63,9 +86,18 @@ struct decision {
 	bool pty;		  /* granted */
 	bool stdin_ok;		  /* granted */
 	uint64_t stdin_max;	  /* bytes, 0: the policy names no bound */
-	/* The program's path when the first word is a `program`, to be put in
-	 * place of argv[0]; NULL: argv[0] as it is.  Lives in the policy. */
-	const char *program;
+	/* The program's path where a stage's first word is a `program`, to be
+	 * put in place of argv[0]; NULL: argv[0] as it is.  Lives in the
+	 * policy. */
+	const char *program[COMMAND_STAGES_MAX];
+	/* On a target that is observed: no rule allows this, and it is let
+	 * through all the same.  verdict is VERDICT_ALLOW then, meant is a
+	 * denial, rule is NULL; pty and stdin are as the job wants them. */
+	bool would_deny;
+	/* Of a file that is granted. */
+	uint64_t transfer_max; /* bytes, 0: the policy names no bound */
+	bool no_delete, no_symlinks;
+	bool text_only, record_input, record_full;
 	/* What the policy says, whether it can be enforced or not; `missing`
 	 * names what cannot ("approvals"), and then verdict is a denial. */
 	enum verdict meant;
@@ -78,6 +110,10 @@ struct decision {
 };
 
 void decide(const struct request *q, struct decision *d);
+
+/* May this variable of the job be sent along with what d grants? */
+bool decide_env(const struct request *q, const struct decision *d,
+    const char *name, const char *value);
 
 /* Text for a job that was denied: which word failed with a caret in the
  * command, the nearest rule's line with a caret in the pattern, `because`.

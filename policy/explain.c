@@ -19,151 +19,22 @@
 #include "policy/zone.h"
 
 #define PREFIX "postern:   "
-#define STEPS_MAX (1 << 20)	/* of looking for the nearest rule */
-#define FIRST_WORD_COST 3	/* another program is far away */
 #define NAMES_MAX 5
 #define NONE NEAREST_NONE
-
-static bool
-is_shorter(const struct way *a, const struct way *b)
-{
-	if (a->cost != b->cost)
-		return a->cost < b->cost;
-	return a->word > b->word; /* the one that gets further */
-}
-
-static struct way
-failed(struct way w, size_t word, size_t item, size_t from)
-{
-	w.cost += word == 0 ? FIRST_WORD_COST : 1;
-	if (w.word == NONE) {
-		w.word = word;
-		w.item = item;
-		w.after = from == 0 ? NONE : from - 1;
-	}
-	return w;
-}
-
-static void
-improve(struct way *to, const struct way *by)
-{
-	if (is_shorter(by, to))
-		*to = *by;
-}
-
-/* Word i read as each item that may follow state `from` (0: the start). */
-static void
-advance(struct nearest *n, const struct run *run, const struct subject *s,
-    size_t i, const struct way *now, size_t from, struct way *next)
-{
-	const uint64_t *set = from == 0 ? run->first :
-	    run->follow + (from - 1) * run->nw;
-	struct way w;
-
-	for (size_t p = 0; p < run->nitem; p++) {
-		n->steps++;
-		if (!bit_get(set, p))
-			continue;
-		w = now[from];
-		if (!item_matches(&run->item[p], s, i))
-			w = failed(w, i, p, from);
-		improve(&next[p + 1], &w);
-	}
-	w = failed(now[from], i, NONE, from);
-	improve(&next[from], &w);
-}
-
-/* Does the pattern end after this state?  If not, words are missing. */
-static struct way
-ended(const struct run *run, const struct subject *s, const struct way *now,
-    size_t from)
-{
-	const uint64_t *set;
-	size_t item = 0;
-
-	if (from > 0 && bit_get(run->last, from - 1))
-		return now[from];
-	set = from == 0 ? run->first : run->follow + (from - 1) * run->nw;
-	while (item + 1 < run->nitem && !bit_get(set, item))
-		item++;
-	return failed(now[from], s->argc, item, from);
-}
-
-static void
-try_run(struct nearest *n, const struct run *run, const struct subject *s)
-{
-	static const struct way far = { SIZE_MAX / 2, NONE, NONE, NONE };
-	struct way set[2][RUN_ITEMS_MAX + 1], w, best = far;
-	size_t now = 0;
-
-	for (size_t p = 0; p <= run->nitem; p++)
-		set[0][p] = far;
-	set[0][0].cost = 0;
-	for (size_t i = 0; i < s->argc; i++, now = !now) {
-		for (size_t p = 0; p <= run->nitem; p++)
-			set[!now][p] = far;
-		for (size_t p = 0; p <= run->nitem; p++) {
-			if (set[now][p].cost < far.cost)
-				advance(n, run, s, i, set[now], p, set[!now]);
-		}
-		if (n->steps > STEPS_MAX)
-			return;
-	}
-	for (size_t p = 0; p <= run->nitem; p++) {
-		if (set[now][p].cost >= far.cost)
-			continue;
-		w = ended(run, s, set[now], p);
-		improve(&best, &w);
-	}
-	if (n->run == NULL || is_shorter(&best, &n->way) ||
-	    (!is_shorter(&n->way, &best) &&
-	    strcmp(run->rule->name, n->run->rule->name) < 0)) {
-		n->run = run;
-		n->way = best;
-	}
-}
-
-static bool
-could_allow(const struct rule *rule, const struct request *q)
-{
-	return rule->effect == EFFECT_ALLOW && rule_is_here(rule, q) &&
-	    rule_identity(rule, q) != NULL;
-}
-
-/* First the rules of the same program, then all: within the bound on steps. */
-void
-nearest_find(
-    const struct request *q, const struct subject *s, struct nearest *n)
-{
-	const struct policy *p = q->policy;
-	const struct bucket *b = policy_bucket(p, s);
-
-	*n = (struct nearest){ 0 };
-	for (size_t i = 0; b != NULL && i < b->n; i++) {
-		if (n->steps <= STEPS_MAX && could_allow(b->run[i]->rule, q))
-			try_run(n, b->run[i], s);
-	}
-	for (size_t i = 0; i < p->nrule && n->steps <= STEPS_MAX; i++) {
-		n->steps++;
-		if (!could_allow(p->rule[i], q))
-			continue;
-		for (size_t k = 0; k < p->rule[i]->nrun; k++) {
-			if (n->steps <= STEPS_MAX)
-				try_run(n, p->rule[i]->run[k], s);
-		}
-	}
-}
 
 /* -- words ------------------------------------------------------------------- */
 
 /* The command with a caret under one word (argc: behind the last). */
 static int
-show_command(const struct request *q, size_t word, struct buf *out)
+show_command(
+    const struct request *q, size_t stage, size_t word, struct buf *out)
 {
 	struct buf b;
 	size_t off, len;
 	int r;
 
+	for (size_t k = 0; k < stage; k++)
+		word += q->command->stage[k].argc;
 	buf_init(&b, COMMAND_LEN_MAX);
 	r = command_print_place(q->command, &b, word, &off, &len);
 	if (r == 0)
@@ -191,16 +62,17 @@ show_rule(const struct policy *p, const struct rule *rule, const char *what,
 static const char *
 why_word_failed(const struct nearest *n, const struct subject *s)
 {
+	const struct subject_stage *g = &s->stage[n->way.stage];
 	const struct item *it;
 
-	if (n->way.word >= s->argc)
+	if (n->way.word >= g->argc)
 		return "here a word is missing";
-	if (n->way.word == 0)
+	if (n->way.word == 0 && n->way.stage == 0)
 		return "no rule that is for you here runs this program";
 	if (n->way.item == NONE)
 		return "this word is one too many";
-	it = &n->run->item[n->way.item];
-	if (it->no_dash && s->argv[n->way.word][0] == '-')
+	it = &n->at->item[n->way.item];
+	if (it->no_dash && g->argv[n->way.word][0] == '-')
 		return "options must be written out in the rule";
 	return "this word does not fit";
 }
@@ -226,6 +98,31 @@ show_window(const struct request *q, const struct rule *rule, struct buf *out)
 	    l.minute / 60, l.minute % 60, w->zone_name);
 }
 
+/* The words fit, and what stands beside them does not. */
+static int
+show_beside(const struct request *q, const struct nearest *n, struct buf *out)
+{
+	const struct run *run = n->run;
+	const struct place *at = n->way.what == WAY_DIR && run->dir != NULL
+				     ? &run->dir->at
+				     : &run->at;
+	const char *why = "another number of programs in this pipeline";
+	int r;
+
+	if (n->way.what == WAY_ASSIGN)
+		why = "not with these variables in front of it";
+	else if (n->way.what == WAY_DIR && run->dir == NULL)
+		why = "not in a folder of the job's choice: leave out the `cd`";
+	else if (n->way.what == WAY_DIR && q->command->dir == NULL)
+		why = "only in a folder: write cd /FOLDER && in front of it";
+	else if (n->way.what == WAY_DIR)
+		why = "not in this folder";
+	if ((r = show_rule(q->policy, run->rule, "nearest rule", at, out)) != 0)
+		return r;
+	return buf_putf(
+	    out, "postern: the rule allows this command, but %s\n", why);
+}
+
 static int
 show_nearest(const struct request *q, const struct subject *s,
     const struct nearest *n, struct buf *out)
@@ -234,6 +131,8 @@ show_nearest(const struct request *q, const struct subject *s,
 	const struct place *at = &run->at;
 	int r;
 
+	if (n->way.what != WAY_WORDS)
+		return show_beside(q, n, out);
 	if (n->way.word == NONE && !rule_is_now(run->rule, q))
 		return show_window(q, run->rule, out);
 	if (n->way.word == NONE) {
@@ -243,11 +142,12 @@ show_nearest(const struct request *q, const struct subject *s,
 		    "but no terminal: leave out ssh's -t\n");
 	}
 	if (n->way.item != NONE)
-		at = &run->item[n->way.item].at;
-	if ((r = show_command(q, n->way.word, out)) != 0 ||
+		at = &n->at->item[n->way.item].at;
+	if ((r = show_command(q, n->way.stage, n->way.word, out)) != 0 ||
 	    (r = buf_putf(out, "postern: %s\n", why_word_failed(n, s))) != 0)
 		return r;
-	if (n->way.word == 0) /* a rule of another program would be no help */
+	if (n->way.word == 0 &&
+	    n->way.stage == 0) /* a rule of another program would be no help */
 		return 0;
 	return show_rule(q->policy, run->rule, "nearest rule", at, out);
 }
@@ -297,22 +197,28 @@ explain_default(const struct request *q, const struct subject *s,
 	    "%s\n", q->login, q->target->name);
 }
 
+/* The line of the rule that decided. */
+static const struct place *
+rule_line(const struct rule *rule, const struct subject *s)
+{
+	for (size_t i = 0; s != NULL && i < rule->nrun; i++) {
+		if (run_matches(rule->run[i], s))
+			return &rule->run[i]->at;
+	}
+	return &rule->at;
+}
+
+/* s: of a command, else NULL. */
 static int
 explain_rule(const struct request *q, const struct decision *d,
     const struct subject *s, struct buf *out)
 {
 	const struct rule *rule = d->rule;
-	const struct place *at = &rule->at;
 	int r;
 
-	for (size_t i = 0; i < rule->nrun; i++) {
-		if (run_matches(rule->run[i], s)) {
-			at = &rule->run[i]->at;
-			break;
-		}
-	}
 	if (q->policy->explain == EXPLAIN_FULL &&
-	    (r = show_rule(q->policy, rule, "rule", at, out)) != 0)
+	    (r = show_rule(q->policy, rule, "rule", rule_line(rule, s), out)) !=
+		0)
 		return r;
 	if (d->missing != NULL)
 		return buf_putf(out, "postern: denied: rule `%s` allows this, "
@@ -323,12 +229,50 @@ explain_rule(const struct request *q, const struct decision *d,
 	    rule->because == NULL ? "" : rule->because);
 }
 
-int
-decide_explain(const struct request *q, const struct decision *d,
-    struct buf *out)
+static int
+explain_access(
+    const struct request *q, const struct decision *d, struct buf *out)
+{
+	static const char *const what[] = { [REQUEST_READ] = "read this file",
+		[REQUEST_WRITE] = "write this file",
+		[REQUEST_GIT_READ] = "fetch from this repository",
+		[REQUEST_GIT_WRITE] = "push to this repository",
+		[REQUEST_INTERACTIVE] = "have a shell" };
+	int r;
+
+	if (d->rule != NULL)
+		return explain_rule(q, d, NULL, out);
+	if (q->policy->explain == EXPLAIN_FULL &&
+	    (r = show_identities(q, out)) != 0)
+		return r;
+	return buf_putf(out,
+	    "postern: denied: no rule allows you to %s as %s "
+	    "on %s\n",
+	    what[q->kind], q->login, q->target->name);
+}
+
+static int
+explain_command(
+    const struct request *q, const struct decision *d, struct buf *out)
 {
 	struct subject s;
 
+	if (!subject_init(&s, q->policy, q->target, q->command, q->claims))
+		return buf_putf(out, "postern: denied\n");
+	if (d->rule != NULL)
+		return explain_rule(q, d, &s, out);
+	return explain_default(q, &s, out);
+}
+
+int
+decide_explain(
+    const struct request *q, const struct decision *d, struct buf *out)
+{
+	if (d->verdict != VERDICT_DENY && d->would_deny)
+		return buf_putf(out,
+		    "postern: no rule allows this; it is let "
+		    "through, since %s is only observed for now\n",
+		    q->target->name);
 	if (d->verdict != VERDICT_DENY)
 		return buf_putf(out, "postern: allowed by rule `%s`%s\n",
 		    d->rule_name, d->verdict == VERDICT_APPROVAL ?
@@ -336,10 +280,8 @@ decide_explain(const struct request *q, const struct decision *d,
 	if (q->target == NULL)
 		return buf_putf(out, "postern: denied: there is no such "
 		    "target\n");
-	if (!request_is_whole(q) || !subject_init(&s, q->policy, q->command,
-	    q->claims) || q->policy->explain == EXPLAIN_NONE)
+	if (!request_is_whole(q) || q->policy->explain == EXPLAIN_NONE)
 		return buf_putf(out, "postern: denied\n");
-	if (d->rule != NULL)
-		return explain_rule(q, d, &s, out);
-	return explain_default(q, &s, out);
+	return q->kind == REQUEST_RUN ? explain_command(q, d, out)
+				      : explain_access(q, d, out);
 }

@@ -10,12 +10,15 @@ policy_libpolicy_la_SOURCES = \
 	policy/glob.c policy/glob.h \
 	policy/load.c \
 	policy/match.c policy/match.h \
-	policy/model.h policy/nearest.h \
+	policy/model.h \
+	policy/nearest.c policy/nearest.h \
 	policy/parse.c policy/parse.h \
+	policy/parse_access.c \
 	policy/parse_block.c \
 	policy/parse_demand.c \
 	policy/parse_identity.c \
 	policy/parse_issuer.c \
+	policy/parse_line.c \
 	policy/parse_person.c \
 	policy/parse_rule.c \
 	policy/parse_run.c \

@@ -103,9 +103,15 @@ struct target_full {
 	size_t ngroup, cap;
 };
 
+struct where;
+
+/* A name may stand for several, each on other targets. */
 struct program {
 	const char *name, *path;
 	struct place at;
+	struct where *where; /* none: everywhere */
+	size_t nwhere, capwhere;
+	struct program *same_name, *same_path; /* the next ones */
 };
 
 enum slot_kind { SLOT_ANY, SLOT_INT, SLOT_ENUM, SLOT_TEXT, SLOT_PATH,
@@ -161,13 +167,19 @@ struct node {
 };
 
 /*
- * A `run` line as a position automaton (Glushkov): state i is "the last word
- * read was item i".  Sets of states are bit sets of nw 64-bit words; follow
- * has one set for each item.
+ * One program of a `run` line as a position automaton (Glushkov): state i is
+ * "the last word read was item i".  Sets of states are bit sets of nw 64-bit
+ * words; follow has one set for each item.  The line is its first program,
+ * which alone has what is beside the words.
  */
 struct run {
 	const struct rule *rule;
-	struct place at;
+	struct run *next;    /* behind the `|`; NULL: the last */
+	size_t nstage;       /* from this one on */
+	struct item *dir;    /* `in`; NULL: an allow rule wants none */
+	struct item *assign; /* NAME=..., their text begins with it */
+	size_t nassign;
+	struct place at; /* of the words */
 	struct item *item;
 	const struct node *tree;
 	size_t nitem, nw;
@@ -176,6 +188,45 @@ struct run {
 	size_t order;		/* of the line in its rule */
 	bool pty, stdin_ok;
 	uint64_t stdin_max;
+};
+
+/* How files are moved: bits. */
+enum { BY_SFTP = 1, BY_SCP_LEGACY = 2, BY_RSYNC = 4 };
+
+/* (read | write) under PATH by WAYS... */
+struct transfer {
+	const struct rule *rule;
+	struct place at;
+	bool write;
+	struct item under;
+	unsigned int by;
+	uint64_t max; /* bytes, 0: no bound */
+	bool no_delete, no_symlinks;
+	size_t order; /* of the line in its rule */
+};
+
+/* A glob, or a git-ref with slots. */
+struct git_ref {
+	const char *glob; /* NULL: */
+	struct slot *slot;
+};
+
+/* git (read | write) PATH [refs STRING...] */
+struct repository {
+	const struct rule *rule;
+	struct place at;
+	bool write;
+	struct item path;
+	struct git_ref *ref; /* none: every ref */
+	size_t nref, capref;
+	size_t order;
+};
+
+/* env NAME <slot> */
+struct env_var {
+	const char *name;
+	struct place at;
+	struct item value;
 };
 
 enum where_kind { WHERE_ALL, WHERE_TARGET, WHERE_GROUP };
@@ -250,6 +301,14 @@ struct rule {
 	size_t nwhere, capwhere;
 	struct run **run;
 	size_t nrun, caprun;
+	struct transfer *transfer;
+	size_t ntransfer, captransfer;
+	struct repository *repository;
+	size_t nrepository, caprepository;
+	struct env_var *env;
+	size_t nenv, capenv;
+	bool interactive;
+	bool text_only, record_input, record_full;
 	const char *because;	/* or NULL */
 	struct window *window;	/* none: always */
 	size_t nwindow, capwindow;
@@ -267,7 +326,10 @@ enum by_kind { BY_ANY, BY_RULE, BY_DEFAULT, BY_SYNTAX };
 struct expect {
 	enum verdict want;
 	struct place at;
-	const char *command;
+	enum request_kind kind;
+	unsigned int how;    /* of a file: one BY_ bit */
+	const char *ref;     /* of git; may be NULL */
+	const char *command; /* or the path of a file or repository */
 	size_t len;
 	struct place command_at;
 	enum by_kind by;
@@ -339,7 +401,12 @@ struct policy {
 	struct dict program_words; /* name and path, both to the program */
 	struct dict index;	/* first word to struct bucket */
 	struct bucket wild;	/* runs whose first word may be many */
+	struct rule **files, **gits, **shells; /* the rules with such lines */
+	size_t nfiles, ngits, nshells;
 };
+
+/* Is the target there, whatever the login? */
+bool where_has(const struct where *w, const struct target_full *t);
 
 static inline bool
 bit_get(const uint64_t *set, size_t i)

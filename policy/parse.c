@@ -123,12 +123,6 @@ parse_expected(struct parser *ps, const char *what)
 	return parse_error(ps, "expected %s, found `%.80s`", what, t->text);
 }
 
-int
-parse_unsupported(struct parser *ps, const struct place *at, const char *what)
-{
-	return parse_error_at(ps, at, "%s is not yet supported", what);
-}
-
 bool
 parse_is_word(const struct parser *ps, const char *word)
 {
@@ -256,17 +250,11 @@ parse_line(struct parser *ps, const struct parse_row *rows, size_t n,
     const char *what, void *ctx)
 {
 	const struct parse_row *row = find_row(ps, rows, n, what);
-	struct place at = parse_place(ps);
 	bool run = row != NULL && strcmp(row->word, "run") == 0;
-	char name[64];
 	int r = ERR_FORMAT;
 
-	if (row != NULL && row->fn == NULL) {
-		(void)snprintf(name, sizeof(name), "`%s`", row->word);
-		(void)parse_unsupported(ps, &at, name);
-	} else if (row != NULL) {
+	if (row != NULL)
 		r = row->fn(ps, ctx);
-	}
 	if (r == ERR_NOMEM)
 		return r;
 	if (r == 0 && !parse_at_line_end(ps))

@@ -24,7 +24,7 @@ struct parser {
 	struct lex_token t;
 };
 
-/* A closed vocabulary: NULL fn is a word that is known but refused. */
+/* A closed vocabulary. */
 typedef int (*parse_fn)(struct parser *ps, void *ctx);
 struct parse_row {
 	const char *word;
@@ -54,8 +54,6 @@ int parse_error_at(struct parser *ps, const struct place *at, const char *fmt,
     ...) __attribute__((format(printf, 3, 4)));
 /* "expected WHAT, found ..." */
 int parse_expected(struct parser *ps, const char *what);
-int parse_unsupported(struct parser *ps, const struct place *at,
-    const char *what);
 bool parse_is_word(const struct parser *ps, const char *word);
 bool parse_is_punct(const struct parser *ps, char c);
 bool parse_at_line_end(const struct parser *ps);
@@ -116,6 +114,9 @@ int parse_require(struct parser *ps, struct rule *rule);
 int parse_mask(struct parser *ps, uint64_t *set);
 /* "HH:MM", 24:00 at most; reads five bytes. */
 bool parse_clock(const char *s, unsigned int *minute);
+/* "YYYY-MM-DD"; reads ten bytes, and says nothing about months' days. */
+struct zone_local;
+bool parse_date(const char *s, struct zone_local *out);
 /* The zone of that name, read once for each policy. */
 int parse_zone(struct parser *ps, const char *name, const struct place *at,
     const struct zone **out);
@@ -124,13 +125,30 @@ int parse_condition(struct parser *ps, struct conditions *to);
 int parse_where(struct parser *ps, struct where *out);
 /* A slot without its < >; ref gets a name that is no slot word, if any. */
 int parse_slot(struct parser *ps, struct slot *out, struct ref *type);
+/* "refs/tags/v<int>" as a SLOT_REF; ps->t is the string. */
+int parse_git_ref(struct parser *ps, struct slot *out);
 /* The slots' own words; NULL ends them. */
 extern const char *const slot_words[];
 /* One more value of a SLOT_ENUM; text NULL is out of memory. */
 int slot_add_value(struct parser *ps, struct slot *slot, const char *text);
 /* After the last value. */
 int slot_sort_values(struct parser *ps, struct slot *slot);
+/* One word of a pattern: literals, slots, groups; *repeat for a `...` behind
+ * it. */
+int parse_item(struct parser *ps, bool deny, struct item *it, bool *repeat);
+/* The words of one program, up to a `|`, `with` or the line's end, into what
+ * run leaves open.  run->rule is set. */
+int parse_pattern(struct parser *ps, struct run *run);
+/* Does the text begin with NAME=?  *len gets NAME's length. */
+bool parse_is_assign(const char *s, size_t *len);
+/* Lines of a rule; ps->t is their first word. */
 int parse_run(struct parser *ps, struct rule *rule);
+int parse_transfer(struct parser *ps, struct rule *rule, bool write);
+int parse_git(struct parser *ps, struct rule *rule);
+int parse_env(struct parser *ps, struct rule *rule);
+int parse_record(struct parser *ps, struct rule *rule);
+/* `sftp`, `scp-legacy` or `rsync`: its bit. */
+int parse_by_way(struct parser *ps, unsigned int *by);
 int parse_with(struct parser *ps, bool *pty, bool *stdin_ok, uint64_t *max);
 
 #endif

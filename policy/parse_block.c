@@ -18,8 +18,6 @@
 static int
 program_path(struct parser *ps, struct ref *path)
 {
-	int r;
-
 	if (!parse_is_punct(ps, '='))
 		return parse_expected(ps, "`=`");
 	parse_next(ps, LEX_POLICY);
@@ -32,18 +30,113 @@ program_path(struct parser *ps, struct ref *path)
 		return parse_error(ps, "expected an absolute path without empty, "
 		    "`.` or `..` parts");
 	parse_next(ps, LEX_POLICY);
-	if (!parse_is_word(ps, "on"))
-		return 0;
-	path->at = parse_place(ps);
-	r = parse_unsupported(ps, &path->at, "a program of some targets, `on`,");
-	return r;
+	return 0;
+}
+
+/* on WHERE... : whatever the login is called */
+static int
+program_where(struct parser *ps, struct program *g)
+{
+	struct where w, *v;
+	int r;
+
+	parse_next(ps, LEX_POLICY);
+	do {
+		if ((r = parse_where(ps, &w)) != 0)
+			return r;
+		if (w.login != NULL)
+			return parse_error_at(ps, &w.ref.at,
+			    "a program is "
+			    "the same for every login: leave `%s+` out",
+			    w.login);
+		if (g->nwhere >= POLICY_LIST_MAX)
+			return parse_error_at(ps, &w.ref.at,
+			    "more than %d "
+			    "places: make a group of them",
+			    POLICY_LIST_MAX);
+		v = arena_extend(ps->p->arena, g->where, g->nwhere,
+		    &g->capwhere, sizeof(*v));
+		if (v == NULL)
+			return ERR_NOMEM;
+		g->where = v;
+		g->where[g->nwhere++] = w;
+	} while (ps->t.kind == LEX_WORD);
+	return 0;
+}
+
+/* A name or path of programs on other targets: one more of them.  Whether
+ * two are for one target is seen when targets are known. */
+static int
+program_add(struct parser *ps, struct program *head, struct program *g,
+    struct program *(*next)(struct program *g, struct program *to))
+{
+	struct program *other;
+	size_t n = 1;
+
+	for (other = head; other != NULL; other = next(other, NULL))
+		n++;
+	if (n > POLICY_LIST_MAX)
+		return parse_error_at(ps, &g->at,
+		    "more than %d programs of "
+		    "one name or path: put targets into groups",
+		    POLICY_LIST_MAX);
+	other = next(head, NULL);
+	(void)next(head, g);
+	if (other != NULL)
+		(void)next(g, other);
+	return 0;
+}
+
+static struct program *
+next_name(struct program *g, struct program *to)
+{
+	if (to != NULL)
+		g->same_name = to;
+	return g->same_name;
+}
+
+static struct program *
+next_path(struct program *g, struct program *to)
+{
+	if (to != NULL)
+		g->same_path = to;
+	return g->same_path;
+}
+
+/* Its name: once, or each time for other targets. */
+static int
+program_name(struct parser *ps, struct program *g, const struct ref *name)
+{
+	struct policy *p = ps->p;
+	struct program *first = dict_get(&p->program_words, g->name);
+
+	if (first != NULL && first->nwhere > 0 && g->nwhere > 0)
+		return program_add(ps, first, g, next_name);
+	return parse_define(ps, &p->program_words, name, "program", g,
+	    first == NULL ? &name->at : &first->at);
+}
+
+static int
+program_word(struct parser *ps, struct program *g, const struct place *at)
+{
+	struct policy *p = ps->p;
+	struct program *first = dict_get(&p->program_words, g->path);
+
+	if (first == NULL)
+		return dict_put(&p->program_words, p->arena, g->path, g);
+	if (first->nwhere > 0 && g->nwhere > 0)
+		return program_add(ps, first, g, next_path);
+	return parse_error_at(ps, at,
+	    "`%s` is already the path of program "
+	    "`%s`",
+	    g->path, first->name);
 }
 
 int
 parse_program(struct parser *ps, void *ctx)
 {
 	struct policy *p = ps->p;
-	struct program *g, *first, **v;
+	struct program *g, **v;
 	struct ref name, path;
 	int r;
 
@@ -57,23 +150,15 @@ parse_program(struct parser *ps, void *ctx)
 	    &p->capprogram, sizeof(*v))) == NULL)
 		return ERR_NOMEM;
 	p->program = v;
-	*g = (struct program){ name.name, path.name, name.at };
-	first = dict_get(&p->programs, name.name);
-	r = parse_define(ps, &p->programs, &name, "program", g,
-	    first == NULL ? &name.at : &first->at);
-	if (r == ERR_EXISTS)
-		return 0;
-	if (r != 0)
+	*g = (struct program){
+		.name = name.name, .path = path.name, .at = name.at
+	};
+	if (parse_is_word(ps, "on") && (r = program_where(ps, g)) != 0)
 		return r;
+	if ((r = program_name(ps, g, &name)) != 0)
+		return r == ERR_EXISTS ? 0 : r;
 	p->program[p->nprogram++] = g;
-	if ((r = dict_put(&p->program_words, p->arena, name.name, g)) == 0)
-		r = dict_put(&p->program_words, p->arena, path.name, g);
-	if (r == ERR_EXISTS) {
-		first = dict_get(&p->program_words, path.name);
-		return parse_error_at(ps, &path.at, "`%s` is already the path "
-		    "of program `%s`", path.name, first->name);
-	}
-	return r;
+	return program_word(ps, g, &path.at);
 }
 
 static bool

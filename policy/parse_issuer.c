@@ -11,11 +11,12 @@
 #include "policy/arena.h"
 #include "policy/parse.h"
 #include "policy/preset.h"
+#include "policy/slot.h"
 
 struct issuer_block {
 	struct issuer_full *is;
 	struct parse_list audience, algorithm;
-	bool preset, url, max_age, leeway, replay;
+	bool preset, url, max_age, leeway, replay, keys_file;
 	struct place preset_at;
 };
 
@@ -125,8 +126,10 @@ issuer_algorithms(struct parser *ps, void *ctx)
 			    "accepted: it proves no issuer", ref.name);
 		if (strcmp(ref.name, "RS256") != 0 &&
 		    strcmp(ref.name, "ES256") != 0)
-			return parse_unsupported(ps, &ref.at,
-			    "an algorithm other than RS256 or ES256");
+			return parse_error_at(ps, &ref.at,
+			    "`%.80s` is not "
+			    "accepted: tokens are signed with RS256 or ES256",
+			    ref.name);
 		if ((r = parse_list_add(ps, &b->algorithm, &ref,
 		    "algorithm")) != 0)
 			return r;
@@ -180,11 +183,36 @@ issuer_replay(struct parser *ps, void *ctx)
 	return 0;
 }
 
+/* Where an issuer cannot be asked, its keys lie in a file. */
+static int
+issuer_keys_file(struct parser *ps, void *ctx)
+{
+	struct issuer_block *b = ctx;
+	struct ref ref;
+	int r;
+
+	if ((r = parse_once(ps, &b->keys_file)) != 0)
+		return r;
+	parse_next(ps, LEX_POLICY);
+	if ((r = parse_string(ps, "the file's path as a string", &ref)) != 0)
+		return r;
+	if (!path_is_plain(ref.name, strlen(ref.name)))
+		return parse_error_at(ps, &ref.at,
+		    "expected an absolute path "
+		    "without empty, `.` or `..` parts");
+	b->is->pub.keys_file = ref.name;
+	return 0;
+}
+
 static const struct parse_row issuer_rows[] = {
-	{ "preset", issuer_preset }, { "url", issuer_url },
-	{ "audience", issuer_audience }, { "algorithms", issuer_algorithms },
-	{ "max-age", issuer_max_age }, { "leeway", issuer_leeway },
-	{ "replay", issuer_replay }, { "keys-file", NULL },
+	{ "preset", issuer_preset },
+	{ "url", issuer_url },
+	{ "audience", issuer_audience },
+	{ "algorithms", issuer_algorithms },
+	{ "max-age", issuer_max_age },
+	{ "leeway", issuer_leeway },
+	{ "replay", issuer_replay },
+	{ "keys-file", issuer_keys_file },
 };
 
 #define LEEWAY_S 30

@@ -96,14 +96,80 @@ rule_floor(struct parser *ps, void *ctx)
 	return 0;
 }
 
+static int
+rule_read(struct parser *ps, void *ctx)
+{
+	return parse_transfer(ps, ctx, false);
+}
+
+static int
+rule_write(struct parser *ps, void *ctx)
+{
+	return parse_transfer(ps, ctx, true);
+}
+
+static int
+rule_git(struct parser *ps, void *ctx)
+{
+	return parse_git(ps, ctx);
+}
+
+static int
+rule_interactive(struct parser *ps, void *ctx)
+{
+	struct rule *rule = ctx;
+	int r;
+
+	if ((r = parse_once(ps, &rule->interactive)) != 0)
+		return r;
+	parse_next(ps, LEX_POLICY);
+	return 0;
+}
+
+static int
+rule_env(struct parser *ps, void *ctx)
+{
+	int r = only_allow(ps, ctx);
+
+	return r != 0 ? r : parse_env(ps, ctx);
+}
+
+static int
+rule_text_only(struct parser *ps, void *ctx)
+{
+	struct rule *rule = ctx;
+	int r;
+
+	if ((r = only_allow(ps, rule)) != 0 ||
+	    (r = parse_once(ps, &rule->text_only)) != 0)
+		return r;
+	parse_next(ps, LEX_POLICY);
+	return 0;
+}
+
+static int
+rule_record(struct parser *ps, void *ctx)
+{
+	int r = only_allow(ps, ctx);
+
+	return r != 0 ? r : parse_record(ps, ctx);
+}
+
 static const struct parse_row rule_rows[] = {
-	{ "run", rule_run }, { "because", rule_because },
-	{ "limit", rule_limit }, { "window", rule_window },
-	{ "require", rule_require }, { "mask", rule_mask },
+	{ "run", rule_run },
+	{ "because", rule_because },
+	{ "limit", rule_limit },
+	{ "window", rule_window },
+	{ "require", rule_require },
+	{ "mask", rule_mask },
 	{ "floor", rule_floor },
-	{ "read", NULL }, { "write", NULL }, { "git", NULL },
-	{ "interactive", NULL }, { "env", NULL }, { "text-only", NULL },
-	{ "record", NULL },
+	{ "read", rule_read },
+	{ "write", rule_write },
+	{ "git", rule_git },
+	{ "interactive", rule_interactive },
+	{ "env", rule_env },
+	{ "text-only", rule_text_only },
+	{ "record", rule_record },
 };
 
 /* [LOGIN+](NAME | @GROUP), or `*` */
@@ -276,10 +342,13 @@ parse_rule(struct parser *ps, enum effect effect)
 	if ((r = parse_block(ps, ROWS(rule_rows), "`run` or another line of a "
 	    "rule", rule)) != 0)
 		return r;
-	if (rule->nrun == 0 && diags_count(ps->d) == errors)
-		(void)parse_error_at(ps, &rule->at, "rule `%s` has no `run` "
-		    "line: it %s nothing", rule->name,
-		    effect == EFFECT_ALLOW ? "allows" : "denies");
+	if (rule->nrun == 0 && rule->ntransfer == 0 && rule->nrepository == 0 &&
+	    !rule->interactive && diags_count(ps->d) == errors)
+		(void)parse_error_at(ps, &rule->at,
+		    "rule `%s` has no `run` "
+		    "line, no `read`, `write`, `git` or `interactive`: it %s "
+		    "nothing",
+		    rule->name, effect == EFFECT_ALLOW ? "allows" : "denies");
 	return 0;
 }
 

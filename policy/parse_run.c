@@ -1,8 +1,9 @@
 /*
- * `run` lines: words with slots and groups, turned into a position automaton
- * while they are read (Glushkov's construction: V. M. Glushkov, The abstract
- * theory of automata, 1961).  Groups become sets of first and last positions,
- * so that matching needs neither recursion nor backtracking.
+ * The patterns of `run` lines: words with slots and groups, turned into a
+ * position automaton while they are read (Glushkov's construction: V. M.
+ * Glushkov, The abstract theory of automata, 1961).  Groups become sets of
+ * first and last positions, so that matching needs neither recursion nor
+ * backtracking.
  */
 #include "config.h"
 
@@ -92,9 +93,8 @@ frag_node(struct run_builder *b, struct frag *f, enum node_kind kind)
 
 /* `<slot>`; leaves the lexer right behind the `>`, which stays in ps->t. */
 static int
-slot_piece(struct run_builder *b, struct piece *out)
+slot_piece(struct parser *ps, struct piece *out)
 {
-	struct parser *ps = b->ps;
 	struct slot *slot = arena_get(ps->p->arena, sizeof(*slot));
 	int r;
 
@@ -111,18 +111,17 @@ slot_piece(struct run_builder *b, struct piece *out)
 }
 
 static int
-literal_piece(struct run_builder *b, struct piece *out)
+literal_piece(struct parser *ps, struct piece *out)
 {
-	out->len = b->ps->t.len;
-	out->text = parse_text(b->ps);
+	out->len = ps->t.len;
+	out->text = parse_text(ps);
 	return out->text == NULL ? ERR_NOMEM : 0;
 }
 
 /* `(a | b)` or `[a]` inside a word: one literal for each choice. */
 static int
-group_piece(struct run_builder *b, struct piece *out)
+group_piece(struct parser *ps, struct piece *out)
 {
-	struct parser *ps = b->ps;
 	struct slot *slot = arena_get(ps->p->arena, sizeof(*slot));
 	bool optional = parse_is_punct(ps, '[');
 	int r;
@@ -163,31 +162,28 @@ starts_group(const struct parser *ps)
 	return parse_is_punct(ps, '(') || parse_is_punct(ps, '[');
 }
 
-/* The pieces of one word; *repeat for a trailing `...`. */
-static int
-word_pieces(struct run_builder *b, struct item *it, bool *repeat)
+int
+parse_item(struct parser *ps, bool deny, struct item *it, bool *repeat)
 {
-	struct parser *ps = b->ps;
 	struct piece piece[RUN_PIECES_MAX] = { 0 };
 	bool slot;
 	int r;
 
-	it->at = parse_place(ps);
+	*it = (struct item){ .deny = deny, .at = parse_place(ps) };
 	do {
 		if (it->npiece >= RUN_PIECES_MAX)
 			return parse_error(ps, "a word of more than %d parts",
 			    RUN_PIECES_MAX);
 		slot = parse_is_punct(ps, '<');
-		r = slot ? slot_piece(b, &piece[it->npiece]) :
-		    starts_group(ps) ? group_piece(b, &piece[it->npiece]) :
-		    literal_piece(b, &piece[it->npiece]);
+		r = slot               ? slot_piece(ps, &piece[it->npiece])
+		    : starts_group(ps) ? group_piece(ps, &piece[it->npiece])
+				       : literal_piece(ps, &piece[it->npiece]);
 		if (r != 0)
 			return r;
 		it->npiece++;
 		if (slot && lex_accept(&ps->l, "..."))
 			*repeat = true;
 		it->at.width = ps->l.off - it->at.pos.off;
-		b->end = ps->l.off;
 		parse_next(ps, LEX_RUN);
 	} while (!*repeat && ps->t.glued &&
 	    (starts_piece(ps) || starts_group(ps)));
@@ -199,6 +195,7 @@ word_pieces(struct run_builder *b, struct item *it, bool *repeat)
 	if (it->piece == NULL)
 		return ERR_NOMEM;
 	memcpy(it->piece, piece, it->npiece * sizeof(*it->piece));
+	it->no_dash = !deny && it->piece[0].text == NULL;
 	return 0;
 }
 
@@ -214,12 +211,10 @@ word(struct run_builder *b, struct frag *out)
 	if (b->n >= RUN_ITEMS_MAX)
 		return parse_error(ps, "a pattern of more than %d words",
 		    RUN_ITEMS_MAX);
-	*it = (struct item){ 0 };
-	if ((r = word_pieces(b, it, &repeat)) != 0)
+	if ((r = parse_item(ps, deny, it, &repeat)) != 0)
 		return r;
+	b->end = it->at.pos.off + it->at.width;
 	first = &it->piece[0];
-	it->no_dash = !deny && first->text == NULL;
-	it->deny = deny;
 	*out = (struct frag){ .min = 1, .max = repeat ? SIZE_MAX : 1 };
 	if (frag_node(b, out, NODE_WORD) == NULL)
 		return ERR_NOMEM;
@@ -336,57 +331,6 @@ words(struct run_builder *b, size_t depth, struct frag *out)
 	return any ? 0 : parse_expected(ps, "a word");
 }
 
-/* -- the line --------------------------------------------------------------- */
-
-/* Forms of the language that begin a `run` line and are refused. */
-static int
-refuse_prefix(struct run_builder *b)
-{
-	struct parser *ps = b->ps;
-	struct place at = parse_place(ps);
-	const char *s = ps->t.text;
-	size_t n;
-
-	if (parse_is_word(ps, "in"))
-		return parse_unsupported(ps, &at, "`run in`");
-	if (ps->t.kind != LEX_WORD || ps->t.quoted)
-		return 0;
-	n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	    "0123456789_");
-	if (n > 0 && s[n] == '=')
-		return parse_unsupported(ps, &at, "a variable in front of a "
-		    "command, NAME=...,");
-	return 0;
-}
-
-int
-parse_with(struct parser *ps, bool *pty, bool *stdin_ok, uint64_t *max)
-{
-	int r;
-
-	parse_next(ps, LEX_POLICY);
-	do {
-		if (parse_is_word(ps, "pty") && !*pty) {
-			*pty = true;
-			parse_next(ps, LEX_POLICY);
-			continue;
-		}
-		if (!parse_is_word(ps, "stdin") || *stdin_ok)
-			return parse_expected(ps, *pty || *stdin_ok ?
-			    "the end of the line" : "`pty` or `stdin`");
-		*stdin_ok = true;
-		parse_next(ps, LEX_POLICY);
-		if (!parse_is_word(ps, "max"))
-			continue;
-		if (max == NULL)
-			return parse_expected(ps, "the end of the line");
-		parse_next(ps, LEX_POLICY);
-		if ((r = parse_size(ps, max)) != 0)
-			return r;
-	} while (parse_is_word(ps, "pty") || parse_is_word(ps, "stdin"));
-	return 0;
-}
-
 /* Copies the builder's sets into the arena, as narrow as they can be. */
 static int
 compact(struct run_builder *b, const struct frag *f, struct run *run)
@@ -415,73 +359,27 @@ compact(struct run_builder *b, const struct frag *f, struct run *run)
 	return 0;
 }
 
-/* The pattern, the `with` behind it, and what may not stand there. */
-static int
-line(struct run_builder *b, struct frag *f, struct run *run)
-{
-	struct parser *ps = b->ps;
-	struct place at;
-	int r;
-
-	parse_next(ps, LEX_RUN);
-	run->at = parse_place(ps);
-	if ((r = refuse_prefix(b)) != 0 || (r = words(b, 0, f)) != 0)
-		return r;
-	at = parse_place(ps);
-	if (parse_is_punct(ps, '|'))
-		return parse_error(ps, "a pipeline is not yet supported; did "
-		    "you mean a choice: ( a | b )?");
-	if (!parse_is_word(ps, "with"))
-		return parse_at_line_end(ps) ? 0 :
-		    parse_expected(ps, "a word or the end of the line");
-	if (b->rule->effect == EFFECT_DENY)
-		return parse_error_at(ps, &at, "a deny rule denies whatever "
-		    "terminal or input there is: leave `with` out; quote the "
-		    "word if it is an argument");
-	return parse_with(ps, &run->pty, &run->stdin_ok, &run->stdin_max);
-}
-
-static int
-add_run(struct parser *ps, struct rule *rule, struct run *run)
-{
-	struct run **v;
-
-	if (rule->nrun >= POLICY_LINES_MAX)
-		return parse_error_at(ps, &run->at, "more than %d `run` lines",
-		    POLICY_LINES_MAX);
-	v = arena_extend(ps->p->arena, rule->run, rule->nrun, &rule->caprun,
-	    sizeof(*v));
-	if (v == NULL)
-		return ERR_NOMEM;
-	rule->run = v;
-	run->order = rule->nrun;
-	rule->run[rule->nrun++] = run;
-	return 0;
-}
-
 int
-parse_run(struct parser *ps, struct rule *rule)
+parse_pattern(struct parser *ps, struct run *run)
 {
 	struct run_builder *b = calloc(1, sizeof(*b));
-	struct run *run = arena_get(ps->p->arena, sizeof(*run));
 	struct frag f;
 	int r = ERR_NOMEM;
 
-	if (b == NULL || run == NULL)
+	if (b == NULL)
 		goto out;
 	b->ps = ps;
-	b->rule = rule;
-	run->rule = rule;
-	if ((r = line(b, &f, run)) != 0)
+	b->rule = run->rule;
+	run->at = parse_place(ps);
+	if ((r = words(b, 0, &f)) != 0)
 		goto out;
 	run->at.width = b->end - run->at.pos.off;
-	if (f.nullable && rule->effect == EFFECT_ALLOW) {
+	if (f.nullable && run->rule->effect == EFFECT_ALLOW) {
 		r = parse_error_at(ps, &run->at, "every word of this line may "
 		    "be missing: a rule must say what program runs");
 		goto out;
 	}
-	if ((r = compact(b, &f, run)) == 0)
-		r = add_run(ps, rule, run);
+	r = compact(b, &f, run);
 out:
 	free(b);
 	return r;

@@ -265,12 +265,14 @@ ref_literal(struct parser *ps, struct slot *out)
 
 /* "refs/tags/v<int>.<int>": the string is read once more, from its source, so
  * that its slots are the language's own and errors stand where they are. */
-static int
-git_ref(struct parser *ps, struct slot *out)
+int
+parse_git_ref(struct parser *ps, struct slot *out)
 {
 	struct parser in = { .p = ps->p, .d = ps->d, .src = ps->src };
 	int r = 0;
 
+	out->kind = SLOT_REF;
+	out->at = parse_place(ps);
 	if (ps->t.kind != LEX_STRING)
 		return parse_expected(ps, "a ref as a string, as "
 		    "\"refs/tags/v<int>.<int>\"");
@@ -311,12 +313,16 @@ static const struct slot_row {
 	enum slot_kind kind;
 	int (*rest)(struct parser *ps, struct slot *out);
 } slot_rows[] = {
-	{ "any", SLOT_ANY, nothing_more }, { "int", SLOT_INT, int_range },
-	{ "enum", SLOT_ENUM, enum_values }, { "text", SLOT_TEXT, text_range },
-	{ "path", SLOT_PATH, path_pattern }, { "claim", SLOT_CLAIM, claim_name },
+	{ "any", SLOT_ANY, nothing_more },
+	{ "int", SLOT_INT, int_range },
+	{ "enum", SLOT_ENUM, enum_values },
+	{ "text", SLOT_TEXT, text_range },
+	{ "path", SLOT_PATH, path_pattern },
+	{ "claim", SLOT_CLAIM, claim_name },
 	{ "semver", SLOT_SEMVER, nothing_more },
-	{ "sha", SLOT_SHA, nothing_more }, { "host", SLOT_HOST, nothing_more },
-	{ "git-ref", SLOT_REF, git_ref },
+	{ "sha", SLOT_SHA, nothing_more },
+	{ "host", SLOT_HOST, nothing_more },
+	{ "git-ref", SLOT_REF, parse_git_ref },
 };
 
 int

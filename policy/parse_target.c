@@ -6,22 +6,27 @@
 
 #include <arpa/inet.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/str.h"
 #include "policy/arena.h"
 #include "policy/parse.h"
+#include "policy/slot.h"
+#include "policy/zone.h"
 
 #define SSH_FORM "expected \"LOGIN@HOST:PORT\", as \"deploy@10.0.3.11:22\""
 #define SHA256_LEN 32
+#define DAY_S 86400
+#define OBSERVE_DAYS 90
 
 struct target_block {
 	struct target_full *t;
 	struct hostkey *hostkey;
 	size_t nhostkey, caphostkey;
 	struct parse_list login;
-	bool ssh, shell, principals, seen_from;
+	bool ssh, shell, principals, seen_from, sftp, observe;
 };
 
 static bool
@@ -251,19 +256,81 @@ target_more_login(struct parser *ps, void *ctx)
 static int
 target_shell(struct parser *ps, void *ctx)
 {
+	static const char *const shell[] = { [TARGET_POSIX] = "posix",
+		[TARGET_CSH] = "csh",
+		[TARGET_FISH] = "fish" };
 	struct target_block *b = ctx;
-	struct place at;
 	int r;
 
 	if ((r = parse_once(ps, &b->shell)) != 0)
 		return r;
 	parse_next(ps, LEX_POLICY);
-	at = parse_place(ps);
-	if (parse_is_word(ps, "csh") || parse_is_word(ps, "fish"))
-		return parse_unsupported(ps, &at, "a shell other than posix");
-	if (!parse_is_word(ps, "posix"))
-		return parse_expected(ps, "`posix`");
+	for (unsigned int i = 0; i < sizeof(shell) / sizeof(shell[0]); i++) {
+		if (!parse_is_word(ps, shell[i]))
+			continue;
+		b->t->pub.shell = (enum target_shell)i;
+		parse_next(ps, LEX_POLICY);
+		return 0;
+	}
+	return parse_expected(ps, "`posix`, `csh` or `fish`");
+}
+
+static int
+target_sftp(struct parser *ps, void *ctx)
+{
+	struct target_block *b = ctx;
+	int r;
+
+	if ((r = parse_once(ps, &b->sftp)) != 0)
+		return r;
 	parse_next(ps, LEX_POLICY);
+	if (ps->t.kind != LEX_WORD && ps->t.kind != LEX_STRING)
+		return parse_expected(ps, "`internal` or the path of an sftp "
+					  "server");
+	if (!parse_is_word(ps, "internal") &&
+	    !path_is_plain(ps->t.text, ps->t.len))
+		return parse_error(ps,
+		    "expected `internal` or an absolute path "
+		    "without empty, `.` or `..` parts");
+	if ((b->t->pub.sftp = parse_text(ps)) == NULL)
+		return ERR_NOMEM;
+	parse_next(ps, LEX_POLICY);
+	return 0;
+}
+
+/* observe until YYYY-MM-DD: that day is the last, as UTC counts days. */
+static int
+target_observe(struct parser *ps, void *ctx)
+{
+	struct target_block *b = ctx;
+	struct target *t = &b->t->pub;
+	struct zone_local day = { .minute = 0 };
+	const struct zone *utc;
+	struct ref ref;
+	int r;
+
+	if ((r = parse_once(ps, &b->observe)) != 0)
+		return r;
+	parse_next(ps, LEX_POLICY);
+	if (!parse_is_word(ps, "until"))
+		return parse_expected(ps, "`until` and a date");
+	parse_next(ps, LEX_POLICY);
+	if ((r = parse_word(ps, "a date, as 2026-12-31", &ref)) != 0)
+		return r;
+	if ((r = parse_zone(ps, "UTC", &ref.at, &utc)) != 0)
+		return r;
+	if (strlen(ref.name) != 10 || !parse_date(ref.name, &day) ||
+	    zone_from_local(utc, &day, &t->observe_until) != 0)
+		return parse_error_at(ps, &ref.at,
+		    "`%.80s` is no date: "
+		    "YYYY-MM-DD, as 2026-12-31",
+		    ref.name);
+	t->observe_until += DAY_S;
+	if (t->observe_until > (int64_t)time(NULL) + (OBSERVE_DAYS + 1) * DAY_S)
+		return parse_error_at(ps, &ref.at,
+		    "more than %d days ahead: "
+		    "what no rule allows is let through until then",
+		    OBSERVE_DAYS);
 	return 0;
 }
 
@@ -327,11 +394,15 @@ target_seen_from(struct parser *ps, void *ctx)
 }
 
 static const struct parse_row target_rows[] = {
-	{ "ssh", target_ssh }, { "hostkey", target_hostkey },
-	{ "group", target_group }, { "login", target_more_login },
-	{ "shell", target_shell }, { "principals", target_principals },
-	{ "seen-from", target_seen_from }, { "sftp", NULL },
-	{ "observe", NULL },
+	{ "ssh", target_ssh },
+	{ "hostkey", target_hostkey },
+	{ "group", target_group },
+	{ "login", target_more_login },
+	{ "shell", target_shell },
+	{ "principals", target_principals },
+	{ "seen-from", target_seen_from },
+	{ "sftp", target_sftp },
+	{ "observe", target_observe },
 };
 
 /* What must be there. */

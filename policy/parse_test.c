@@ -89,6 +89,75 @@ expect_by(struct parser *ps, struct expect *e)
 	return 0;
 }
 
+/* "path", and for a file by what. */
+static int
+expect_path(struct parser *ps, struct expect *e, enum request_kind kind)
+{
+	bool git = kind == REQUEST_GIT_READ || kind == REQUEST_GIT_WRITE;
+	struct ref ref;
+	int r;
+
+	e->kind = kind;
+	parse_next(ps, LEX_POLICY);
+	e->command_at = parse_place(ps);
+	if ((r = parse_string(ps, "the path as a string", &ref)) != 0)
+		return r;
+	e->command = ref.name;
+	e->len = strlen(ref.name);
+	if (!git) {
+		if (!parse_is_word(ps, "by"))
+			return parse_expected(ps, "`by` and `sftp`, "
+						  "`scp-legacy` or `rsync`");
+		parse_next(ps, LEX_POLICY);
+		return parse_by_way(ps, &e->how);
+	}
+	if (!parse_is_word(ps, "ref"))
+		return 0;
+	parse_next(ps, LEX_POLICY);
+	if ((r = parse_string(ps,
+		 "the ref as a string, as "
+		 "\"refs/heads/main\"",
+		 &ref)) == 0)
+		e->ref = ref.name;
+	return r;
+}
+
+static int
+expect_git(struct parser *ps, struct expect *e)
+{
+	parse_next(ps, LEX_POLICY);
+	if (!parse_is_word(ps, "read") && !parse_is_word(ps, "write"))
+		return parse_expected(ps, "`read` or `write`");
+	return expect_path(ps, e,
+	    parse_is_word(ps, "read") ? REQUEST_GIT_READ : REQUEST_GIT_WRITE);
+}
+
+/* What is asked for. */
+static int
+expect_what(struct parser *ps, struct expect *e)
+{
+	e->command_at = parse_place(ps);
+	if (parse_is_word(ps, "read"))
+		return expect_path(ps, e, REQUEST_READ);
+	if (parse_is_word(ps, "write"))
+		return expect_path(ps, e, REQUEST_WRITE);
+	if (parse_is_word(ps, "git"))
+		return expect_git(ps, e);
+	if (parse_is_word(ps, "interactive")) {
+		e->kind = REQUEST_INTERACTIVE;
+		parse_next(ps, LEX_POLICY);
+		return 0;
+	}
+	if (ps->t.kind != LEX_STRING)
+		return parse_expected(ps, "a command as a string, `read`, "
+					  "`write`, `git` or `interactive`");
+	e->len = ps->t.len;
+	if ((e->command = parse_text(ps)) == NULL)
+		return ERR_NOMEM;
+	parse_next(ps, LEX_POLICY);
+	return 0;
+}
+
 static int
 expect_line(struct parser *ps, struct test *t, enum verdict want)
 {
@@ -96,28 +165,21 @@ expect_line(struct parser *ps, struct test *t, enum verdict want)
 	int r;
 
 	parse_next(ps, LEX_POLICY);
-	if (parse_is_word(ps, "read") || parse_is_word(ps, "write") ||
-	    parse_is_word(ps, "git")) {
-		e.at = parse_place(ps);
-		return parse_unsupported(ps, &e.at, "a test of a transfer");
-	}
 	if (parse_is_word(ps, "by") && (r = expect_by(ps, &e)) != 0)
 		return r;
-	if (ps->t.kind != LEX_STRING)
-		return parse_expected(ps, "a command as a string");
-	e.command_at = parse_place(ps);
-	e.len = ps->t.len;
-	if ((e.command = parse_text(ps)) == NULL)
-		return ERR_NOMEM;
-	parse_next(ps, LEX_POLICY);
+	if ((r = expect_what(ps, &e)) != 0)
+		return r;
 	while (!parse_at_line_end(ps)) {
-		if (parse_is_word(ps, "with") && !e.pty && !e.stdin_ok)
+		if (parse_is_word(ps, "with") && !e.pty && !e.stdin_ok &&
+		    e.kind == REQUEST_RUN)
 			r = parse_with(ps, &e.pty, &e.stdin_ok, NULL);
 		else if (parse_is_word(ps, "by"))
 			r = expect_by(ps, &e);
 		else
-			r = parse_expected(ps, "`with`, `by` or the end of the "
-			    "line");
+			r = parse_expected(
+			    ps, e.kind != REQUEST_RUN
+				    ? "`by` or the end of the line"
+				    : "`with`, `by` or the end of the line");
 		if (r != 0)
 			return r;
 	}
@@ -173,20 +235,26 @@ digits(const char *s, size_t n, uint64_t *out)
 	return num_parse(s, 0, 9999, out) == 0;
 }
 
-/* YYYY-MM-DD HH:MM */
-static bool
-split_time(const char *s, struct zone_local *l)
+bool
+parse_date(const char *s, struct zone_local *l)
 {
 	uint64_t year, month, day;
 
-	if (strlen(s) < 18 || s[4] != '-' || s[7] != '-' || s[10] != ' ' ||
-	    s[16] != ' ' || !digits(s, 4, &year) || !digits(s + 5, 2, &month) ||
-	    !digits(s + 8, 2, &day) || !parse_clock(s + 11, &l->minute))
+	if (s[4] != '-' || s[7] != '-' || !digits(s, 4, &year) ||
+	    !digits(s + 5, 2, &month) || !digits(s + 8, 2, &day))
 		return false;
 	l->year = (int64_t)year;
 	l->month = (unsigned int)month;
 	l->day = (unsigned int)day;
 	return true;
+}
+
+/* YYYY-MM-DD HH:MM */
+static bool
+split_time(const char *s, struct zone_local *l)
+{
+	return strlen(s) >= 18 && s[10] == ' ' && s[16] == ' ' &&
+	       parse_date(s, l) && parse_clock(s + 11, &l->minute);
 }
 
 /* at "2026-11-24 10:00 Europe/Berlin" */

@@ -29,12 +29,15 @@ struct issuer {
 	uint32_t max_age_s;	/* now - iat, 0: the preset has no such bound */
 	uint32_t leeway_s;	/* at most 60 */
 	bool once;		/* replay once */
+	const char *keys_file;  /* the keys are in this file; NULL: asked for */
 };
 
 struct hostkey {
 	const char *type;	 /* "ssh-ed25519" */
 	const char *fingerprint; /* "SHA256:..." */
 };
+
+enum target_shell { TARGET_POSIX = 0, TARGET_CSH, TARGET_FISH };
 
 struct target {
 	const char *name;
@@ -47,6 +50,10 @@ struct target {
 	size_t nextra_login;
 	bool plain_principal;	/* principals plain: LOGIN, not LOGIN+TARGET */
 	const char *seen_from;	/* NULL: the bastion's own addresses */
+	enum target_shell shell; /* of its logins */
+	const char *sftp;        /* its server's path; "internal": sshd's own;
+				    NULL: its subsystem */
+	int64_t observe_until;   /* seconds since 1970; 0: not observed */
 };
 
 /* The claims that tie a session to a change; NULL where there is none.

@@ -230,16 +230,151 @@ static void
 check_first(struct resolver *v, const struct run *run)
 {
 	const struct item *it;
+	size_t len;
 
 	for (size_t i = 0; i < run->nitem; i++) {
 		it = &run->item[i];
-		if (!bit_get(run->first, i) || it->piece[0].text != NULL ||
-		    it->piece[0].slot == NULL ||
+		if (!bit_get(run->first, i))
+			continue;
+		if (it->piece[0].text != NULL &&
+		    parse_is_assign(it->piece[0].text, &len)) {
+			policy_error(v->p, v->d, &it->at,
+			    "variables stand in "
+			    "front of the program, outside of groups: "
+			    "run %.*s=... /the/program",
+			    (int)len, it->piece[0].text);
+			continue;
+		}
+		if (run->rule->effect == EFFECT_DENY ||
+		    it->piece[0].text != NULL || it->piece[0].slot == NULL ||
 		    it->piece[0].slot->kind == SLOT_ENUM)
 			continue;
 		policy_error(v->p, v->d, &it->at, "the first word of an allow "
 		    "rule says which program runs: write it out");
 	}
+}
+
+static bool
+is_program(const struct policy *p, const char *word)
+{
+	return *word == '/' || dict_get(&p->program_words, word) != NULL;
+}
+
+/* The first text of the item that names no program; NULL: none. */
+static const char *
+no_program(const struct policy *p, const struct item *it)
+{
+	const struct slot *slot = it->piece[0].slot;
+
+	if (it->piece[0].text != NULL)
+		return is_program(p, it->piece[0].text) ? NULL
+							: it->piece[0].text;
+	for (size_t i = 0; slot != NULL && i < slot->nvalue; i++) {
+		if (!is_program(p, slot->value[i]))
+			return slot->value[i];
+	}
+	return NULL;
+}
+
+/* A `|` that was meant as a choice shows in what stands beside it. */
+static void
+check_pipeline(struct resolver *v, const struct run *run)
+{
+	const char *word;
+
+	for (; run != NULL; run = run->next) {
+		for (size_t i = 0; i < run->nitem; i++) {
+			if (!bit_get(run->first, i) ||
+			    (word = no_program(v->p, &run->item[i])) == NULL)
+				continue;
+			policy_error(v->p, v->d, &run->item[i].at,
+			    "each side "
+			    "of a `|` begins with a program or an absolute "
+			    "path, and `%.80s` is neither; did you mean a "
+			    "choice: ( a | b )?",
+			    word);
+			return;
+		}
+	}
+}
+
+static void
+check_dir(struct resolver *v, const struct item *dir)
+{
+	if (dir->piece[0].slot == NULL || dir->piece[0].slot->kind == SLOT_PATH)
+		return;
+	policy_error(v->p, v->d, &dir->at,
+	    "the folder is a path, as "
+	    "</srv/app/**>, or a type of one");
+}
+
+static void
+resolve_run(struct resolver *v, const struct rule *rule, struct run *run)
+{
+	if (run->dir != NULL) {
+		resolve_item(v, rule, run->dir);
+		check_dir(v, run->dir);
+	}
+	if (run->next != NULL)
+		check_pipeline(v, run);
+	for (; run != NULL; run = run->next) {
+		for (size_t k = 0; k < run->nassign; k++)
+			resolve_item(v, rule, &run->assign[k]);
+		for (size_t k = 0; k < run->nitem; k++)
+			resolve_item(v, rule, &run->item[k]);
+		check_first(v, run);
+	}
+}
+
+/* -- files, repositories ----------------------------------------------------
+ */
+
+static bool
+fits_path(const struct slot *slot)
+{
+	for (size_t i = 0; i < slot->nvalue; i++) {
+		if (strchr(slot->value[i], '/') != NULL)
+			return false;
+	}
+	return slot->kind == SLOT_INT || slot->kind == SLOT_ENUM ||
+	       slot->kind == SLOT_SEMVER || slot->kind == SLOT_SHA ||
+	       slot->kind == SLOT_HOST || slot->kind == SLOT_CLAIM;
+}
+
+static void
+resolve_path(struct resolver *v, const struct rule *rule, struct item *it)
+{
+	resolve_item(v, rule, it);
+	for (size_t i = 0; i < it->npiece; i++) {
+		if (it->piece[i].slot != NULL && !fits_path(it->piece[i].slot))
+			policy_error(v->p, v->d, &it->at,
+			    "a part of a path "
+			    "holds int, enum, semver, sha, host or claim, and "
+			    "no /");
+	}
+}
+
+static void
+resolve_access(struct resolver *v, struct rule *rule)
+{
+	struct repository *repo;
+
+	for (size_t i = 0; i < rule->ntransfer; i++) {
+		rule->transfer[i].rule = rule;
+		resolve_path(v, rule, &rule->transfer[i].under);
+	}
+	for (size_t i = 0; i < rule->nrepository; i++) {
+		repo = &rule->repository[i];
+		resolve_path(v, rule, &repo->path);
+		for (size_t k = 0; k < repo->nref; k++) {
+			if (repo->ref[k].slot == NULL)
+				continue;
+			resolve_slot(v, repo->ref[k].slot);
+			check_claims(v, rule, &repo->at, repo->ref[k].slot);
+		}
+	}
+	for (size_t i = 0; i < rule->nenv; i++)
+		resolve_item(v, rule, &rule->env[i].value);
 }
 
 /* What the rule does not say itself, the defaults say. */
@@ -272,12 +407,9 @@ resolve_rule(struct resolver *v, struct rule *rule)
 		return r;
 	for (size_t i = 0; i < rule->nwhere; i++)
 		resolve_where(v, &rule->where[i]);
-	for (size_t i = 0; i < rule->nrun; i++) {
-		for (size_t k = 0; k < rule->run[i]->nitem; k++)
-			resolve_item(v, rule, &rule->run[i]->item[k]);
-		if (rule->effect == EFFECT_ALLOW)
-			check_first(v, rule->run[i]);
-	}
+	for (size_t i = 0; i < rule->nrun; i++)
+		resolve_run(v, rule, rule->run[i]);
+	resolve_access(v, rule);
 	return 0;
 }
 
@@ -289,7 +421,7 @@ bucket_add(struct policy *p, struct bucket *b, struct run *run)
 	struct run **v;
 
 	if (b->n > 0 && b->run[b->n - 1] == run)
-		return 0; /* two of its first words are one program */
+		return 0; /* two of its first words are the same */
 	v = arena_extend(p->arena, b->run, b->n, &b->cap, sizeof(*v));
 	if (v == NULL)
 		return ERR_NOMEM;
@@ -301,15 +433,13 @@ bucket_add(struct policy *p, struct bucket *b, struct run *run)
 static int
 index_word(struct policy *p, const char *word, struct run *run)
 {
-	const struct program *program = dict_get(&p->program_words, word);
-	const char *key = program == NULL ? word : program->path;
-	struct bucket *b = dict_get(&p->index, key);
+	struct bucket *b = dict_get(&p->index, word);
 	int r;
 
 	if (b == NULL) {
 		if ((b = arena_get(p->arena, sizeof(*b))) == NULL)
 			return ERR_NOMEM;
-		if ((r = dict_put(&p->index, p->arena, key, b)) != 0)
+		if ((r = dict_put(&p->index, p->arena, word, b)) != 0)
 			return r;
 	}
 	return bucket_add(p, b, run);
@@ -360,9 +490,42 @@ index_run(struct policy *p, struct run *run)
 }
 
 static int
+list_rule(struct policy *p, struct rule ***v, size_t *n, struct rule *rule)
+{
+	if (*v == NULL &&
+	    (*v = arena_get(p->arena, p->nrule * sizeof(**v))) == NULL)
+		return ERR_NOMEM;
+	(*v)[(*n)++] = rule;
+	return 0;
+}
+
+/* The rules that have lines of other kinds. */
+static int
+list_access(struct policy *p)
+{
+	struct rule *rule;
+	int r;
+
+	for (size_t i = 0; i < p->nrule; i++) {
+		rule = p->rule[i];
+		if ((rule->ntransfer > 0 &&
+			(r = list_rule(p, &p->files, &p->nfiles, rule)) != 0) ||
+		    (rule->nrepository > 0 &&
+			(r = list_rule(p, &p->gits, &p->ngits, rule)) != 0) ||
+		    (rule->interactive &&
+			(r = list_rule(p, &p->shells, &p->nshells, rule)) != 0))
+			return r;
+	}
+	return 0;
+}
+
+static int
 build_index(struct policy *p)
 {
 	int r;
+
+	if ((r = list_access(p)) != 0)
+		return r;
 
 	for (size_t i = 0; i < p->nrule; i++) {
 		for (size_t k = 0; k < p->rule[i]->nrun; k++) {
@@ -371,6 +534,67 @@ build_index(struct policy *p)
 		}
 	}
 	return 0;
+}
+
+/* -- programs ---------------------------------------------------------------
+ */
+
+static bool
+place_overlaps(const struct where *a, const struct where *b)
+{
+	const struct where *g = a->kind == WHERE_GROUP ? a : b;
+	const struct where *other = g == a ? b : a;
+
+	if (a->kind == WHERE_ALL || b->kind == WHERE_ALL)
+		return true;
+	if (g->kind != WHERE_GROUP)
+		return a->target != NULL && a->target == b->target;
+	for (size_t i = 0; g->group != NULL && i < g->group->n; i++) {
+		if (where_has(other, g->group->member[i]))
+			return true;
+	}
+	return false;
+}
+
+static void
+check_programs(struct resolver *v, const struct program *a,
+    const struct program *b, const char *what)
+{
+	for (size_t i = 0; i < a->nwhere; i++) {
+		for (size_t k = 0; k < b->nwhere; k++) {
+			if (!place_overlaps(&a->where[i], &b->where[k]))
+				continue;
+			policy_error(v->p, v->d, &a->where[i].ref.at,
+			    "program "
+			    "`%s` has the %s of `%s` at %s:%u:%u, and both are "
+			    "for one target",
+			    a->name, what, b->name,
+			    v->p->source[b->at.pos.file].name, b->at.pos.line,
+			    b->at.pos.col);
+			return;
+		}
+	}
+}
+
+static void
+resolve_programs(struct resolver *v)
+{
+	struct program *g;
+
+	for (size_t i = 0; i < v->p->nprogram; i++) {
+		g = v->p->program[i];
+		for (size_t k = 0; k < g->nwhere; k++)
+			resolve_where(v, &g->where[k]);
+	}
+	for (size_t i = 0; i < v->p->nprogram; i++) {
+		g = v->p->program[i];
+		for (const struct program *o = g->same_name; o != NULL;
+		     o = o->same_name)
+			check_programs(v, o, g, "name");
+		for (const struct program *o = g->same_path; o != NULL;
+		     o = o->same_path)
+			check_programs(v, o, g, "path");
+	}
 }
 
 static void
@@ -395,6 +619,7 @@ policy_resolve(struct policy *p, struct diags *d)
 		return r;
 	for (size_t i = 0; i < p->ntype; i++)
 		resolve_slot(&v, &p->type[i]->slot);
+	resolve_programs(&v);
 	for (size_t i = 0; i < p->nrule; i++) {
 		if ((r = resolve_rule(&v, p->rule[i])) != 0)
 			return r;

@@ -137,13 +137,27 @@ compare(struct run_test *rt, const struct expect *e, const struct decision *d)
 		    d->rule == NULL ? "" : "rule ", d->rule_name);
 }
 
-static int
-run_line(struct run_test *rt, const struct expect *e)
+/* Everything of a list must be allowed: what is furthest from it decides. */
+static void
+decide_list(struct run_test *rt, const struct list *l, struct decision *d)
 {
-	struct command *c = NULL;
+	struct decision one;
+
+	for (size_t i = 0; i < l->n; i++) {
+		rt->q.command = &l->command[i];
+		decide(&rt->q, &one);
+		if (i == 0 || one.meant < d->meant)
+			*d = one;
+	}
+}
+
+static int
+run_commands(struct run_test *rt, const struct expect *e)
+{
+	struct list l = { .n = 0 };
 	struct command_error err;
-	struct decision d;
-	int r = command_parse(e->command, e->len, &c, &err);
+	struct decision d = { .rule_name = "default" };
+	int r = list_parse(e->command, e->len, LIST_LINE, &l, &err);
 
 	if (r == ERR_NOMEM)
 		return r;
@@ -151,11 +165,26 @@ run_line(struct run_test *rt, const struct expect *e)
 		no_syntax(rt, e, &err);
 		return 0;
 	}
-	rt->q.command = c;
+	decide_list(rt, &l, &d);
+	compare(rt, e, &d);
+	list_clear(&l);
+	return 0;
+}
+
+static int
+run_line(struct run_test *rt, const struct expect *e)
+{
+	struct decision d;
+
+	rt->q.kind = e->kind;
 	rt->q.pty = e->pty;
+	if (e->kind == REQUEST_RUN)
+		return run_commands(rt, e);
+	rt->q.path = e->command;
+	rt->q.how = e->how;
+	rt->q.ref = e->ref;
 	decide(&rt->q, &d);
 	compare(rt, e, &d);
-	command_free(c);
 	return 0;
 }
 

@@ -37,7 +37,7 @@ show_run(const struct rule *rule, const struct request *q)
 {
 	struct subject s;
 
-	if (!subject_init(&s, q->policy, q->command, q->claims))
+	if (!subject_init(&s, q->policy, q->target, q->command, q->claims))
 		return NULL;
 	for (size_t i = 0; i < rule->nrun; i++) {
 		if (run_matches(rule->run[i], &s))

@@ -281,7 +281,7 @@ search_init(struct search *f, const struct policy *p)
 	if ((r = whatif_init(w, p, a->identity->name, &a->claims)) != 0)
 		return r;
 	if ((r = whatif_where(w, a->q.target->name, a->q.login)) != 0 ||
-	    !subject_init(&f->s, p, a->q.command, &w->claims)) {
+	    !subject_init(&f->s, p, w->q.target, a->q.command, &w->claims)) {
 		whatif_clear(w);
 		return ERR_NOTFOUND;
 	}
@@ -336,7 +336,8 @@ next_edit(struct search *f, bool whole, struct edit *e)
 	nearest_find(&f->w.q, &f->s, &n);
 	if (n.run == NULL)
 		return edit_rule(f, e);
-	if (whole || n.way.word == 0)
+	if (whole || n.way.word == 0 || n.way.what != WAY_WORDS ||
+	    n.at != n.run)
 		return edit_line(f, &n, e);
 	if (n.way.word == NEAREST_NONE)
 		return ERR_NOTFOUND;
@@ -406,12 +407,15 @@ out:
 int
 suggest(const struct whatif *w, struct suggestion *out)
 {
+	const struct command *c = w->q.command;
 	struct suggestion s = { 0 };
 	struct decision d;
 	int r;
 
 	decide(&w->q, &d);
-	if (d.rule != NULL)
+	/* no edit is known for folders, variables and pipelines */
+	if (d.rule != NULL || c->dir != NULL || c->nstage != 1 ||
+	    c->stage->nassign != 0)
 		return ERR_NOTFOUND;
 	if ((r = try_edits(w, false, &s)) == ERR_NOTFOUND)
 		r = try_edits(w, true, &s);

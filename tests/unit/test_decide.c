@@ -437,12 +437,12 @@ check_case(const struct policy *p, size_t order, const struct decide_case *c)
 	if ((d.rule == NULL) != (strcmp(c->rule, "default") == 0))
 		fail_msg("%s: rule", c->command);
 	if (!same_text(d.identity_name, c->identity) ||
-	    !same_text(d.program, c->program) || d.stdin_ok != c->stdin_ok ||
+	    !same_text(d.program[0], c->program) || d.stdin_ok != c->stdin_ok ||
 	    d.stdin_max != c->max || d.pty != (c->allow && c->pty))
 		fail_msg("%s: identity %s program %s stdin %d max %u pty %d",
-		    c->command, d.identity_name == NULL ? "-" :
-		    d.identity_name, d.program == NULL ? "-" : d.program,
-		    d.stdin_ok, (unsigned int)d.stdin_max, d.pty);
+		    c->command, d.identity_name == NULL ? "-" : d.identity_name,
+		    d.program[0] == NULL ? "-" : d.program[0], d.stdin_ok,
+		    (unsigned int)d.stdin_max, d.pty);
 }
 
 static void
@@ -510,13 +510,13 @@ t_decide_incomplete(void **state)
 			g.argc = 0;
 			break;
 		case 7:
-			c.nstage = 2;
+			c.nstage = 0;
 			break;
 		case 8:
-			c.dir = word;
+			c.nstage = COMMAND_STAGES_MAX + 1;
 			break;
 		case 9:
-			g.nassign = 1;
+			q.kind = REQUEST_READ;
 			break;
 		}
 		memset(&d, 0xff, sizeof(d));
@@ -524,7 +524,7 @@ t_decide_incomplete(void **state)
 		assert_int_equal(d.verdict, VERDICT_DENY);
 		assert_string_equal(d.rule_name, "default");
 		assert_null(d.rule);
-		assert_null(d.program);
+		assert_null(d.program[0]);
 		assert_false(d.pty);
 		assert_false(d.stdin_ok);
 		buf_init(&b, 4096);
