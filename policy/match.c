@@ -200,9 +200,8 @@ dir_matches(const struct run *run, const struct subject *s)
 
 	if (run->dir == NULL)
 		return deny || dir == NULL;
-	if (dir == NULL)
-		return deny;
-	return text_matches_item(run->dir, s->claims, dir, strlen(dir));
+	return dir != NULL &&
+	       text_matches_item(run->dir, s->claims, dir, strlen(dir));
 }
 
 /* The variable that the item is for, and its value; every one of that name
