@@ -207,8 +207,8 @@ dir_matches(const struct run *run, const struct subject *s)
 /* Is the item's variable set, and to what it says?  (Of several of one name
  * any will do: an allow rule's are as many as the command's.) */
 static bool
-assign_matches(const struct item *it, const struct subject *s,
-    const struct stage *g)
+assign_matches(
+    const struct item *it, const struct subject *s, const struct stage *g)
 {
 	for (size_t i = 0; i < g->nassign; i++) {
 		if (text_matches_item(
