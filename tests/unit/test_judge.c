@@ -36,38 +36,39 @@
 	"\"SHA256:Iqa3gjbrQfns01VnUq4pXClhTXeRLWlnVqBNps45L9U\"; group web; "  \
 	"login root }\n"                                                       \
 	"target web-2 { ssh \"d@10.0.3.12:22\"; hostkey ssh-ed25519 "          \
-	"\"SHA256:Iqa3gjbrQfns01VnUq4pXClhTXeRLWlnVqBNps45L9U\"; group web }\n"
+	"\"SHA256:Iqa3gjbrQfns01VnUq4pXClhTXeRLWlnVqBNps45L9U\"; group web "   \
+	"}\n"
 
-static const char rules[] = HEAD
-    "program sctl = /usr/bin/systemctl\n"
-    "program grep = /usr/bin/grep on web-1\n"
-    "program grep = /opt/bin/grep on web-2\n"
-    "program cat = /bin/cat\n"
-    "allow pipe for job on @web {\n"
-    "    run cat <int 1..9> | grep -F -e <text 1..5>\n"
-    "    run cat <int 1..9> | grep x | /usr/bin/wc [-l]\n"
-    "    run sctl restart <any>\n"
-    "    run sctl restart <any> | cat\n"
-    "    run cat 1 | sctl restart <any>\n"
-    "}\n"
-    "allow env for job on @web {\n"
-    "    run A=(x | y) B=<int 1..5> /bin/env1\n"
-    "    run /bin/env2\n"
-    "    run LD_PRELOAD=<any> /bin/env3\n"
-    "    run cat 1 | C=<text 1..5> /bin/env4\n"
-    "}\n"
-    "allow dir for job on @web {\n"
-    "    run in </srv/app/**> /bin/in1\n"
-    "    run in </srv/app/**> A=1 cat 1 | cat\n"
-    "    run /bin/in2\n"
-    "    run in </srv/app/**> /bin/in3\n"
-    "    run /bin/in3\n"
-    "}\n"
-    "deny never for * on * { run sctl <any>... db <any>... }\n"
-    "deny preload for * on * { run LD_PRELOAD=<any> <any>... }\n"
-    "deny there for * on * { run in </srv/app/secret/**> <any>...\n"
-    "    run in </srv/app/home/**> /bin/in3 }\n"
-    "deny both for * on * { run cat 9 | grep -F <any>... }\n";
+static const char rules[] =
+    HEAD "program sctl = /usr/bin/systemctl\n"
+	 "program grep = /usr/bin/grep on web-1\n"
+	 "program grep = /opt/bin/grep on web-2\n"
+	 "program cat = /bin/cat\n"
+	 "allow pipe for job on @web {\n"
+	 "    run cat <int 1..9> | grep -F -e <text 1..5>\n"
+	 "    run cat <int 1..9> | grep x | /usr/bin/wc [-l]\n"
+	 "    run sctl restart <any>\n"
+	 "    run sctl restart <any> | cat\n"
+	 "    run cat 1 | sctl restart <any>\n"
+	 "}\n"
+	 "allow env for job on @web {\n"
+	 "    run A=(x | y) B=<int 1..5> /bin/env1\n"
+	 "    run /bin/env2\n"
+	 "    run LD_PRELOAD=<any> /bin/env3\n"
+	 "    run cat 1 | C=<text 1..5> /bin/env4\n"
+	 "}\n"
+	 "allow dir for job on @web {\n"
+	 "    run in </srv/app/**> /bin/in1\n"
+	 "    run in </srv/app/**> A=1 cat 1 | cat\n"
+	 "    run /bin/in2\n"
+	 "    run in </srv/app/**> /bin/in3\n"
+	 "    run /bin/in3\n"
+	 "}\n"
+	 "deny never for * on * { run sctl <any>... db <any>... }\n"
+	 "deny preload for * on * { run LD_PRELOAD=<any> <any>... }\n"
+	 "deny there for * on * { run in </srv/app/secret/**> <any>...\n"
+	 "    run in </srv/app/home/**> /bin/in3 }\n"
+	 "deny both for * on * { run cat 9 | grep -F <any>... }\n";
 
 static struct policy *
 load(const char *text)
@@ -371,7 +372,8 @@ t_judge_files(void **state)
 		assert_int_equal(decide_explain(&w.q, &d, &b), 0);
 		buf_clear(&b);
 		/* what cannot be enforced is a denial that says so */
-		w.q.enforces = ALL & ~(unsigned int)(ENFORCE_FILES | ENFORCE_GIT);
+		w.q.enforces =
+		    ALL & ~(unsigned int)(ENFORCE_FILES | ENFORCE_GIT);
 		decide(&w.q, &d);
 		assert_int_equal(d.verdict, VERDICT_DENY);
 		assert_true((d.missing != NULL) == (c[i].want != NO));
@@ -417,11 +419,16 @@ t_judge_shell(void **state)
 		const char *name, *value;
 		bool go;
 	} e[] = {
-		{ "LANG", "C", true }, { "LANG", "de", true },
-		{ "LANG", "fr", false }, { "LANG", "", false },
-		{ "NOTE", "a b", true }, { "NOTE", "-a", false },
-		{ "NOTE", "abcdef", false }, { "LAN", "C", false },
-		{ "LANG ", "C", false }, { "PATH", "C", false },
+		{ "LANG", "C", true },
+		{ "LANG", "de", true },
+		{ "LANG", "fr", false },
+		{ "LANG", "", false },
+		{ "NOTE", "a b", true },
+		{ "NOTE", "-a", false },
+		{ "NOTE", "abcdef", false },
+		{ "LAN", "C", false },
+		{ "LANG ", "C", false },
+		{ "PATH", "C", false },
 		{ "", "", false },
 	};
 	struct decision d;
@@ -472,13 +479,15 @@ t_judge_observe(void **state)
 	(void)state;
 	(void)gmtime_r(&now, &tm);
 	(void)strftime(date, sizeof(date), "%Y-%m-%d", &tm);
-	(void)snprintf(text, sizeof(text), HEAD
+	(void)snprintf(text, sizeof(text),
+	    HEAD
 	    "target seen { ssh \"d@10.0.3.13:22\"; hostkey ssh-ed25519 "
 	    "\"SHA256:Iqa3gjbrQfns01VnUq4pXClhTXeRLWlnVqBNps45L9U\"; "
 	    "observe until %s; login root }\n"
 	    "issuer okta { preset people; url \"https://o.example\"; "
-    "audience \"p\" }\n"
-    "person ann { token okta { claim sub = \"7\" } }\npeople some { ann }\n"
+	    "audience \"p\" }\n"
+	    "person ann { token okta { claim sub = \"7\" } }\npeople some { "
+	    "ann }\n"
 	    "defaults { limit output 5MiB; mask secrets }\n"
 	    "program id = /bin/id\n"
 	    "allow ok for job on seen { run id -u }\n"
@@ -486,7 +495,8 @@ t_judge_observe(void **state)
 	    "    floor; require 1 approval from some within 5m valid 5m }\n"
 	    "deny no for * on * { run id -n }\n"
 	    "test \"rules, not observation\" as job on seen { "
-	    "deny \"whoami\" by default; allow \"id -u\" }\n", date);
+	    "deny \"whoami\" by default; allow \"id -u\" }\n",
+	    date);
 	who_init(&w, text);
 	w.q.target = policy_target_find(w.p, "seen");
 	w.q.now = now;
