@@ -205,7 +205,8 @@ static bool
 conn_broken(const struct conn *c)
 {
 	return !ssh_is_connected(c->session) ||
-	    (ssh_get_status(c->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0;
+	       (ssh_get_status(c->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) !=
+		   0;
 }
 
 /* As long as bytes keep coming, a few rounds: the owner's poll over all its
@@ -273,8 +274,8 @@ conn_error(const struct conn *c)
 
 	if (text != NULL && text[0] != '\0')
 		return text;
-	return conn_broken(c) ? "the target closed the connection" :
-	    "the target gave no reason";
+	return conn_broken(c) ? "the target closed the connection"
+			      : "the target gave no reason";
 }
 
 const char *
