@@ -40,8 +40,7 @@ struct ask {
 struct operation {
 	struct operation *next;
 	char id[ULID_LEN + 1];
-	bool asked;		/* RUN has come; before, it is a mere caller */
-	pid_t monitor;          /* of a caller, once somebody wanted to know */
+	bool asked;             /* RUN has come; before, it is a mere caller */
 	struct peer *shell;	/* until handed over or answered */
 	struct connection *conn; /* held */
 	int stdio[3];

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "policy/glob.h"
+#include "policy/index.h"
 #include "policy/judge.h"
 #include "policy/match.h"
 #include "policy/model.h"
@@ -301,39 +302,27 @@ run_fits(const struct request *q, const void *line, const void *ctx)
 	return run_matches(line, ctx);
 }
 
+struct judge {
+	const struct request *q;
+	const struct subject *s;
+	size_t stage;
+	struct best *best;
+};
+
 static void
-judge_bucket(const struct bucket *b, const struct request *q,
-    const struct subject *s, bool deny_only, struct best *best)
+judge_run(const struct run *run, void *ctx)
 {
-	const struct run *run;
+	struct judge *j = ctx;
 
-	for (size_t i = 0; b != NULL && i < b->n; i++) {
-		run = b->run[i];
-		if (deny_only && run->rule->effect == EFFECT_ALLOW)
-			continue;
-		consider(q,
-		    &(struct found){ .rule = run->rule,
-			.pty = run->pty,
-			.stdin_ok = run->stdin_ok,
-			.stdin_max = run->stdin_max,
-			.order = run->order },
-		    run, run_fits, s, best);
-	}
-}
-
-const struct bucket *
-policy_bucket(const struct policy *p, const struct subject *s, size_t stage,
-    size_t spelling)
-{
-	const struct subject_stage *g = &s->stage[stage];
-	const char *word = spelling == 0        ? g->argv[0]
-			   : g->program == NULL ? NULL
-			   : spelling == 1      ? g->program->name
-						: g->program->path;
-
-	if (word == NULL || (spelling > 0 && strcmp(word, g->argv[0]) == 0))
-		return NULL;
-	return dict_get(&p->index, word);
+	if (j->stage > 0 && run->rule->effect == EFFECT_ALLOW)
+		return;
+	consider(j->q,
+	    &(struct found){ .rule = run->rule,
+		.pty = run->pty,
+		.stdin_ok = run->stdin_ok,
+		.stdin_max = run->stdin_max,
+		.order = run->order },
+	    run, run_fits, j->s, j->best);
 }
 
 /* A deny rule's first program may be any of the command's, an allow rule's
@@ -342,12 +331,10 @@ static void
 judge_command(
     const struct request *q, const struct subject *s, struct best *best)
 {
-	for (size_t stage = 0; stage < s->nstage; stage++) {
-		for (size_t k = 0; k < SPELLINGS; k++)
-			judge_bucket(policy_bucket(q->policy, s, stage, k), q,
-			    s, stage > 0, best);
-	}
-	judge_bucket(&q->policy->wild, q, s, false, best);
+	struct judge j = { .q = q, .s = s, .best = best };
+
+	for (j.stage = 0; j.stage < s->nstage; j.stage++)
+		index_each(q, s, j.stage, judge_run, &j);
 }
 
 /* -- files, repositories, shells ---------------------------------------------

@@ -5,14 +5,10 @@
 #define POSTERN_POLICY_JUDGE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
-struct bucket;
 struct identity;
-struct policy;
 struct request;
 struct rule;
-struct subject;
 
 /* Does the request name everything that a decision needs? */
 bool request_is_whole(const struct request *q);
@@ -23,10 +19,4 @@ const struct identity *rule_identity(const struct rule *rule,
 bool rule_is_here(const struct rule *rule, const struct request *q);
 /* Is it the rule's time?  When the time is not known, it is for a deny rule. */
 bool rule_is_now(const struct rule *rule, const struct request *q);
-/* The runs that begin with the first word of a stage, in each of the ways that
- * it is spelled: as it is, the program's name, its path.  NULL for none. */
-#define SPELLINGS 3
-const struct bucket *policy_bucket(const struct policy *p,
-    const struct subject *s, size_t stage, size_t spelling);
-
 #endif

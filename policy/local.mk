@@ -8,6 +8,7 @@ policy_libpolicy_la_SOURCES = \
 	policy/dict.c policy/dict.h \
 	policy/explain.c \
 	policy/glob.c policy/glob.h \
+	policy/index.c policy/index.h \
 	policy/load.c \
 	policy/match.c policy/match.h \
 	policy/model.h \

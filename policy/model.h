@@ -92,6 +92,7 @@ struct identity {
 
 struct group {
 	const char *name;
+	size_t index; /* of the policy's groups */
 	struct target_full **member;
 	size_t n, cap;
 };
@@ -99,6 +100,7 @@ struct group {
 struct target_full {
 	struct target pub;	/* first: what callers hold */
 	struct place at;
+	size_t index; /* of the policy's targets */
 	struct group **group;
 	size_t ngroup, cap;
 };
@@ -355,7 +357,7 @@ struct test {
 	size_t nexpect, capexpect;
 };
 
-/* The runs that a first word can lead to. */
+/* Lines that are looked for together. */
 struct bucket {
 	struct run **run;
 	size_t n, cap;
@@ -399,8 +401,9 @@ struct policy {
 	struct dict issuers, identities, targets, rules, programs, types,
 	    groups;
 	struct dict program_words; /* name and path, both to the program */
-	struct dict index;	/* first word to struct bucket */
-	struct bucket wild;	/* runs whose first word may be many */
+	struct dict words;         /* first word of lines to its number */
+	struct index_entry *index; /* policy/index.c's */
+	size_t nindex, index_size;
 	struct rule **files, **gits, **shells; /* the rules with such lines */
 	size_t nfiles, ngits, nshells;
 };

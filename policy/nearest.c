@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "policy/decide.h"
+#include "policy/index.h"
 #include "policy/judge.h"
 #include "policy/match.h"
 #include "policy/model.h"
@@ -179,23 +180,31 @@ could_allow(const struct rule *rule, const struct request *q)
 	       rule_identity(rule, q) != NULL;
 }
 
+struct search {
+	const struct request *q;
+	const struct subject *s;
+	struct nearest *n;
+};
+
+static void
+try_indexed(const struct run *run, void *ctx)
+{
+	const struct search *f = ctx;
+
+	if (f->n->steps <= STEPS_MAX && could_allow(run->rule, f->q))
+		try_run(f->n, run, f->s);
+}
+
 /* First the rules of the same program, then all: within the bound on steps. */
 void
 nearest_find(
     const struct request *q, const struct subject *s, struct nearest *n)
 {
 	const struct policy *p = q->policy;
-	const struct bucket *b;
+	struct search f = { q, s, n };
 
 	*n = (struct nearest){ 0 };
-	for (size_t k = 0; k < SPELLINGS; k++) {
-		b = policy_bucket(p, s, 0, k);
-		for (size_t i = 0; b != NULL && i < b->n; i++) {
-			if (n->steps <= STEPS_MAX &&
-			    could_allow(b->run[i]->rule, q))
-				try_run(n, b->run[i], s);
-		}
-	}
+	index_each(q, s, 0, try_indexed, &f);
 	for (size_t i = 0; i < p->nrule && n->steps <= STEPS_MAX; i++) {
 		n->steps++;
 		if (!could_allow(p->rule[i], q))

@@ -11,11 +11,10 @@
 
 #include "lib/err.h"
 #include "policy/arena.h"
+#include "policy/index.h"
 #include "policy/parse.h"
 #include "policy/preset.h"
 #include "policy/resolver.h"
-
-#define INDEX_VALUES_MAX 64 /* an enum of more makes its run wild */
 
 void *
 resolve_find(struct resolver *v, const struct dict *dict,
@@ -413,82 +412,6 @@ resolve_rule(struct resolver *v, struct rule *rule)
 	return 0;
 }
 
-/* -- the index --------------------------------------------------------------- */
-
-static int
-bucket_add(struct policy *p, struct bucket *b, struct run *run)
-{
-	struct run **v;
-
-	if (b->n > 0 && b->run[b->n - 1] == run)
-		return 0; /* two of its first words are the same */
-	v = arena_extend(p->arena, b->run, b->n, &b->cap, sizeof(*v));
-	if (v == NULL)
-		return ERR_NOMEM;
-	b->run = v;
-	b->run[b->n++] = run;
-	return 0;
-}
-
-static int
-index_word(struct policy *p, const char *word, struct run *run)
-{
-	struct bucket *b = dict_get(&p->index, word);
-	int r;
-
-	if (b == NULL) {
-		if ((b = arena_get(p->arena, sizeof(*b))) == NULL)
-			return ERR_NOMEM;
-		if ((r = dict_put(&p->index, p->arena, word, b)) != 0)
-			return r;
-	}
-	return bucket_add(p, b, run);
-}
-
-/* Can every first word of the run be told beforehand? */
-static bool
-is_indexable(const struct run *run)
-{
-	const struct item *it;
-
-	for (size_t i = 0; i < run->nitem; i++) {
-		it = &run->item[i];
-		if (!bit_get(run->first, i) ||
-		    (it->npiece == 1 && it->piece[0].text != NULL))
-			continue;
-		if (it->npiece > 1 || it->piece[0].slot->kind != SLOT_ENUM ||
-		    it->piece[0].slot->nvalue > INDEX_VALUES_MAX)
-			return false;
-	}
-	return true;
-}
-
-static int
-index_run(struct policy *p, struct run *run)
-{
-	const struct piece *first;
-	int r;
-
-	if (!is_indexable(run))
-		return bucket_add(p, &p->wild, run);
-	for (size_t i = 0; i < run->nitem; i++) {
-		if (!bit_get(run->first, i))
-			continue;
-		first = &run->item[i].piece[0];
-		if (first->text != NULL) {
-			if ((r = index_word(p, first->text, run)) != 0)
-				return r;
-			continue;
-		}
-		for (size_t k = 0; k < first->slot->nvalue; k++) {
-			if ((r = index_word(p, first->slot->value[k],
-			    run)) != 0)
-				return r;
-		}
-	}
-	return 0;
-}
-
 static int
 list_rule(struct policy *p, struct rule ***v, size_t *n, struct rule *rule)
 {
@@ -515,23 +438,6 @@ list_access(struct policy *p)
 		    (rule->interactive &&
 			(r = list_rule(p, &p->shells, &p->nshells, rule)) != 0))
 			return r;
-	}
-	return 0;
-}
-
-static int
-build_index(struct policy *p)
-{
-	int r;
-
-	if ((r = list_access(p)) != 0)
-		return r;
-
-	for (size_t i = 0; i < p->nrule; i++) {
-		for (size_t k = 0; k < p->rule[i]->nrun; k++) {
-			if ((r = index_run(p, p->rule[i]->run[k])) != 0)
-				return r;
-		}
 	}
 	return 0;
 }
@@ -626,5 +532,7 @@ policy_resolve(struct policy *p, struct diags *d)
 	}
 	for (size_t i = 0; i < p->ntest; i++)
 		resolve_test(&v, p->test[i]);
-	return diags_count(d) > 0 ? 0 : build_index(p);
+	if (diags_count(d) > 0)
+		return 0;
+	return (r = list_access(p)) != 0 ? r : index_build(p);
 }

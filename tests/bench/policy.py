@@ -26,41 +26,44 @@ program systemctl = /usr/bin/systemctl
 """
 
 
-def rule(i):
-    """Every tenth is about one shared program, the others about their own."""
+def rule(i, team=None):
+    """Every tenth is about a program that all share, the others about their
+    own; a team is an identity with a target and ten rules."""
+    team = i // 10 if team is None else team
     own = f"/opt/app{i}/bin/deploy"
     line = (f"systemctl restart unit{i}" if i % 10 == 0 else
             f"{own} --ref=<int 1..9999> <service> [--dry-run]")
-    return (f"allow r{i} for id{i % 20} on t{i % 20} {{ run {line}; "
+    return (f"allow r{i} for id{team} on t{team} {{ run {line}; "
             f"run {own} status <service>... }}\n")
 
 
-def policy(n):
+def policy(n, crowd=False):
     text = HEAD
-    for i in range(20):
+    for i in range(1 if crowd else n // 10):
         text += (f'identity id{i} from g {{ claim repository_id = "{i + 1}" '
-                 f'}}\ntarget t{i} {{ ssh "app@10.0.0.{i + 1}:22"; hostkey '
+                 f'}}\ntarget t{i} {{ ssh "app@host{i}:22"; hostkey '
                  f'ssh-ed25519 "{HOSTKEY}" }}\n')
-    text += "".join(rule(i) for i in range(n))
+    text += "".join(rule(i, 0 if crowd else None) for i in range(n))
     text += "deny never for * on * { run systemctl <any>... stop <any>... }\n"
     for i in range(0, n, 10):
-        text += (f'test "rule {i}" as id{i % 20} on t{i % 20} {{ '
+        team = 0 if crowd else i // 10
+        text += (f'test "rule {i}" as id{team} on t{team} {{ '
                  f'allow "systemctl restart unit{i}"; '
                  f'deny "systemctl restart unit{i} now"; '
                  f'deny "/opt/app{i}/bin/deploy status bad" }}\n')
     return text
 
 
-def commands(n, rnd):
+def commands(rnd):
     """Half allowed, half not; what identity id0 asks of target t0."""
     out = []
     for _ in range(1000):
-        i = rnd.randrange(0, n, 20)
-        own = f"/opt/app{i}/bin/deploy"
+        own = f"/opt/app{rnd.randrange(1, 10)}/bin/deploy"
         out.append(rnd.choice((
-            f"systemctl restart unit{i}", f"{own} status web api",
-            f"systemctl restart unit{i + 1}", f"{own} status 'web api'",
-            "/usr/bin/systemctl --now stop web", f"cat /etc/app{i}.conf")))
+            "systemctl restart unit0", f"{own} status web api",
+            f"{own} --ref={rnd.randrange(1, 9999)} web",
+            "systemctl restart unit1", f"{own} status 'web api'",
+            "/usr/bin/systemctl --now stop web", "cat /etc/app.conf")))
     return "".join(c + "\n" for c in out)
 
 
@@ -112,23 +115,30 @@ def worst_case():
     return decide(WORK / "worst.postern", WORK / "worst.txt", 300)
 
 
+def median_of(policy_text, rnd):
+    (WORK / "p.postern").write_text(policy_text)
+    (WORK / "c.txt").write_text(commands(rnd))
+    got = [decide(WORK / "p.postern", WORK / "c.txt", 200000)
+           for _ in range(3)]
+    return {k: statistics.median(g[k] for g in got) for k in got[0]}
+
+
 def main():
     WORK.mkdir(parents=True, exist_ok=True)
     rnd = random.Random(6)
     print("rules   decision median / p99   load with tests   sudo -l -U   "
           "one decision is", flush=True)
     for n in SIZES:
-        (WORK / "p.postern").write_text(policy(n))
-        (WORK / "c.txt").write_text(commands(n, rnd))
-        got = [decide(WORK / "p.postern", WORK / "c.txt", 200000)
-               for _ in range(3)]
-        mid = {k: statistics.median(g[k] for g in got) for k in got[0]}
+        m = median_of(policy(n), rnd)
         s = sudo_ms(n)
-        print(f"{n:6} {mid['median_ns'] / 1e3:9.2f} / "
-              f"{mid['p99_ns'] / 1e3:.2f} us {mid['load_ns'] / 1e6:12.1f} ms "
-              f"{s:14.1f} ms {s * 1e6 / mid['median_ns']:10.0f} x faster "
-              f"({100 * mid['allowed'] / mid['decided']:.0f} % allowed)",
+        print(f"{n:6} {m['median_ns'] / 1e3:9.2f} / "
+              f"{m['p99_ns'] / 1e3:.2f} us {m['load_ns'] / 1e6:12.1f} ms "
+              f"{s:14.1f} ms {s * 1e6 / m['median_ns']:10.0f} x faster "
+              f"({100 * m['allowed'] / m['decided']:.0f} % allowed)",
               flush=True)
+    m = median_of(policy(1000, crowd=True), rnd)
+    print(f"1,000 rules for one identity on one target: "
+          f"{m['median_ns'] / 1e3:.2f} / {m['p99_ns'] / 1e3:.2f} us")
     w = worst_case()
     print(f"worst 64 KiB command: median {w['median_ns'] / 1e6:.2f} ms, "
           f"p99 {w['p99_ns'] / 1e6:.2f} ms")
