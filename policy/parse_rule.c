@@ -331,7 +331,7 @@ static int
 parse_rule(struct parser *ps, enum effect effect)
 {
 	size_t errors = diags_count(ps->d);
-	struct rule *rule;
+	struct rule *rule = NULL;
 	int r;
 
 	if ((r = rule_new(ps, effect, &rule)) != 0)
