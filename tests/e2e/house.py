@@ -10,6 +10,7 @@ import base64
 import contextlib
 import ctypes
 import dataclasses
+import functools
 import hashlib
 import http.server
 import json
@@ -262,7 +263,7 @@ class Issuer:
 
     def _certificates(self):
         self.ca_file.parent.mkdir(parents=True)
-        now = datetime.datetime.utcnow()
+        now = datetime.datetime.now(datetime.timezone.utc)
 
         def cert(cn, key, issuer_cn, issuer_key, ca, names=()):
             def name(n):
@@ -272,7 +273,16 @@ class Issuer:
                  .serial_number(x509.random_serial_number())
                  .not_valid_before(now - datetime.timedelta(hours=1))
                  .not_valid_after(now + datetime.timedelta(days=1))
-                 .add_extension(x509.BasicConstraints(ca, None), True))
+                 .add_extension(x509.BasicConstraints(ca, None), True)
+                 .add_extension(x509.SubjectKeyIdentifier.from_public_key(
+                     key.public_key()), False)
+                 .add_extension(
+                     x509.AuthorityKeyIdentifier.from_issuer_public_key(
+                         issuer_key.public_key()), False))
+            if ca:  # or Python 3.13 does not take it
+                b = b.add_extension(x509.KeyUsage(
+                    False, False, False, False, False, True, True, False,
+                    False), True)
             if names:
                 b = b.add_extension(x509.SubjectAlternativeName(
                     [x509.DNSName(n) for n in names]), False)
@@ -388,6 +398,31 @@ class Issuer:
 # -- a target -----------------------------------------------------------------
 
 
+@functools.cache
+def target_root():
+    """What starts a target's sshd out of another system's root, if there is to
+    be one: POSTERN_TARGET_ROOT.  Nothing is written there."""
+    lower = os.environ.get("POSTERN_TARGET_ROOT")
+    if not lower:
+        return ()
+    root, upper, work = (WORK / "root" / x for x in ("all", "upper", "work"))
+    for d in (root, upper, work):
+        d.mkdir(parents=True)
+    run("mount", "-t", "overlay", "overlay", "-o",
+        f"lowerdir={lower},upperdir={upper},workdir={work}", root)
+    for d in ("opt", "proc", "tmp"):
+        run("mount", "--bind", f"/{d}", root / d)
+    run("mount", "--rbind", "/dev", root / "dev")
+    run("mount", "-t", "tmpfs", "run", root / "run")
+    (root / "run/sshd").mkdir()
+    for f in ("passwd", "shadow", "group", "gshadow"):
+        with open(root / "etc" / f, "a") as to:
+            to.writelines(
+                line for line in pathlib.Path("/etc", f).open()
+                if line.split(":")[0] in ("deploy", "other"))
+    return ("chroot", root)
+
+
 class Target:
     """A stock sshd with its own host key, as an administrator sets it up from
     what `postern ca show --target` prints."""
@@ -441,7 +476,8 @@ Subsystem sftp internal-sftp
         conf = self.dir / "sshd_config"
         conf.write_text(self.config())
         self.daemon = Daemon(f"sshd {self.name}", inside("target", [
-            shutil.which("sshd"), "-D", "-e", "-f", conf]), self.log)
+            *target_root(), "/usr/sbin/sshd", "-D", "-e", "-f", conf]),
+            self.log)
         self.daemon.wait_for(
             lambda: can_connect("target", self.addr, self.port))
         return self

@@ -18,6 +18,21 @@
 
 static char token[TOKEN_MAX + 1];
 
+/* 0.11 has it in a new call and deprecates the old one. */
+static int
+exit_status(ssh_channel c)
+{
+#if LIBSSH_VERSION_INT >= SSH_VERSION_INT(0, 11, 0)
+	uint32_t code = 0;
+
+	return ssh_channel_get_exit_state(c, &code, NULL, NULL) == SSH_OK
+		   ? (int)code
+		   : -1;
+#else
+	return ssh_channel_get_exit_status(c);
+#endif
+}
+
 static void
 login(ssh_session s)
 {
@@ -70,7 +85,7 @@ main(int argc, char **argv)
 		errx(255, "%s", ssh_get_error(s));
 	copy(c, 0, stdout);
 	copy(c, 1, stderr);
-	status = ssh_channel_get_exit_status(c);
+	status = exit_status(c);
 	ssh_channel_free(c);
 	ssh_disconnect(s);
 	ssh_free(s);
