@@ -221,6 +221,15 @@ hop_dispatch(struct hop *h, const struct pollfd *p)
 static void
 hop_late(struct hop *h)
 {
+	int64_t now = msg_now_ms();
+
+	if (h->over_ms != 0 && now >= h->over_ms)
+		hop_fail(h, POSTERN_EX_DENIED,
+		    "stopped after the %u seconds that the policy grants it "
+		    "(limit duration)",
+		    h->run.duration_s);
+	if (h->deadline_ms == 0 || now < h->deadline_ms)
+		return;
 	if (h->phase == HOP_CONNECTING)
 		hop_connect_late(h);
 	else if (h->phase == HOP_OPENING)
@@ -230,12 +239,14 @@ hop_late(struct hop *h)
 static int
 hop_wait_ms(const struct hop *h)
 {
-	int64_t left;
+	int64_t end = h->deadline_ms, left;
 
-	if (h->deadline_ms == 0)
+	if (end == 0 || (h->over_ms != 0 && h->over_ms < end))
+		end = h->over_ms;
+	if (end == 0)
 		return -1;
-	left = h->deadline_ms - msg_now_ms();
-	return left > 0 ? (int)left : 0;
+	left = end - msg_now_ms();
+	return left <= 0 ? 0 : left < INT32_MAX ? (int)left : INT32_MAX;
 }
 
 static void
@@ -256,8 +267,7 @@ hop_loop(struct hop *h)
 			break;
 		}
 		hop_dispatch(h, p);
-		if (h->deadline_ms != 0 && msg_now_ms() >= h->deadline_ms)
-			hop_late(h);
+		hop_late(h);
 	}
 }
 
@@ -279,6 +289,8 @@ main(void)
 	if (r != 0)
 		fatal(r, "HOP_RUN");
 	h->started_ms = msg_now_ms();
+	if (h->run.duration_s != 0)
+		h->over_ms = h->started_ms + (int64_t)h->run.duration_s * 1000;
 	if ((r = hop_prepare(h)) != 0 || (r = hop_confine(h)) != 0)
 		fatal(r, "operation %s", h->run.operation);
 	hop_record(h);

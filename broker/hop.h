@@ -51,6 +51,8 @@ struct hop_run {
 	uint32_t columns, rows;
 	bool take_stdin;
 	uint64_t stdin_max;	/* 0: no bound */
+	uint32_t duration_s;    /* of all of it; 0: no bound */
+	uint64_t output_max;    /* bytes that are shown; 0: no bound */
 	bool out_null, err_null, err_to_out;
 	uint32_t connect_s, handshake_s;
 	uint64_t head, tail;
@@ -97,6 +99,8 @@ struct hop {
 	enum hop_phase phase;
 	int64_t started_ms;
 	int64_t deadline_ms;	/* of the phase; 0: none */
+	int64_t over_ms;        /* `limit duration`; 0: none */
+	uint64_t shown;         /* of the target's output */
 	struct cast cast;
 	bool recorded;		/* cast was started */
 	struct key key;

@@ -80,6 +80,8 @@ run_get_command(struct buf *b, struct hop_run *run)
 	    (r = buf_get_u32(b, &run->rows)) != 0 ||
 	    (r = run_get_bool(b, &run->take_stdin)) != 0 ||
 	    (r = buf_get_u64(b, &run->stdin_max)) != 0 ||
+	    (r = buf_get_u32(b, &run->duration_s)) != 0 ||
+	    (r = buf_get_u64(b, &run->output_max)) != 0 ||
 	    (r = run_get_bool(b, &run->out_null)) != 0 ||
 	    (r = run_get_bool(b, &run->err_null)) != 0 ||
 	    (r = run_get_bool(b, &run->err_to_out)) != 0)

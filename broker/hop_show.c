@@ -120,10 +120,20 @@ show_bytes(struct hop *h, struct hop_sink *k, const void *p, size_t n)
 	}
 }
 
+/* As much of n bytes as `limit output` still grants. */
+static size_t
+show_granted(const struct hop *h, size_t n)
+{
+	uint64_t max = h->run.output_max;
+
+	return max == 0 || n <= max - h->shown ? n : (size_t)(max - h->shown);
+}
+
 size_t
 hop_show(struct hop *h, enum conn_stream s, const void *p, size_t n)
 {
 	struct hop_sink *k = show_sink(h, s);
+	size_t granted;
 	int r;
 
 	if (k == NULL || h->phase == HOP_OVER)
@@ -132,12 +142,19 @@ hop_show(struct hop *h, enum conn_stream s, const void *p, size_t n)
 		return 0;
 	if (n > sizeof(k->pending))
 		n = sizeof(k->pending);
-	if ((r = cast_output(&h->cast, k->stream, p, n)) != 0) {
+	granted = show_granted(h, n);
+	if ((r = cast_output(&h->cast, k->stream, p, granted)) != 0) {
 		hop_fail(h, POSTERN_EX_IOERR,
 		    "the recording cannot be written: %s", err_text(r));
 		return n;
 	}
-	show_bytes(h, k, p, n);
+	h->shown += granted;
+	show_bytes(h, k, p, granted);
+	if (granted < n) /* one byte more ends it */
+		hop_fail(h, POSTERN_EX_DENIED,
+		    "stopped after the %llu bytes of output that the policy "
+		    "grants it (limit output)",
+		    (unsigned long long)h->run.output_max);
 	return n;
 }
 

@@ -135,11 +135,13 @@ operation_all_started(void)
 }
 
 struct operation *
-operation_new_running(const char *id, struct connection *c, int pidfd)
+operation_new_running(
+    const char *id, const char *identity, struct connection *c, int pidfd)
 {
 	struct operation *op = operation_new();
 
-	if (op == NULL || str_copy(op->id, sizeof(op->id), id) != 0) {
+	if (op == NULL || str_copy(op->id, sizeof(op->id), id) != 0 ||
+	    str_copy(op->identity, sizeof(op->identity), identity) != 0) {
 		operation_free(op);
 		(void)close(pidfd);
 		return NULL;
@@ -202,7 +204,9 @@ operation_deny(struct operation *op, const struct connection *conn,
 	buf_init(&b, EVENT_BODY_MAX);
 	if ((r = plan_decide_event(&b, op, conn, d, "deny")) != 0 ||
 	    (r = event_str(&b, EV_REASON,
-		 code == POSTERN_EX_USAGE ? "syntax" : "policy")) != 0 ||
+		 code == POSTERN_EX_USAGE      ? "syntax"
+		 : code == POSTERN_EX_TEMPFAIL ? "limit"
+					       : "policy")) != 0 ||
 	    (r = ask_event_command(&b, a)) != 0 ||
 	    (r = session_denial(conn->session, &b)) != 0)
 		log_err(r, "denial %s has no ledger line", op->id);
@@ -284,6 +288,12 @@ operation_grant(struct operation *op, struct connection *conn,
 		    "form that every login shell reads alike");
 		return;
 	}
+	if ((r = operation_counts(op, p)) != 0) {
+		log_err(r, "operation %s cannot be counted", op->id);
+		operation_refuse(op, POSTERN_EX_TEMPFAIL,
+		    "the broker cannot count this operation; try again");
+		return;
+	}
 	session_hold(conn);
 	op->conn = conn;
 	op->timer = loop_timer(child_loop(), START_MS, start_expired, op);
@@ -348,9 +358,14 @@ static void
 operation_judge(struct operation *op, struct connection *conn,
     const struct ask *a, struct command *c)
 {
-	struct request q = { .policy = policy_now(), .identity = conn->session->identity,
-		.claims = &conn->session->claims, .command = c, .pty = a->tty != 0,
-		.now = time(NULL) };
+	struct request q = { .policy = policy_now(),
+		.identity = conn->session->identity,
+		.claims = &conn->session->claims,
+		.command = c,
+		.pty = a->tty != 0,
+		.now = time(NULL),
+		.enforces = ENFORCE_DURATION | ENFORCE_OUTPUT |
+			    ENFORCE_CONCURRENT | ENFORCE_RATE };
 	struct command sent = *c; /* argv[0] may become the program's path */
 	struct plan p;
 	struct buf text;
@@ -378,6 +393,10 @@ operation_judge(struct operation *op, struct connection *conn,
 	}
 	p.target = q.target;
 	p.login = q.login;
+	if (!operation_fits(op, &p, conn, &text)) {
+		operation_deny(op, conn, &p.d, a, POSTERN_EX_TEMPFAIL, &text);
+		goto out;
+	}
 	p.command = &sent;
 	if (command_stages(c, p.d.program, &sent.stage) != 0) {
 		operation_refuse(op, POSTERN_EX_TEMPFAIL,

@@ -23,7 +23,8 @@ int operation_hop_started(struct msg *m); /* HOP_STARTED, from the parent */
 void operation_audit_lost(uint32_t last);
 
 /* Takes over a running operation of an earlier policy process; takes pidfd. */
-int operation_adopt(const char *id, struct connection *c, int take_pidfd);
+int operation_adopt(
+    const char *id, const char *identity, struct connection *c, int take_pidfd);
 /* None waits for its decision or its start. */
 bool operation_all_started(void);
 

@@ -2,6 +2,7 @@
  * What the files of an operation in the policy process share:
  *
  *	operation.c	 its life: RUN, the decision, the refusals
+ *	operation_limit.c whether it fits beside what runs and ran
  *	operation_plan.c what the ledger, the hop and the signer are told
  *	operation_start.c audit and the parent asked, everything handed over
  */
@@ -43,6 +44,7 @@ struct operation {
 	bool asked;             /* RUN has come; before, it is a mere caller */
 	struct peer *shell;	/* until handed over or answered */
 	struct connection *conn; /* held */
+	char identity[NAME_LEN_MAX + 1]; /* it is counted for, once granted */
 	int stdio[3];
 	int control;		/* policy's end of the hop's control socket */
 	int cert[2];		/* the certificate socket: signer's, hop's */
@@ -76,13 +78,21 @@ struct operation *operation_first(void);
 /* One that an earlier policy process has started; takes pidfd.  NULL: no
  * memory. */
 struct operation *operation_new_running(
-    const char *id, struct connection *c, int take_pidfd);
+    const char *id, const char *identity, struct connection *c, int take_pidfd);
 /* Takes NULL.  Closes what it holds; a hop without work ends on that. */
 void operation_free(struct operation *op);
 /* Everything that only the start needs. */
 void operation_drop_start(struct operation *op);
 /* A refusal in one line of text; frees op. */
 void operation_refuse(struct operation *op, uint32_t code, const char *text);
+
+/* operation_limit.c */
+/* Whether one more is within `limit concurrent` and `limit rate`; else the text
+ * says so. */
+bool operation_fits(const struct operation *op, const struct plan *p,
+    const struct connection *conn, struct buf *text);
+/* It is granted: it counts from here on.  Any error: it must not run. */
+int operation_counts(struct operation *op, const struct plan *p);
 
 /* operation_plan.c */
 void plan_init(struct plan *p);

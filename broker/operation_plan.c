@@ -171,6 +171,8 @@ plan_put_hop_run(struct operation *op, const struct connection *conn,
 	    (r = buf_put_u32(b, a->rows)) != 0 ||
 	    (r = buf_put_u8(b, p->d.stdin_ok)) != 0 ||
 	    (r = buf_put_u64(b, p->d.stdin_max)) != 0 ||
+	    (r = buf_put_u32(b, p->d.limit.duration_s)) != 0 ||
+	    (r = buf_put_u64(b, p->d.limit.output)) != 0 ||
 	    (r = buf_put_u8(b, p->command->out_null)) != 0 ||
 	    (r = buf_put_u8(b, p->command->err_null)) != 0 ||
 	    (r = buf_put_u8(b, p->command->err_to_out)) != 0 ||

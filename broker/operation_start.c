@@ -109,9 +109,10 @@ hop_gone(void *arg, int fd, short revents)
 }
 
 int
-operation_adopt(const char *id, struct connection *c, int pidfd)
+operation_adopt(
+    const char *id, const char *identity, struct connection *c, int pidfd)
 {
-	struct operation *op = operation_new_running(id, c, pidfd);
+	struct operation *op = operation_new_running(id, identity, c, pidfd);
 
 	if (op == NULL)
 		return ERR_NOMEM;
@@ -133,7 +134,7 @@ keep_running(struct operation *op)
 
 	if (r == 0 && proc_alive(op->pidfd))
 		r = takeover_keep_operation(
-		    op->id, op->conn, op->hop, st.start);
+		    op->id, op->identity, op->conn, op->hop, st.start);
 	op->kept = r == 0;
 }
 

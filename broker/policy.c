@@ -22,6 +22,7 @@
 #include "broker/loop.h"
 #include "broker/operation.h"
 #include "broker/peer.h"
+#include "broker/quota.h"
 #include "broker/sandbox.h"
 #include "broker/session.h"
 #include "broker/takeover.h"
@@ -205,6 +206,16 @@ note_policy(void)
 	buf_clear(&b);
 }
 
+/* What is counted is what a rule may ask for. */
+static void
+count_rates(void)
+{
+	uint32_t most, longest_s;
+
+	policy_rates(env.policy, &most, &longest_s);
+	quota_bounds(most, longest_s);
+}
+
 /* Loads the folder; a policy that does not load leaves the running one. */
 static int
 load_policy(void)
@@ -226,6 +237,7 @@ load_policy(void)
 	policy_free(env.policy);
 	env.policy = p;
 	memcpy(env.hash, hash, sizeof(env.hash));
+	count_rates();
 	session_rematch();
 	send_issuers();
 	note_policy();

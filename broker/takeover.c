@@ -22,6 +22,7 @@
 #include "broker/operation.h"
 #include "broker/peer.h"
 #include "broker/policy.h"
+#include "broker/quota.h"
 #include "broker/proc.h"
 #include "broker/session.h"
 #include "lib/buf.h"
@@ -221,8 +222,8 @@ takeover_keep_connection(struct connection *c)
 }
 
 int
-takeover_keep_operation(
-    const char *id, const struct connection *c, pid_t hop, uint64_t start)
+takeover_keep_operation(const char *id, const char *identity,
+    const struct connection *c, pid_t hop, uint64_t start)
 {
 	struct buf b;
 	int r;
@@ -230,12 +231,35 @@ takeover_keep_operation(
 	buf_init(&b, PROTO_KEEP_MAX);
 	if ((r = buf_put_u8(&b, TAKEOVER_VERSION)) == 0 &&
 	    (r = buf_put_cstr(&b, id)) == 0 &&
+	    (r = buf_put_cstr(&b, identity)) == 0 &&
 	    (r = buf_put_cstr(&b, c->id)) == 0 &&
 	    (r = buf_put_u32(&b, (uint32_t)hop)) == 0 &&
 	    (r = buf_put_u64(&b, start)) == 0)
 		r = row_keep('3', id, &b, NULL, NULL);
 	buf_clear(&b);
 	return r;
+}
+
+int
+takeover_keep_grant(const char *identity, const char *operation, int64_t at)
+{
+	struct buf b;
+	int r;
+
+	buf_init(&b, PROTO_KEEP_MAX);
+	if ((r = buf_put_u8(&b, TAKEOVER_VERSION)) == 0 &&
+	    (r = buf_put_cstr(&b, operation)) == 0 &&
+	    (r = buf_put_cstr(&b, identity)) == 0 &&
+	    (r = buf_put_u64(&b, (uint64_t)at)) == 0)
+		r = row_keep('4', operation, &b, NULL, NULL);
+	buf_clear(&b);
+	return r;
+}
+
+void
+takeover_forget_grant(const char *operation)
+{
+	row_forget('4', operation);
 }
 
 void
@@ -337,12 +361,14 @@ static int
 take_operation(struct buf *b)
 {
 	char id[ULID_LEN + 1], connection[ULID_LEN + 1];
+	char identity[NAME_LEN_MAX + 1];
 	struct connection *c;
 	uint64_t start;
 	uint32_t pid;
 	int pidfd, r;
 
 	if ((r = buf_get_fixed(b, id, sizeof(id))) != 0 ||
+	    (r = buf_get_fixed(b, identity, sizeof(identity))) != 0 ||
 	    (r = buf_get_fixed(b, connection, sizeof(connection))) != 0 ||
 	    (r = buf_get_u32(b, &pid)) != 0 ||
 	    (r = buf_get_u64(b, &start)) != 0 || (r = buf_end(b)) != 0 ||
@@ -352,9 +378,23 @@ take_operation(struct buf *b)
 		(void)close(pidfd);
 		return ERR_NOTFOUND;
 	}
-	r = operation_adopt(id, c, pidfd);
+	r = operation_adopt(id, identity, c, pidfd);
 	env.operations += r == 0;
 	return r;
+}
+
+static int
+take_grant(struct buf *b)
+{
+	char operation[ULID_LEN + 1], identity[NAME_LEN_MAX + 1];
+	uint64_t at;
+	int r;
+
+	if ((r = buf_get_fixed(b, operation, sizeof(operation))) != 0 ||
+	    (r = buf_get_fixed(b, identity, sizeof(identity))) != 0 ||
+	    (r = buf_get_u64(b, &at)) != 0 || (r = buf_end(b)) != 0)
+		return r;
+	return quota_adopt(identity, operation, (int64_t)at);
 }
 
 /* Whatever is wrong with a row, it is forgotten: what it stood for is over. */
@@ -381,6 +421,8 @@ take_row(const char *key, const uint8_t *value, size_t n)
 		return take_connection(&b);
 	case '3':
 		return take_operation(&b);
+	case '4':
+		return take_grant(&b);
 	default:
 		return ERR_FORMAT;
 	}

@@ -1,11 +1,12 @@
 /*
  * What the policy process leaves to the one after it, and takes over from the
- * one before: sessions, their connections, running operations.  audit keeps
+ * one before: sessions, their connections, running operations, and when each
+ * identity was granted one.  audit keeps
  * the rows and looks into none; a MAC with a key that audit does not have
  * makes that sure the other way round, too.
  *
- * Rows have the keys 1/SESSION, 2/CONNECTION, 3/OPERATION, so that they come
- * back in the order in which they need each other.
+ * Rows have the keys 1/SESSION, 2/CONNECTION, 3/OPERATION, 4/OPERATION, so that
+ * they come back in the order in which they need each other.
  */
 #ifndef POSTERN_BROKER_TAKEOVER_H
 #define POSTERN_BROKER_TAKEOVER_H
@@ -33,11 +34,15 @@ int takeover_recalled(struct msg *m);
  * sent, or was not taken, is tried again by itself. */
 void takeover_keep_session(struct session *s);
 void takeover_keep_connection(struct connection *c);
-int takeover_keep_operation(
-    const char *id, const struct connection *c, pid_t hop, uint64_t start);
+int takeover_keep_operation(const char *id, const char *identity,
+    const struct connection *c, pid_t hop, uint64_t start);
+/* A grant that `limit rate` counts, at that moment of this boot. */
+int takeover_keep_grant(
+    const char *identity, const char *operation, int64_t at_ms);
 void takeover_forget_session(const struct session *s);
 void takeover_forget_connection(const struct connection *c);
 void takeover_forget_operation(const char *id);
+void takeover_forget_grant(const char *operation);
 /* Something of a session is not with audit yet: settle it in a while, or as
  * soon as there is a new link. */
 void takeover_again(void);

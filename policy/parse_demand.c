@@ -16,6 +16,7 @@
 #define DURATION_MAX_S (30 * 86400)
 #define SIZE_MAX_BYTES ((uint64_t)1 << 50)
 #define COUNT_MAX 100000
+#define RATE_MAX 10000 /* the broker keeps so many moments of an identity */
 #define PATTERN_MAX 1024
 
 int
@@ -81,10 +82,10 @@ duration32(struct parser *ps, uint32_t *out)
 }
 
 static int
-count32(struct parser *ps, const char *what, uint32_t *out)
+count32(struct parser *ps, const char *what, uint64_t max, uint32_t *out)
 {
 	uint64_t v = 0;
-	int r = count(ps, what, COUNT_MAX, &v);
+	int r = count(ps, what, max, &v);
 
 	if (r == 0)
 		*out = (uint32_t)v;
@@ -96,7 +97,7 @@ limit_rate(struct parser *ps, struct limits *l)
 {
 	int r;
 
-	if ((r = count32(ps, "a number", &l->rate)) != 0)
+	if ((r = count32(ps, "a number", RATE_MAX, &l->rate)) != 0)
 		return r;
 	if (!parse_is_word(ps, "per"))
 		return parse_expected(ps, "`per` and a duration");
@@ -132,7 +133,7 @@ parse_limit(struct parser *ps, struct limits *l)
 	case 'o':
 		return parse_size(ps, &l->output);
 	case 'c':
-		return count32(ps, "a number", &l->concurrent);
+		return count32(ps, "a number", COUNT_MAX, &l->concurrent);
 	default:
 		return limit_rate(ps, l);
 	}
@@ -302,7 +303,7 @@ parse_require(struct parser *ps, struct rule *rule)
 	int r;
 
 	parse_next(ps, LEX_POLICY);
-	if ((r = count32(ps, "how many approvals", &a.pub.n)) != 0)
+	if ((r = count32(ps, "how many approvals", COUNT_MAX, &a.pub.n)) != 0)
 		return r;
 	if (!parse_is_word(ps, "approval") && !parse_is_word(ps, "approvals"))
 		return parse_expected(ps, "`approvals`");

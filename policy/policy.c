@@ -332,3 +332,17 @@ issuer_ties(const struct issuer *is, const struct claims *cs, struct ties *out)
 	pull_number(get(cs, row->pull_request), out->pull_request,
 	    sizeof(out->pull_request));
 }
+
+void
+policy_rates(const struct policy *p, uint32_t *most, uint32_t *longest_s)
+{
+	*most = *longest_s = 0;
+	for (size_t i = 0; i < p->nrule; i++) {
+		const struct limits *l = &p->rule[i]->limit;
+
+		if (l->rate > *most)
+			*most = l->rate;
+		if (l->rate != 0 && l->rate_per_s > *longest_s)
+			*longest_s = l->rate_per_s;
+	}
+}

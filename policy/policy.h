@@ -126,6 +126,9 @@ int target_principal(const struct target *t, const char *login, char *dst,
 const struct approval *policy_approval(const struct policy *p, size_t i);
 const struct mask *policy_mask(const struct policy *p, size_t i);
 
+/* The largest number of all `limit rate`, and the longest time; 0 without. */
+void policy_rates(const struct policy *p, uint32_t *most, uint32_t *longest_s);
+
 size_t policy_nidentities(const struct policy *p);
 const char *policy_identity_name(const struct policy *p, size_t i);
 /* Sets set[i] for each identity of that issuer whose every condition the

@@ -17,6 +17,7 @@ floor_unit_tests = \
 	tests/unit/test_msg \
 	tests/unit/test_peer \
 	tests/unit/test_proto \
+	tests/unit/test_quota \
 	tests/unit/test_safeopen \
 	tests/unit/test_sandbox \
 	tests/unit/test_secret \
@@ -55,6 +56,11 @@ tests_unit_test_peer_LDADD = $(floor_ldadd)
 tests_unit_test_proto_SOURCES = tests/unit/test_proto.c
 tests_unit_test_proto_CFLAGS = $(floor_cflags)
 tests_unit_test_proto_LDADD = $(floor_ldadd)
+tests_unit_test_quota_SOURCES = tests/unit/test_quota.c broker/quota.c \
+	$(floor_fault)
+tests_unit_test_quota_CFLAGS = $(floor_cflags)
+tests_unit_test_quota_LDFLAGS = $(AM_LDFLAGS) $(fault_wrap)
+tests_unit_test_quota_LDADD = $(floor_ldadd)
 tests_unit_test_safeopen_SOURCES = tests/unit/test_safeopen.c $(floor_fault)
 tests_unit_test_safeopen_CFLAGS = $(floor_cflags)
 tests_unit_test_safeopen_LDFLAGS = $(AM_LDFLAGS) $(fault_wrap)

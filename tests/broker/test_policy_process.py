@@ -769,6 +769,7 @@ class HopRun:
         self.wire, self.pty, self.term = m.text(), m.u8(), m.text()
         self.cols, self.rows = m.u32(), m.u32()
         self.stdin, self.stdin_max = m.u8(), m.u64()
+        self.duration, self.output_max = m.u32(), m.u64()
         self.out_null, self.err_null, self.err_to_out = m.u8(), m.u8(), m.u8()
         self.connect, self.handshake = m.u32(), m.u32()
         self.head, self.tail, self.title = m.u64(), m.u64(), m.text()

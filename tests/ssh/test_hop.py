@@ -189,6 +189,54 @@ def test_stdin_over_its_bound(hop):
     assert "100000" in facts["reason"]
 
 
+# -- limits ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pty", [False, True])
+def test_limit_duration(hop, pty):
+    h = hop(sh("trap '' HUP; echo on; sleep 30"), duration=2, pty=pty)
+    start = time.monotonic()
+    end, _, err = h.finish(None)
+    assert end == (0, s.DENIED)
+    assert 1 < time.monotonic() - start < 15
+    facts = h.facts()
+    assert facts["exit"] == 77 and "limit duration" in facts["reason"]
+    if not pty:
+        assert b"postern: stopped after the 2 seconds" in err
+
+
+def test_limit_duration_of_a_target_that_says_nothing(hop):
+    # The handshake's own time is longer: the limit is of all of it.
+    quiet = socket.create_server(("127.0.0.1", 0))
+    h = hop(sh("true"), port=quiet.getsockname()[1], duration=1, handshake=30)
+    end, _, err = h.finish(None)
+    quiet.close()
+    assert end == (0, s.DENIED) and b"limit duration" in err
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_limit_output_to_the_byte(hop, more):
+    # Both streams together, whatever comes in which order.
+    h = hop(sh(f"head -c 60000 /dev/zero; head -c {40000 + more} /dev/zero "
+               ">&2"), output_max=100000)
+    end, out, err = h.finish(None)
+    facts = h.facts()
+    assert len(out) + err.count(b"\0") == 100000
+    if not more:
+        assert end == (0, 0) and not facts.get("reason")
+        return
+    assert end == (0, s.DENIED)
+    assert b"postern: stopped after the 100000 bytes of output" in err
+    assert "limit output" in facts["reason"]
+
+
+def test_limit_output_of_a_flood(hop):
+    h = hop(sh("yes"), output_max=3000000)
+    end, out, err = h.finish(None)
+    assert end == (0, s.DENIED) and len(out) == 3000000
+    assert h.facts()["bytes_out"] == 3000000 and b"limit output" in err
+
+
 # -- a terminal ----------------------------------------------------------------
 
 
