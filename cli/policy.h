@@ -26,11 +26,12 @@ struct ask {
 	struct claims claim;
 	bool json, pty, stdin_ok;
 	time_t now;
+	unsigned int budget_s; /* of processor time */
 };
 
 /* The letters of an `ask`'s long options, as the tool accepts them: a(s)
- * o(n) p(olicy) c(laim) t(ty: --pty) i(stdin) @(at) j(son).  0 or an exit
- * code, said. */
+ * o(n) p(olicy) b(udget) c(laim) t(ty: --pty) i(stdin) @(at) j(son).  0 or an
+ * exit code, said. */
 int ask_parse(struct ask *a, int argc, char **argv, const char *accepted);
 void ask_clear(struct ask *a);
 /* "LOGIN+TARGET" taken apart and looked up; says what is wrong. */

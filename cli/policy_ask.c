@@ -37,6 +37,7 @@ static const struct option ask_options[] = {
 	{ "pty", no_argument, NULL, 't' },
 	{ "stdin", no_argument, NULL, 'i' },
 	{ "at", required_argument, NULL, '@' },
+	{ "budget", required_argument, NULL, 'b' },
 	{ "json", no_argument, NULL, 'j' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -80,6 +81,19 @@ set_time(struct ask *a, const char *text)
 }
 
 static int
+set_budget(struct ask *a, const char *text)
+{
+	uint64_t n;
+
+	if (num_parse(text, 1, 86400, &n) != 0) {
+		cli_error("--budget wants seconds, 1 to 86400");
+		return POSTERN_EX_USAGE;
+	}
+	a->budget_s = (unsigned int)n;
+	return 0;
+}
+
+static int
 take_option(struct ask *a, int c)
 {
 	switch (c) {
@@ -100,6 +114,8 @@ take_option(struct ask *a, int c)
 	case 'i':
 		a->stdin_ok = true;
 		return 0;
+	case 'b':
+		return set_budget(a, optarg);
 	case '@':
 		return set_time(a, optarg);
 	default:
@@ -113,7 +129,7 @@ ask_parse(struct ask *a, int argc, char **argv, const char *accepted)
 {
 	int c, r;
 
-	*a = (struct ask){ .now = time(NULL) };
+	*a = (struct ask){ .now = time(NULL), .budget_s = 60 };
 	while ((c = getopt_long(argc, argv, "+", ask_options, NULL)) != -1) {
 		if (c == '?' || strchr(accepted, c) == NULL) {
 			if (c != '?')

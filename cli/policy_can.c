@@ -268,6 +268,9 @@ who_can_here(struct whatif *w, struct report *to)
 		json_close(&to->j, '}');
 		return 0;
 	}
+	if (d.rule == NULL)
+		return buf_putf(&to->b, "%s on %s+%s: observed\n",
+		    w->identity->name, w->q.login, w->q.target->name);
 	run = show_run(d.rule, &w->q);
 	if ((r = buf_putf(&to->b, "%s on %s+%s: %s by %s at ",
 		 w->identity->name, w->q.login, w->q.target->name,

@@ -151,6 +151,13 @@ print_answer(const struct whatif *w, const struct decision *d)
 		r = r == ERR_NOTFOUND ? 0 : r;
 		goto out;
 	}
+	if (d->rule == NULL) {
+		(void)printf("let through, though no rule allows it: target "
+			     "`%s` is observed\n",
+		    w->q.target->name);
+		r = 0;
+		goto out;
+	}
 	run = show_run(d->rule, &w->q);
 	if ((r = buf_putf(&b, "%s by rule `%s` at ",
 		 d->verdict == VERDICT_ALLOW ? "allowed"

@@ -42,6 +42,11 @@ static const struct cli_command commands[] = {
 	    "[--policy PATH] [--on TARGET] "
 	    "[--pty] [--at TIME] [--json] [--] COMMAND...",
 	    "who may do this" },
+	{ "policy diff", cli_policy_diff, "[--budget SECONDS] [--json] OLD NEW",
+	    "what another policy changes, with examples" },
+	{ "policy prove", cli_policy_prove,
+	    "[--budget SECONDS] [--json] OLD NEW",
+	    "does NEW allow nothing that OLD did not" },
 	{ "policy export", cli_policy_export, "[--json] [PATH...]",
 	    "the policy as JSON" },
 	{ "sessions", cli_sessions,

@@ -66,18 +66,19 @@ put_issuer(struct json *j, const struct policy *p, const void *thing)
 	json_kv_num(j, "leeway_s", is->pub.leeway_s);
 	json_key(j, "once");
 	json_bool(j, is->pub.once);
+	if (is->pub.keys_file != NULL)
+		json_kv_str(j, "keys_file", is->pub.keys_file);
 	put_dangers(j, is->preset);
 	json_close(j, '}');
 }
 
-static void
-put_conditions(struct json *j, const struct conditions *cs)
+void
+export_conditions(struct json *j, const struct conditions *cs)
 {
 	static const char *const test[] = { [CONDITION_VALUES] = "values",
 		[CONDITION_PRESENT] = "present",
 		[CONDITION_ABSENT] = "absent" };
 
-	json_key(j, "conditions");
 	json_open(j, '[');
 	for (size_t i = 0; i < cs->n; i++) {
 		const struct condition *c = &cs->v[i];
@@ -119,7 +120,8 @@ put_identity(struct json *j, const struct policy *p, const void *thing)
 	put_place(j, p, &id->at);
 	json_kv_str(j, "issuer", id->from.name);
 	put_refs(j, "allow_risky", id->risky, id->nrisky);
-	put_conditions(j, &id->cond);
+	json_key(j, "conditions");
+	export_conditions(j, &id->cond);
 	json_close(j, '}');
 }
 
@@ -137,7 +139,8 @@ put_person(struct json *j, const struct policy *p, const void *thing)
 	for (size_t i = 0; i < who->ntoken; i++) {
 		json_open(j, '{');
 		json_kv_str(j, "issuer", who->token[i].from.name);
-		put_conditions(j, &who->token[i].cond);
+		json_key(j, "conditions");
+		export_conditions(j, &who->token[i].cond);
 		json_close(j, '}');
 	}
 	json_close(j, ']');
@@ -168,6 +171,9 @@ put_people(struct json *j, const struct policy *p, const void *thing)
 static void
 put_target(struct json *j, const struct policy *p, const void *thing)
 {
+	static const char *const shell[] = { [TARGET_POSIX] = "posix",
+		[TARGET_CSH] = "csh",
+		[TARGET_FISH] = "fish" };
 	const struct target_full *t = thing;
 
 	json_open(j, '{');
@@ -193,6 +199,13 @@ put_target(struct json *j, const struct policy *p, const void *thing)
 	json_close(j, ']');
 	json_kv_str(
 	    j, "principals", t->pub.plain_principal ? "plain" : "qualified");
+	json_kv_str(j, "shell", shell[t->pub.shell]);
+	if (t->pub.sftp != NULL)
+		json_kv_str(j, "sftp", t->pub.sftp);
+	if (t->pub.observe_until != 0) {
+		json_key(j, "observe_until");
+		json_int(j, t->pub.observe_until);
+	}
 	if (t->pub.seen_from != NULL)
 		json_kv_str(j, "seen_from", t->pub.seen_from);
 	json_close(j, '}');
@@ -207,6 +220,8 @@ put_program(struct json *j, const struct policy *p, const void *thing)
 	json_kv_str(j, "name", program->name);
 	put_place(j, p, &program->at);
 	json_kv_str(j, "path", program->path);
+	json_key(j, "on");
+	export_where(j, program->where, program->nwhere);
 	json_close(j, '}');
 }
 
@@ -240,10 +255,20 @@ wanted(enum verdict v)
 static void
 put_expect(struct json *j, const struct expect *e)
 {
+	static const char *const kind[] = { [REQUEST_RUN] = "run",
+		[REQUEST_READ] = "read",
+		[REQUEST_WRITE] = "write",
+		[REQUEST_GIT_READ] = "git-read",
+		[REQUEST_GIT_WRITE] = "git-write",
+		[REQUEST_INTERACTIVE] = "interactive" };
+
 	json_open(j, '{');
 	json_kv_str(j, "want", wanted(e->want));
-	json_key(j, "command");
+	json_kv_str(j, "kind", kind[e->kind]);
+	json_key(j, e->kind == REQUEST_RUN ? "command" : "path");
 	json_strn(j, e->command, e->len);
+	if (e->ref != NULL)
+		json_kv_str(j, "ref", e->ref);
 	if (e->by != BY_ANY)
 		json_kv_str(j, "by",
 		    e->by == BY_SYNTAX    ? "syntax"

@@ -5,10 +5,15 @@
 #ifndef POSTERN_POLICY_EXPORT_H
 #define POSTERN_POLICY_EXPORT_H
 
+#include <stddef.h>
+
 struct buf;
+struct conditions;
 struct json;
 struct policy;
 struct rule;
+struct run;
+struct where;
 struct slot;
 
 #define EXPORT_VERSION 1
@@ -16,8 +21,22 @@ struct slot;
 
 int policy_export(const struct policy *p, struct buf *out);
 /* One rule: its member of "rules" (export_rule.c). */
+void export_where(struct json *j, const struct where *w, size_t n);
 void export_rule(
     struct json *j, const struct policy *p, const struct rule *rule);
+/* A line's pattern; and everything that it says besides, without names and
+ * places, but with what identities and people are. */
+void export_pattern(struct json *j, const struct run *run);
+void export_terms(
+    struct json *j, const struct policy *p, const struct run *run);
+/* Everything that a rule says in other lines, in the same way. */
+void export_others(
+    struct json *j, const struct policy *p, const struct rule *rule);
+/* A variable of the job that a rule lets through. */
+struct env_var;
+void export_env(struct json *j, const struct env_var *e);
+/* Who: an array of conditions. */
+void export_conditions(struct json *j, const struct conditions *cs);
 /* A slot as an array of pieces. */
 void export_slot(struct json *j, const struct slot *slot);
 

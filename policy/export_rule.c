@@ -108,20 +108,155 @@ put_node(struct json *j, const struct run *run, const struct node *node)
 	json_close(j, '}');
 }
 
+/* One program of a line: its variables, each a word, and its pattern. */
 static void
-put_run(struct json *j, const struct run *run)
+put_stage(struct json *j, const struct run *run)
 {
 	json_open(j, '{');
-	json_kv_num(j, "line", run->at.pos.line);
+	json_key(j, "variables");
+	json_open(j, '[');
+	for (size_t i = 0; i < run->nassign; i++) {
+		json_open(j, '{');
+		put_word(j, &run->assign[i]);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
 	json_key(j, "pattern");
 	put_node(j, run, run->tree);
+	json_close(j, '}');
+}
+
+void
+export_pattern(struct json *j, const struct run *run)
+{
+	if (run->dir != NULL) {
+		json_key(j, "in");
+		json_open(j, '{');
+		put_word(j, run->dir);
+		json_close(j, '}');
+	}
+	json_key(j, "programs");
+	json_open(j, '[');
+	for (const struct run *s = run; s != NULL; s = s->next)
+		put_stage(j, s);
+	json_close(j, ']');
 	json_key(j, "pty");
 	json_bool(j, run->pty);
 	json_key(j, "stdin");
 	json_bool(j, run->stdin_ok);
 	if (run->stdin_max != 0)
 		json_kv_num(j, "stdin_max", run->stdin_max);
+}
+
+/* -- files, repositories, variables
+ * ------------------------------------------------ */
+
+static void
+put_item(struct json *j, const char *key, const struct item *it)
+{
+	json_key(j, key);
+	json_open(j, '{');
+	put_word(j, it);
 	json_close(j, '}');
+}
+
+static void
+put_transfer(struct json *j, const struct transfer *t)
+{
+	static const struct {
+		unsigned int bit;
+		const char *name;
+	} ways[] = { { BY_SFTP, "sftp" }, { BY_SCP_LEGACY, "scp-legacy" },
+		{ BY_RSYNC, "rsync" } };
+
+	json_open(j, '{');
+	json_kv_str(j, "access", t->write ? "write" : "read");
+	put_item(j, "under", &t->under);
+	json_key(j, "by");
+	json_open(j, '[');
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		if ((t->by & ways[i].bit) != 0)
+			json_str(j, ways[i].name);
+	}
+	json_close(j, ']');
+	if (t->max != 0)
+		json_kv_num(j, "max", t->max);
+	json_key(j, "no_delete");
+	json_bool(j, t->no_delete);
+	json_key(j, "no_symlinks");
+	json_bool(j, t->no_symlinks);
+	json_close(j, '}');
+}
+
+static void
+put_repository(struct json *j, const struct repository *g)
+{
+	bool deny = g->rule->effect == EFFECT_DENY;
+
+	json_open(j, '{');
+	json_kv_str(j, "access", g->write ? "write" : "read");
+	put_item(j, "path", &g->path);
+	json_key(j, "refs");
+	json_open(j, '[');
+	for (size_t i = 0; i < g->nref; i++) {
+		json_open(j, '{');
+		if (g->ref[i].slot == NULL) {
+			json_kv_str(j, "glob", g->ref[i].glob);
+		} else {
+			json_key(j, "word");
+			json_open(j, '[');
+			put_slot(j, g->ref[i].slot, deny);
+			json_close(j, ']');
+		}
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+	json_close(j, '}');
+}
+
+void
+export_env(struct json *j, const struct env_var *e)
+{
+	json_open(j, '{');
+	json_kv_str(j, "name", e->name);
+	put_item(j, "value", &e->value);
+	json_close(j, '}');
+}
+
+/* What holds for all that the rule allows. */
+static void
+put_env(struct json *j, const struct rule *rule)
+{
+	json_key(j, "env");
+	json_open(j, '[');
+	for (size_t i = 0; i < rule->nenv; i++)
+		export_env(j, &rule->env[i]);
+	json_close(j, ']');
+	json_key(j, "text_only");
+	json_bool(j, rule->text_only);
+	json_key(j, "record_input");
+	json_bool(j, rule->record_input);
+	json_key(j, "record_full");
+	json_bool(j, rule->record_full);
+}
+
+/* What a rule has beside its `run` lines. */
+static void
+put_others(struct json *j, const struct rule *rule)
+{
+	json_key(j, "transfers");
+	json_open(j, '[');
+	for (size_t i = 0; i < rule->ntransfer; i++)
+		put_transfer(j, &rule->transfer[i]);
+	json_close(j, ']');
+	json_key(j, "repositories");
+	json_open(j, '[');
+	for (size_t i = 0; i < rule->nrepository; i++)
+		put_repository(j, &rule->repository[i]);
+	json_close(j, ']');
+	json_key(j, "interactive");
+	json_bool(j, rule->interactive);
+	put_env(j, rule);
 }
 
 /* -- who, where, when
@@ -139,17 +274,16 @@ put_who(struct json *j, const struct policy *p, const struct rule *rule)
 	json_close(j, ']');
 }
 
-static void
-put_where(struct json *j, const struct rule *rule)
+void
+export_where(struct json *j, const struct where *v, size_t n)
 {
 	static const char *const kind[] = { [WHERE_ALL] = "all",
 		[WHERE_TARGET] = "target",
 		[WHERE_GROUP] = "group" };
 
-	json_key(j, "where");
 	json_open(j, '[');
-	for (size_t i = 0; i < rule->nwhere; i++) {
-		const struct where *w = &rule->where[i];
+	for (size_t i = 0; i < n; i++) {
+		const struct where *w = &v[i];
 
 		json_open(j, '{');
 		json_kv_str(j, "kind", kind[w->kind]);
@@ -256,6 +390,91 @@ put_approvals(struct json *j, const struct policy *p, const uint64_t *set)
 	json_close(j, ']');
 }
 
+/* -- what a line means
+ * ----------------------------------------------------------------- */
+
+static void
+put_people(struct json *j, const struct policy *p, const char *name)
+{
+	const struct people *people = dict_get(&p->peoples, name);
+
+	json_open(j, '[');
+	for (size_t i = 0; people != NULL && i < people->n; i++)
+		json_str(j, people->member[i].name);
+	json_close(j, ']');
+}
+
+static void
+put_identities(struct json *j, const struct policy *p, const struct rule *rule)
+{
+	const struct identity *id;
+
+	json_open(j, '[');
+	for (size_t i = 0; i < rule->nwho; i++) {
+		id = p->identity[rule->id[i]];
+		json_str(j, id->issuer->pub.url);
+		json_num(j, id->opened);
+		export_conditions(j, &id->cond);
+	}
+	json_close(j, ']');
+}
+
+void
+export_terms(struct json *j, const struct policy *p, const struct run *run)
+{
+	const struct rule *rule = run->rule;
+
+	json_open(j, '{');
+	json_kv_num(j, "effect", rule->effect);
+	json_key(j, "everyone");
+	json_bool(j, rule->everyone);
+	json_key(j, "who");
+	put_identities(j, p, rule);
+	json_key(j, "where");
+	export_where(j, rule->where, rule->nwhere);
+	put_windows(j, rule);
+	json_kv_num(j, "pty", run->pty);
+	json_kv_num(j, "stdin", run->stdin_ok);
+	json_kv_num(j, "stdin_max", run->stdin_max);
+	if (rule->effect == EFFECT_ALLOW) {
+		put_limits(j, &rule->limit);
+		put_masks(j, p, rule->masks);
+		put_approvals(j, p, rule->approvals);
+		for (size_t i = 0; i < p->napproval; i++) {
+			if (!bit_get(rule->approvals, i))
+				continue;
+			json_key(j, "people");
+			put_people(j, p, p->approval[i]->pub.people);
+		}
+		json_kv_num(j, "floor", rule->floor);
+		put_env(j, rule);
+	}
+	json_close(j, '}');
+}
+
+/* With every line of the rule that is no `run` line, without their places. */
+void
+export_others(struct json *j, const struct policy *p, const struct rule *rule)
+{
+	const struct run none = { .rule = rule };
+
+	for (size_t i = 0; i < rule->ntransfer; i++)
+		put_transfer(j, &rule->transfer[i]);
+	for (size_t i = 0; i < rule->nrepository; i++)
+		put_repository(j, &rule->repository[i]);
+	json_bool(j, rule->interactive);
+	export_terms(j, p, &none);
+}
+
+static void
+put_run(struct json *j, const struct run *run)
+{
+	json_open(j, '{');
+	json_kv_num(j, "line", run->at.pos.line);
+	export_pattern(j, run);
+	json_close(j, '}');
+}
+
 void
 export_rule(struct json *j, const struct policy *p, const struct rule *rule)
 {
@@ -266,7 +485,8 @@ export_rule(struct json *j, const struct policy *p, const struct rule *rule)
 	json_kv_str(
 	    j, "effect", rule->effect == EFFECT_ALLOW ? "allow" : "deny");
 	put_who(j, p, rule);
-	put_where(j, rule);
+	json_key(j, "where");
+	export_where(j, rule->where, rule->nwhere);
 	put_windows(j, rule);
 	put_limits(j, &rule->limit);
 	put_masks(j, p, rule->masks);
@@ -280,5 +500,6 @@ export_rule(struct json *j, const struct policy *p, const struct rule *rule)
 	for (size_t i = 0; i < rule->nrun; i++)
 		put_run(j, rule->run[i]);
 	json_close(j, ']');
+	put_others(j, rule);
 	json_close(j, '}');
 }

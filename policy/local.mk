@@ -38,8 +38,12 @@ policy_libpolicy_la_LIBADD = lib/liblex.la
 
 # What only the command line needs.
 noinst_LTLIBRARIES += policy/libtools.la
+policy_libtools_la_LIBADD = $(FA_LIBS)
 policy_libtools_la_SOURCES = \
+	policy/cells.c policy/cells.h \
+	policy/compare.c policy/compare.h policy/compare_decision.c \
 	policy/export.c policy/export.h policy/export_rule.c \
+	policy/language.c policy/language.h \
 	policy/regex.c policy/regex.h \
 	policy/show.c policy/show.h \
 	policy/suggest.c policy/suggest.h

@@ -22,6 +22,12 @@ show_place(const struct policy *p, const struct place *at, struct buf *out)
 }
 
 int
+show_run_place(const struct policy *p, const struct run *run, struct buf *out)
+{
+	return show_place(p, &run->at, out);
+}
+
+int
 show_source(const struct policy *p, const struct place *at, struct buf *out)
 {
 	const char *s = p->source[at->pos.file].text + at->pos.off;
@@ -49,9 +55,11 @@ show_run(const struct rule *rule, const struct request *q)
 const char *
 show_verdict(const struct decision *d)
 {
-	return d->meant == VERDICT_ALLOW      ? "allow"
-	       : d->meant == VERDICT_APPROVAL ? "approval"
-					      : "deny";
+	if (d->would_deny)
+		return "observed";
+	return d->verdict == VERDICT_ALLOW      ? "allow"
+	       : d->verdict == VERDICT_APPROVAL ? "approval"
+						: "deny";
 }
 
 static const char *

@@ -17,12 +17,15 @@ struct run;
 
 /* "FILE:LINE" */
 int show_place(const struct policy *p, const struct place *at, struct buf *out);
+int show_run_place(
+    const struct policy *p, const struct run *run, struct buf *out);
 /* The text of a stretch, in one line. */
 int show_source(
     const struct policy *p, const struct place *at, struct buf *out);
 /* The first line of the rule that fits the request; NULL: none. */
 const struct run *show_run(const struct rule *rule, const struct request *q);
-/* "allow", "approval", "deny" */
+/* "allow", "approval", "deny"; "observed": no rule allows it, and it is let
+ * through. */
 const char *show_verdict(const struct decision *d);
 /* "; with pty; limit duration 600s; 2 approvals from managers": what is
  * demanded and granted. */

@@ -59,15 +59,35 @@ put_set(const uint64_t *set, size_t n)
 	}
 }
 
+/* Two rules may spell the same mask: it is one. */
 static void
-answer(const struct decision *d)
+put_masks(const struct policy *p, const uint64_t *set)
+{
+	const struct mask *m, *other;
+	size_t k;
+
+	putchar('\t');
+	for (size_t i = 0; (m = policy_mask(p, i)) != NULL; i++) {
+		for (k = 0; k < i; k++) {
+			other = policy_mask(p, k);
+			if ((set[k / 64] >> (k % 64) & 1) != 0 &&
+			    strcmp(m->text, other->text) == 0)
+				break;
+		}
+		if ((set[i / 64] >> (i % 64) & 1) != 0 && k == i)
+			printf("%zu,", i);
+	}
+}
+
+static void
+answer(const struct policy *p, const struct decision *d)
 {
 	printf("%s\t%s\t%s\t%d\t%d\t%" PRIu64 "\t%u\t%" PRIu64 "\t%u\t%u\t%u",
 	    show_verdict(d), d->rule_name,
 	    d->identity_name == NULL ? "" : d->identity_name, d->pty,
 	    d->stdin_ok, d->stdin_max, d->limit.duration_s, d->limit.output,
 	    d->limit.concurrent, d->limit.rate, d->limit.rate_per_s);
-	put_set(d->masks, DECISION_MASKS_MAX);
+	put_masks(p, d->masks);
 	put_set(d->approvals, DECISION_APPROVALS_MAX);
 	putchar('\n');
 }
@@ -103,7 +123,7 @@ ask(const struct policy *p, char *line)
 		w.q.pty = f[2][0] == '1';
 		w.q.now = (time_t)strtoll(f[3], NULL, 10);
 		decide(&w.q, &d);
-		answer(&d);
+		answer(p, &d);
 	}
 	whatif_clear(&w);
 	command_free(c);

@@ -146,10 +146,14 @@ class Policy:
             out = f"(?:{out})?"
         return f"(?:{out})"
 
-    def fits(self, line, words, claims):
+    def fits(self, line, deny, words, claims):
+        """One program without folder and variables, as commands here are."""
+        if len(line["programs"]) > 1 or line["programs"][0]["variables"] or (
+                "in" in line and not deny):
+            return False
         key = (id(line), tuple(sorted(claims.items())))
         if key not in self.cache:
-            text = self.pattern(line["pattern"], claims)
+            text = self.pattern(line["programs"][0]["pattern"], claims)
             # `.` means a character of a word
             self.cache[key] = re.compile(dots(text))
         spelled = {words[0], *self.spellings.get(words[0], ())}
@@ -176,7 +180,7 @@ class Policy:
                not self.is_now(rule, now):
                 continue
             for n, line in enumerate(rule["run"]):
-                if self.fits(line, words, claims):
+                if self.fits(line, rule["effect"] == "deny", words, claims):
                     fit.append((rule, line, n, min(mine) if mine else ""))
         denies = sorted(r["name"] for r, *_ in fit if r["effect"] == "deny")
         if denies:

@@ -142,7 +142,7 @@ def test_export_is_one_object(policy):
     r = run("export", "--json", policy)
     x = json.loads(r.stdout)
     assert x["export"] == 1 and len(x["rules"]) == 3
-    slot = x["rules"][0]["run"][1]["pattern"]["seq"][3]["word"][0]["regex"]
+    slot = x["rules"][0]["run"][1]["programs"][0]["pattern"]["seq"][3]["word"][0]["regex"]
     assert [n for n in range(60) if re.fullmatch(slot, str(n))] == list(
         range(1, 51))
 
