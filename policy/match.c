@@ -200,28 +200,22 @@ dir_matches(const struct run *run, const struct subject *s)
 
 	if (run->dir == NULL)
 		return deny || dir == NULL;
-	if (dir == NULL)
-		return deny;
-	return text_matches_item(run->dir, s->claims, dir, strlen(dir));
+	return dir != NULL &&
+	       text_matches_item(run->dir, s->claims, dir, strlen(dir));
 }
 
-/* The variable that the item is for, and its value; every one of that name
- * counts in a deny rule, and a name that is set twice is allowed by none. */
+/* Is the item's variable set, and to what it says?  (Of several of one name
+ * any will do: an allow rule's are as many as the command's.) */
 static bool
 assign_matches(
     const struct item *it, const struct subject *s, const struct stage *g)
 {
-	const char *name = it->piece[0].text;
-	size_t n = strcspn(name, "=") + 1, found = 0, same = 0;
-
 	for (size_t i = 0; i < g->nassign; i++) {
-		if (strncmp(g->assign[i], name, n) != 0)
-			continue;
-		same++;
-		found += text_matches_item(
-		    it, s->claims, g->assign[i], strlen(g->assign[i]));
+		if (text_matches_item(
+			it, s->claims, g->assign[i], strlen(g->assign[i])))
+			return true;
 	}
-	return it->deny ? found > 0 : found == 1 && same == 1;
+	return false;
 }
 
 bool

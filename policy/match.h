@@ -60,8 +60,8 @@ bool assigns_match(
  * The whole line.  An allow rule's is the whole command: its folder, its
  * programs, their variables in any order, and nothing else.  A deny rule's is
  * a part of it: one or more programs in a row, wherever they run and whatever
- * else is set; one with `in` also covers a command that does not say where it
- * runs, since the login's home could be there.
+ * else is set.  With `in` it covers commands that go there; those that go
+ * nowhere run in the login's home, which no job chooses.
  */
 bool run_matches(const struct run *run, const struct subject *s);
 

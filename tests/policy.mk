@@ -3,8 +3,9 @@
 if HAVE_CMOCKA
 policy_unit_tests = \
 	tests/unit/test_claims tests/unit/test_command tests/unit/test_conf \
-	tests/unit/test_decide tests/unit/test_diag tests/unit/test_lex \
-	tests/unit/test_policy tests/unit/test_zone
+	tests/unit/test_decide tests/unit/test_diag tests/unit/test_judge \
+	tests/unit/test_lex tests/unit/test_policy tests/unit/test_policy_load \
+	tests/unit/test_zone
 check_PROGRAMS += $(policy_unit_tests)
 TESTS += $(policy_unit_tests)
 
@@ -23,12 +24,18 @@ tests_unit_test_decide_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
 tests_unit_test_diag_SOURCES = tests/unit/test_diag.c
 tests_unit_test_diag_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_diag_LDADD = lib/liblex.la $(CMOCKA_LIBS)
+tests_unit_test_judge_SOURCES = tests/unit/test_judge.c
+tests_unit_test_judge_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_judge_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
 tests_unit_test_lex_SOURCES = tests/unit/test_lex.c
 tests_unit_test_lex_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_lex_LDADD = lib/liblex.la $(CMOCKA_LIBS)
 tests_unit_test_policy_SOURCES = tests/unit/test_policy.c
 tests_unit_test_policy_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_policy_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
+tests_unit_test_policy_load_SOURCES = tests/unit/test_policy_load.c
+tests_unit_test_policy_load_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_policy_load_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
 tests_unit_test_zone_SOURCES = tests/unit/test_zone.c
 tests_unit_test_zone_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_zone_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
