@@ -31,6 +31,7 @@ broker_postern_policy_SOURCES = \
 	broker/operation_plan.c broker/operation_start.c \
 	broker/policy.c broker/policy.h broker/policy_audit.c \
 	broker/proc.c broker/proc.h \
+	broker/caller.c broker/caller.h \
 	broker/session.c broker/session.h \
 	broker/takeover.c broker/takeover.h
 broker_postern_policy_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS)

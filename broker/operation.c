@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "broker/caller.h"
 #include "broker/child.h"
 #include "broker/control.h"
 #include "broker/loop.h"
@@ -37,12 +38,22 @@
 
 #define START_MS 15000	/* a caller's RUN; audit's and the parent's answers */
 #define CALLERS_MAX 512 /* connected and have not asked yet */
+#define CALLERS_EASY 64 /* so many without a question who they are, */
+#define CALLERS_EACH 16 /* and then of one monitor, or of none */
 
 static struct {
 	struct operation *first;
 	size_t n;	/* that were asked for */
 	size_t ncaller; /* that were not, yet */
+	struct log_limit trouble;
 } env;
+
+/* What whoever owns a postern-shell can bring about as often as he likes. */
+#define caller_log(...)                                                        \
+	do {                                                                   \
+		if (log_may(&env.trouble, msg_now_ms()))                       \
+			log_err(__VA_ARGS__);                                  \
+	} while (0)
 
 struct operation *
 operation_first(void)
@@ -476,7 +487,7 @@ shell_msg(void *arg, struct peer *p, struct msg *m)
 	pid_t pid;
 	uid_t uid;
 	gid_t gid;
-	int r;
+	int pidfd = -1, r;
 
 	if (op->asked || m->type != MSG_RUN)
 		return ERR_PROTO; /* once */
@@ -491,14 +502,24 @@ shell_msg(void *arg, struct peer *p, struct msg *m)
 	op->timer = NULL;
 	for (size_t i = 0; i < 3; i++)
 		op->stdio[i] = msg_take_fd(m, i);
-	r = uid != policy_job_uid() ? ERR_DENIED
-				    : session_find(handle, pid, &conn);
+	r = uid != policy_job_uid() ? ERR_DENIED : peer_pidfd(p, &pidfd);
+	if (r == 0)
+		r = session_find(handle, pid, pidfd, &conn);
+	fd_close(&pidfd);
 	explicit_bzero(handle, sizeof(handle));
 	if (r != 0) {
-		log_err(r, "pid %ld of uid %ld asked without a session",
+		caller_log(r, "pid %ld of uid %ld asked without a session",
 		    (long)pid, (long)uid);
 		operation_refuse(op, POSTERN_EX_DENIED, "this connection has "
 		    "no session here; log in again with a token");
+		return 0;
+	}
+	if (!caller_streams_fit(op->stdio)) {
+		caller_log(0, "pid %ld gives streams that sshd does not give",
+		    (long)pid);
+		operation_refuse(op, POSTERN_EX_DENIED,
+		    "the streams of this "
+		    "connection are not such as sshd gives");
 		return 0;
 	}
 	operation_run(op, conn, &a);
@@ -513,7 +534,7 @@ shell_closed(void *arg, struct peer *p, int r)
 
 	(void)p;
 	if (r != ERR_NOTFOUND)
-		log_err(r, "a postern-shell");
+		caller_log(r, "a postern-shell");
 	op->shell = NULL; /* freed by its own loop */
 	if (op->open_id != 0)
 		operation_abort(op, "the job left before it began");
@@ -529,17 +550,36 @@ caller_expired(void *arg)
 	operation_free(op);
 }
 
+/* Many wait, and as many as may of those that have the same monitor, or none.
+ */
+static bool
+callers_crowd(int fd)
+{
+	pid_t monitor = caller_monitor(fd);
+	size_t n = 0;
+
+	for (struct operation *op = env.first; op != NULL; op = op->next) {
+		if (op->asked || op->shell == NULL)
+			continue;
+		if (op->monitor == 0)
+			op->monitor = caller_monitor(peer_fd(op->shell));
+		n += op->monitor == monitor;
+	}
+	return n >= CALLERS_EACH;
+}
+
 /* Whoever owns a postern-shell can connect as often as it likes: what has not
- * asked is bounded in number and time. */
+ * asked is bounded in number and time, and leaves room for others. */
 void
 operation_accept(int fd)
 {
 	struct operation *op = NULL;
 
-	if (env.ncaller < CALLERS_MAX)
+	if (env.ncaller < CALLERS_EASY ||
+	    (env.ncaller < CALLERS_MAX && !callers_crowd(fd)))
 		op = operation_new();
 	if (op == NULL) {
-		log_err(ERR_TOOBIG, "a postern-shell");
+		caller_log(ERR_TOOBIG, "a postern-shell");
 		(void)close(fd);
 		return;
 	}

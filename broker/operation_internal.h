@@ -42,6 +42,7 @@ struct operation {
 	struct operation *next;
 	char id[ULID_LEN + 1];
 	bool asked;             /* RUN has come; before, it is a mere caller */
+	pid_t monitor;          /* of a caller, once somebody wanted to know */
 	struct peer *shell;	/* until handed over or answered */
 	struct connection *conn; /* held */
 	char identity[NAME_LEN_MAX + 1]; /* it is counted for, once granted */

@@ -7,6 +7,7 @@
 #include "broker/peer.h"
 
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,10 @@
 #include "lib/err.h"
 #include "lib/msg.h"
 #include "lib/proto.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* since Linux 6.5; Debian 12's headers lack it */
+#endif
 
 struct queued {
 	struct queued *next;
@@ -281,6 +286,27 @@ peer_cred(const struct peer *p, pid_t *pid, uid_t *uid, gid_t *gid)
 	*pid = c.pid;
 	*uid = c.uid;
 	*gid = c.gid;
+	return 0;
+}
+
+int
+peer_pidfd(const struct peer *p, int *fdp)
+{
+	struct ucred c;
+	socklen_t n = sizeof(int);
+	int fd = -1;
+
+	if (getsockopt(p->fd, SOL_SOCKET, SO_PEERPIDFD, &fd, &n) == -1) {
+		if (errno != ENOPROTOOPT)
+			return ERR_NOTFOUND; /* it is dead */
+		n = sizeof(c);
+		if (getsockopt(p->fd, SOL_SOCKET, SO_PEERCRED, &c, &n) == -1)
+			return ERR_SYS;
+		fd = (int)syscall(SYS_pidfd_open, c.pid, 0);
+		if (fd == -1)
+			return errno == ESRCH ? ERR_NOTFOUND : ERR_SYS;
+	}
+	*fdp = fd;
 	return 0;
 }
 

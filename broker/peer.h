@@ -48,6 +48,10 @@ size_t peer_queued(const struct peer *p);
 uint32_t peer_next_id(struct peer *p);
 /* The other end's process, as the kernel saw it at connect. */
 int peer_cred(const struct peer *p, pid_t *pid, uid_t *uid, gid_t *gid);
+/* A pidfd of the process that connected.  Where the kernel gives it by itself
+ * (6.5), of that very one; else of who has its pid now.  ERR_NOTFOUND: it is
+ * dead. */
+int peer_pidfd(const struct peer *p, int *fdp);
 /* The socket, still the peer's. */
 int peer_fd(const struct peer *p);
 /* Takes the socket out and frees the peer (its queue must be empty: ERR_AGAIN

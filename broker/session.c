@@ -8,7 +8,6 @@
 #include "broker/session.h"
 
 #include <sys/random.h>
-#include <sys/syscall.h>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -495,6 +494,18 @@ session_close(const char *handle, pid_t monitor)
 	return 0;
 }
 
+bool
+session_has_monitor(pid_t monitor)
+{
+	struct connection *c;
+
+	for (c = env.connections; c != NULL; c = c->next) {
+		if (c->state == CONNECTION_OPEN && c->monitor == monitor)
+			return true;
+	}
+	return false;
+}
+
 /*
  * MUST hold even when the asker dies and its pid is reused between two reads:
  * asker -> child of sshd -> monitor.  The asker is pinned by a pidfd and read
@@ -502,31 +513,25 @@ session_close(const char *handle, pid_t monitor)
  * had died in between, the asker's parent would have changed.
  */
 static bool
-session_descends(const struct connection *c, pid_t asker)
+session_descends(const struct connection *c, pid_t asker, int pidfd)
 {
 	struct proc_stat first, middle, again;
-	bool ok = false;
-	int pidfd;
 
-	if ((pidfd = (int)syscall(SYS_pidfd_open, asker, 0)) == -1)
-		return false;
-	if (proc_stat(asker, &first) == 0 &&
-	    proc_stat(first.parent, &middle) == 0 &&
-	    proc_stat(asker, &again) == 0)
-		ok = first.parent == again.parent &&
-		     middle.parent == c->monitor && proc_alive(pidfd) &&
-		     proc_alive(c->monitor_pidfd);
-	(void)close(pidfd);
-	return ok;
+	return proc_stat(asker, &first) == 0 &&
+	       proc_stat(first.parent, &middle) == 0 &&
+	       proc_stat(asker, &again) == 0 && first.parent == again.parent &&
+	       middle.parent == c->monitor && proc_alive(pidfd) &&
+	       proc_alive(c->monitor_pidfd);
 }
 
 int
-session_find(const char *handle, pid_t asker, struct connection **out)
+session_find(
+    const char *handle, pid_t asker, int pidfd, struct connection **out)
 {
 	struct connection *c = session_lookup(handle);
 
 	if (c == NULL || c->state != CONNECTION_OPEN ||
-	    !session_descends(c, asker))
+	    !session_descends(c, asker, pidfd))
 		return ERR_DENIED;
 	/* A line that did not get there goes before those that name it. */
 	if (c->session->noted == KEPT_NO &&

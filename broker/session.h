@@ -132,8 +132,12 @@ int session_open(const char *handle, const char *user, const char *source,
 /* Ends the connection of that handle if the caller is its monitor. */
 int session_close(const char *handle, pid_t monitor);
 /* The open connection of a handle for a process that asks: the asker's
- * grandparent must be the monitor, alive.  ERR_DENIED otherwise. */
-int session_find(const char *handle, pid_t asker, struct connection **out);
+ * grandparent must be the monitor, alive; pidfd is the asker's, and stays the
+ * caller's.  ERR_DENIED otherwise. */
+int session_find(
+    const char *handle, pid_t asker, int pidfd, struct connection **out);
+/* Some open connection has it. */
+bool session_has_monitor(pid_t monitor);
 /* An operation has begun or ended. */
 void session_hold(struct connection *c);
 void session_release(struct connection *c);

@@ -77,6 +77,23 @@ fatal(int r, const char *fmt, ...)
 	exit(1);
 }
 
+bool
+log_may(struct log_limit *l, int64_t now_ms)
+{
+	if (now_ms - l->since_ms >= LOG_LIMIT_MS) {
+		if (l->left_out > 0)
+			log_info(
+			    "%u more such lines were left out", l->left_out);
+		*l = (struct log_limit){ .since_ms = now_ms };
+	}
+	if (l->said == LOG_LIMIT_LINES) {
+		l->left_out++;
+		return false;
+	}
+	l->said++;
+	return true;
+}
+
 const char *
 log_safe(const char *s)
 {

@@ -6,7 +6,9 @@
 #ifndef POSTERN_LIB_LOG_H
 #define POSTERN_LIB_LOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* The name that begins every line; a string literal. */
 void log_init(const char *process);
@@ -17,6 +19,17 @@ void log_err(int r, const char *fmt, ...)
 /* log_err, then exit(1).  Broker process files only. */
 void fatal(int r, const char *fmt, ...)
     __attribute__((format(printf, 2, 3), noreturn));
+
+/* Lines that a stranger can bring about as often as he likes: LOG_LIMIT_LINES
+ * in LOG_LIMIT_MS, and then a line that says how many there would have been.
+ * now_ms: msg_now_ms. */
+#define LOG_LIMIT_LINES 10
+#define LOG_LIMIT_MS 10000
+struct log_limit {
+	int64_t since_ms;
+	unsigned int said, left_out;
+};
+bool log_may(struct log_limit *l, int64_t now_ms);
 
 /* s with everything outside printable ASCII, and the backslash, escaped; for
  * text that somebody else chose.  At most ~200 characters, in one of four

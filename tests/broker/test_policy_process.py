@@ -8,6 +8,7 @@ import os
 import pathlib
 import pwd
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -799,7 +800,7 @@ def launch(policy, m, handle, command, dummy, tmp_path, order="os", stdio=(),
 def test_an_allowed_operation(policy, dummy, tmp_path, order):
     m, handle = policy.login()
     before = policy.settled()
-    stdio = [os.open(tmp_path / n, os.O_RDWR | os.O_CREAT) for n in "012"]
+    stdio, far = zip(*(os.pipe() for _ in range(3)))
     conn, opened, start, hop, started, grant, r, rec = launch(
         policy, m, handle, "systemctl restart web 2>&1", dummy, tmp_path,
         order, stdio)
@@ -864,7 +865,7 @@ def test_an_allowed_operation(policy, dummy, tmp_path, order):
     os.kill(dummy, signal.SIGKILL)
     policy.wait_status(operations=0)
     policy.settled(before)
-    for fd in [*stdio, *rec, *r.fds[:3], *r.fds[4:6], *started.fds]:
+    for fd in [*stdio, *far, *rec, *r.fds[:3], *r.fds[4:6], *started.fds]:
         os.close(fd)
 
 
@@ -1128,16 +1129,76 @@ def test_p10_nobody_waits_for_ever(policy):
     assert w.receive(mute) is None
 
 
-def test_p10_callers_are_bounded(policy):
-    mute = [w.connect(policy.path / "shell.sock") for _ in range(512)]
-    late = w.connect(policy.path / "shell.sock")
-    assert w.receive(late) is None
-    assert policy.status()["operations"] == 0
-    mute[0].close()
+def standing(socks):
+    p = select.poll()
+    for s in socks:
+        p.register(s, 0)
+    return len(socks) - len(p.poll(0))
+
+
+def test_p10_callers_are_bounded(policy, dummy, tmp_path):
+    """One that connects without an end takes a part of the room only."""
     m, handle = policy.login()
-    refused(m.shell(message("RUN", run_body(handle, "a"))), DENIED)
+    at = len(policy.log())
+    mute = [w.connect(policy.path / "shell.sock") for _ in range(1000)]
+    # As many as need not say who they are; this process is nobody's child.
+    end = time.monotonic() + 30
+    while (n := standing(mute)) > 64 and time.monotonic() < end:
+        time.sleep(0.05)
+    assert n == 64, policy.log()
+    assert policy.status()["operations"] == 0
+    launch(policy, m, handle, "systemctl restart web", dummy, tmp_path)
+    said = policy.log()[at:]
+    assert 1 <= said.count("a postern-shell") <= 10
     for s in mute:
         s.close()
+
+
+def test_p10_junk_does_not_fill_the_log(policy):
+    at = len(policy.log())
+    for _ in range(200):
+        with w.connect(policy.path / "shell.sock") as s:
+            w.send_raw(s, b"junk")
+            assert w.receive(s) is None
+    assert policy.log()[at:].count("a postern-shell") <= 10
+
+
+def lingering():
+    """A connection whose end nobody acknowledges: its close takes a minute."""
+    server = socket.create_server(("127.0.0.1", 0))
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    s = socket.create_connection(server.getsockname())
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+    s.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            s.send(bytes(1 << 16))
+    return s, server
+
+
+@pytest.mark.parametrize("what", ["file", "folder", "tcp", "zero"])
+def test_streams_are_such_as_sshd_gives(policy, tmp_path, what):
+    m, handle = policy.login()
+    keep = ()
+    if what == "tcp":
+        s, *keep = lingering()
+        fd = s.detach()
+    else:
+        path = {"file": tmp_path / "f", "folder": tmp_path,
+                "zero": "/dev/zero"}[what]
+        fd = os.open(path, os.O_RDONLY if what == "folder" else
+                     os.O_RDWR | os.O_CREAT)
+    null = os.open("/dev/null", os.O_RDWR)
+    conn = m.shell(message("RUN", run_body(handle, "systemctl restart web")),
+                   [null, fd, null])
+    os.close(fd)
+    os.close(null)
+    assert "such as sshd gives" in refused(conn, DENIED)
+    began = time.monotonic()
+    assert policy.status()["operations"] == 0
+    assert time.monotonic() - began < 30
+    for k in keep:
+        k.close()
 
 
 def test_p10_callers_cannot_use_up_the_descriptors(tmp_path, program):

@@ -368,6 +368,13 @@ try_setsockopt(void)
 }
 
 static int
+try_linger(void)
+{
+	return any(setsockopt(env.other, SOL_SOCKET, SO_LINGER,
+	    &(struct linger){ 0 }, sizeof(struct linger)));
+}
+
+static int
 try_fork(void)
 {
 	long r = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
@@ -593,6 +600,7 @@ static const struct row {
 	{ ".k....", "sendmsg elsewhere", try_sendmsg_sock },
 	{ "..k.kk", "TCP_QUICKACK", try_quickack },
 	{ ".kk.kk", "setsockopt", try_setsockopt },
+	{ ".kk.k.", "SO_LINGER", try_linger },
 
 	{ "kkkkkk", "fork", try_fork },
 	{ "kkkskk", "clone3", try_clone3 },

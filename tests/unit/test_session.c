@@ -362,7 +362,7 @@ t_session_max(void **state)
 	assert_int_equal(make(TOKEN_A, 86400, &again), 0);
 	assert_ptr_not_equal(again->session, a->session);
 	memcpy(handle, a->handle, sizeof(handle));
-	assert_int_equal(session_find(handle, getpid(), &b), ERR_DENIED);
+	assert_int_equal(session_find(handle, getpid(), -1, &b), ERR_DENIED);
 	assert_int_equal(session_count(), 2);
 }
 
