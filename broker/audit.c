@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +36,8 @@
 #include "lib/proto.h"
 
 #define AUDIT_RETRY_MS 1000 /* a ledger that cannot be opened */
+#define AUDIT_AWAIT_MS 2000
+#define AUDIT_AWAIT_STEP_MS 10
 #define AUDIT_TIDY_MS 10000
 #define AUDIT_QUIET_MS 200
 
@@ -499,6 +502,19 @@ on_tidy(void *arg)
 		fatal(ERR_NOMEM, "timer");
 }
 
+/* The audit of a posternd that was killed may still be reading what it was told
+ * last: nothing is answered before the ledger is ours, or that wait is over. */
+static void
+ledger_await(void)
+{
+	int64_t end = msg_now_ms() + AUDIT_AWAIT_MS;
+
+	while (ledger_ready() == ERR_EXISTS && msg_now_ms() < end) {
+		(void)poll(NULL, 0, AUDIT_AWAIT_STEP_MS);
+		env.ledger_tried = msg_now_ms() - AUDIT_RETRY_MS;
+	}
+}
+
 static int
 on_go(const struct conf *conf, const char *addresses)
 {
@@ -514,6 +530,7 @@ on_go(const struct conf *conf, const char *addresses)
 	/* Day folders and sealed recordings are for the auditors' group. */
 	(void)umask(027);
 	env.conf = conf;
+	ledger_await();
 	if ((r = sandbox_enter(SANDBOX_AUDIT, given)) != 0)
 		return r;
 	on_tidy(NULL);

@@ -18,6 +18,7 @@ struct msg;
 struct peer;
 
 #define CHILD_CONTROL_FD 3
+#define CHILD_MORE_FD 4 /* a hop's lease */
 
 /* Every descriptor handed over is the handler's from then on.  Any handler may
  * be NULL when the process is never given such a thing: then being given it is

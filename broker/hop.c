@@ -31,6 +31,7 @@ enum { AT_CONTROL, AT_SHELL, AT_CERT, AT_TARGET, AT_IN, AT_OUT, AT_ERR,
 	AT_N };
 
 #define HOP_DATA_MAX (64 * 1024 * 1024) /* some ten times what it needs */
+#define HOP_LEASE_LOOK_MS 5000
 #define HOP_PIPE_SIZE (1024 * 1024) /* what Linux grants without privilege */
 
 static struct hop env;
@@ -236,17 +237,31 @@ hop_late(struct hop *h)
 		hop_open_late(h);
 }
 
+/* Not longer than until the next look at the lease. */
 static int
 hop_wait_ms(const struct hop *h)
 {
-	int64_t end = h->deadline_ms, left;
+	int64_t end = msg_now_ms() + HOP_LEASE_LOOK_MS, left;
 
-	if (end == 0 || (h->over_ms != 0 && h->over_ms < end))
+	if (h->deadline_ms != 0 && h->deadline_ms < end)
+		end = h->deadline_ms;
+	if (h->over_ms != 0 && h->over_ms < end)
 		end = h->over_ms;
-	if (end == 0)
-		return -1;
 	left = end - msg_now_ms();
-	return left <= 0 ? 0 : left < INT32_MAX ? (int)left : INT32_MAX;
+	return left <= 0 ? 0 : (int)left;
+}
+
+/* Nobody would write down for long how this ends. */
+static void
+hop_look_at_lease(struct hop *h)
+{
+	const char *lost = lease_lost(h->lease, msg_now_ms());
+
+	if (lost != NULL)
+		hop_fail(h, POSTERN_EX_TEMPFAIL,
+		    "ended by the bastion: its "
+		    "%s has been away for %d seconds",
+		    lost, LEASE_MS / 1000);
 }
 
 static void
@@ -267,6 +282,7 @@ hop_loop(struct hop *h)
 			break;
 		}
 		hop_dispatch(h, p);
+		hop_look_at_lease(h);
 		hop_late(h);
 	}
 }
@@ -284,6 +300,8 @@ main(void)
 	    signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
 		fatal(ERR_SYS, "setup");
 	h->sock = -1;
+	if ((r = lease_open(HOP_LEASE_FD, &h->lease)) != 0)
+		fatal(r, "the lease");
 	if ((r = hop_run_recv(HOP_CONTROL_FD, &h->run)) == ERR_NOTFOUND)
 		return 0; /* policy had no work after all */
 	if (r != 0)

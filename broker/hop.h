@@ -20,12 +20,14 @@
 #include <sys/socket.h>
 
 #include "audit/cast.h"
+#include "broker/lease.h"
 #include "lib/proto.h"
 #include "lib/str.h"
 #include "ssh/conn.h"
 #include "ssh/key.h"
 
 #define HOP_CONTROL_FD 3
+#define HOP_LEASE_FD 4
 #define HOP_HOST_MAX 255
 #define HOP_TERM_MAX 63
 #define HOP_TITLE_MAX 1023
@@ -111,6 +113,7 @@ struct hop {
 	struct hop_count in;
 	bool in_done;		/* end of stdin, or none granted */
 	bool control_gone;
+	const struct lease *lease;
 	bool raw;		/* the job's terminal */
 	bool resized;
 	/* connecting */

@@ -1,6 +1,7 @@
 posternlibexec_PROGRAMS += broker/postern-hop
 broker_postern_hop_SOURCES = \
 	broker/hop.c broker/hop.h \
+	broker/lease.c broker/lease.h \
 	broker/hop_connect.c \
 	broker/hop_end.c \
 	broker/hop_open.c \

@@ -18,7 +18,12 @@ broker_libsandbox_la_SOURCES = \
 broker_libsandbox_la_LIBADD = lib/libbase.la
 
 sbin_PROGRAMS += broker/posternd
-broker_posternd_SOURCES = broker/posternd.c broker/setup.c broker/setup.h
+broker_posternd_SOURCES = \
+	broker/lease.c broker/lease.h \
+	broker/notify.c broker/notify.h \
+	broker/posternd.c \
+	broker/setup.c broker/setup.h \
+	broker/upgrade.c broker/upgrade.h
 broker_posternd_CFLAGS = $(PROGRAM_CFLAGS)
 broker_posternd_LDFLAGS = $(PROGRAM_LDFLAGS)
 broker_posternd_LDADD = broker/libchild.la

@@ -281,8 +281,10 @@ get_proof(struct buf *b, struct session_proof *p)
 	return r;
 }
 
+/* Answered on the link it came by: an oidc that makes room for the next one
+ * still has logins under way. */
 static int
-session_made(struct msg *m)
+session_made(struct peer *p, struct msg *m)
 {
 	struct session_proof proof = { 0 };
 	struct connection *c = NULL;
@@ -300,7 +302,7 @@ session_made(struct msg *m)
 	if ((r = buf_put_u32(&a.body, c == NULL)) == 0 &&
 	    (r = buf_put_cstr(&a.body, c == NULL ? "" : c->handle)) == 0 &&
 	    (r = buf_put_cstr(&a.body, c == NULL ? why : "")) == 0)
-		r = peer_send(env.oidc, &a);
+		r = peer_send(p, &a);
 out:
 	msg_clear(&a);
 	session_proof_clear(&proof);
@@ -313,12 +315,11 @@ static int
 sibling_msg(void *arg, struct peer *p, struct msg *m)
 {
 	(void)arg;
-	(void)p;
 	switch (m->type) {
 	case MSG_OP_OPENED:
 		return operation_opened(m);
 	case MSG_SESSION_NEW:
-		return session_made(m);
+		return session_made(p, m);
 	case MSG_EVENT_DONE:
 	case MSG_KEPT:
 		return policy_audit_done(m);
@@ -344,6 +345,8 @@ sibling_closed(void *arg, struct peer *p, int r)
 
 	if (r != ERR_NOTFOUND) /* it is not what it was: start afresh */
 		fatal(r, "what a sibling sent");
+	if (*slot != p)
+		return; /* an oidc that has ended in peace */
 	*slot = NULL;
 	if (slot == &env.audit)
 		audit_lost(peer_next_id(p));
@@ -390,7 +393,8 @@ on_link(unsigned int sibling, int fd)
 	}
 	if (slot == &env.audit)
 		return link_audit(fd);
-	peer_free(*slot);
+	if (slot != &env.oidc) /* that one is read to its end */
+		peer_free(*slot);
 	*slot = peer_new(child_loop(), fd, sibling, PROC_POLICY, sibling_msg,
 	    sibling_closed, slot);
 	if (*slot == NULL)

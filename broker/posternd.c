@@ -11,7 +11,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <errno.h>
@@ -23,9 +22,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "broker/lease.h"
 #include "broker/loop.h"
+#include "broker/notify.h"
 #include "broker/peer.h"
 #include "broker/setup.h"
+#include "broker/upgrade.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
 #include "lib/diag.h"
@@ -39,6 +41,10 @@
 #define RESTART_LAST_MS 5000
 #define RESTART_CALM_MS 60000 /* a life this long resets the back-off */
 #define STOP_MS 10000	      /* between STOP and SIGKILL */
+#define STOP_LAST_MS 5000     /* the same for those that were told last */
+#define TRIAL_MS 10000        /* the new program looks at settings and state */
+#define EXEC_RETRY_MS 20      /* a message to a child is not sent yet */
+#define STATE_VERSION 1
 
 enum { AUDIT, SIGNER, POLICY, OIDC, NCHILD };
 
@@ -52,6 +58,7 @@ struct child {
 	int64_t born_ms;
 	int64_t backoff_ms;
 	bool ready;
+	bool replaced; /* was told to make room for a newer one */
 };
 
 static struct child children[NCHILD] = {
@@ -106,11 +113,20 @@ static struct {
 	struct account hop;
 	struct account job;
 	size_t nhop;	/* running hops */
+	struct lease *lease;
+	int lease_fd;
+	char **argv; /* with an absolute path, to be executed again */
+	pid_t trial; /* of the program that is installed now */
 	bool stopping;
+	bool last; /* all are told to stop, audit and signer, too */
 	bool announced;
+	bool reloading;   /* the service manager waits for READY */
+	size_t nreplaced; /* children that are new since the upgrade */
 } env = { .conf_path = POSTERN_SYSCONFDIR "/postern.conf" };
 
 static void child_start(struct child *c);
+static void replace_next(void);
+static void stamp_lease(void);
 
 /* -- settings and sockets ------------------------------------------------ */
 
@@ -218,16 +234,30 @@ need_account(const char *name)
 }
 
 static void
-prepare(void)
+read_accounts(void)
 {
-	const struct account root = { 0, 0 };
-	struct account audit;
-
 	for (size_t i = 0; i < NCHILD; i++)
 		children[i].acct = need_account(children[i].account);
 	env.hop = need_account("_postern-hop");
 	env.job = need_account("_postern-job");
-	audit = children[AUDIT].acct;
+}
+
+static void
+prepare_lease(void)
+{
+	int r;
+
+	if ((r = lease_make(env.conf.run_folder, &env.lease, &env.lease_fd)) !=
+	    0)
+		fatal(r, "%s/lease", env.conf.run_folder);
+}
+
+static void
+prepare(void)
+{
+	const struct account root = { 0, 0 };
+	struct account audit = children[AUDIT].acct;
+
 	audit.gid = need_group("postern-auditor");
 
 	(void)close(make_folder(env.conf.run_folder, root, 0755));
@@ -417,31 +447,16 @@ send_links(struct child *c)
 static void
 announce_ready(void)
 {
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	size_t n;
-	int fd;
-
 	for (size_t i = 0; i < NCHILD; i++) {
 		if (!children[i].ready)
 			return;
 	}
-	if (env.announced)
+	if (env.announced && !env.reloading)
 		return;
+	log_info(env.announced ? "upgraded" : "ready");
 	env.announced = true;
-	log_info("ready");
-	if (path == NULL || (n = strlen(path)) >= sizeof(sa.sun_path) ||
-	    n == 0)
-		return;
-	memcpy(sa.sun_path, path, n);
-	if (sa.sun_path[0] == '@')
-		sa.sun_path[0] = '\0';
-	if ((fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) == -1)
-		return;
-	(void)sendto(fd, "READY=1", 7, MSG_NOSIGNAL,
-	    (const struct sockaddr *)&sa,
-	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
-	(void)close(fd);
+	env.reloading = false;
+	notify_ready();
 }
 
 /* Policy keeps to operations-max; one that does not must not fill the process
@@ -465,8 +480,9 @@ hop_start(struct peer *p, struct msg *m)
 	    (r = msg_end(m)) != 0)
 		return r;
 	control = msg_take_fd(m, 0);
-	r = env.nhop >= hops_max() ? ERR_TOOBIG :
-	    setup_spawn("hop", env.hop, control, &pid);
+	r = env.nhop >= hops_max()
+		? ERR_TOOBIG
+		: setup_spawn("hop", env.hop, control, env.lease_fd, &pid);
 	if (r == 0) {
 		env.nhop++;
 		/* Not reaped before this loop turns: the pid is still its. */
@@ -496,7 +512,11 @@ child_msg(void *arg, struct peer *p, struct msg *m)
 	switch (m->type) {
 	case MSG_READY:
 		c->ready = true;
-		announce_ready();
+		stamp_lease();
+		if (env.nreplaced < NCHILD)
+			replace_next();
+		else
+			announce_ready();
 		return msg_end(m);
 	case MSG_HOP_START:
 		return hop_start(p, m);
@@ -519,7 +539,7 @@ child_closed(void *arg, struct peer *p, int r)
 	/* Dead, or it can no longer be told or asked anything: only its death
 	 * makes room for the next one.  When all stop, stop_expired sees to
 	 * those that do not. */
-	if (c->pid > 0 && !env.stopping)
+	if (c->pid > 0 && !env.stopping && !c->replaced)
 		(void)kill(c->pid, SIGKILL);
 }
 
@@ -549,7 +569,7 @@ child_fork(struct child *c)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == -1)
 		return ERR_SYS;
-	r = setup_spawn(c->name, c->acct, sv[1], &c->pid);
+	r = setup_spawn(c->name, c->acct, sv[1], -1, &c->pid);
 	(void)close(sv[1]);
 	if (r != 0) {
 		(void)close(sv[0]);
@@ -582,6 +602,34 @@ child_start(struct child *c)
 
 /* -- signals -------------------------------------------------------------- */
 
+static void upgrade_tried(int status);
+static void upgrade_late(void *arg);
+static void stop_last(void);
+
+static void
+child_dead(struct child *c, int status)
+{
+	c->pid = 0;
+	c->ready = false;
+	peer_free(c->peer);
+	c->peer = NULL;
+	if (env.stopping) {
+		stop_last();
+		return;
+	}
+	if (c->replaced && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		c->replaced = false; /* its links are there already */
+		child_start(c);
+		return;
+	}
+	log_err(0, "ALARM: postern-%s died (%s %d); starting it again", c->name,
+	    WIFSIGNALED(status) ? "signal" : "exit code",
+	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	c->replaced = false;
+	links_renew(c);
+	child_retry(c);
+}
+
 static void
 reap(void)
 {
@@ -589,30 +637,18 @@ reap(void)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		bool hop = true;
+		struct child *c = children;
 
-		for (size_t i = 0; i < NCHILD; i++) {
-			struct child *c = &children[i];
-
-			if (c->pid != pid)
-				continue;
-			hop = false;
-			c->pid = 0;
-			c->ready = false;
-			peer_free(c->peer);
-			c->peer = NULL;
-			if (env.stopping)
-				continue;
-			log_err(0, "ALARM: postern-%s died (%s %d); starting "
-			    "it again", c->name,
-			    WIFSIGNALED(status) ? "signal" : "exit code",
-			    WIFSIGNALED(status) ? WTERMSIG(status) :
-						  WEXITSTATUS(status));
-			links_renew(c);
-			child_retry(c);
+		if (pid == env.trial) {
+			upgrade_tried(status);
+			continue;
 		}
+		while (c < children + NCHILD && c->pid != pid)
+			c++;
+		if (c < children + NCHILD)
+			child_dead(c, status);
 		/* As process 1 of a container it buries strangers, too. */
-		if (hop && env.nhop > 0)
+		else if (env.nhop > 0)
 			env.nhop--;
 	}
 }
@@ -659,17 +695,69 @@ reload(void)
 }
 
 static void
-stop_expired(void *arg)
+on_hangup(void)
+{
+	notify_reloading();
+	reload();
+	/* During an upgrade its end says so. */
+	if (env.announced && !env.reloading)
+		notify_ready();
+}
+
+/* Hops live on while both serve. */
+static void
+stamp_lease(void)
+{
+	int64_t now = msg_now_ms();
+
+	if (children[AUDIT].ready)
+		lease_stamp(env.lease, LEASE_AUDIT, now);
+	if (children[POLICY].ready)
+		lease_stamp(env.lease, LEASE_POLICY, now);
+}
+
+static void
+on_tick(void *arg)
 {
 	(void)arg;
+	stamp_lease();
+	if (loop_timer(env.loop, LEASE_TICK_MS, on_tick, NULL) == NULL)
+		fatal(ERR_NOMEM, "timer");
+}
+
+static void
+stop_expired(void *arg)
+{
+	struct child *only = arg;
+
 	for (size_t i = 0; i < NCHILD; i++) {
 		struct child *c = &children[i];
 
-		if (c->pid <= 0)
+		if (c->pid <= 0 ||
+		    (only != NULL && (c != only || !c->replaced)))
 			continue;
 		log_err(0, "postern-%s does not stop; killing it", c->name);
 		(void)kill(c->pid, SIGKILL);
 	}
+}
+
+static void
+stop_by(int64_t ms, struct child *only)
+{
+	if (loop_timer(env.loop, ms, stop_expired, only) == NULL)
+		stop_expired(only);
+}
+
+/* What policy and oidc say last, audit and signer still have to hear. */
+static void
+stop_last(void)
+{
+	if (env.last || children[POLICY].pid > 0 || children[OIDC].pid > 0)
+		return;
+	env.last = true;
+	tell(&children[SIGNER], MSG_STOP);
+	tell(&children[AUDIT], MSG_STOP);
+	stop_by(STOP_LAST_MS, NULL);
 }
 
 static void
@@ -678,10 +766,284 @@ stop(void)
 	if (env.stopping)
 		return;
 	env.stopping = true;
-	for (size_t i = 0; i < NCHILD; i++)
-		tell(&children[i], MSG_STOP);
-	if (loop_timer(env.loop, STOP_MS, stop_expired, NULL) == NULL)
-		stop_expired(NULL);
+	notify_stopping();
+	tell(&children[POLICY], MSG_STOP);
+	tell(&children[OIDC], MSG_STOP);
+	stop_by(STOP_MS, NULL);
+	stop_last();
+}
+
+/* -- upgrade --------------------------------------------------------------- */
+
+static int
+state_put_child(struct buf *b, struct upgrade_fds *fds, const struct child *c)
+{
+	int r;
+
+	if ((r = buf_put_cstr(b, c->name)) != 0 ||
+	    (r = buf_put_u32(b, (uint32_t)c->pid)) != 0 ||
+	    (r = buf_put_u64(b, (uint64_t)c->born_ms)) != 0 ||
+	    (r = buf_put_u64(b, (uint64_t)c->backoff_ms)) != 0)
+		return r;
+	return upgrade_put_fd(b, fds, c->peer == NULL ? -1 : peer_fd(c->peer));
+}
+
+/* u32 version, u32 of the messages, u64 hops, then three lists, each with its
+ * length: given, links, children; names, so that a newer posternd can have
+ * others. */
+static int
+state_put(struct buf *b, struct upgrade_fds *fds)
+{
+	int r;
+
+	fds->n = 0;
+	if ((r = buf_put_u32(b, STATE_VERSION)) != 0 ||
+	    (r = buf_put_u32(b, MSG_VERSION)) != 0 ||
+	    (r = buf_put_u64(b, env.nhop)) != 0 ||
+	    (r = buf_put_u32(b, NGIVEN)) != 0)
+		return r;
+	for (size_t i = 0; i < NGIVEN; i++) {
+		if ((r = buf_put_cstr(b, given[i].name)) != 0 ||
+		    (r = upgrade_put_fd(b, fds, given[i].fd)) != 0)
+			return r;
+	}
+	if ((r = buf_put_u32(b, NLINKS)) != 0)
+		return r;
+	for (size_t i = 0; i < NLINKS; i++) {
+		for (int side = 0; side < 2; side++) {
+			if ((r = buf_put_cstr(b,
+				 children[links[i].child[side]].name)) != 0 ||
+			    (r = upgrade_put_fd(b, fds, links[i].held[side])) !=
+				0)
+				return r;
+		}
+	}
+	if ((r = buf_put_u32(b, NCHILD)) != 0)
+		return r;
+	for (size_t i = 0; i < NCHILD && r == 0; i++)
+		r = state_put_child(b, fds, &children[i]);
+	return r;
+}
+
+static int
+state_get_given(struct buf *b, bool trial)
+{
+	char name[32];
+	uint32_t n;
+	int fd, r;
+
+	if ((r = buf_get_u32(b, &n)) != 0)
+		return r;
+	for (; n > 0; n--) {
+		if ((r = buf_get_fixed(b, name, sizeof(name))) != 0 ||
+		    (r = upgrade_get_fd(b, trial, &fd)) != 0)
+			return r;
+		give(name, fd);
+	}
+	return 0;
+}
+
+static int
+state_get_links(struct buf *b, bool trial)
+{
+	char name[2][32];
+	uint32_t n;
+	int fd[2], r;
+
+	if ((r = buf_get_u32(b, &n)) != 0)
+		return r;
+	for (; n > 0; n--) {
+		for (int i = 0; i < 2; i++) {
+			if ((r = buf_get_fixed(b, name[i], sizeof(name[i]))) !=
+				0 ||
+			    (r = upgrade_get_fd(b, trial, &fd[i])) != 0)
+				return r;
+		}
+		for (size_t i = 0; i < NLINKS; i++) {
+			struct link *l = &links[i];
+
+			if (strcmp(children[l->child[0]].name, name[0]) != 0 ||
+			    strcmp(children[l->child[1]].name, name[1]) != 0)
+				continue;
+			l->held[0] = fd[0];
+			l->held[1] = fd[1];
+		}
+	}
+	return 0;
+}
+
+static int
+state_get_child(struct buf *b, bool trial, bool same)
+{
+	char name[32];
+	uint64_t born, backoff;
+	uint32_t pid;
+	int fd, r;
+
+	if ((r = buf_get_fixed(b, name, sizeof(name))) != 0 ||
+	    (r = buf_get_u32(b, &pid)) != 0 ||
+	    (r = buf_get_u64(b, &born)) != 0 ||
+	    (r = buf_get_u64(b, &backoff)) != 0 ||
+	    (r = upgrade_get_fd(b, trial, &fd)) != 0)
+		return r;
+	for (size_t i = 0; i < NCHILD && !trial; i++) {
+		struct child *c = &children[i];
+
+		if (strcmp(c->name, name) != 0)
+			continue;
+		c->pid = (pid_t)pid;
+		c->born_ms = (int64_t)born;
+		c->backoff_ms = (int64_t)backoff;
+		if (fd != -1 && same)
+			c->peer = peer_new(env.loop, fd, c->proc, PROC_PARENT,
+			    child_msg, child_closed, c);
+		else if (fd != -1)
+			(void)close(fd);
+		/* It speaks another language, or cannot be spoken to. */
+		if (c->pid > 0 && c->peer == NULL)
+			(void)kill(c->pid, SIGKILL);
+	}
+	return 0;
+}
+
+static int
+state_get(struct buf *b, bool trial)
+{
+	uint32_t version, messages, n;
+	uint64_t hops;
+	int r;
+
+	if ((r = buf_get_u32(b, &version)) != 0)
+		return r;
+	if (version != STATE_VERSION)
+		return ERR_FORMAT;
+	if ((r = buf_get_u32(b, &messages)) != 0 ||
+	    (r = buf_get_u64(b, &hops)) != 0 ||
+	    (r = state_get_given(b, trial)) != 0 ||
+	    (r = state_get_links(b, trial)) != 0 ||
+	    (r = buf_get_u32(b, &n)) != 0)
+		return r;
+	env.nhop = (size_t)hops;
+	for (; n > 0 && r == 0; n--)
+		r = state_get_child(b, trial, messages == MSG_VERSION);
+	return r != 0 ? r : buf_end(b);
+}
+
+/* One child after the other makes room for the one that is installed now.  Its
+ * siblings have their links to the next one before it is told. */
+static void
+replace_next(void)
+{
+	struct child *c;
+
+	if (env.nreplaced == NCHILD)
+		return;
+	for (size_t i = 0; i < env.nreplaced; i++) {
+		if (!children[i].ready)
+			return; /* its READY comes here */
+	}
+	c = &children[env.nreplaced++];
+	if (c->pid <= 0) {
+		child_start(c);
+		return;
+	}
+	links_renew(c);
+	c->ready = false;
+	c->replaced = true;
+	tell(c, MSG_STOP);
+	stop_by(STOP_MS, c);
+}
+
+static void
+upgrade_failed(int r, const char *what)
+{
+	log_err(r, "ALARM: no upgrade: %s; this posternd goes on", what);
+	env.reloading = false;
+	notify_ready();
+}
+
+/* SIGUSR2: is what is installed now able to go on? */
+static void
+upgrade_begin(void)
+{
+	struct upgrade_fds fds;
+	struct buf state;
+	int r;
+
+	if (env.stopping || env.trial > 0 || env.reloading || !env.announced)
+		return; /* one after the other */
+	notify_reloading();
+	env.reloading = true;
+	buf_init(&state, UPGRADE_STATE_MAX);
+	if ((r = state_put(&state, &fds)) == 0)
+		r = upgrade_try(env.argv, &state, &env.trial);
+	buf_clear(&state);
+	if (r != 0)
+		upgrade_failed(r, "the new program cannot be tried");
+	else
+		(void)loop_timer(env.loop, TRIAL_MS, upgrade_late, NULL);
+}
+
+static void
+upgrade_late(void *arg)
+{
+	(void)arg;
+	if (env.trial > 0)
+		(void)kill(env.trial, SIGKILL);
+}
+
+/* Between two messages, when none waits for a child. */
+static void
+upgrade_go(void *arg)
+{
+	struct upgrade_fds fds;
+	struct buf state;
+	int r;
+
+	(void)arg;
+	if (env.stopping)
+		return;
+	for (size_t i = 0; i < NCHILD; i++) {
+		if (children[i].peer == NULL ||
+		    peer_queued(children[i].peer) == 0)
+			continue;
+		if (loop_timer(env.loop, EXEC_RETRY_MS, upgrade_go, NULL) ==
+		    NULL)
+			upgrade_failed(ERR_NOMEM, "timer");
+		return;
+	}
+	buf_init(&state, UPGRADE_STATE_MAX);
+	if ((r = state_put(&state, &fds)) == 0)
+		r = upgrade_exec(env.argv, &state, &fds);
+	buf_clear(&state);
+	upgrade_failed(r, "the new program cannot be executed");
+}
+
+static void
+upgrade_tried(int status)
+{
+	env.trial = 0;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		upgrade_go(NULL);
+	else
+		upgrade_failed(0,
+		    "the new program does not start with these "
+		    "settings and this state (its words are above)");
+}
+
+/* We are the new program. */
+static void
+upgrade_arrive(struct buf *state)
+{
+	int r;
+
+	if ((r = state_get(state, false)) != 0)
+		fatal(r, "the state of the posternd before");
+	log_info("upgrade: going on with %zu running operations", env.nhop);
+	env.announced = env.reloading = true;
+	env.nreplaced = 0;
+	reap(); /* whoever died between the two */
+	replace_next();
 }
 
 static void
@@ -697,7 +1059,10 @@ on_signal(void *arg, int fd, short revents)
 			reap();
 			break;
 		case SIGHUP:
-			reload();
+			on_hangup();
+			break;
+		case SIGUSR2:
+			upgrade_begin();
 			break;
 		default:
 			stop();
@@ -716,6 +1081,7 @@ watch_signals(void)
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGCHLD);
 	(void)sigaddset(&set, SIGHUP);
+	(void)sigaddset(&set, SIGUSR2);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -729,41 +1095,93 @@ watch_signals(void)
 static void
 usage(void)
 {
-	(void)fprintf(stderr, "usage: posternd [-c FILE]\n"
-	    "Runs in the foreground; settings in %s, see posternd(8).\n",
+	(void)fprintf(stderr,
+	    "usage: posternd [-t] [-c FILE]\n"
+	    "Runs in the foreground; settings in %s, see posternd(8).\n"
+	    "-t: only tries whether settings and accounts are good.\n",
 	    env.conf_path);
 	exit(POSTERN_EX_USAGE);
+}
+
+static bool
+read_args(int argc, char **argv)
+{
+	static char self[4096];
+	bool trial = false;
+	int c;
+
+	while ((c = getopt(argc, argv, "c:t")) != -1) {
+		if (c == 'c')
+			env.conf_path = optarg;
+		else if (c == 't')
+			trial = true;
+		else
+			usage();
+	}
+	if (optind != argc)
+		usage();
+	/* By its path: what lies there then is what is installed. */
+	if (argv[0][0] != '/' && realpath("/proc/self/exe", self) != NULL)
+		argv[0] = self;
+	env.argv = argv;
+	return trial;
+}
+
+/* 0, 1 and 2 are inherited by children: they must exist.  Anything else was
+ * leaked by shells and CI, unless it is ours from before an upgrade. */
+static void
+tidy_descriptors(bool fresh)
+{
+	int c;
+
+	while ((c = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && c <= 2)
+		(void)fcntl(c, F_SETFD, 0);
+	(void)close(c);
+	if (fresh)
+		(void)close_range(3, ~0U, 0);
 }
 
 int
 main(int argc, char **argv)
 {
-	int c, r;
+	struct buf state;
+	bool trial, fresh;
+	int r;
 
 	log_init("posternd");
-	while ((c = getopt(argc, argv, "c:")) != -1) {
-		if (c != 'c')
-			usage();
-		env.conf_path = optarg;
-	}
-	if (optind != argc)
-		usage();
+	trial = read_args(argc, argv);
 	if (geteuid() != 0)
 		fatal(0, "must be started as root; it gives that up for "
-		    "everything it starts");
-	/* 0, 1 and 2 are inherited by children: they must exist. */
-	while ((c = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && c <= 2)
-		(void)fcntl(c, F_SETFD, 0);
-	(void)close(c);
-	(void)close_range(3, ~0U, 0); /* shells and CI leak descriptors */
+			 "everything it starts");
+	buf_init(&state, UPGRADE_STATE_MAX);
+	r = upgrade_state(&state);
+	if (r != 0 && r != ERR_NOTFOUND)
+		fatal(r, "the state of the posternd before");
+	fresh = r == ERR_NOTFOUND;
+	tidy_descriptors(fresh);
 	(void)umask(077);
 	if ((env.loop = loop_new()) == NULL)
 		fatal(ERR_NOMEM, "cannot start");
 	read_conf();
-	prepare();
+	read_accounts();
+	if (trial) {
+		if (!fresh && (r = state_get(&state, true)) != 0)
+			fatal(r, "the state of the running posternd");
+		return 0;
+	}
+	if (fresh)
+		prepare();
+	prepare_lease();
 	watch_signals();
-	for (size_t i = 0; i < NCHILD; i++)
-		child_start(&children[i]);
+	if (fresh) {
+		env.nreplaced = NCHILD;
+		for (size_t i = 0; i < NCHILD; i++)
+			child_start(&children[i]);
+	} else {
+		upgrade_arrive(&state);
+	}
+	buf_clear(&state);
+	on_tick(NULL);
 	if ((r = loop_run(env.loop)) != 0)
 		fatal(r, "loop");
 	log_info("stopped");

@@ -94,6 +94,8 @@ session_end(struct session *s)
 	int r;
 
 	if (!s->opened) {
+		if (s->kept != KEPT_NO)
+			takeover_forget_session(s);
 		session_drop(s);
 		return;
 	}
@@ -135,7 +137,7 @@ connection_drop(struct connection *c)
 	for (at = &env.connections; *at != c;)
 		at = &(*at)->next;
 	*at = c->next;
-	if (c->monitor != 0)
+	if (c->kept != KEPT_NO)
 		takeover_forget_connection(c);
 	connection_free(c);
 	s->nconnection--;
@@ -346,6 +348,9 @@ session_new(struct session_proof *proof, struct connection **out, char *why,
 	s->nconnection++;
 	c->next = env.connections;
 	env.connections = c;
+	if (s->kept == KEPT_NO)
+		takeover_keep_session(s);
+	takeover_keep_connection(c);
 	*out = c;
 	return 0;
 }
@@ -448,6 +453,7 @@ session_open(const char *handle, const char *user, const char *source,
 {
 	struct connection *c = session_lookup(handle);
 	struct proc_stat st = { 0 };
+	bool opened = c != NULL && c->session->opened;
 	pid_t pid;
 	int r = ERR_DENIED;
 
@@ -471,7 +477,7 @@ session_open(const char *handle, const char *user, const char *source,
 	c->monitor_start = st.start;
 	c->monitor_pidfd = pidfd;
 	c->state = CONNECTION_OPEN;
-	if (c->session->kept == KEPT_NO)
+	if (c->session->kept == KEPT_NO || !opened)
 		takeover_keep_session(c->session);
 	takeover_keep_connection(c);
 	*out = c;
@@ -623,8 +629,9 @@ session_adopt(struct session_row *row)
 	s->until_ms = row->until_ms;
 	s->limit_ms = row->limit_ms;
 	s->over = row->over || msg_now_ms() >= row->limit_ms;
-	s->opened = true;
-	s->noted = s->kept = KEPT_YES;
+	s->opened = row->opened;
+	s->noted = row->opened ? KEPT_YES : KEPT_NO;
+	s->kept = KEPT_YES;
 	if ((r = session_fill(s, &row->proof, &n)) != 0)
 		goto fail;
 	left = (s->over ? s->limit_ms : s->until_ms) - msg_now_ms();
@@ -646,8 +653,14 @@ fail:
 static int
 connection_find_monitor(struct connection *c)
 {
-	int r = proc_open(c->monitor, c->monitor_start, &c->monitor_pidfd);
+	int r;
 
+	if (c->monitor == 0) { /* PAM may yet open it */
+		c->timer = loop_timer(
+		    child_loop(), CONNECTION_PENDING_MS, connection_expired, c);
+		return c->timer == NULL ? ERR_NOMEM : 0;
+	}
+	r = proc_open(c->monitor, c->monitor_start, &c->monitor_pidfd);
 	c->state = CONNECTION_OVER;
 	if (r == ERR_NOTFOUND)
 		return 0;
@@ -729,9 +742,8 @@ session_keep(struct session *s)
 {
 	int r = 0;
 
-	if (!s->opened)
-		return 0;
-	if (s->noted == KEPT_NO && (r = session_note_open(s, NULL)) != 0)
+	if (s->opened && s->noted == KEPT_NO &&
+	    (r = session_note_open(s, NULL)) != 0)
 		return r;
 	if (s->kept == KEPT_NO)
 		takeover_keep_session(s);
@@ -758,7 +770,7 @@ session_keep_all(void)
 		}
 	}
 	for (c = env.connections; c != NULL && r == 0; c = c->next) {
-		if (c->state == CONNECTION_PENDING || c->kept != KEPT_NO)
+		if (c->kept != KEPT_NO)
 			continue;
 		takeover_keep_connection(c);
 		if (c->kept == KEPT_NO)

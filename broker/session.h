@@ -98,14 +98,14 @@ struct session_row {
 	char id[ULID_LEN + 1];
 	struct session_proof proof; /* but for user and expires */
 	int64_t until_ms, limit_ms;
-	bool over;
+	bool over, opened;
 };
 struct connection_row {
 	char id[ULID_LEN + 1];
 	char session[ULID_LEN + 1];
 	char handle[PROTO_HANDLE_LEN + 1];
 	char user[USER_LEN_MAX + 1];
-	pid_t monitor;
+	pid_t monitor; /* 0: it is still pending */
 	uint64_t monitor_start;
 };
 /* Takes up a session; what it keeps it moves out of the row. */

@@ -225,21 +225,22 @@ setup_addresses(struct buf *b)
 
 /* Between fork and exec: only what is async-signal-safe. */
 static void
-setup_exec(char *path, struct account a, int control)
+setup_exec(char *path, struct account a, int control, int more)
 {
 	char *const argv[] = { path, NULL };
 	char *const envp[] = { NULL };
 	sigset_t none;
 
-	if (control != CHILD_CONTROL_FD) {
-		if (dup2(control, CHILD_CONTROL_FD) == -1)
-			_exit(126);
-	} else if (fcntl(control, F_SETFD, 0) == -1) {
+	/* Out of each other's way first. */
+	if ((control = fcntl(control, F_DUPFD, CHILD_MORE_FD + 1)) == -1 ||
+	    (more != -1 &&
+		(more = fcntl(more, F_DUPFD, CHILD_MORE_FD + 1)) == -1) ||
+	    dup2(control, CHILD_CONTROL_FD) == -1 ||
+	    (more != -1 && dup2(more, CHILD_MORE_FD) == -1))
 		_exit(126);
-	}
-	if (close_range(CHILD_CONTROL_FD + 1, ~0U, 0) == -1 ||
-	    setgroups(0, NULL) == -1 ||
-	    setresgid(a.gid, a.gid, a.gid) == -1 ||
+	if (close_range(more != -1 ? CHILD_MORE_FD + 1 : CHILD_CONTROL_FD + 1,
+		~0U, 0) == -1 ||
+	    setgroups(0, NULL) == -1 || setresgid(a.gid, a.gid, a.gid) == -1 ||
 	    setresuid(a.uid, a.uid, a.uid) == -1 || chdir("/") == -1)
 		_exit(126);
 	(void)sigemptyset(&none);
@@ -251,7 +252,8 @@ setup_exec(char *path, struct account a, int control)
 }
 
 int
-setup_spawn(const char *name, struct account a, int control, pid_t *pidp)
+setup_spawn(
+    const char *name, struct account a, int control, int more, pid_t *pidp)
 {
 	char path[512];
 	pid_t pid;
@@ -264,7 +266,7 @@ setup_spawn(const char *name, struct account a, int control, pid_t *pidp)
 	if ((pid = fork()) == -1)
 		return ERR_SYS;
 	if (pid == 0)
-		setup_exec(path, a, control);
+		setup_exec(path, a, control, more);
 	*pidp = pid;
 	return 0;
 }

@@ -38,8 +38,9 @@ int setup_boot_key(const char *folder, const char *name, int *fdp);
 int setup_addresses(struct buf *b);
 
 /* Starts libexec/postern-NAME as that account, with control as its descriptor
- * 3, no other descriptor above 2, an empty environment and default signals.
- * The caller keeps control. */
-int setup_spawn(const char *name, struct account a, int control, pid_t *pid);
+ * 3, more (if not -1) as its 4, no other descriptor above 2, an empty
+ * environment and default signals.  The caller keeps both. */
+int setup_spawn(
+    const char *name, struct account a, int control, int more, pid_t *pid);
 
 #endif

@@ -159,6 +159,7 @@ put_session(struct buf *b, const struct session *s)
 	    (r = buf_put_u64(b, (uint64_t)s->until_ms)) != 0 ||
 	    (r = buf_put_u64(b, (uint64_t)s->limit_ms)) != 0 ||
 	    (r = buf_put_u8(b, s->over)) != 0 ||
+	    (r = buf_put_u8(b, s->opened)) != 0 ||
 	    (r = buf_put_u32(b, (uint32_t)s->claims.n)) != 0)
 		return r;
 	for (size_t i = 0; i < s->claims.n; i++) {
@@ -300,7 +301,7 @@ take_session(struct buf *b)
 	struct session_row s = { 0 };
 	char *name = NULL, *value = NULL;
 	uint64_t until, limit;
-	uint8_t over;
+	uint8_t over, opened;
 	uint32_t n = 0;
 	int r;
 
@@ -313,11 +314,13 @@ take_session(struct buf *b)
 		0 ||
 	    (r = buf_get_u64(b, &until)) != 0 ||
 	    (r = buf_get_u64(b, &limit)) != 0 ||
-	    (r = buf_get_u8(b, &over)) != 0 || (r = buf_get_u32(b, &n)) != 0)
+	    (r = buf_get_u8(b, &over)) != 0 ||
+	    (r = buf_get_u8(b, &opened)) != 0 || (r = buf_get_u32(b, &n)) != 0)
 		goto out;
 	s.until_ms = (int64_t)until;
 	s.limit_ms = (int64_t)limit;
 	s.over = over != 0;
+	s.opened = opened != 0;
 	for (; n > 0 && r == 0; n--) {
 		if ((r = buf_get_cstr(b, PROTO_CLAIM_NAME_MAX, &name)) == 0 &&
 		    (r = buf_get_cstr(b, PROTO_CLAIM_VALUE_MAX, &value)) == 0)

@@ -3,9 +3,12 @@
 # package's work, and here it is laid ready beside the other data.
 posterndatadir = $(datadir)/postern
 sysusersdir = $(prefix)/lib/sysusers.d
+systemunitdir = $(prefix)/lib/systemd/system
+units = packaging/systemd/postern.service packaging/systemd/postern-sshd.service
 
 posternlibexec_SCRIPTS += packaging/sshd/postern-sshd-start
 nodist_posterndata_DATA = packaging/pam/pam.d-postern-sshd
+nodist_systemunit_DATA = $(units)
 dist_sysusers_DATA = packaging/sysusers/postern.conf
 dist_man_MANS += packaging/sshd/postern-sshd-start.8
 
@@ -14,6 +17,7 @@ PLACES = sed \
 	-e 's|@runstatedir[@]|$(runstatedir)|g' \
 	-e 's|@posternlibexecdir[@]|$(posternlibexecdir)|g' \
 	-e 's|@posternlibdir[@]|$(posternlibdir)|g' \
+	-e 's|@sbindir[@]|$(sbindir)|g' \
 	-e 's|@pamdir[@]|$(pamdir)|g'
 
 packaging/sshd/postern-sshd-start: packaging/sshd/postern-sshd-start.in \
@@ -28,9 +32,18 @@ packaging/pam/pam.d-postern-sshd: packaging/pam/pam.d-postern-sshd.in \
 	$(PLACES) $(srcdir)/packaging/pam/pam.d-postern-sshd.in >$@.new && \
 	mv $@.new $@
 
-CLEANFILES += packaging/sshd/postern-sshd-start \
+# sshd speaks sd_notify only where the distribution has built it so; Debian does.
+$(units): packaging/local.mk
+	$(AM_V_GEN)$(MKDIR_P) packaging/systemd && \
+	$(PLACES) $(srcdir)/$@.in >$@.new && mv $@.new $@
+packaging/systemd/postern.service: packaging/systemd/postern.service.in
+packaging/systemd/postern-sshd.service: packaging/systemd/postern-sshd.service.in
+
+CLEANFILES += $(units) packaging/sshd/postern-sshd-start \
 	packaging/pam/pam.d-postern-sshd
 EXTRA_DIST += packaging/accounts \
+	packaging/systemd/postern.service.in \
+	packaging/systemd/postern-sshd.service.in \
 	packaging/sshd/postern-sshd-start.in \
 	packaging/pam/pam.d-postern-sshd.in
 

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import time
@@ -56,6 +57,8 @@ while True:
     if what == b"close":
         os.close(3)
         s.send(b"closed")
+    elif what == b"exit0":
+        os._exit(0)
     elif what == b"deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
@@ -411,7 +414,9 @@ def test_a_hop(posternd):
     f = posternd.accept()
     pw = pwd.getpwnam("_postern-hop")
     assert (f.name, f.pid, f.uid) == ("hop", pid, [pw.pw_uid] * 3)
-    assert f.groups == [] and f.fds[:4] == [0, 1, 2, 3] and len(f.fds) == 5
+    # 3 is its control socket, 4 the lease
+    assert f.groups == [] and f.fds[:5] == [0, 1, 2, 3, 4] and \
+        len(f.fds) == 6
     with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as i:
         assert f"\nPid:\t{pid}\n" in i.read()
     # Its descriptor 3 is the other end of what policy kept.
@@ -449,9 +454,9 @@ def test_p9_a_hop_outlives_policy_and_posternd(posternd):
     posternd.again("policy")
     assert not select.select([pidfd], [], [], 0.2)[0]
     posternd.proc.send_signal(signal.SIGTERM)
-    for c in posternd.child.values():
-        c.until("STOP")
-        c.say(b"exit")
+    for name in ("policy", "oidc", "signer", "audit"):
+        posternd.child[name].until("STOP")
+        posternd.child[name].say(b"exit")
     assert posternd.proc.wait(10) == 0
     assert not select.select([pidfd], [], [], 0.2)[0]
     f.say(b"exit")
@@ -517,15 +522,196 @@ def test_reload(posternd):
         w.silent(posternd.child[name].control, 0.1)
 
 
+def reloading(posternd):
+    """The service manager hears of it, with the time on its clock."""
+    a, b = posternd.notify.recv(99).decode().split("\n")
+    assert a == "RELOADING=1" and b.startswith("MONOTONIC_USEC=")
+    assert 0 <= time.monotonic() - int(b[15:]) / 1e6 < 20
+
+
+def test_reload_is_told_to_the_service_manager(posternd):
+    posternd.start()
+    assert posternd.notify.recv(99) == b"READY=1"
+    posternd.proc.send_signal(signal.SIGHUP)
+    reloading(posternd)
+    assert posternd.notify.recv(99) == b"READY=1"
+
+
+def replaced(posternd, order=("audit", "signer", "policy", "oidc")):
+    """Each child makes room for the next one, one after the other; its
+    siblings have their links before."""
+    for name in order:
+        old = posternd.child[name]
+        others = [o for o in order if {name, o} in [
+            set(x) for x in (("policy", "audit"), ("policy", "signer"),
+                             ("policy", "oidc"), ("oidc", "audit"))]]
+        for o in others:
+            posternd.child[o].links.pop(name, None)
+            while name not in posternd.child[o].links:
+                assert posternd.child[o].take() == "LINK"
+            posternd.child[o].links[name].send(b"early")
+        old.until("STOP")
+        assert len(posternd.fakes) == len({f.pid for f in posternd.fakes})
+        old.say(b"exit0")
+        f = posternd.again(name)
+        for o in others:
+            assert f.links[o].recv(99) == b"early"
+        f.ready()
+
+
+def test_p9_upgrade(posternd):
+    """The same process goes on with another program: its children keep their
+    sockets until they are replaced, hops run on."""
+    posternd.start()
+    assert posternd.notify.recv(99) == b"READY=1"
+    old = dict(posternd.child)
+    hop_pid, pidfd, control = hop_start(posternd.child["policy"])
+    hop = posternd.accept()
+    inode = os.stat("/opt/posternd").st_ino
+    shutil.copy(BUILT, "/opt/posternd.new")     # as dpkg replaces it
+    os.rename("/opt/posternd.new", "/opt/posternd")
+    listening = w.connect("/opt/run/ctl.sock")  # waits in the queue
+    posternd.proc.send_signal(signal.SIGUSR2)
+    reloading(posternd)
+    replaced(posternd)
+    assert posternd.notify.recv(99) == b"READY=1"
+    posternd.logs("posternd: upgraded")
+    assert posternd.proc.poll() is None
+    assert os.stat(f"/proc/{posternd.proc.pid}/exe").st_ino not in (
+        inode, 0)
+    env = pathlib.Path(f"/proc/{posternd.proc.pid}/environ").read_bytes()
+    assert b"NOTIFY_SOCKET=" in env
+    assert "ALARM" not in posternd.log()
+    # Who had knocked is served by the next policy, on the same socket.
+    with socket.socket(fileno=os.dup(
+            posternd.child["policy"].given["ctl"][1])) as s:
+        s.settimeout(5)
+        s.accept()[0].close()
+    listening.close()
+    # The hop runs, is counted, and is buried by its parent when it ends.
+    assert not select.select([pidfd], [], [], 0.1)[0]
+    control.send(b"work")
+    assert hop.control.recv(9) == b"work"
+    hop.say(b"exit")
+    assert select.select([pidfd], [], [], 10)[0]
+    end = time.monotonic() + 10
+    while os.path.exists(f"/proc/{hop_pid}"):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    os.close(pidfd)
+    for name, f in posternd.child.items():
+        assert f.pid != old[name].pid and f.settings == posternd.settings
+    # Another one, and nothing is left behind each time.
+    fds = len(os.listdir(f"/proc/{posternd.proc.pid}/fd"))
+    posternd.proc.send_signal(signal.SIGUSR2)
+    reloading(posternd)
+    replaced(posternd)
+    assert posternd.notify.recv(99) == b"READY=1"
+    end = time.monotonic() + 5
+    while len(os.listdir(f"/proc/{posternd.proc.pid}/fd")) != fds:
+        assert time.monotonic() < end
+        time.sleep(0.02)    # it still has the socket to the manager
+    # And a new policy can still start hops, a dead child is still replaced.
+    hop_start(posternd.child["policy"])
+    posternd.accept().say(b"exit")
+    os.kill(posternd.child["oidc"].pid, signal.SIGKILL)
+    posternd.again("oidc")
+
+
+@pytest.mark.parametrize("how", ["settings", "missing", "another program",
+                                 "hangs"])
+def test_p9_upgrade_to_what_does_not_start(posternd, how):
+    """Tried first: what would not start is not become."""
+    posternd.start()
+    assert posternd.notify.recv(99) == b"READY=1"
+    if how == "settings":
+        pathlib.Path("/opt/postern.conf").write_text("nonsense 1\n")
+    else:
+        os.unlink("/opt/posternd")
+    if how == "another program":
+        shutil.copy("/bin/false", "/opt/posternd")
+    if how == "hangs":
+        pathlib.Path("/opt/posternd").write_text("#!/bin/sh\nsleep 1000\n")
+        os.chmod("/opt/posternd", 0o755)
+    try:
+        posternd.proc.send_signal(signal.SIGUSR2)
+        reloading(posternd)
+        posternd.notify.settimeout(25)
+        assert posternd.notify.recv(99) == b"READY=1"
+        posternd.logs("ALARM: no upgrade")
+        # It goes on as before.
+        for f in posternd.child.values():
+            w.silent(f.control, 0.05)
+        os.kill(posternd.child["signer"].pid, signal.SIGKILL)
+        posternd.again("signer").ready()
+    finally:
+        shutil.copy(BUILT, "/opt/posternd.new")
+        os.rename("/opt/posternd.new", "/opt/posternd")
+    pathlib.Path("/opt/postern.conf").write_text(posternd.settings)
+    posternd.proc.send_signal(signal.SIGUSR2)
+    reloading(posternd)
+    replaced(posternd)
+
+
+def test_p9_a_child_dies_in_an_upgrade(posternd):
+    """The new one dies before it is ready: it is started again, and the
+    upgrade goes on behind it."""
+    posternd.start()
+    assert posternd.notify.recv(99) == b"READY=1"
+    posternd.proc.send_signal(signal.SIGUSR2)
+    reloading(posternd)
+    posternd.child["audit"].until("STOP")
+    posternd.child["audit"].say(b"exit0")
+    posternd.again("audit").say(b"exit")
+    posternd.again("audit").ready()
+    posternd.logs("ALARM: postern-audit died")
+    replaced(posternd, ("signer", "policy", "oidc"))
+    assert posternd.notify.recv(99) == b"READY=1"
+
+
+def test_p2_the_lease(posternd):
+    """Stamped for as long as both serve; root's alone to write."""
+    posternd.start()
+    path = pathlib.Path("/opt/run/lease")
+    st = path.stat()
+    assert (st.st_uid, stat.S_IMODE(st.st_mode)) == (0, 0o600)
+
+    def seen():
+        return struct.unpack("=qq", path.read_bytes()[:16])
+
+    def wait(what):
+        end = time.monotonic() + 10
+        while not what():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+    wait(lambda: min(seen()) > (time.monotonic() - 2) * 1000)
+    at = seen()
+    wait(lambda: min(seen()) > max(at))
+    os.kill(posternd.child["audit"].pid, signal.SIGKILL)
+    posternd.again("audit")     # and never says READY
+    at = seen()
+    wait(lambda: seen()[1] > at[1] + 1500)
+    assert seen()[0] == at[0]
+    posternd.child["audit"].ready()
+    wait(lambda: seen()[0] > at[0])
+
+
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 def test_stop(posternd, sig):
+    """Audit and signer hear what the others say last."""
     posternd.start()
+    assert posternd.notify.recv(99) == b"READY=1"
     posternd.proc.send_signal(sig)
-    for f in posternd.child.values():
-        assert f.take() == "STOP"
-    assert posternd.proc.poll() is None
-    for f in posternd.child.values():
-        f.say(b"exit")
+    assert posternd.notify.recv(99) == b"STOPPING=1"
+    for pair in (("policy", "oidc"), ("signer", "audit")):
+        for name in pair:
+            assert posternd.child[name].take() == "STOP"
+        if "policy" in pair:
+            for name in ("signer", "audit"):
+                w.silent(posternd.child[name].control, 0.1)
+        for name in pair:
+            posternd.child[name].say(b"exit0")
     assert posternd.proc.wait(10) == 0
     assert "ALARM" not in posternd.log()
 
@@ -536,7 +722,7 @@ def test_p10_stop_does_not_wait_for_ever(posternd):
         f.say(b"deaf")
     posternd.proc.send_signal(signal.SIGTERM)
     posternd.proc.send_signal(signal.SIGTERM)
-    assert posternd.proc.wait(15) == 0
+    assert posternd.proc.wait(25) == 0
     for f in posternd.child.values():
         assert f.gone()
 

@@ -46,6 +46,11 @@ class Lives:
     def login(self, **more):
         m, handle = self.now.login(**more)
         self.kept("2/")
+        end = time.monotonic() + 20
+        # The row of the pending connection becomes that of the open one.
+        while self.rows[self.row("2/")][1][-12:-8] == bytes(4):
+            assert time.monotonic() < end
+            time.sleep(0.01)
         return m, handle
 
     def kept(self, prefix, n=1):
@@ -108,6 +113,27 @@ def test_p9_a_session_outlives_its_policy(lives, dummy, tmp_path):
     policy.wait_status(operations=0)
     m.kill()
     lives.kept("2/", 0)
+
+
+def test_p9_between_the_token_and_the_connection(lives):
+    """PAM has the handle, and opens it with the next policy."""
+    result, handle, _ = lives.now.new()
+    assert result == 0
+    lives.kept("2/")
+    policy = lives.next()
+    m = policy.monitor()
+    assert m.open(handle, "web-2") == (1, "")
+    assert m.open(handle, source="10.9.9.9") == (1, "")
+    assert m.open(handle) == (0, handle)
+    assert policy.heard("session.open")["user"] == "web-1"
+    denied(policy, m, handle)
+    assert m.open(handle) == (1, "")    # once
+    # As it is open, it is the monitor's in the life after that.
+    end = time.monotonic() + 20
+    while lives.rows[lives.row("2/")][1][-12:-8] == bytes(4):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    denied(lives.next(), m, handle)
 
 
 def test_p9_policy_dies_again_and_again(lives):

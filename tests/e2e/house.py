@@ -184,6 +184,8 @@ HELPERS = {
              'stty size 2>/dev/null\necho "TERM=$TERM"\n',
     "slow": '#!/bin/sh\ntrap "echo term; exit 9" TERM\necho started\n'
             'sleep "$1" & wait $!\necho done\n',
+    "stream": '#!/bin/sh\ni=0\nwhile [ $i -lt "$2" ]; do i=$((i+1))\n'
+              'echo "$1 $i"; sleep 0.1; done\n',
     "lines": '#!/bin/sh\nseq "$1"\n',
     "systemctl": '#!/bin/sh\necho "$1 $2"\nsleep 0.2\n'
                  'echo "$2 is up"\n',
@@ -621,6 +623,54 @@ class Certificate:
         return folder / "k"
 
 
+# -- systemd's part -----------------------------------------------------------
+
+
+class Unit:
+    """An installed unit; what systemd would run."""
+
+    def __init__(self, name):
+        self.path = PREFIX / f"lib/systemd/system/{name}.service"
+        self.values = {}
+        for line in self.path.read_text().splitlines():
+            if line and line[0] not in "#[":
+                k, v = line.split("=", 1)
+                self.values.setdefault(k, []).append(v)
+
+    def lines(self, key, mainpid=0):
+        return [[a.replace("$MAINPID", str(mainpid)) for a in shlex.split(v)]
+                for v in self.values.get(key, [])]
+
+    def get(self, key):
+        (v,) = self.values[key]
+        return v
+
+
+class Manager:
+    """The other end of NOTIFY_SOCKET."""
+
+    def __init__(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        # A path: abstract names end at a network namespace.
+        self.path = WORK / f"notify-{secrets.token_hex(4)}"
+        self.sock.bind(str(self.path))
+        self.sock.setblocking(False)
+        self.heard = []
+
+    def env(self):
+        return os.environ | {"NOTIFY_SOCKET": str(self.path)}
+
+    def told(self, line):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.heard += self.sock.recv(4096).decode().splitlines()
+        return line in self.heard
+
+    def forget(self):
+        self.told("")
+        self.heard = []
+
+
 # -- the bastion --------------------------------------------------------------
 
 
@@ -670,25 +720,41 @@ class Bastion:
         self.start_sshd()
 
     def start_posternd(self, under=()):
-        """under: a command that runs it."""
-        mark = self.log.stat().st_size if self.log.exists() else 0
-        self.daemon = Daemon("posternd", inside(
-            "bastion", [*under, PREFIX / "sbin/posternd"]), self.log)
-        self.daemon.wait_for(
-            lambda: "ready" in self.log.read_text()[mark:])
+        """As its unit says; under: a command that runs it."""
+        unit, manager = Unit("postern"), Manager()
+        for argv in unit.lines("ExecStartPre"):
+            run(*inside("bastion", argv))
+        (argv,) = unit.lines("ExecStart")
+        self.daemon = Daemon("posternd", inside("bastion", [*under, *argv]),
+                             self.log, env=manager.env())
+        self.manager = manager
+        self.daemon.wait_for(lambda: manager.told("READY=1"))
 
     def start_sshd(self):
+        unit, manager = Unit("postern-sshd"), Manager()
+        (argv,) = unit.lines("ExecStart")
+        argv = [a for a in argv if a != "-y"]   # its log is for the tests
         self.sshd = Daemon("postern-sshd", inside(
-            "bastion", [LIBEXEC / "postern-sshd-start", "-l", "10.91.0.1",
-                        "-p", "22"]), self.sshd_log)
+            "bastion", [*argv, "-l", "10.91.0.1", "-p", "22"]),
+            self.sshd_log, env=manager.env())
         self.sshd.wait_for(lambda: can_connect("bastion", "10.91.0.1", 22))
 
     def reload(self):
         """After a change of the policy; returns what the daemon said."""
         at = self.log.stat().st_size
-        self.daemon.proc.send_signal(signal.SIGHUP)
-        time.sleep(0.5)
+        self.manager.forget()
+        (argv,) = Unit("postern").lines("ExecReload", self.daemon.proc.pid)
+        run(*argv)
+        self.daemon.wait_for(lambda: self.manager.told("READY=1"))
+        time.sleep(0.5)     # policy and signer load meanwhile
         return self.log.read_text()[at:]
+
+    def upgrade(self, timeout=60):
+        """As the package does behind its unpacking; when all are new."""
+        self.manager.forget()
+        self.daemon.proc.send_signal(signal.SIGUSR2)
+        self.daemon.wait_for(lambda: self.manager.told("READY=1"), timeout)
+        assert self.manager.told("RELOADING=1")
 
     def stop(self):
         for d in (self.sshd, self.daemon):

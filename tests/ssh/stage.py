@@ -169,6 +169,16 @@ LogLevel DEBUG1
 # -- the hop ------------------------------------------------------------------
 
 
+def lease_of(path, away=None):
+    """broker/lease.h: audit and policy, when they were last seen (ms); away:
+    who has not been since how many seconds."""
+    seen = {"audit": 1 << 60, "policy": 1 << 60}
+    if away:
+        seen[away[0]] = int((time.monotonic() - away[1]) * 1000)
+    path.write_bytes(struct.pack("=qq", *seen.values()).ljust(4096, b"\0"))
+    return os.open(path, os.O_RDONLY)
+
+
 class Hops:
     def __init__(self, folder, ca, sshd):
         self.folder, self.ca, self.sshd = folder, ca, sshd
@@ -193,7 +203,7 @@ class Hop:
                  out_null=False, err_null=False, err_to_out=False, connect=5,
                  handshake=10, head=1 << 20, tail=1 << 16, signer="sign",
                  spec=None, env=None, wrap=(), columns=80, rows=24,
-                 recording=None):
+                 recording=None, away=None):
         self.id = secrets.token_hex(13)
         self.ca, self.spec, self.command = hops.ca, spec or {}, command
         self.cast = hops.folder / f"{self.id}.cast"
@@ -208,13 +218,19 @@ class Hop:
             self.cast, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         side = os.open(self.side, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
+        lease = lease_of(hops.folder / f"{self.id}.lease", away)
+
         def at_three():
-            os.dup2(control.fileno(), 3)
-            os.set_inheritable(3, True)
+            # Out of each other's way first.
+            a, b = fcntl.fcntl(control, fcntl.F_DUPFD, 10), \
+                fcntl.fcntl(lease, fcntl.F_DUPFD, 10)
+            os.dup2(a, 3)
+            os.dup2(b, 4)
 
         self.run = subprocess.Popen(
             [*wrap, HOP], env=env or {}, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, preexec_fn=at_three, pass_fds=(3,))
+            stdout=subprocess.DEVNULL, preexec_fn=at_three, pass_fds=(3, 4))
+        os.close(lease)
         self.pid = self.run.pid
         control.close()
         body = (s(self.id) + s("S" * 26) + s("web-1") + s(host) +

@@ -556,11 +556,37 @@ def test_promise_9_policy_dies(hop):
     assert h.finish(b"still here")[:2] == ((0, 0), b"still here")
 
 
+@pytest.mark.parametrize("who", ["audit", "policy"])
+def test_promise_2_not_for_long_without(hop, who):
+    """30 s: what is shown until then is on record, and then it ends."""
+    h = hop(sh("trap 'echo hup >&2' HUP; echo ready; sleep 60"),
+            away=(who, 27))
+    assert h.until(b"ready\n")
+    time.sleep(1)
+    assert h.run.poll() is None     # not before
+    end, _, err = h.finish()
+    assert end == (0, s.TEMPFAIL)
+    assert f"postern-{who} has been away for 30 seconds".encode() in err
+    assert "ready" in h.cast.read_text()
+
+
+def test_promise_2_no_lease_no_operation(hop):
+    h = hop("true", away=("audit", 31))
+    end, out, err = h.finish()
+    assert end == (0, s.TEMPFAIL) and b"away" in err and out == b""
+
+
 def test_policy_has_no_work(hop):
     control, theirs = s.seqpacket()
+    lease = s.lease_of(hop.folder / "lease")
+
+    def at_three():
+        fds = [fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in (theirs, lease)]
+        for i, fd in enumerate(fds):
+            os.dup2(fd, 3 + i)
+
     p = subprocess.Popen([s.HOP], env={}, stdin=subprocess.DEVNULL,
-                         preexec_fn=lambda: os.dup2(theirs.fileno(), 3),
-                         pass_fds=(3,))
+                         preexec_fn=at_three, pass_fds=(3, 4))
     theirs.close()
     control.close()
     assert p.wait(5) == 0

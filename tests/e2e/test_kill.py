@@ -1,0 +1,12 @@
+"""A few moments of ./dev kill; that command has more of them."""
+import random
+
+import kill
+import pytest
+
+
+@pytest.mark.slow
+def test_2_and_9_killed_at_random_moments(up):
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"./dev kill 1 {seed}")   # shown when it fails
+    print(kill.havoc(up, 1, seed))
