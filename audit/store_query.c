@@ -343,7 +343,7 @@ query_put_state(struct json *j, sqlite3_stmt *st)
 	}
 	if (state == NULL)
 		json_kv_str(j, "state",
-		    strcmp(verdict, "allow") == 0 ? "running" : "denied");
+		    strcmp(verdict, "deny") != 0 ? "running" : "denied");
 }
 
 static int

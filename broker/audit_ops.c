@@ -398,7 +398,8 @@ opening_read(struct msg *m, struct opening *o)
 	    ledger_field(&m->body, EV_OPERATION, id, sizeof(id)) != 0 ||
 	    strcmp(id, o->id) != 0 ||
 	    ledger_field(&m->body, EV_VERDICT, verdict, sizeof(verdict)) != 0 ||
-	    strcmp(verdict, "allow") != 0)
+	    (strcmp(verdict, "allow") != 0 &&
+		strcmp(verdict, "would-deny") != 0))
 		return ERR_PROTO;
 	r = ledger_field(&m->body, EV_SESSION, o->session, sizeof(o->session));
 	if (r != 0 && r != ERR_NOTFOUND)

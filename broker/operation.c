@@ -376,7 +376,8 @@ operation_judge(struct operation *op, struct connection *conn,
 		.pty = a->tty != 0,
 		.now = time(NULL),
 		.enforces = ENFORCE_DURATION | ENFORCE_OUTPUT |
-			    ENFORCE_CONCURRENT | ENFORCE_RATE };
+			    ENFORCE_CONCURRENT | ENFORCE_RATE |
+			    ENFORCE_OBSERVE };
 	struct command sent = *c; /* argv[0] may become the program's path */
 	struct plan p;
 	struct buf text;
@@ -409,6 +410,7 @@ operation_judge(struct operation *op, struct connection *conn,
 		goto out;
 	}
 	p.command = &sent;
+	p.nearest = p.d.would_deny ? decide_nearest(&q) : "";
 	if (command_stages(c, p.d.program, &sent.stage) != 0) {
 		operation_refuse(op, POSTERN_EX_TEMPFAIL,
 		    "the broker is out of memory; try again");

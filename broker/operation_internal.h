@@ -66,6 +66,7 @@ struct plan {
 	const char *login;
 	const struct command *command; /* argv[0] rewritten */
 	struct decision d;
+	const char *nearest;    /* rule, where no rule allows it; else "" */
 	struct buf wire;	/* as the target's shell gets it */
 	struct buf shown;	/* as people read it */
 	struct buf key_id;

@@ -33,7 +33,14 @@ operation_ask_audit(struct operation *op, const struct connection *conn, const s
 {
 	struct msg m;
 	struct buf *b = &m.body;
+	const char *verdict = p->d.would_deny ? "would-deny" : "allow";
+	char reason[NAME_LEN_MAX + 64] = "";
 	int r;
+
+	if (p->d.would_deny)
+		(void)snprintf(reason, sizeof(reason),
+		    "no rule allows this; nearest: %s",
+		    *p->nearest != '\0' ? p->nearest : "none");
 
 	if (policy_audit() == NULL)
 		return ERR_NOTFOUND;
@@ -47,7 +54,8 @@ operation_ask_audit(struct operation *op, const struct connection *conn, const s
 	    (r = buf_put_u32(b, a->rows)) != 0 ||
 	    (r = buf_put_cstr(b, a->term)) != 0 ||
 	    (r = plan_put_title(b, p)) != 0 ||
-	    (r = plan_decide_event(b, op, conn, &p->d, "allow")) != 0 ||
+	    (r = plan_decide_event(b, op, conn, &p->d, verdict)) != 0 ||
+	    (r = event_str(b, EV_REASON, reason)) != 0 ||
 	    (r = event_str(b, EV_LOGIN, p->login)) != 0 ||
 	    (r = event_str(b, EV_COMMAND, buf_cstr(&p->shown))) != 0 ||
 	    (r = event_num(b, EV_PTY, p->d.pty && a->tty)) != 0 ||

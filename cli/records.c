@@ -178,6 +178,8 @@ list_operation(const json_t *o)
 		(void)putchar('@');
 	}
 	cli_print_safe(member(o, "target"));
+	if (strcmp(member(o, "verdict"), "would-deny") == 0)
+		(void)fputs("  (would-deny)", stdout);
 	(void)fputs("  ", stdout);
 	cli_print_safe(member(o, "command"));
 	(void)putchar('\n');

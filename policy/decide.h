@@ -115,6 +115,9 @@ void decide(const struct request *q, struct decision *d);
 bool decide_env(const struct request *q, const struct decision *d,
     const char *name, const char *value);
 
+/* The rule that came nearest to allowing it; "" when there is none. */
+const char *decide_nearest(const struct request *q);
+
 /* Text for a job that was denied: which word failed with a caret in the
  * command, the nearest rule's line with a caret in the pattern, `because`.
  * Each line begins with "postern:". */

@@ -264,6 +264,19 @@ explain_command(
 	return explain_default(q, &s, out);
 }
 
+const char *
+decide_nearest(const struct request *q)
+{
+	struct nearest n = { 0 };
+	struct subject s;
+
+	if (!request_is_whole(q) || q->kind != REQUEST_RUN ||
+	    !subject_init(&s, q->policy, q->target, q->command, q->claims))
+		return "";
+	nearest_find(q, &s, &n);
+	return n.run == NULL ? "" : n.run->rule->name;
+}
+
 int
 decide_explain(
     const struct request *q, const struct decision *d, struct buf *out)

@@ -711,6 +711,8 @@ class Bastion:
             text = self.policy.read_text()
             for t in self.targets:
                 text = text.replace(f"@{t.name}@", t.fingerprint)
+            soon = datetime.date.today() + datetime.timedelta(days=10)
+            text = text.replace("@SOON@", soon.isoformat())
         p = ETC / "policy" / name
         p.write_text(text)
         p.chmod(0o644)
@@ -797,7 +799,7 @@ class Bastion:
                      if e["event"] == "operation.end"}
             if time.monotonic() > end or not [
                     e for e in lines if e["event"] == "operation.decide" and
-                    e["verdict"] == "allow" and e["operation"] not in ended]:
+                    e["verdict"] != "deny" and e["operation"] not in ended]:
                 return lines[-1]["number"] if lines else 0
             time.sleep(0.02)
 
