@@ -13,6 +13,7 @@
 #include "lib/err.h"
 #include "lib/proto.h"
 #include "policy/export.h"
+#include "policy/lint.h"
 #include "policy/policy.h"
 
 static void
@@ -38,7 +39,7 @@ cli_policy_check(int argc, char **argv)
 	const char *file[POLICY_FILES_MAX];
 	struct policy *p = NULL;
 	struct diags *d;
-	bool json = false;
+	bool json = false, fails = false;
 	size_t n = 0;
 	int c, r;
 
@@ -57,8 +58,12 @@ cli_policy_check(int argc, char **argv)
 	if ((d = diags_new()) == NULL)
 		return CLI_EX_FAILED;
 	r = policy_load_from(file, n, d, &p);
-	if (json || r != 0)
+	if (r == 0 && policy_lint(p, d, &fails) != 0)
+		r = ERR_NOMEM;
+	if (json || diags_count(d) > 0)
 		check_report(d, json, json ? stdout : stderr);
+	if (r == 0 && fails)
+		r = ERR_CONFIG;
 	if (r == 0 && !json)
 		(void)printf("ok: %zu targets, %zu identities, %zu issuers; "
 		    "its tests pass\n", policy_ntargets(p),

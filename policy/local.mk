@@ -44,6 +44,7 @@ policy_libtools_la_SOURCES = \
 	policy/compare.c policy/compare.h policy/compare_decision.c \
 	policy/export.c policy/export.h policy/export_rule.c \
 	policy/language.c policy/language.h \
+	policy/lint.c policy/lint.h \
 	policy/regex.c policy/regex.h \
 	policy/show.c policy/show.h \
 	policy/suggest.c policy/suggest.h

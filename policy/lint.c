@@ -1,0 +1,655 @@
+/*
+ * Lints: a table of known escapes, and a function for each thing to look at.
+ * Runs in the command line tools.
+ */
+#include "config.h"
+
+#include "policy/lint.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <fa.h>
+
+#include "lib/diag.h"
+#include "lib/err.h"
+#include "policy/language.h"
+#include "policy/model.h"
+#include "policy/parse.h"
+#include "policy/preset.h"
+
+#define PAIRS_MAX 20000 /* lines held against each other */
+
+struct linter {
+	const struct policy *p;
+	struct diags *d;
+	bool fails;
+	size_t pairs;
+	/* what some rule or block uses, by number */
+	bool *type, *program, *identity, *target, *people, *person, *issuer;
+};
+
+/* What a program can be made to do by its words: "" is any word. */
+static const struct escape {
+	const char *program, *option, *does;
+} escapes[] = {
+	{ "awk", "", "runs its program text" },
+	{ "bash", "-c", "runs what follows" },
+	{ "busybox", "", "is every other program" },
+	{ "chroot", "", "runs what follows" },
+	{ "curl", "-K", "reads options from a file" },
+	{ "curl", "--config", "reads options from a file" },
+	{ "curl", "-o", "writes any file" },
+	{ "curl", "--output", "writes any file" },
+	{ "dd", "of=", "writes any file" },
+	{ "docker", "--privileged", "gives the host away" },
+	{ "docker", "-v", "mounts any folder" },
+	{ "docker", "--volume", "mounts any folder" },
+	{ "docker", "exec", "runs what follows" },
+	{ "env", "", "runs what follows" },
+	{ "find", "-delete", "removes files" },
+	{ "find", "-exec", "runs what follows" },
+	{ "find", "-execdir", "runs what follows" },
+	{ "find", "-fprintf", "writes any file" },
+	{ "find", "-ok", "runs what follows" },
+	{ "git", "--exec", "runs its value" },
+	{ "git", "--receive-pack", "runs its value" },
+	{ "git", "--upload-pack", "runs its value" },
+	{ "git", "-c", "sets options that run programs" },
+	{ "nice", "", "runs what follows" },
+	{ "nohup", "", "runs what follows" },
+	{ "nsenter", "", "runs what follows" },
+	{ "perl", "-e", "runs what follows" },
+	{ "python3", "-c", "runs what follows" },
+	{ "rsync", "--files-from", "reads any file" },
+	{ "rsync", "--log-file", "writes any file" },
+	{ "rsync", "--rsh", "runs its value" },
+	{ "rsync", "--rsync-path", "runs its value" },
+	{ "rsync", "-e", "runs its value" },
+	{ "scp", "-S", "runs its value" },
+	{ "scp", "-o", "sets options that run programs" },
+	{ "sed", "-i", "writes files" },
+	{ "sh", "-c", "runs what follows" },
+	{ "ssh", "-F", "reads options that run programs" },
+	{ "ssh", "-o", "sets options that run programs" },
+	{ "sudo", "", "runs what follows" },
+	{ "systemd-run", "", "runs what follows" },
+	{ "tar", "--checkpoint-action", "runs its value" },
+	{ "tar", "--to-command", "runs its value" },
+	{ "tar", "--use-compress-program", "runs its value" },
+	{ "tar", "-I", "runs its value" },
+	{ "tee", "", "writes any file" },
+	{ "timeout", "", "runs what follows" },
+	{ "vim", "-c", "runs what follows" },
+	{ "wget", "-O", "writes any file" },
+	{ "xargs", "", "runs what follows" },
+};
+
+static const char *const pagers[] = { "journalctl", "less", "man", "more",
+	"most", "systemctl", "git", "psql", "mysql", NULL };
+static const char *const interpreters[] = { "ash", "awk", "bash", "csh", "dash",
+	"fish", "ksh", "lua", "mysql", "node", "perl", "php", "psql", "python",
+	"python3", "ruby", "sh", "sqlite3", "tcsh", "xargs", "zsh", NULL };
+
+static void __attribute__((format(printf, 4, 5))) warn(struct linter *l,
+    const char *name, const struct place *at, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	policy_error(l->p, l->d, at, "warning: %s [%s]", text, name);
+}
+
+/* -- what a line runs -------------------------------------------------------
+ */
+
+static bool
+is_in(const char *const *v, const char *s)
+{
+	for (; *v != NULL; v++) {
+		if (strcmp(*v, s) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The name of the program that the line runs, if it is one word. */
+static const char *
+run_name(const struct policy *p, const struct run *run)
+{
+	const struct node *n = run->tree->child;
+	const struct program *g;
+	const char *s, *slash;
+
+	if (n == NULL || n->kind != NODE_WORD)
+		return "";
+	s = run->item[n->item].piece[0].text;
+	if (s == NULL || run->item[n->item].npiece > 1)
+		return "";
+	if ((g = dict_get(&p->program_words, s)) != NULL)
+		s = g->path;
+	slash = strrchr(s, '/');
+	return slash == NULL ? s : slash + 1;
+}
+
+static bool
+is_wide(const struct item *it)
+{
+	const struct slot *slot = it->piece[it->npiece - 1].slot;
+
+	return slot != NULL &&
+	       (slot->kind == SLOT_ANY || slot->kind == SLOT_TEXT ||
+		   slot->kind == SLOT_PATH);
+}
+
+/* Does the item begin with the option? */
+static bool
+begins_with(const struct item *it, const char *option)
+{
+	const char *s = it->piece[0].text;
+
+	return s != NULL && strncmp(s, option, strlen(option)) == 0 &&
+	       (s[strlen(option)] == '\0' || s[strlen(option)] == '=' ||
+		   option[1] != '-');
+}
+
+static void
+lint_escapes(struct linter *l, const struct run *run, const char *name)
+{
+	const struct escape *e;
+
+	for (size_t i = 0; i < sizeof(escapes) / sizeof(escapes[0]); i++) {
+		e = &escapes[i];
+		if (strcmp(e->program, name) != 0)
+			continue;
+		for (size_t k = 1; k < run->nitem; k++) {
+			const struct item *it = &run->item[k];
+
+			if (*e->option == '\0' ? !is_wide(it)
+					       : !begins_with(it, e->option))
+				continue;
+			warn(l, "escape", &it->at, "`%s%s%s` %s", name,
+			    *e->option == '\0' ? "" : " ", e->option, e->does);
+			break;
+		}
+	}
+}
+
+static void
+lint_allow_run(struct linter *l, const struct run *run)
+{
+	const char *name = run_name(l->p, run);
+	const struct node *first = run->tree->child;
+	const struct item *it;
+
+	lint_escapes(l, run, name);
+	if (run->pty && is_in(pagers, name))
+		warn(l, "pager", &run->at,
+		    "`%s` shows its output in a pager "
+		    "on a terminal, and a pager runs commands",
+		    name);
+	if (run->stdin_ok && is_in(interpreters, name))
+		warn(l, "interpreter", &run->at,
+		    "`%s` runs what comes on its "
+		    "standard input",
+		    name);
+	if (first != NULL && first->kind == NODE_WORD) {
+		it = &run->item[first->item];
+		if (it->piece[0].text != NULL && it->piece[0].text[0] != '/' &&
+		    dict_get(&l->p->program_words, it->piece[0].text) == NULL)
+			warn(l, "bare", &it->at,
+			    "which `%s` this is, the "
+			    "login's PATH decides: name it by `program` or by "
+			    "its path",
+			    it->piece[0].text);
+	}
+	for (size_t i = 0; i < run->nitem; i++) {
+		it = &run->item[i];
+		if (it->npiece != 1 || it->piece[0].text != NULL)
+			continue;
+		if (it->piece[0].slot->kind == SLOT_ANY)
+			warn(l, "any", &it->at,
+			    "any word at all is allowed "
+			    "here");
+		if (it->piece[0].slot->kind == SLOT_PATH &&
+		    strcmp(it->piece[0].slot->pattern, "/**") == 0)
+			warn(l, "any-path", &it->at,
+			    "any path at all is "
+			    "allowed here");
+	}
+}
+
+/* -- denies ------------------------------------------------------------------
+ */
+
+static bool
+is_any_words(const struct run *run, const struct node *n)
+{
+	const struct item *it = &run->item[n->item];
+
+	return n->kind == NODE_WORD && n->repeat && it->npiece == 1 &&
+	       it->piece[0].slot != NULL && it->piece[0].slot->kind == SLOT_ANY;
+}
+
+/* One option more, and the rule does not hold any more. */
+static void
+lint_deny_run(struct linter *l, const struct run *run)
+{
+	const struct node *n = run->tree->child, *last = NULL;
+	bool open = n != NULL && is_any_words(run, n);
+
+	if (n == NULL || run->nitem < 2)
+		return;
+	for (; n != NULL; last = n, n = n->next) {
+		if (last == NULL || is_any_words(run, n) || open ||
+		    is_any_words(run, last))
+			continue;
+		warn(l, "deny-option", &run->at,
+		    "one option more, and this "
+		    "does not match: write <any>... between the words and "
+		    "behind them");
+		return;
+	}
+	if (!is_any_words(run, last))
+		warn(l, "deny-option", &run->at,
+		    "one word more at the end, and "
+		    "this does not match: write <any>... behind it");
+}
+
+/* -- lines against each other
+ * ---------------------------------------------------- */
+
+static bool
+contains(const struct run *a, const struct run *b)
+{
+	struct fa *x = NULL, *y = NULL;
+	bool in = false;
+
+	if (language_is_apart(a, b) || language_has_claims(a) ||
+	    language_has_claims(b) || a->nstage > 1 || b->nstage > 1 ||
+	    a->nassign + b->nassign > 0 || a->dir != NULL || b->dir != NULL)
+		return false;
+	if ((x = language_whole(a, NULL)) != NULL &&
+	    (y = language_whole(b, NULL)) != NULL)
+		in = fa_contains(x, y) == 1;
+	fa_free(x);
+	fa_free(y);
+	return in;
+}
+
+static void
+lint_same_rule(struct linter *l, const struct rule *rule, size_t i)
+{
+	const struct run *a = rule->run[i], *b;
+
+	for (size_t k = 0; k < rule->nrun && l->pairs < PAIRS_MAX; k++) {
+		b = rule->run[k];
+		if (k == i)
+			continue;
+		l->pairs++;
+		if ((a->pty && !b->pty) || (a->stdin_ok && !b->stdin_ok) ||
+		    !contains(a, b) || (k > i && contains(b, a)))
+			continue;
+		warn(l, "shadowed", &a->at,
+		    "line %u of this rule matches all "
+		    "that this line does",
+		    b->at.pos.line);
+		return;
+	}
+}
+
+static bool
+is_everywhere(const struct rule *rule)
+{
+	return rule->nwhere == 1 && rule->where[0].kind == WHERE_ALL &&
+	       rule->where[0].login == NULL && rule->nwindow == 0;
+}
+
+/* A line that some deny takes back whole. */
+static void
+lint_denied(struct linter *l, const struct run *a)
+{
+	const struct rule *rule;
+
+	for (size_t i = 0; i < l->p->nrule && l->pairs < PAIRS_MAX; i++) {
+		rule = l->p->rule[i];
+		if (rule->effect != EFFECT_DENY || !rule->everyone ||
+		    !is_everywhere(rule))
+			continue;
+		for (size_t k = 0; k < rule->nrun; k++) {
+			l->pairs++;
+			if (!contains(a, rule->run[k]))
+				continue;
+			warn(l, "never", &a->at,
+			    "this line can never match: "
+			    "rule `%s` denies all of it",
+			    rule->name);
+			return;
+		}
+	}
+}
+
+/* -- rules
+ * ------------------------------------------------------------------------- */
+
+static bool
+is_beneath(const char *path, const char *folder)
+{
+	size_t n = strlen(folder);
+
+	return strncmp(path, folder, n) == 0 &&
+	       (n == 1 || path[n] == '\0' || path[n] == '/');
+}
+
+/* Files that a login's shell reads would run as commands. */
+static void
+lint_home(struct linter *l, const struct transfer *t, const char *login)
+{
+	const char *path = t->under.piece[0].text;
+	char home[64];
+
+	if (path == NULL)
+		return;
+	(void)snprintf(home, sizeof(home),
+	    strcmp(login, "root") == 0 ? "/%s" : "/home/%s", login);
+	if (!is_beneath(path, home) && !is_beneath(home, path))
+		return;
+	l->fails = true;
+	policy_error(l->p, l->d, &t->at,
+	    "error: this reaches %s, and who "
+	    "writes there decides what every later command of `%s` does "
+	    "[home]",
+	    home, login);
+}
+
+static void
+lint_transfer(
+    struct linter *l, const struct rule *rule, const struct transfer *t)
+{
+	const struct target *g;
+
+	if (!t->write || rule->effect == EFFECT_DENY)
+		return;
+	if (t->max == 0)
+		warn(l, "no-max", &t->at,
+		    "nothing bounds how much is written: "
+		    "say max SIZE");
+	for (size_t i = 0; i < rule->nwhere; i++) {
+		const struct where *w = &rule->where[i];
+
+		if (w->login != NULL) {
+			lint_home(l, t, w->login);
+			return;
+		}
+		for (size_t k = 0; k < l->p->ntarget; k++) {
+			g = &l->p->target[k]->pub;
+			if (!where_has(w, l->p->target[k]))
+				continue;
+			lint_home(l, t, g->login);
+			return;
+		}
+	}
+}
+
+static void
+lint_floor(struct linter *l, const struct rule *rule)
+{
+	const struct limits *m = &rule->limit;
+
+	if (rule->floor && rule->approve == 0 && m->duration_s == 0 &&
+	    m->output == 0 && m->concurrent == 0 && m->rate == 0)
+		warn(l, "floor", &rule->at,
+		    "a floor that demands nothing adds "
+		    "nothing");
+}
+
+static void
+lint_rule(struct linter *l, const struct rule *rule)
+{
+	bool allow = rule->effect == EFFECT_ALLOW;
+
+	if (allow && rule->everyone)
+		warn(l, "everyone", &rule->at,
+		    "rule `%s` is for every "
+		    "identity there is, and for those to come",
+		    rule->name);
+	if (!allow && rule->because == NULL)
+		warn(l, "because", &rule->at,
+		    "who is denied by `%s` is not "
+		    "told why: add because \"...\"",
+		    rule->name);
+	lint_floor(l, rule);
+	for (size_t i = 0; i < rule->nrun; i++) {
+		if (!allow) {
+			lint_deny_run(l, rule->run[i]);
+			continue;
+		}
+		lint_allow_run(l, rule->run[i]);
+		lint_same_rule(l, rule, i);
+		lint_denied(l, rule->run[i]);
+	}
+	for (size_t i = 0; i < rule->ntransfer; i++)
+		lint_transfer(l, rule, &rule->transfer[i]);
+}
+
+/* -- identities
+ * ------------------------------------------------------------------- */
+
+static bool
+has_id(const struct identity *id)
+{
+	const struct condition *c;
+
+	for (size_t i = 0; i < id->cond.n; i++) {
+		c = &id->cond.v[i];
+		if (c->kind == CONDITION_VALUES &&
+		    preset_is_id(id->issuer->preset, c->claim))
+			return true;
+	}
+	return false;
+}
+
+static void
+lint_identity(struct linter *l, const struct identity *id)
+{
+	if (id->issuer->preset->pin != NULL && !has_id(id))
+		warn(l, "name-only", &id->at,
+		    "identity `%s` goes by names "
+		    "alone: whoever gets the name is it; add a claim that is "
+		    "an id",
+		    id->name);
+	for (size_t i = 0; i < id->cond.n; i++) {
+		const struct condition *c = &id->cond.v[i];
+
+		for (size_t k = 0; k < c->nvalue; k++) {
+			if (c->value[k].glob &&
+			    (strcmp(c->value[k].text, "**") == 0 ||
+				strcmp(c->value[k].text, "*") == 0))
+				warn(l, "glob", &c->value[k].at,
+				    "this matches "
+				    "everything: write `present`");
+		}
+	}
+	for (size_t i = 0; i < l->p->nidentity; i++) {
+		const struct identity *o = l->p->identity[i];
+
+		if (o->index < id->index && o->issuer == id->issuer &&
+		    o->cond.n == 1 && id->cond.n == 1 &&
+		    o->cond.v[0].nvalue == 1 && id->cond.v[0].nvalue == 1 &&
+		    strcmp(o->cond.v[0].claim, id->cond.v[0].claim) == 0 &&
+		    strcmp(o->cond.v[0].value[0].text,
+			id->cond.v[0].value[0].text) == 0)
+			warn(l, "twin", &id->at,
+			    "identity `%s` is the same as "
+			    "`%s`",
+			    id->name, o->name);
+	}
+}
+
+/* -- what nobody uses
+ * ------------------------------------------------------------- */
+
+static void
+use_slot(struct linter *l, const struct piece *piece)
+{
+	for (size_t i = 0; i < l->p->ntype && piece->type.name != NULL; i++) {
+		if (strcmp(l->p->type[i]->name, piece->type.name) == 0)
+			l->type[i] = true;
+	}
+	for (size_t i = 0; piece->slot != NULL && i < piece->slot->npiece; i++)
+		use_slot(l, &piece->slot->piece[i]);
+}
+
+static void
+use_item(struct linter *l, const struct item *it)
+{
+	const struct program *g;
+
+	for (size_t i = 0; i < it->npiece; i++)
+		use_slot(l, &it->piece[i]);
+	if (it->npiece != 1 || it->piece[0].text == NULL)
+		return;
+	for (size_t i = 0; i < l->p->nprogram; i++) {
+		g = l->p->program[i];
+		if (strcmp(g->name, it->piece[0].text) == 0 ||
+		    strcmp(g->path, it->piece[0].text) == 0)
+			l->program[i] = true;
+	}
+}
+
+static void
+use_run(struct linter *l, const struct run *run)
+{
+	for (; run != NULL; run = run->next) {
+		for (size_t i = 0; i < run->nitem; i++)
+			use_item(l, &run->item[i]);
+		for (size_t i = 0; i < run->nassign; i++)
+			use_item(l, &run->assign[i]);
+		if (run->dir != NULL)
+			use_item(l, run->dir);
+	}
+}
+
+static void
+use_rule(struct linter *l, const struct rule *rule)
+{
+	for (size_t i = 0; i < rule->nrun; i++)
+		use_run(l, rule->run[i]);
+	for (size_t i = 0; i < rule->ntransfer; i++)
+		use_item(l, &rule->transfer[i].under);
+	for (size_t i = 0; i < rule->nrepository; i++)
+		use_item(l, &rule->repository[i].path);
+	for (size_t i = 0; i < rule->nenv; i++)
+		use_item(l, &rule->env[i].value);
+	if (rule->effect == EFFECT_DENY)
+		return;
+	for (size_t i = 0; i < l->p->nidentity; i++) {
+		l->identity[i] |= rule->everyone;
+		for (size_t k = 0; k < rule->nwho; k++)
+			l->identity[i] |= rule->id[k] == i;
+	}
+	for (size_t i = 0; i < l->p->ntarget; i++) {
+		for (size_t k = 0; k < rule->nwhere; k++)
+			l->target[i] |=
+			    where_has(&rule->where[k], l->p->target[i]);
+	}
+}
+
+static void
+use_people(struct linter *l)
+{
+	const struct policy *p = l->p;
+
+	for (size_t i = 0; i < p->npeople; i++) {
+		for (size_t k = 0; k < p->napproval; k++)
+			l->people[i] |= strcmp(p->approval[k]->pub.people,
+					    p->people[i]->name) == 0;
+		for (size_t k = 0; k < p->people[i]->n; k++) {
+			for (size_t m = 0; m < p->nperson; m++)
+				l->person[m] |=
+				    strcmp(p->person[m]->name,
+					p->people[i]->member[k].name) == 0;
+		}
+	}
+	for (size_t i = 0; i < p->nissuer; i++) {
+		for (size_t k = 0; k < p->nidentity; k++)
+			l->issuer[i] |= p->identity[k]->issuer == p->issuer[i];
+		for (size_t k = 0; k < p->nperson; k++) {
+			for (size_t m = 0; m < p->person[k]->ntoken; m++)
+				l->issuer[i] |= p->person[k]->token[m].issuer ==
+						p->issuer[i];
+		}
+	}
+}
+
+#define UNUSED(what, n, used, v)                                               \
+	for (size_t i = 0; i < (n); i++) {                                     \
+		if (!(used)[i])                                                \
+			warn(l, "unused", &(v)[i]->at,                         \
+			    "no rule uses the " what " `%s`", (v)[i]->name);   \
+	}
+
+static void
+lint_unused(struct linter *l)
+{
+	const struct policy *p = l->p;
+
+	for (size_t i = 0; i < p->nrule; i++)
+		use_rule(l, p->rule[i]);
+	use_people(l);
+	UNUSED("type", p->ntype, l->type, p->type);
+	UNUSED("program", p->nprogram, l->program, p->program);
+	UNUSED("identity", p->nidentity, l->identity, p->identity);
+	UNUSED("people", p->npeople, l->people, p->people);
+	UNUSED("person", p->nperson, l->person, p->person);
+	for (size_t i = 0; i < p->ntarget; i++) {
+		if (!l->target[i])
+			warn(l, "unused", &p->target[i]->at,
+			    "nothing is "
+			    "allowed on target `%s`",
+			    p->target[i]->pub.name);
+	}
+	for (size_t i = 0; i < p->nissuer; i++) {
+		if (!l->issuer[i])
+			warn(l, "unused", &p->issuer[i]->at,
+			    "nobody is from "
+			    "issuer `%s`",
+			    p->issuer[i]->pub.name);
+	}
+}
+
+int
+policy_lint(const struct policy *p, struct diags *d, bool *fails)
+{
+	struct linter l = { .p = p, .d = d };
+	size_t n = p->ntype + p->nprogram + p->nidentity + p->ntarget +
+		   p->npeople + p->nperson + p->nissuer;
+	bool *all = calloc(n + 1, sizeof(*all));
+
+	if (all == NULL)
+		return ERR_NOMEM;
+	l.type = all;
+	l.program = l.type + p->ntype;
+	l.identity = l.program + p->nprogram;
+	l.target = l.identity + p->nidentity;
+	l.people = l.target + p->ntarget;
+	l.person = l.people + p->npeople;
+	l.issuer = l.person + p->nperson;
+	for (size_t i = 0; i < p->nrule; i++)
+		lint_rule(&l, p->rule[i]);
+	for (size_t i = 0; i < p->nidentity; i++)
+		lint_identity(&l, p->identity[i]);
+	lint_unused(&l);
+	if (p->nrule > 0 && p->ntest == 0)
+		warn(&l, "untested", &p->rule[0]->at,
+		    "the policy has no test: "
+		    "say what must stay allowed, and what denied");
+	free(all);
+	*fails = l.fails;
+	return 0;
+}
