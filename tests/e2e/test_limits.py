@@ -55,14 +55,15 @@ def test_limit_duration(bastion, job, mark):
     assert last[1:] == ["x", "77"]
 
 
-def test_limit_output(bastion, job, mark):
+def test_limit_output(bastion, job):
     r = job.ssh("web-1", "/opt/house/bin/lines 99", token=token(job))
     assert r.code == 0 and len(r.out) == 288, r.error
+    mark = bastion.mark()
     r = job.ssh("web-1", "/opt/house/bin/lines 1000000", token=token(job))
     assert r.code == 77 and len(r.out) == 288
     assert "limit output" in r.error
-    e = [e for e in bastion.ledger() if e["event"] == "operation.end"]
-    assert e[-1]["bytes_out"] == 288 and "limit output" in e[-1]["reason"]
+    e = bastion.event(mark, "operation.end")
+    assert e["bytes_out"] == 288 and "limit output" in e["reason"]
 
 
 def test_limit_concurrent(bastion, job, mark):
