@@ -27,13 +27,13 @@
 #include "broker/child.h"
 #include "broker/loop.h"
 #include "broker/peer.h"
-#include "broker/sandbox.h"
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/event.h"
 #include "lib/log.h"
 #include "lib/msg.h"
 #include "lib/proto.h"
+#include "lib/sandbox.h"
 
 #define AUDIT_RETRY_MS 1000 /* a ledger that cannot be opened */
 #define AUDIT_AWAIT_MS 2000
@@ -531,6 +531,9 @@ on_go(const struct conf *conf, const char *addresses)
 	(void)umask(027);
 	env.conf = conf;
 	ledger_await();
+	if (!sandbox_has_landlock()) /* said once, for all */
+		log_info("this kernel has no Landlock: files are guarded by "
+			 "seccomp and permissions alone");
 	if ((r = sandbox_enter(SANDBOX_AUDIT, given)) != 0)
 		return r;
 	on_tidy(NULL);

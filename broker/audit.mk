@@ -8,4 +8,4 @@ broker_postern_audit_SOURCES = \
 broker_postern_audit_CFLAGS = $(PROGRAM_CFLAGS)
 broker_postern_audit_LDFLAGS = $(PROGRAM_LDFLAGS)
 broker_postern_audit_LDADD = audit/libaudit.la broker/libchild.la \
-	broker/libsandbox.la
+	lib/libsandbox.la

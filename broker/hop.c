@@ -22,10 +22,10 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "broker/sandbox.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/msg.h"
+#include "lib/sandbox.h"
 
 enum { AT_CONTROL, AT_SHELL, AT_CERT, AT_TARGET, AT_IN, AT_OUT, AT_ERR,
 	AT_N };

@@ -11,4 +11,4 @@ broker_postern_hop_SOURCES = \
 broker_postern_hop_CFLAGS = $(PROGRAM_CFLAGS) $(LIBSSH_CFLAGS) $(CRYPTO_CFLAGS)
 broker_postern_hop_LDFLAGS = $(PROGRAM_LDFLAGS)
 broker_postern_hop_LDADD = ssh/libconn.la ssh/libcert.la audit/libcast.la \
-	broker/libsandbox.la lib/libbase.la $(LIBSSH_LIBS) $(CRYPTO_LIBS)
+	lib/libsandbox.la lib/libbase.la $(LIBSSH_LIBS) $(CRYPTO_LIBS)

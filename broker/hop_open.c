@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "broker/sandbox.h"
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/msg.h"
+#include "lib/sandbox.h"
 #include "ssh/cert.h"
 
 #define CERT_REASON_MAX 500

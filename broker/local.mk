@@ -9,14 +9,6 @@ broker_libchild_la_SOURCES = \
 	broker/peer.c broker/peer.h
 broker_libchild_la_LIBADD = lib/liblex.la lib/libbase.la
 
-# Their confinement, of its own: posternd and its tests go without.
-noinst_LTLIBRARIES += broker/libsandbox.la
-broker_libsandbox_la_SOURCES = \
-	broker/filter.c broker/filter.h \
-	broker/landlock.c broker/landlock.h \
-	broker/sandbox.c broker/sandbox.h
-broker_libsandbox_la_LIBADD = lib/libbase.la
-
 sbin_PROGRAMS += broker/posternd
 broker_posternd_SOURCES = \
 	broker/lease.c broker/lease.h \
@@ -42,11 +34,11 @@ broker_postern_policy_SOURCES = \
 broker_postern_policy_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS)
 broker_postern_policy_LDFLAGS = $(PROGRAM_LDFLAGS)
 broker_postern_policy_LDADD = policy/libpolicy.la ssh/libquote.la \
-	broker/libchild.la broker/libsandbox.la $(CRYPTO_LIBS)
+	broker/libchild.la lib/libsandbox.la $(CRYPTO_LIBS)
 
 posternlibexec_PROGRAMS += broker/postern-signer
 broker_postern_signer_SOURCES = broker/signer.c
 broker_postern_signer_CFLAGS = $(PROGRAM_CFLAGS)
 broker_postern_signer_LDFLAGS = $(PROGRAM_LDFLAGS)
 broker_postern_signer_LDADD = policy/libpolicy.la ssh/libquote.la \
-	ssh/libcert.la broker/libchild.la broker/libsandbox.la
+	ssh/libcert.la broker/libchild.la lib/libsandbox.la

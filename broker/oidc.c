@@ -23,12 +23,12 @@
 #include "broker/loop.h"
 #include "broker/peer.h"
 #include "broker/replay.h"
-#include "broker/sandbox.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/msg.h"
 #include "lib/proto.h"
 #include "lib/safeopen.h"
+#include "lib/sandbox.h"
 #include "lib/str.h"
 
 #define OIDC_RECALL_MS 1000

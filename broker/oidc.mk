@@ -22,4 +22,4 @@ broker_postern_oidc_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS) \
 	$(JANSSON_CFLAGS)
 broker_postern_oidc_LDFLAGS = $(PROGRAM_LDFLAGS)
 broker_postern_oidc_LDADD = broker/liboidc.la broker/libchild.la \
-	broker/libsandbox.la
+	lib/libsandbox.la

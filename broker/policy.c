@@ -23,7 +23,6 @@
 #include "broker/operation.h"
 #include "broker/peer.h"
 #include "broker/quota.h"
-#include "broker/sandbox.h"
 #include "broker/session.h"
 #include "broker/takeover.h"
 #include "lib/buf.h"
@@ -34,6 +33,7 @@
 #include "lib/msg.h"
 #include "lib/proto.h"
 #include "lib/safeopen.h"
+#include "lib/sandbox.h"
 #include "policy/policy.h"
 
 #define AUTH_INFO_MAX (20 * 1024)

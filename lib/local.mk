@@ -13,6 +13,14 @@ lib_libbase_la_SOURCES = \
 	lib/str.c lib/str.h \
 	lib/ulid.c lib/ulid.h
 
+# Confinement: of each process that has one, not of the modules.
+noinst_LTLIBRARIES += lib/libsandbox.la
+lib_libsandbox_la_SOURCES = \
+	lib/filter.c lib/filter.h \
+	lib/landlock.c lib/landlock.h \
+	lib/sandbox.c lib/sandbox.h
+lib_libsandbox_la_LIBADD = lib/libbase.la
+
 # The lexer and what is built on it: not for the modules.
 noinst_LTLIBRARIES += lib/liblex.la
 lib_liblex_la_SOURCES = \

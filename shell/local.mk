@@ -6,4 +6,4 @@ shell_postern_shell_SOURCES = shell/postern-shell.c \
 	shell/request.c shell/request.h
 shell_postern_shell_CFLAGS = $(PROGRAM_CFLAGS)
 shell_postern_shell_LDFLAGS = $(PROGRAM_LDFLAGS)
-shell_postern_shell_LDADD = lib/libbase.la
+shell_postern_shell_LDADD = lib/libsandbox.la lib/libbase.la

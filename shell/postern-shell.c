@@ -5,9 +5,9 @@
  *
  * Everything around it is the client's: the command in SSH_ORIGINAL_COMMAND,
  * the terminal, the three descriptors.  It interprets none of that.  It hands
- * all of it to policy, and then only passes signals on and ends as the
- * operation ended.  It holds no key, knows no rule, and never executes
- * anything.
+ * all of it to policy, gives up what it no longer needs of the kernel, and then
+ * only passes signals on and ends as the operation ended.  It holds no key,
+ * knows no rule, and never executes anything.
  */
 #include "config.h"
 
@@ -21,6 +21,7 @@
 #include "lib/msg.h"
 #include "lib/proto.h"
 #include "lib/safeopen.h"
+#include "lib/sandbox.h"
 #include "shell/relay.h"
 #include "shell/request.h"
 
@@ -31,6 +32,7 @@
 	"the broker of this bastion is not running; try again in a minute, "   \
 	"and tell the bastion's admin if it stays so"
 #define SAY_LOST "the broker ended before it answered; try again in a minute"
+#define SAY_CONFINED "this process cannot be confined; tell the bastion's admin"
 #define SAY_FORM                                                               \
 	"this is not a shell to be called by hand; it runs one operation for " \
 	"sshd, as in: ssh TARGET@BASTION COMMAND"
@@ -86,7 +88,8 @@ main(int argc, char **argv)
 {
 	struct request q;
 	struct ending e = { .code = POSTERN_EX_TEMPFAIL };
-	int conn = -1, sigfd = -1, r;
+	const int nothing[SANDBOX_GIVEN_MAX] = { -1, -1, -1 };
+	int conn = -1, sigfd = -1, null, r;
 
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 || !streams_open())
@@ -101,7 +104,10 @@ main(int argc, char **argv)
 		refuse(POSTERN_EX_USAGE, SAY_LONG);
 	if (r != 0)
 		refuse(POSTERN_EX_TEMPFAIL, SAY_DOWN);
-	if (relay_run(conn, sigfd, &e) != 0)
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null == -1 || sandbox_enter(SANDBOX_SHELL, nothing) != 0)
+		refuse(POSTERN_EX_TEMPFAIL, SAY_CONFINED);
+	if (relay_run(conn, sigfd, null, &e) != 0)
 		refuse(POSTERN_EX_TEMPFAIL, SAY_LOST);
 	relay_end(&e);
 }

@@ -32,7 +32,7 @@
 static const int passed_on[] = { SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGWINCH };
 
 struct relay {
-	int conn, sigfd;
+	int conn, sigfd, null;
 	bool accepted;
 	bool done;            /* ending is known */
 	unsigned int pending; /* came, and is not yet sent */
@@ -115,14 +115,10 @@ relay_exit(struct relay *rl, struct msg *m)
 static void
 relay_let_go(struct relay *rl)
 {
-	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-
 	for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++) {
-		if (fd == -1 || dup2(fd, i) == -1)
+		if (dup2(rl->null, i) == -1)
 			(void)close(i);
 	}
-	if (fd != -1)
-		(void)close(fd);
 	rl->accepted = true;
 }
 
@@ -208,9 +204,9 @@ relay_flush(struct relay *rl)
 }
 
 int
-relay_run(int conn, int sigfd, struct ending *e)
+relay_run(int conn, int sigfd, int null, struct ending *e)
 {
-	struct relay rl = { .conn = conn, .sigfd = sigfd };
+	struct relay rl = { .conn = conn, .sigfd = sigfd, .null = null };
 	struct pollfd p[3];
 	int r = 0;
 

@@ -23,8 +23,10 @@ ACCOUNTS = {
     "postern-oidc": "_postern-oidc", "postern-policy": "_postern-policy",
     "postern-signer": "_postern-sign", "postern-audit": "_postern-audit",
     "postern-hop": "_postern-hop",
+    "postern-shell": "_postern-job",
 }
-CHILDREN = [n for n in ACCOUNTS if n != "postern-hop"]
+CHILDREN = [n for n in ACCOUNTS if n not in ("postern-hop",
+                                             "postern-shell")]
 
 
 def status(pid):
@@ -42,7 +44,9 @@ def assert_confined(pid, user):
         assert int(s[which], 16) == 0, which
     assert s["Uid"].split() == [str(pw.pw_uid)] * 4
     assert s["Gid"].split() == [str(pw.pw_gid)] * 4
-    assert s["Groups"].split() == []
+    # sshd gives the shell its own group a second time.
+    assert set(s["Groups"].split()) <= ({str(pw.pw_gid)} if user ==
+                                        ACCOUNTS["postern-shell"] else set())
 
 
 def one(bastion, name):
@@ -139,48 +143,50 @@ WRITE = os.O_WRONLY | os.O_CREAT
 CWD = inject.AT_FDCWD
 DEATH = "SIGSYS"
 
-# Call, arguments, and what comes of it for each of hop, signer, oidc, audit
-# and policy: an errno, DEATH, or 0 for what is allowed (a control).
+# Call, arguments, and what comes of it for each of hop, signer, oidc, audit,
+# policy and postern-shell: an errno, DEATH, or 0 for what is allowed (a
+# control).
 TRIES = {
-    "its own pid": (("getpid",), (0, 0, 0, 0, 0)),
+    "its own pid": (("getpid",), (0,) * 6),
     "a file that all may read": (
         ("openat", CWD, b"/usr/bin/env", 0),
         (errno.ENOENT, errno.ENOENT, errno.EACCES, errno.EACCES,
-         errno.EACCES)),
+         errno.EACCES, errno.ENOENT)),
     "another's home in /proc": (
         ("openat", CWD, b"/proc/1/status", 0),
-        (errno.ENOENT, errno.ENOENT, errno.EACCES, errno.EACCES, 0)),
+        (errno.ENOENT, errno.ENOENT, errno.EACCES, errno.EACCES, 0,
+         errno.ENOENT)),
     "a new file where all may write": (
         ("openat", CWD, b"/tmp/owned", WRITE, 0o600),
-        (DEATH, errno.ENOENT, DEATH, errno.EACCES, DEATH)),
+        (DEATH, errno.ENOENT, DEATH, errno.EACCES, DEATH, errno.ENOENT)),
     "a local socket": (
         ("socket", socket.AF_UNIX, socket.SOCK_STREAM, 0),
-        (DEATH, DEATH, errno.EAFNOSUPPORT, DEATH, DEATH)),
+        (DEATH, DEATH, errno.EAFNOSUPPORT, DEATH, DEATH, DEATH)),
     "a connection": (
         ("connect", 99, IN4, len(IN4)),
-        (DEATH, DEATH, errno.EBADF, DEATH, DEATH)),
+        (DEATH, DEATH, errno.EBADF, DEATH, DEATH, DEATH)),
     "a listening port": (
-        ("bind", 99, IN4, len(IN4)), (DEATH,) * 5),
-    "a program": (("execve", b"/usr/bin/env", 0, 0), (DEATH,) * 5),
+        ("bind", 99, IN4, len(IN4)), (DEATH,) * 6),
+    "another process's life": (("kill", -1, 0), (DEATH,) * 6),
+    "a program": (("execve", b"/usr/bin/env", 0, 0), (DEATH,) * 6),
 }
 COLUMN = ("postern-hop", "postern-signer", "postern-oidc", "postern-audit",
-          "postern-policy")
+          "postern-policy", "postern-shell")
 by_trying = pytest.mark.skipif(not inject.SUPPORTED,
                                reason="inject.py speaks x86-64")
 
 
 def outcome(bastion, pid, call):
     """What comes of the call in that process."""
-    hop = any(p == pid and n == "postern-hop"
-              for p, _, n in bastion.processes())
+    (name,) = [n for p, _, n in bastion.processes() if p == pid] or [""]
     assert pid, "no such process"
     try:
         with inject.Owned(pid) as it:
             return min(it.call(*call), 0) * -1
     except inject.Killed as e:
-        if hop:
+        if name == "postern-hop":
             bastion.owned_hops += 1
-        else:
+        elif name != "postern-shell":
             bastion.owned += 1
         return str(e)
 
@@ -191,7 +197,7 @@ def test_inject_tells_what_the_kernel_says(bastion):
     p = h.subprocess.Popen(["/usr/bin/sleep", "60"])
     try:
         for what, (call, _) in TRIES.items():
-            if call[0] != "execve":
+            if call[0] not in ("execve", "kill"):
                 assert outcome(bastion, p.pid, call) in (0, errno.EBADF), what
     finally:
         p.kill()
@@ -220,6 +226,19 @@ def test_owner_of_hop(bastion, job):
             assert outcome(bastion, pid, call) == wants[0], what
             if wants[0] == DEATH:
                 assert p.wait(20) == 75, what
+
+
+@by_trying
+def test_owner_of_shell(bastion, job):
+    for what, (call, wants) in TRIES.items():
+        with running(bastion, job) as (_, p):
+            pid, user = one(bastion, "postern-shell")
+            assert_confined(pid, user)
+            want = wants[COLUMN.index("postern-shell")]
+            assert outcome(bastion, pid, call) == want, what
+            if want == DEATH:
+                # Its job loses its connection, and nobody else anything.
+                assert p.wait(20) in (255, 128 + signal.SIGSYS), what
 
 
 # -- on its way ---------------------------------------------------------------

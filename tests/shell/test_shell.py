@@ -423,4 +423,5 @@ def test_memory(broker, tmp_path):
     assert s.end()[0] == 0
     if b"__asan_init" in SHELL.read_bytes():
         pytest.skip("sanitizers take their own memory")
-    assert seen[0] <= 128, seen
+    # An empty C program has 112; the rest are its buffers and its filter.
+    assert seen[0] <= 136, seen

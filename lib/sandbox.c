@@ -1,8 +1,8 @@
 /*
- * What each process of the broker may still ask of the kernel, as two tables:
- * system calls (seccomp) and files (Landlock).  Runs in hop, signer, oidc,
- * audit and policy, each once, in the hop twice: before it reads a stranger's
- * first byte, and when it is connected.
+ * What each of our processes may still ask of the kernel, as two tables: system
+ * calls (seccomp) and files (Landlock).  Runs in hop, signer, oidc, audit,
+ * policy and postern-shell, each once, in the hop twice: before it reads a
+ * stranger's first byte, and when it is connected.
  *
  * A call that is not in the table kills the process: it is a mistake of ours
  * or somebody else's code.  Calls that a library tries and can do without are
@@ -10,7 +10,7 @@
  */
 #include "config.h"
 
-#include "broker/sandbox.h"
+#include "lib/sandbox.h"
 
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -30,10 +30,9 @@
 
 #include <linux/seccomp.h>
 
-#include "broker/filter.h"
-#include "broker/landlock.h"
+#include "lib/filter.h"
+#include "lib/landlock.h"
 #include "lib/err.h"
-#include "lib/log.h"
 
 /* The columns of both tables. */
 static const char sandbox_letter[] = {
@@ -43,12 +42,16 @@ static const char sandbox_letter[] = {
 	[SANDBOX_OIDC] = 'O',
 	[SANDBOX_AUDIT] = 'A',
 	[SANDBOX_POLICY] = 'P',
+	[SANDBOX_SHELL] = 'J',
 };
 
 /* Calls that newer architectures never had, or older headers do not know. */
 #define NO_CALL (-1)
 #ifndef SYS_access
 #define SYS_access NO_CALL
+#endif
+#ifndef SYS_dup2
+#define SYS_dup2 NO_CALL
 #endif
 #ifndef SYS_lstat
 #define SYS_lstat NO_CALL
@@ -84,97 +87,105 @@ static const char sandbox_letter[] = {
 
 /* -- system calls --------------------------------------------------------- */
 
+/* The tables hold no pointer: their pages stay the file's, in each process. */
+#define WHO_SIZE 8 /* a letter each, and a NUL */
+#define PLACE_SIZE 40
+
 /* Who may make the call, whatever its arguments are. */
 static const struct {
-	const char *who;
+	char who[WHO_SIZE];
 	int number;
 } sandbox_calls[] = {
 	/* bytes and messages through what is open */
-	{ "RHSOAP", SYS_read },
-	{ "RHSOAP", SYS_write },
-	{ "RHSOAP", SYS_writev }, /* the C library's last words, too */
-	{ "RHSOAP", SYS_close },
-	{ "RHSOAP", SYS_poll },
-	{ "RHSOAP", SYS_ppoll },
-	{ "RHSOAP", SYS_recvfrom },
-	{ "RHSOAP", SYS_recvmsg },
-	{ "R SOAP", SYS_sendmsg },
-	{ "RHSOAP", SYS_sendto }, /* libssh, libcurl; send(2) */
-	{ "   O P", SYS_accept4 },
-	{ "R  O P", SYS_getsockopt },
-	{ "     P", SYS_socketpair }, /* the hop's way to the signer */
-	{ "     P", SYS_shutdown },   /* the link to an audit that goes */
+	{ "RHSOAPJ", SYS_read },
+	{ "RHSOAPJ", SYS_write },
+	{ "RHSOAPJ", SYS_writev }, /* the C library's last words, too */
+	{ "RHSOAPJ", SYS_close },
+	{ "RHSOAPJ", SYS_poll },
+	{ "RHSOAPJ", SYS_ppoll },
+	{ "RHSOAPJ", SYS_recvfrom },
+	{ "RHSOAPJ", SYS_recvmsg },
+	{ "R SOAPJ", SYS_sendmsg },
+	{ "RHSOAP ", SYS_sendto }, /* libssh, libcurl; send(2) */
+	{ "   O P ", SYS_accept4 },
+	{ "R  O P ", SYS_getsockopt },
+	{ "     P ", SYS_socketpair }, /* the hop's way to the signer */
+	{ "     P ", SYS_shutdown },   /* the link to an audit that goes */
 
 	/* memory */
-	{ "RHSOAP", SYS_brk },
-	{ "RHSOAP", SYS_munmap },
-	{ "RHSOAP", SYS_mremap },
-	{ "RHSOAP", SYS_madvise },
-	{ "RHSO  ", SYS_mlock }, /* secrets */
+	{ "RHSOAPJ", SYS_brk },
+	{ "RHSOAPJ", SYS_munmap },
+	{ "RHSOAPJ", SYS_mremap },
+	{ "RHSOAPJ", SYS_madvise },
+	{ "RHSO   ", SYS_mlock }, /* secrets */
 
 	/* time, chance, the end */
-	{ "RHSOAP", SYS_clock_gettime }, /* no calls where there is a vDSO */
-	{ "RHSOAP", SYS_gettimeofday },
-	{ "RHSOAP", SYS_time },
-	{ "   OA ", SYS_clock_nanosleep },
-	{ "RHSOAP", SYS_getrandom },
-	{ "RHSOAP", SYS_futex },
-	{ "RHSOAP", SYS_getpid }, /* OpenSSL: was there a fork? */
-	{ "RHSOAP", SYS_gettid },
-	{ "RHSOAP", SYS_rt_sigprocmask }, /* abort */
-	{ "RHSOAP", SYS_rt_sigreturn },
-	{ "RHSOAP", SYS_restart_syscall },
-	{ "RHSOAP", SYS_exit },
-	{ "RHSOAP", SYS_exit_group },
-	{ "RHSOAP", SYS_uretprobe }, /* made by who traces us, not by us */
+	{ "RHSOAPJ", SYS_clock_gettime }, /* no calls where there is a vDSO */
+	{ "RHSOAPJ", SYS_gettimeofday },
+	{ "RHSOAPJ", SYS_time },
+	{ "   OA  ", SYS_clock_nanosleep },
+	{ "RHSOAP ", SYS_getrandom },
+	{ "RHSOAPJ", SYS_futex },
+	{ "RHSOAPJ", SYS_getpid }, /* OpenSSL: was there a fork? */
+	{ "RHSOAPJ", SYS_gettid },
+	{ "RHSOAPJ", SYS_rt_sigprocmask }, /* abort */
+	{ "RHSOAPJ", SYS_rt_sigreturn },
+	{ "RHSOAPJ", SYS_restart_syscall },
+	{ "RHSOAPJ", SYS_exit },
+	{ "RHSOAPJ", SYS_exit_group },
+	{ "RHSOAPJ", SYS_uretprobe }, /* made by who traces us, not by us */
 
 	/* files below a folder */
-	{ "R SOAP", SYS_newfstatat },
-	{ "R SOAP", SYS_fstat },
-	{ "R SOAP", SYS_lseek },
-	{ "  S  P", SYS_getdents64 },
-	{ "  S AP", SYS_geteuid }, /* is the file mine? */
-	{ "    A ", SYS_openat },
-	{ "    A ", SYS_open },
-	{ "    A ", SYS_mkdirat },
-	{ "    A ", SYS_unlink }, /* SQLite: -wal and -shm */
-	{ "    A ", SYS_unlinkat },
-	{ "    A ", SYS_renameat },
-	{ "    A ", SYS_renameat2 },
-	{ "    A ", SYS_pread64 },
-	{ "    A ", SYS_pwrite64 },
-	{ "    A ", SYS_ftruncate },
-	{ "    A ", SYS_fallocate },
-	{ "    A ", SYS_fsync },
-	{ "    A ", SYS_fdatasync },
-	{ "    A ", SYS_flock },
-	{ "    A ", SYS_fchmod },
-	{ "    A ", SYS_fstatfs },
-	{ "    A ", SYS_stat },
-	{ "    A ", SYS_lstat },
-	{ "    A ", SYS_readlink },
-	{ "    A ", SYS_readlinkat },
-	{ "    A ", SYS_access },
-	{ "    A ", SYS_faccessat },
-	{ "    A ", SYS_faccessat2 },
-	{ "    A ", SYS_getcwd },
+	{ "R SOAP ", SYS_newfstatat },
+	{ "R SOAP ", SYS_fstat },
+	{ "R SOAP ", SYS_lseek },
+	{ "  S  P ", SYS_getdents64 },
+	{ "  S AP ", SYS_geteuid }, /* is the file mine? */
+	{ "    A  ", SYS_openat },
+	{ "    A  ", SYS_open },
+	{ "    A  ", SYS_mkdirat },
+	{ "    A  ", SYS_unlink }, /* SQLite: -wal and -shm */
+	{ "    A  ", SYS_unlinkat },
+	{ "    A  ", SYS_renameat },
+	{ "    A  ", SYS_renameat2 },
+	{ "    A  ", SYS_pread64 },
+	{ "    A  ", SYS_pwrite64 },
+	{ "    A  ", SYS_ftruncate },
+	{ "    A  ", SYS_fallocate },
+	{ "    A  ", SYS_fsync },
+	{ "    A  ", SYS_fdatasync },
+	{ "    A  ", SYS_flock },
+	{ "    A  ", SYS_fchmod },
+	{ "    A  ", SYS_fstatfs },
+	{ "    A  ", SYS_stat },
+	{ "    A  ", SYS_lstat },
+	{ "    A  ", SYS_readlink },
+	{ "    A  ", SYS_readlinkat },
+	{ "    A  ", SYS_access },
+	{ "    A  ", SYS_faccessat },
+	{ "    A  ", SYS_faccessat2 },
+	{ "    A  ", SYS_getcwd },
 
 	/* the network; in oidc, the resolver is a thread of libcurl's */
-	{ "R  O  ", SYS_connect },
-	{ "R  O  ", SYS_setsockopt },
-	{ "R  O  ", SYS_getsockname },
-	{ "R  O  ", SYS_getpeername },
-	{ "R  O  ", SYS_sendmmsg },
-	{ "   O  ", SYS_socketpair },
-	{ "   O  ", SYS_eventfd2 },
-	{ "R  O  ", SYS_uname },
-	{ "   O  ", SYS_rt_sigaction },
-	{ "   O  ", SYS_set_robust_list },
-	{ "   O  ", SYS_rseq },
-	{ "   O  ", SYS_sched_getaffinity },
+	{ "R  O   ", SYS_connect },
+	{ "R  O   ", SYS_setsockopt },
+	{ "R  O   ", SYS_getsockname },
+	{ "R  O   ", SYS_getpeername },
+	{ "R  O   ", SYS_sendmmsg },
+	{ "   O   ", SYS_socketpair },
+	{ "   O   ", SYS_eventfd2 },
+	{ "R  O   ", SYS_uname },
+	{ "   O  J", SYS_rt_sigaction },
+	{ "   O   ", SYS_set_robust_list },
+	{ "   O   ", SYS_rseq },
+	{ "   O   ", SYS_sched_getaffinity },
+
+	/* the streams, let go */
+	{ "      J", SYS_dup2 },
+	{ "      J", SYS_dup3 },
 
 	/* who is the peer? */
-	{ "     P", SYS_pidfd_open },
+	{ "     P ", SYS_pidfd_open },
 };
 
 /* What is known at run time only; above all that 32 bits can be. */
@@ -196,7 +207,7 @@ static const struct {
 /* Who may make the call if both hold (a mask of 0 always does), or which error
  * he gets.  The first row that fits counts. */
 static const struct {
-	const char *who;
+	char who[WHO_SIZE];
 	int number;
 	int answer;
 	struct {
@@ -208,76 +219,81 @@ static const struct {
 	/* memory: nothing becomes code; and of a file only where it is needed.
 	 * A module of the name service is then one that cannot be loaded.
 	 * glibc's getrandom has pages of a kind of its own (MAP_DROPPABLE). */
-	{ " HS  P", SYS_mmap, ALLOW,
+	{ " HS  PJ", SYS_mmap, ALLOW,
 	    { { 2, PROT_EXEC, 0 }, { 3, MAP_ANONYMOUS, MAP_ANONYMOUS } } },
-	{ "R  OA ", SYS_mmap, ALLOW, { { 2, PROT_EXEC, 0 } } },
-	{ "R  O  ", SYS_mmap, EACCES, { { 0 } } },
-	{ "   O  ", SYS_mprotect, ALLOW, { { 2, PROT_EXEC, 0 } } },
+	{ "R  OA  ", SYS_mmap, ALLOW, { { 2, PROT_EXEC, 0 } } },
+	{ "R  O   ", SYS_mmap, EACCES, { { 0 } } },
+	{ "   O   ", SYS_mprotect, ALLOW, { { 2, PROT_EXEC, 0 } } },
 
 	/* files: libssh looks for known_hosts, OpenSSL for its settings */
-	{ " H    ", SYS_open, ENOENT, { { 0 } } },
-	{ " H    ", SYS_openat, ENOENT, { { 0 } } },
-	{ "  S   ", SYS_open, ENOENT, { { 0 } } },
-	{ "  S   ", SYS_openat, ENOENT, { { 0, NEGATIVE, NEGATIVE } } },
-	{ "R SO P", SYS_open, ALLOW, { { 1, OPEN_WRITES, O_RDONLY } } },
-	{ "R SO P", SYS_openat, ALLOW, { { 2, OPEN_WRITES, O_RDONLY } } },
+	{ " H    J", SYS_open, ENOENT, { { 0 } } },
+	{ " H    J", SYS_openat, ENOENT, { { 0 } } },
+	{ "  S    ", SYS_open, ENOENT, { { 0 } } },
+	{ "  S    ", SYS_openat, ENOENT, { { 0, NEGATIVE, NEGATIVE } } },
+	{ "R SO P ", SYS_open, ALLOW, { { 1, OPEN_WRITES, O_RDONLY } } },
+	{ "R SO P ", SYS_openat, ALLOW, { { 2, OPEN_WRITES, O_RDONLY } } },
 	/* SQLite, when a test runs it as root; it goes on without */
-	{ "    A ", SYS_fchown, EPERM, { { 0 } } },
+	{ "    A  ", SYS_fchown, EPERM, { { 0 } } },
 
 	/* flags; libssh sets its socket's to none, and no other file's.  The
 	 * recording keeps O_APPEND. */
-	{ "R     ", SYS_fcntl, KILL,
+	{ "R      ", SYS_fcntl, KILL,
 	    { { 0, INT, GIVEN_0 }, { 1, INT, F_SETFL } } },
-	{ "R     ", SYS_fcntl, KILL,
+	{ "R      ", SYS_fcntl, KILL,
 	    { { 0, INT, GIVEN_1 }, { 1, INT, F_SETFL } } },
-	{ " H    ", SYS_fcntl, ALLOW,
+	{ " H     ", SYS_fcntl, ALLOW,
 	    { { 0, INT, GIVEN_0 }, { 1, INT, F_SETFL } } },
-	{ "R SOAP", SYS_fcntl, ALLOW, { { 1, INT, F_GETFL } } },
-	{ "R SOAP", SYS_fcntl, ALLOW, { { 1, INT, F_SETFL } } },
-	{ "  SOAP", SYS_fcntl, ALLOW, { { 1, INT, F_GETFD } } },
-	{ "  SOAP", SYS_fcntl, ALLOW, { { 1, INT, F_SETFD } } },
-	{ "  SOAP", SYS_fcntl, ALLOW, { { 1, INT, F_DUPFD_CLOEXEC } } },
-	{ "    A ", SYS_fcntl, ALLOW, { { 1, INT, F_SETLEASE } } },
-	{ "    A ", SYS_fcntl, ALLOW, { { 1, INT, F_GETLK } } },
-	{ "    A ", SYS_fcntl, ALLOW, { { 1, INT, F_SETLK } } },
-	{ "    A ", SYS_fcntl, ALLOW, { { 1, INT, F_SETLKW } } },
+	{ "R SOAPJ", SYS_fcntl, ALLOW, { { 1, INT, F_GETFL } } },
+	{ "R SOAPJ", SYS_fcntl, ALLOW, { { 1, INT, F_SETFL } } },
+	{ "  SOAP ", SYS_fcntl, ALLOW, { { 1, INT, F_GETFD } } },
+	{ "  SOAP ", SYS_fcntl, ALLOW, { { 1, INT, F_SETFD } } },
+	{ "  SOAP ", SYS_fcntl, ALLOW, { { 1, INT, F_DUPFD_CLOEXEC } } },
+	{ "    A  ", SYS_fcntl, ALLOW, { { 1, INT, F_SETLEASE } } },
+	{ "    A  ", SYS_fcntl, ALLOW, { { 1, INT, F_GETLK } } },
+	{ "    A  ", SYS_fcntl, ALLOW, { { 1, INT, F_SETLK } } },
+	{ "    A  ", SYS_fcntl, ALLOW, { { 1, INT, F_SETLKW } } },
 
 	/* the job's terminal; never TIOCSTI */
-	{ "RH    ", SYS_ioctl, ALLOW, { { 1, INT, TIOCGWINSZ } } },
-	{ "RH    ", SYS_ioctl, ALLOW, { { 1, INT, TCGETS } } },
-	{ "RH    ", SYS_ioctl, ALLOW, { { 1, INT, TCSETS } } },
-	{ "RH    ", SYS_ioctl, ALLOW, { { 1, INT, TTY_TCGETS2 } } },
-	{ "RH    ", SYS_ioctl, ALLOW, { { 1, INT, TTY_TCSETS2 } } },
-	{ "R  O  ", SYS_ioctl, ALLOW, { { 1, INT, FIONREAD } } },
+	{ "RH     ", SYS_ioctl, ALLOW, { { 1, INT, TIOCGWINSZ } } },
+	{ "RH     ", SYS_ioctl, ALLOW, { { 1, INT, TCGETS } } },
+	{ "RH     ", SYS_ioctl, ALLOW, { { 1, INT, TCSETS } } },
+	{ "RH     ", SYS_ioctl, ALLOW, { { 1, INT, TTY_TCGETS2 } } },
+	{ "RH     ", SYS_ioctl, ALLOW, { { 1, INT, TTY_TCSETS2 } } },
+	{ "R  O   ", SYS_ioctl, ALLOW, { { 1, INT, FIONREAD } } },
 
 	/* sockets: the hop's one, which may say EXIT to the shell */
-	{ " H    ", SYS_sendmsg, ALLOW, { { 0, INT, GIVEN_1 } } },
-	{ " H    ", SYS_setsockopt, ALLOW,
+	{ " H     ", SYS_sendmsg, ALLOW, { { 0, INT, GIVEN_1 } } },
+	{ " H     ", SYS_setsockopt, ALLOW,
 	    { { 1, INT, IPPROTO_TCP }, { 2, INT, TCP_QUICKACK } } },
-	{ "     P", SYS_setsockopt, ALLOW,
+	{ "     P ", SYS_setsockopt, ALLOW,
 	    { { 1, INT, SOL_SOCKET }, { 2, INT, SO_LINGER } } },
-	{ "R  O  ", SYS_socket, ALLOW,
+	{ "R  O   ", SYS_socket, ALLOW,
 	    { { 0, INT, AF_INET }, { 1, SOCK_KIND, SOCK_STREAM } } },
-	{ "R  O  ", SYS_socket, ALLOW,
+	{ "R  O   ", SYS_socket, ALLOW,
 	    { { 0, INT, AF_INET }, { 1, SOCK_KIND, SOCK_DGRAM } } },
-	{ "R  O  ", SYS_socket, ALLOW,
+	{ "R  O   ", SYS_socket, ALLOW,
 	    { { 0, INT, AF_INET6 }, { 1, SOCK_KIND, SOCK_STREAM } } },
-	{ "R  O  ", SYS_socket, ALLOW,
+	{ "R  O   ", SYS_socket, ALLOW,
 	    { { 0, INT, AF_INET6 }, { 1, SOCK_KIND, SOCK_DGRAM } } },
-	{ "R  O  ", SYS_socket, EAFNOSUPPORT, { { 0, INT, AF_UNIX } } },
-	{ "R  O  ", SYS_socket, EAFNOSUPPORT, { { 0, INT, AF_NETLINK } } },
+	{ "R  O   ", SYS_socket, EAFNOSUPPORT, { { 0, INT, AF_UNIX } } },
+	{ "R  O   ", SYS_socket, EAFNOSUPPORT, { { 0, INT, AF_NETLINK } } },
 
 	/* threads, never processes; clone3's flags cannot be seen from here */
-	{ "   O  ", SYS_clone, ALLOW, { { 0, THREAD, THREAD } } },
-	{ "   O  ", SYS_clone3, ENOSYS, { { 0 } } },
-	{ "RHSOAP", SYS_tgkill, ALLOW, { { 0, INT, OWN_PID } } }, /* abort */
+	{ "   O   ", SYS_clone, ALLOW, { { 0, THREAD, THREAD } } },
+	{ "   O   ", SYS_clone3, ENOSYS, { { 0 } } },
+	{ "RHSOAPJ", SYS_tgkill, ALLOW, { { 0, INT, OWN_PID } } }, /* abort */
+
+	/* the shell ends as the operation did: by that signal, without a core
+	 */
+	{ "      J", SYS_kill, ALLOW, { { 0, INT, OWN_PID } } },
+	{ "      J", SYS_prlimit64, ALLOW, { { 0, INT, 0 } } },
 
 	/* the hop's second, narrower confinement */
-	{ "R     ", SYS_prctl, ALLOW, { { 0, INT, PR_SET_NO_NEW_PRIVS } } },
-	{ "R     ", SYS_seccomp, ALLOW,
+	{ "R      ", SYS_prctl, ALLOW, { { 0, INT, PR_SET_NO_NEW_PRIVS } } },
+	{ "R      ", SYS_seccomp, ALLOW,
 	    { { 0, INT, SECCOMP_SET_MODE_FILTER } } },
-	{ "R     ", SYS_landlock_create_ruleset, ALLOW, { { 0 } } },
-	{ "R     ", SYS_landlock_restrict_self, ALLOW, { { 0 } } },
+	{ "R      ", SYS_landlock_create_ruleset, ALLOW, { { 0 } } },
+	{ "R      ", SYS_landlock_restrict_self, ALLOW, { { 0 } } },
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -327,33 +343,34 @@ sandbox_seccomp(char who, const int given[SANDBOX_GIVEN_MAX])
 
 /* -- files: Landlock ------------------------------------------------------ */
 
+#define NO_FD (-1)
+
 /* What may be done below which place: a path, or `..` of a descriptor, or the
  * descriptor itself.  The policy folder's parent, because a reload may find
  * another folder in its place.  A path that does not exist is left out. */
 static const struct {
-	const char *who;
+	char who[WHO_SIZE];
 	uint64_t allowed;
-	const char *path;
-	int given;
-	const char *below;
+	char path[PLACE_SIZE]; /* below a descriptor, if that is one */
+	int given;             /* or NO_FD */
 } sandbox_places[] = {
-	{ "  S  P", LL_READ, NULL, 0, ".." },
-	{ "     P", LL_READ, "/proc", -1, NULL },
-	{ "    A ", LL_KEEP, NULL, 0, "." },
-	{ "    A ", LL_KEEP, NULL, 1, "." },
-	{ "    A ", LL_KEEP, NULL, 2, "." },
-	{ "    A ", LL_FS_READ_FILE, "/dev/urandom", -1, NULL },
+	{ "  S  P ", LL_READ, "..", 0 },
+	{ "     P ", LL_READ, "/proc", NO_FD },
+	{ "    A  ", LL_KEEP, ".", 0 },
+	{ "    A  ", LL_KEEP, ".", 1 },
+	{ "    A  ", LL_KEEP, ".", 2 },
+	{ "    A  ", LL_FS_READ_FILE, "/dev/urandom", NO_FD },
 	/* names and certificate authorities; DHCP clients replace the files */
-	{ "R  O  ", LL_READ, "/etc", -1, NULL },
-	{ "R  O  ", LL_READ, "/run/systemd/resolve", -1, NULL },
-	{ "R  O  ", LL_READ, "/run/NetworkManager", -1, NULL },
-	{ "R  O  ", LL_READ, "/run/resolvconf", -1, NULL },
-	{ "   O  ", LL_READ, "/usr/lib/ssl", -1, NULL },
-	{ "   O  ", LL_READ, "/usr/share/ca-certificates", -1, NULL },
-	{ "   O  ", LL_READ, "/usr/local/share/ca-certificates", -1, NULL },
-	{ "   O  ", LL_READ, "/usr/share/pki", -1, NULL },
+	{ "R  O   ", LL_READ, "/etc", NO_FD },
+	{ "R  O   ", LL_READ, "/run/systemd/resolve", NO_FD },
+	{ "R  O   ", LL_READ, "/run/NetworkManager", NO_FD },
+	{ "R  O   ", LL_READ, "/run/resolvconf", NO_FD },
+	{ "   O   ", LL_READ, "/usr/lib/ssl", NO_FD },
+	{ "   O   ", LL_READ, "/usr/share/ca-certificates", NO_FD },
+	{ "   O   ", LL_READ, "/usr/local/share/ca-certificates", NO_FD },
+	{ "   O   ", LL_READ, "/usr/share/pki", NO_FD },
 	/* a policy's windows; libcurl's dates */
-	{ "  SO P", LL_READ, "/usr/share/zoneinfo", -1, NULL },
+	{ "  SO P ", LL_READ, "/usr/share/zoneinfo", NO_FD },
 };
 
 #define PORT_DNS 53 /* answers that are too long for a datagram */
@@ -367,17 +384,17 @@ sandbox_places_allow(
 	for (size_t i = 0; i < COUNT(sandbox_places) && r == 0; i++) {
 		const char *path = sandbox_places[i].path;
 		uint64_t allowed = sandbox_places[i].allowed;
+		int n = sandbox_places[i].given;
 
 		if (strchr(sandbox_places[i].who, who) == NULL)
 			continue;
-		if (path != NULL)
+		if (n == NO_FD)
 			r = landlock_allow(l, AT_FDCWD, path, allowed);
-		else if (given[sandbox_places[i].given] == -1)
+		else if (given[n] == -1)
 			/* None yet, and it may come anywhere: read only. */
 			r = landlock_allow(l, AT_FDCWD, "/", LL_READ);
 		else
-			r = landlock_allow(l, given[sandbox_places[i].given],
-			    sandbox_places[i].below, allowed);
+			r = landlock_allow(l, given[n], path, allowed);
 	}
 	return r;
 }
@@ -391,14 +408,17 @@ sandbox_landlock(char who, const int given[SANDBOX_GIVEN_MAX])
 	/* The issuers' ports are the policy's to say, and change. */
 	if ((r = landlock_open(&l, who == 'O')) != 0)
 		return r;
-	if (l.abi == 0 && who != 'R' && who != 'H') /* others have said it */
-		log_info("this kernel has no Landlock: files are guarded by "
-			 "seccomp and permissions alone");
 	r = sandbox_places_allow(&l, who, given);
 	if (r == 0 && who == 'R' &&
 	    (r = landlock_allow_port(&l, PORT_DNS)) == 0)
 		r = landlock_allow_port(&l, (uint16_t)given[2]);
 	return landlock_close(&l, r);
+}
+
+bool
+sandbox_has_landlock(void)
+{
+	return landlock_abi() > 0;
 }
 
 /* -- both ------------------------------------------------------------------ */

@@ -1,12 +1,12 @@
 /*
- * Confinement: which system calls a process of the broker keeps, and which
+ * Confinement: which system calls a process of ours keeps, and which
  * files.  Called once by each, by a hop twice, when all it works with is open
  * and before it reads a byte of somebody it distrusts.
  */
-#ifndef POSTERN_BROKER_SANDBOX_H
-#define POSTERN_BROKER_SANDBOX_H
+#ifndef POSTERN_LIB_SANDBOX_H
+#define POSTERN_LIB_SANDBOX_H
 
-#include <stddef.h>
+#include <stdbool.h>
 
 /* given: what the tables call GIVEN_0 and so on; -1 for what is not there. */
 enum sandbox_process {
@@ -16,13 +16,14 @@ enum sandbox_process {
 	SANDBOX_OIDC,   /* nothing */
 	SANDBOX_AUDIT,  /* recordings, ledger, store */
 	SANDBOX_POLICY, /* policy folder */
+	SANDBOX_SHELL,  /* postern-shell, once it has asked: nothing */
 };
 
 #define SANDBOX_GIVEN_MAX 3
 
 /*
  * Gives up everything but what the process needs, for good: no new privileges,
- * Landlock where the kernel has it (else it is logged and left out), seccomp.
+ * Landlock where the kernel has it (else it is left out), seccomp.
  * MUST be called while there is one thread.
  *
  * 0, or an error: then the process MUST end, for it is half confined.
@@ -30,5 +31,9 @@ enum sandbox_process {
  * nothing.
  */
 int sandbox_enter(enum sandbox_process who, const int given[SANDBOX_GIVEN_MAX]);
+
+/* For the log: without it files are guarded by seccomp and permissions alone.
+ * Before sandbox_enter. */
+bool sandbox_has_landlock(void);
 
 #endif

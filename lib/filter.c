@@ -1,12 +1,12 @@
 /*
  * Seccomp filters in the kernel's own form: classic BPF over struct
  * seccomp_data (seccomp(2)).  Runs in every confined process, once; its input
- * are the tables of broker/sandbox.c.  Calls that are allowed whatever their
+ * are the tables of lib/sandbox.c.  Calls that are allowed whatever their
  * arguments cost nothing later: the kernel remembers them in a bitmap.
  */
 #include "config.h"
 
-#include "broker/filter.h"
+#include "lib/filter.h"
 
 #include <sys/syscall.h>
 
@@ -25,7 +25,7 @@
 #elif defined(__riscv) && __riscv_xlen == 64
 #define FILTER_ARCH AUDIT_ARCH_RISCV64
 #else
-#error "broker/sandbox.c was not thought through for this architecture"
+#error "lib/sandbox.c was not thought through for this architecture"
 #endif
 #if __BYTE_ORDER != __LITTLE_ENDIAN
 #error "the lower half of an argument is elsewhere"

@@ -3,8 +3,8 @@
  * answers it, and what fits none kills the process.  Needs no memory but its
  * own and no library, so that a hop pays nothing for it.
  */
-#ifndef POSTERN_BROKER_FILTER_H
-#define POSTERN_BROKER_FILTER_H
+#ifndef POSTERN_LIB_FILTER_H
+#define POSTERN_LIB_FILTER_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 
 #include <linux/filter.h>
 
-#define FILTER_MAX 640 /* instructions; a longer one does not load */
+#define FILTER_MAX 448 /* instructions; a longer one does not load */
 #define FILTER_IFS 2
 /* An answer; any other is an errno. */
 #define FILTER_ALLOW 0

@@ -2,8 +2,8 @@
  * Landlock, as far as the kernel has it: rights to files, and from later ABIs
  * on to TCP ports, abstract sockets and signals (landlock(7)).
  */
-#ifndef POSTERN_BROKER_LANDLOCK_H
-#define POSTERN_BROKER_LANDLOCK_H
+#ifndef POSTERN_LIB_LANDLOCK_H
+#define POSTERN_LIB_LANDLOCK_H
 
 #include <stdint.h>
 
@@ -25,6 +25,8 @@ struct landlock {
 	int set;
 };
 
+/* The kernel's; below 1: it has none. */
+int landlock_abi(void);
 /* Nothing is allowed but what is said afterwards; any_port: TCP connections go
  * anywhere.  0, or ERR_SYS. */
 int landlock_open(struct landlock *l, int any_port);

@@ -1,11 +1,11 @@
 /*
  * Landlock's system calls.  Runs in every confined process, before its seccomp
- * filter; its input are the tables of broker/sandbox.c.  What a kernel's ABI
+ * filter; its input are the tables of lib/sandbox.c.  What a kernel's ABI
  * does not know cannot be asked of it, so each is asked for what it has.
  */
 #include "config.h"
 
-#include "broker/landlock.h"
+#include "lib/landlock.h"
 
 #include <sys/syscall.h>
 
@@ -59,17 +59,22 @@ landlock_rights(int abi)
 }
 
 int
+landlock_abi(void)
+{
+	return (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LL_VERSION);
+}
+
+int
 landlock_open(struct landlock *l, int any_port)
 {
 	struct ll_ruleset want = { .net = LL_NET_BIND | LL_NET_CONNECT,
 		.scoped = LL_SCOPE_ALL };
-	long abi;
+	int abi;
 
 	*l = (struct landlock){ .abi = 0, .set = -1 };
-	abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LL_VERSION);
-	if (abi < 1)
+	if ((abi = landlock_abi()) < 1)
 		return 0;
-	l->abi = abi < NABIS ? (int)abi : NABIS;
+	l->abi = abi < NABIS ? abi : NABIS;
 	want.fs = landlock_rights(l->abi);
 	if (any_port)
 		want.net = LL_NET_BIND;
