@@ -1,7 +1,7 @@
 bin_PROGRAMS += cli/postern
 cli_postern_SOURCES = \
 	cli/ask.c cli/ca.c cli/cli.h cli/policy.c \
-	cli/policy.h cli/policy_ask.c cli/policy_can.c cli/policy_diff.c cli/policy_explain.c \
+	cli/policy.h cli/policy_ask.c cli/policy_can.c cli/policy_diff.c cli/policy_fmt.c cli/policy_explain.c \
 	cli/postern.c cli/records.c
 cli_postern_CFLAGS = $(PROGRAM_CFLAGS) $(JANSSON_CFLAGS)
 cli_postern_LDFLAGS = $(PROGRAM_LDFLAGS)

@@ -47,6 +47,8 @@ static const struct cli_command commands[] = {
 	{ "policy prove", cli_policy_prove,
 	    "[--budget SECONDS] [--json] OLD NEW",
 	    "does NEW allow nothing that OLD did not" },
+	{ "policy fmt", cli_policy_fmt, "[--check] FILE...",
+	    "policy files in their one layout" },
 	{ "policy export", cli_policy_export, "[--json] [PATH...]",
 	    "the policy as JSON" },
 	{ "sessions", cli_sessions,

@@ -43,6 +43,7 @@ policy_libtools_la_SOURCES = \
 	policy/cells.c policy/cells.h \
 	policy/compare.c policy/compare.h policy/compare_decision.c \
 	policy/export.c policy/export.h policy/export_rule.c \
+	policy/format.c policy/format.h \
 	policy/language.c policy/language.h \
 	policy/lint.c policy/lint.h \
 	policy/regex.c policy/regex.h \

@@ -4,8 +4,12 @@ import json
 import os
 import re
 import subprocess
+import sys
 
 import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+from make import Maker  # noqa: E402
 
 BUILD = os.environ["POSTERN_BUILD"]
 
@@ -145,6 +149,74 @@ def test_export_is_one_object(policy):
     slot = x["rules"][0]["run"][1]["programs"][0]["pattern"]["seq"][3]["word"][0]["regex"]
     assert [n for n in range(60) if re.fullmatch(slot, str(n))] == list(
         range(1, 51))
+
+
+UGLY = '''policy 1
+
+
+issuer   ci { preset custom;url "https://ci.example";	audience "b  {";algorithms ES256 }   # a  comment
+	identity a from ci {
+
+# inside {
+claim repo="1"
+
+
+}
+target t { ssh "d@10.0.0.1:22"; hostkey ssh-ed25519 "SHA256:Iqa3gjbrQfns01VnUq4pXClhTXeRLWlnVqBNps45L9U" }#glued
+allow x for a on t {
+run id   'a  }  b' a\\  --x=<int 1..5>[y]   # it's "one
+      mask 'x   y' as "m  m"
+  }
+
+
+'''
+PRETTY = '''policy 1
+
+issuer ci { preset custom;url "https://ci.example"; audience "b  {";algorithms ES256 }  # a  comment
+identity a from ci {
+    # inside {
+    claim repo="1"
+}
+target t { ssh "d@10.0.0.1:22"; hostkey ssh-ed25519 "SHA256:Iqa3gjbrQfns01VnUq4pXClhTXeRLWlnVqBNps45L9U" }  #glued
+allow x for a on t {
+    run id 'a  }  b' a\\  --x=<int 1..5>[y]  # it's "one
+    mask 'x   y' as "m  m"
+}
+'''
+
+
+def meaning(path):
+    r = run("export", "--json", path)
+    assert r.returncode == 0, r
+    return re.sub(r'"line":[0-9]+', "", r.stdout)
+
+
+def test_fmt_sets_the_layout_and_keeps_the_meaning(tmp_path):
+    path = tmp_path / "a.postern"
+    path.write_text(UGLY)
+    before = meaning(str(path))
+    assert run("fmt", "--check", str(path)).returncode == 1
+    assert path.read_text() == UGLY
+    r = run("fmt", str(path))
+    assert r.returncode == 0 and r.stdout == f"{path}\n"
+    assert path.read_text() == PRETTY
+    assert meaning(str(path)) == before
+    r = run("fmt", "--check", str(path))
+    assert r.returncode == 0 and r.stdout == ""
+    assert run("fmt", str(tmp_path / "none")).returncode == 1
+
+
+def test_fmt_of_random_policies_keeps_their_meaning(tmp_path):
+    path = tmp_path / "a.postern"
+    for seed in range(20):
+        text = "policy 1\n" + "".join(Maker(seed).policy())
+        path.write_text(text.replace("\n    ", "\n \t"))
+        if run("export", str(path)).returncode != 0:
+            continue
+        before = meaning(str(path))
+        assert run("fmt", str(path)).returncode == 0
+        assert meaning(str(path)) == before
+        assert run("fmt", "--check", str(path)).returncode == 0
 
 
 def test_tools_refuse_a_policy_that_does_not_load(tmp_path):
