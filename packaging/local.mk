@@ -6,6 +6,8 @@ sysusersdir = $(prefix)/lib/sysusers.d
 systemunitdir = $(prefix)/lib/systemd/system
 units = packaging/systemd/postern.service packaging/systemd/postern-sshd.service
 
+bashcompdir = $(datadir)/bash-completion/completions
+dist_bashcomp_DATA = packaging/completions/postern
 posternlibexec_SCRIPTS += packaging/sshd/postern-sshd-start
 nodist_posterndata_DATA = packaging/pam/pam.d-postern-sshd
 nodist_systemunit_DATA = $(units)

@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 from make import Maker  # noqa: E402
 
 BUILD = os.environ["POSTERN_BUILD"]
+COMPLETION = os.path.dirname(__file__) + "/../../packaging/completions/postern"
 
 POLICY = '''policy 1
 issuer ci { preset custom; url "https://ci.example"; audience "b"; algorithms ES256 }
@@ -226,3 +227,19 @@ def test_tools_refuse_a_policy_that_does_not_load(tmp_path):
                  ["who-can", "--policy", str(bad), "--", "id"]):
         r = run(*args)
         assert r.returncode == 1 and "there is no identity `y`" in r.stderr
+
+
+def test_completion_offers_every_tool():
+    def complete(*words):
+        text = " ".join(f"'{w}'" for w in words)
+        return set(subprocess.run(
+            ["bash", "-c", f". {COMPLETION}; COMP_WORDS=({text}); "
+             f"COMP_CWORD={len(words) - 1}; _postern; "
+             'printf "%s\\n" "${COMPREPLY[@]}"'],
+            capture_output=True, text=True, check=True).stdout.split())
+    usage = subprocess.run([BUILD + "/cli/postern", "help"],
+                           capture_output=True, text=True, check=True).stdout
+    tools = set(re.findall(r"^  policy (\S+)", usage, re.M))
+    assert len(tools) >= 8 and complete("postern", "policy", "") == tools
+    assert complete("postern", "policy", "explain", "--a") == {"--as", "--at"}
+    assert complete("postern", "sho") == {"show"}
