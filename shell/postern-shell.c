@@ -89,7 +89,7 @@ main(int argc, char **argv)
 	struct request q;
 	struct ending e = { .code = POSTERN_EX_TEMPFAIL };
 	const int nothing[SANDBOX_GIVEN_MAX] = { -1, -1, -1 };
-	int conn = -1, sigfd = -1, null, r;
+	int conn = -1, sigfd = -1, null, err, r;
 
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 || !streams_open())
@@ -105,9 +105,10 @@ main(int argc, char **argv)
 	if (r != 0)
 		refuse(POSTERN_EX_TEMPFAIL, SAY_DOWN);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null == -1 || sandbox_enter(SANDBOX_SHELL, nothing) != 0)
+	err = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (null == -1 || err == -1 || sandbox_enter(SANDBOX_SHELL, nothing) != 0)
 		refuse(POSTERN_EX_TEMPFAIL, SAY_CONFINED);
-	if (relay_run(conn, sigfd, null, &e) != 0)
+	if (relay_run(conn, sigfd, null, err, &e) != 0)
 		refuse(POSTERN_EX_TEMPFAIL, SAY_LOST);
 	relay_end(&e);
 }

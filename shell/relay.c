@@ -3,9 +3,10 @@
  * operation was accepted, for the hop's EXIT.  The broker is believed about
  * texts and exit codes; its messages still have to keep to the table.
  *
- * Once accepted, the hop alone may hold the job's three descriptors: with a
- * copy kept here the client would see the end of its output only when this
- * process ends.
+ * Once accepted, the hop alone may hold the job's input and output: with a copy
+ * kept here a pipe would stay open that the hop has closed.  A copy of the
+ * errors is kept for one thing: if the hop is gone before it has said how the
+ * operation ended, nobody else can tell the job.
  */
 #include "config.h"
 
@@ -28,11 +29,16 @@
 
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 
+#define SAY_GONE                                                               \
+	"postern: the broker lost this operation while it ran; what it did "   \
+	"until then is recorded, how it ended is not known\n"
+
 /* What is passed on to the hop; bit i of relay.pending is signal i. */
 static const int passed_on[] = { SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGWINCH };
 
 struct relay {
 	int conn, sigfd, null;
+	int err; /* a copy of the job's, for last words */
 	bool accepted;
 	bool done;            /* ending is known */
 	unsigned int pending; /* came, and is not yet sent */
@@ -122,6 +128,13 @@ relay_let_go(struct relay *rl)
 	rl->accepted = true;
 }
 
+/* The hop has made the descriptor non-blocking: what finds no room is lost. */
+static void
+relay_say_gone(const struct relay *rl)
+{
+	(void)write_all(rl->err, SAY_GONE, sizeof(SAY_GONE) - 1);
+}
+
 static int
 relay_message(struct relay *rl, struct msg *m)
 {
@@ -204,9 +217,11 @@ relay_flush(struct relay *rl)
 }
 
 int
-relay_run(int conn, int sigfd, int null, struct ending *e)
+relay_run(int conn, int sigfd, int null, int err, struct ending *e)
 {
-	struct relay rl = { .conn = conn, .sigfd = sigfd, .null = null };
+	struct relay rl = {
+		.conn = conn, .sigfd = sigfd, .null = null, .err = err
+	};
 	struct pollfd p[3];
 	int r = 0;
 
@@ -228,7 +243,8 @@ relay_run(int conn, int sigfd, int null, struct ending *e)
 			r = relay_receive(&rl);
 		if (r != 0 && !rl.accepted)
 			return r;
-		/* Nobody is left to tell why. */
+		if (!rl.done && r != 0) /* accepted, and then this */
+			relay_say_gone(&rl);
 		if (!rl.done && (r != 0 || (!rl.accepted && p[2].revents != 0)))
 			relay_finish(&rl, POSTERN_EX_TEMPFAIL, 0);
 		relay_flush(&rl);

@@ -57,6 +57,7 @@ def test_9_a_killed_hop_loses_no_shown_byte(bastion, job, mark):
     shown += p.stdout.read()
     err = p.stderr.read()
     assert p.wait(20) == 75, err
+    assert b"lost this operation" in err and err.startswith(b"postern: ")
     e = bastion.event(mark, "operation.end")
     assert e["state"] == "interrupted"
     kept = "".join(
