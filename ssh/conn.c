@@ -199,27 +199,30 @@ conn_listens(const struct conn *c)
 	    ssh_channel_window_size(c->channel) < CONN_CHUNK);
 }
 
+/* libssh calls itself connected still when a packet of the target's was wrong;
+ * it reads no further then, and nobody would ever say so. */
+static bool
+conn_broken(const struct conn *c)
+{
+	return !ssh_is_connected(c->session) ||
+	       (ssh_get_status(c->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) !=
+		   0;
+}
+
 /* As long as bytes keep coming, a few rounds: the owner's poll over all its
  * descriptors would cost more than libssh's over one. */
 static int
 conn_pump(struct conn *c)
 {
+	int r;
+
 	if (conn_events(c) == 0)
 		return 0;
 	for (int i = 0; i < CONN_ROUNDS && !conn_ended(c); i++) {
 		c->got = false;
-		switch (ssh_event_dopoll(c->event, 0)) {
-		case SSH_OK:
-			break;
-		case SSH_AGAIN:
-			return 0;
-		default:
-			c->lost = true;
-			return 0;
-		}
-		if (!ssh_is_connected(c->session))
-			c->lost = true;
-		if (conn_full(c))
+		r = ssh_event_dopoll(c->event, 0);
+		c->lost = (r != SSH_OK && r != SSH_AGAIN) || conn_broken(c);
+		if (r != SSH_OK || conn_full(c))
 			break;
 	}
 	return 0;
@@ -269,7 +272,10 @@ conn_error(const struct conn *c)
 {
 	const char *text = ssh_get_error(c->session);
 
-	return text == NULL ? "" : text;
+	if (text != NULL && text[0] != '\0')
+		return text;
+	return conn_broken(c) ? "the target closed the connection"
+			      : "the target gave no reason";
 }
 
 const char *

@@ -84,7 +84,8 @@ int conn_fd(const struct conn *c);
 /* May be 0: then poll it for nothing at all, until conn_read was called. */
 short conn_events(const struct conn *c);
 enum conn_state conn_state(const struct conn *c);
-/* libssh's or the target's words on a failure; untrusted, maybe "". */
+/* libssh's or the target's words on a failure, untrusted; ours when they said
+ * nothing. */
 const char *conn_error(const struct conn *c);
 /* "SHA256:..." and type of the key the target showed; "" before that. */
 const char *conn_hostkey(const struct conn *c);
