@@ -106,6 +106,7 @@ def test_nulls_do_not_stop_the_target(hop):
     assert end == (0, 0) and out == b"" and len(err) == 8000000
 
 
+@pytest.mark.slow
 def test_64_mib_both_ways(hop):
     data = random.Random(1).randbytes(64 << 20)
     h = hop(sh("cat"))
