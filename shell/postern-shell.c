@@ -106,7 +106,8 @@ main(int argc, char **argv)
 		refuse(POSTERN_EX_TEMPFAIL, SAY_DOWN);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	err = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	if (null == -1 || err == -1 || sandbox_enter(SANDBOX_SHELL, nothing) != 0)
+	if (null == -1 || err == -1 ||
+	    sandbox_enter(SANDBOX_SHELL, nothing) != 0)
 		refuse(POSTERN_EX_TEMPFAIL, SAY_CONFINED);
 	if (relay_run(conn, sigfd, null, err, &e) != 0)
 		refuse(POSTERN_EX_TEMPFAIL, SAY_LOST);
