@@ -38,6 +38,8 @@
 
 #define AUTH_INFO_MAX (20 * 1024)
 #define ACCEPT_PAUSE_MS 200
+#define LOAD_AGAIN_MS 1000
+#define REFUSED_MAX 4096 /* bytes in the ledger of what is wrong with one */
 
 static struct {
 	struct policy *policy;
@@ -50,6 +52,7 @@ static struct {
 	uint32_t before_last;      /* the last of its ids */
 	size_t npam;               /* connections of the module */
 	bool stopping;
+	struct timer *again;
 } env = { .folder = -1 };
 
 const struct policy *
@@ -147,6 +150,29 @@ put_issuer(struct buf *b, const struct issuer *is)
 	return buf_put_u8(b, is->once);
 }
 
+static int load_policy(void);
+
+static void
+load_again(void *arg)
+{
+	(void)arg;
+	env.again = NULL;
+	if (load_policy() != 0)
+		fatal(ERR_NOMEM, "policy");
+}
+
+/* What the system did not give us now it may give in a moment; without, a
+ * moment's lack of memory would be a bastion that denies until somebody looks.
+ */
+static void
+load_later(void)
+{
+	timer_free(env.again);
+	env.again = loop_timer(child_loop(), LOAD_AGAIN_MS, load_again, NULL);
+	if (env.again == NULL)
+		fatal(ERR_NOMEM, "timer");
+}
+
 static void
 send_issuers(void)
 {
@@ -174,33 +200,26 @@ send_issuers(void)
 	}
 	if (r == 0)
 		r = peer_send(env.oidc, &m);
-	if (r != 0)
-		log_err(r, "the issuers for oidc");
 	msg_clear(&m);
+	if (r != 0) {
+		log_err(r, "the issuers for oidc");
+		load_later();
+	}
 }
 
+/* A refused one is told by its errors: it has no hash, and what stays in force
+ * is said by the line before. */
 static void
-report_policy(const struct diags *d, int r)
-{
-	struct buf out;
-
-	buf_init(&out, 256 * 1024);
-	(void)diags_print(d, &out);
-	(void)write_all(STDERR_FILENO, buf_ptr(&out), buf_len(&out));
-	buf_clear(&out);
-	log_err(r, "ALARM: the policy is not accepted; %s", env.policy == NULL ?
-	    "everything is denied" : "the running one stays");
-}
-
-static void
-note_policy(void)
+note_policy(const char *verdict, const char *hash, const char *reason)
 {
 	struct buf b;
 	int r;
 
-	buf_init(&b, 4096);
+	buf_init(&b, 2 * REFUSED_MAX);
 	if ((r = event_start(&b, EVENT_POLICY_LOAD)) != 0 ||
-	    (r = event_str(&b, EV_POLICY, env.hash)) != 0 ||
+	    (r = event_str(&b, EV_POLICY, hash)) != 0 ||
+	    (r = event_str(&b, EV_VERDICT, verdict)) != 0 ||
+	    (r = event_str(&b, EV_REASON, reason)) != 0 ||
 	    (r = policy_event(&b)) != 0)
 		log_err(r, "the policy's load has no ledger line");
 	buf_clear(&b);
@@ -216,6 +235,43 @@ count_rates(void)
 	quota_bounds(most, longest_s);
 }
 
+/* Not accepted: the log has all of the errors, the ledger the first ones. */
+static void
+report_policy(const struct diags *d, int r)
+{
+	const bool again = r == ERR_SYS || r == ERR_NOMEM || r == ERR_CRYPTO;
+	struct buf out, first;
+	const uint8_t *p;
+	size_t n;
+
+	buf_init(&out, 256 * 1024);
+	buf_init(&first, REFUSED_MAX);
+	(void)diags_print(d, &out);
+	p = buf_ptr(&out);
+	n = buf_len(&out);
+	(void)write_all(STDERR_FILENO, p, n);
+	log_err(r, "ALARM: the policy is not accepted; %s%s",
+	    env.policy == NULL ? "everything is denied"
+			       : "the running one stays",
+	    again ? "; trying again" : "");
+	if (again) {
+		load_later();
+		goto out;
+	}
+	if (n > REFUSED_MAX - 1) /* whole lines; there is no room for more */
+		for (n = REFUSED_MAX - 1; n > 0 && p[n - 1] != '\n';)
+			n--;
+	while (n > 0 && p[n - 1] == '\n')
+		n--;
+	if (n == 0 || buf_put(&first, p, n) != 0 || buf_cstr(&first) == NULL)
+		note_policy("refused", "", err_text(r));
+	else
+		note_policy("refused", "", buf_cstr(&first));
+out:
+	buf_clear(&out);
+	buf_clear(&first);
+}
+
 /* Loads the folder; a policy that does not load leaves the running one. */
 static int
 load_policy(void)
@@ -227,6 +283,8 @@ load_policy(void)
 
 	if (d == NULL)
 		return ERR_NOMEM;
+	timer_free(env.again);
+	env.again = NULL;
 	if ((r = env.folder == -1 ? ERR_NOTFOUND : policy_load_folder(
 	    env.folder, env.conf->policy_folder, d, &p)) != 0 ||
 	    (r = hash_policy(p, hash)) != 0) {
@@ -240,7 +298,7 @@ load_policy(void)
 	count_rates();
 	session_rematch();
 	send_issuers();
-	note_policy();
+	note_policy("accepted", env.hash, "");
 	log_info("policy %.12s: %zu targets, %zu identities", env.hash,
 	    policy_ntargets(p), policy_nidentities(p));
 out:

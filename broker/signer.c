@@ -35,6 +35,7 @@
 #include "ssh/quote.h"
 
 #define GRANTS_MAX 1024
+#define LOAD_AGAIN_MS 1000
 #define GRANT_MS 60000	   /* a hop asks at once; later is too late */
 #define QUIET_MS 100
 #define PEM_MAX 4096
@@ -67,6 +68,7 @@ static struct {
 	struct peer *policy_peer;
 	int64_t heard; /* its last message */
 	bool stopping;
+	struct timer *again;
 	struct grant *first;
 	size_t n;
 } env = { .folder = -1 };
@@ -372,6 +374,17 @@ on_idle(void)
 
 /* -- start --------------------------------------------------------------------------- */
 
+static int load_policy(void);
+
+static void
+load_again(void *arg)
+{
+	(void)arg;
+	env.again = NULL;
+	if (load_policy() != 0)
+		fatal(ERR_NOMEM, "policy");
+}
+
 static int
 load_policy(void)
 {
@@ -381,12 +394,19 @@ load_policy(void)
 
 	if (d == NULL)
 		return ERR_NOMEM;
+	timer_free(env.again);
+	env.again = NULL;
 	r = env.folder == -1 ? ERR_NOTFOUND : policy_load_folder(env.folder,
 	    env.conf->policy_folder, d, &p);
 	diags_free(d);
 	if (r != 0) { /* postern-policy shows the errors; one voice is enough */
 		log_err(r, "the policy is not accepted");
-		return 0;
+		/* Not read: policy may have had more luck, and would grant
+		 * what is refused here. */
+		if (r == ERR_SYS || r == ERR_NOMEM)
+			env.again = loop_timer(
+			    child_loop(), LOAD_AGAIN_MS, load_again, NULL);
+		return env.again == NULL && r == ERR_NOMEM ? r : 0;
 	}
 	policy_free(env.policy);
 	env.policy = p;
@@ -404,6 +424,8 @@ load_ca(int fd, struct cert_ca **out)
 	if ((r = secret_init(&pem, PEM_MAX)) != 0)
 		return r;
 	n = read(fd, pem.d, PEM_MAX); /* a small regular file: one read */
+	if (n == -1)
+		r = ERR_SYS; /* and not a bastion without a key */
 	if (n <= 0 || (r = cert_ca_from_pem(pem.d, (size_t)n, &ca)) != 0) {
 		log_err(r, "the CA key cannot be read");
 	} else {

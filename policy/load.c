@@ -204,6 +204,14 @@ list_folder(int dirfd, struct names *names)
 	return r;
 }
 
+/* An error that says nothing about the file. */
+static bool
+passes(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOMEM || err == EIO ||
+	       err == EINTR;
+}
+
 static int
 read_from_folder(struct loader *ld, int dirfd, const char *path,
     const char *name)
@@ -213,7 +221,7 @@ read_from_folder(struct loader *ld, int dirfd, const char *path,
 	char shown[512];
 	const char *why = "";
 	struct buf b;
-	int r;
+	int err, r;
 
 	for (size_t i = 0; name[i] != '\0'; i++) {
 		if (name[i] < ' ' || name[i] > '~') {
@@ -225,12 +233,13 @@ read_from_folder(struct loader *ld, int dirfd, const char *path,
 	(void)snprintf(shown, sizeof(shown), "%s/%s", path, name);
 	buf_init(&b, POLICY_FILE_MAX);
 	r = safeopen_slurp(dirfd, name, &want, &b, &why);
+	err = errno;
 	if (r == 0) {
 		r = add_source(ld, shown, buf_ptr(&b), buf_len(&b));
 	} else if (r != ERR_NOMEM) {
 		diags_add_file(ld->d, shown, "%s%s%s", why,
 		    r == ERR_SYS ? ": " : "", r == ERR_SYS ? err_text(r) : "");
-		r = 0;
+		r = r == ERR_SYS && passes(err) ? r : 0;
 	}
 	buf_clear(&b);
 	return r;
@@ -247,7 +256,7 @@ policy_load_folder(int dirfd, const char *shown_path, struct diags *d,
 	if ((r = list_folder(dirfd, &names)) != 0) {
 		diags_add_file(d, shown_path, "cannot be read: %s",
 		    r == ERR_TOOBIG ? "too many files" : err_text(r));
-		r = r == ERR_NOMEM ? r : ERR_CONFIG;
+		r = r == ERR_TOOBIG ? ERR_CONFIG : r;
 		goto out;
 	}
 	if (names.n == 0) {

@@ -86,8 +86,9 @@ struct mask {
 
 /* Loads every *.postern of an opened folder in byte order of their names, runs
  * their tests.  On any error the diags say all of them and *out is untouched:
- * ERR_CONFIG.  Files must be regular, owned by root or the caller, not writable
- * by others. */
+ * ERR_CONFIG; ERR_SYS or ERR_NOMEM when the system would not give us what we
+ * needed, and another try may succeed.  Files must be regular, owned by root or
+ * the caller, not writable by others. */
 int policy_load_folder(int dirfd, const char *shown_path, struct diags *d,
     struct policy **out);
 /* The same for named files, without the ownership check (a checkout). */

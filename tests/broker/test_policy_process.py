@@ -222,7 +222,8 @@ class Policy(w.Child):
         self.go(settings)
         assert "not accepted" not in self.log(), self.log()
         self.issuers = w.expect(self.oidc, "ISSUERS")
-        assert self.heard("policy.load")["policy"]
+        e = self.heard("policy.load")
+        assert e["verdict"] == "accepted" and e["policy"]
 
     def link(self, sibling):
         ours = super().link(sibling)
@@ -723,9 +724,12 @@ def test_reload(policy):
     policy.reload(policy.path / "policy")
     policy.logs("the running one stays")
     assert "nonsense" in policy.log()
+    e = policy.heard("policy.load")
+    assert e["verdict"] == "refused" and "policy" not in e
+    assert "a.postern:2:1: " in e["reason"] and "nonsense" in e["reason"]
     policy.write(POLICY.replace("systemctl stop", "systemctl restart"))
     policy.reload(policy.path / "policy")
-    policy.heard("policy.load")
+    assert policy.heard("policy.load")["verdict"] == "accepted"
     w.expect(policy.oidc, "ISSUERS")
     refused(m.shell(message("RUN", run_body(
         handle, "systemctl restart web"))), DENIED)
@@ -737,6 +741,14 @@ def test_reload(policy):
     refused(m.shell(message("RUN", run_body(
         handle, "systemctl restart web"))), DENIED)
     assert "identity" not in policy.heard("operation.decide")
+
+
+def test_a_refused_policy_has_a_bounded_line(policy):
+    """Errors without number, and each with a line of the policy's."""
+    policy.write("policy 1\n" + "nonsense \u2028\"\n" * 3000)
+    policy.reload(policy.path / "policy")
+    e = policy.heard("policy.load")
+    assert e["verdict"] == "refused" and 1000 < len(e["reason"]) < 4096
 
 
 def test_the_control_surface(policy):
