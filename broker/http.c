@@ -18,6 +18,7 @@
 #include "broker/loop.h"
 #include "lib/buf.h"
 #include "lib/err.h"
+#include "lib/log.h"
 
 struct http_req {
 	struct http_req *next, **prev;
@@ -259,7 +260,7 @@ http_want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *sock)
 		return 0;
 	}
 	if ((w = loop_watch(h->loop, fd, events, http_on_event, h)) == NULL)
-		return -1; /* the transfer fails */
+		fatal(ERR_NOMEM, "https"); /* see http_want_timer */
 	(void)curl_multi_assign(h->multi, fd, w);
 	return 0;
 }
@@ -276,7 +277,11 @@ http_want_timer(CURLM *multi, long ms, void *arg)
 	if (ms < 0)
 		return 0;
 	h->timer = loop_timer(h->loop, ms, http_on_timer, h);
-	return h->timer == NULL ? -1 : 0;
+	/* An error said here would end every transfer, now and later: libcurl
+	 * gives such a handle up for good.  Another life does not. */
+	if (h->timer == NULL)
+		fatal(ERR_NOMEM, "https");
+	return 0;
 }
 
 /* -- requests ------------------------------------------------------------ */
@@ -422,15 +427,22 @@ http_url(const char *url)
 {
 	CURLU *u;
 	char *part = NULL;
+	CURLUcode set;
 	bool ok;
 
 	/* libcurl would take one slash or three, too */
-	if (strncasecmp(url, "https://", 8) != 0 || url[8] == '/' ||
-	    (u = curl_url()) == NULL)
+	if (strncasecmp(url, "https://", 8) != 0 || url[8] == '/')
 		return NULL;
-	ok = curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
-	    curl_url_get(u, CURLUPART_SCHEME, &part, 0) == CURLUE_OK &&
-	    strcmp(part, "https") == 0;
+	/* Without memory a good issuer would look like one we cannot use, and
+	 * nobody would look again. */
+	u = curl_url();
+	set = u == NULL ? CURLUE_OUT_OF_MEMORY
+			: curl_url_set(u, CURLUPART_URL, url, 0);
+	if (set == CURLUE_OUT_OF_MEMORY)
+		fatal(ERR_NOMEM, "https");
+	ok = set == CURLUE_OK &&
+	     curl_url_get(u, CURLUPART_SCHEME, &part, 0) == CURLUE_OK &&
+	     strcmp(part, "https") == 0;
 	curl_free(part);
 	part = NULL;
 	ok = ok && curl_url_get(u, CURLUPART_HOST, &part, 0) == CURLUE_OK &&

@@ -289,8 +289,10 @@ on_sibling_close(void *arg, struct peer *p, int r)
 {
 	const char *name = arg;
 
-	if (r != ERR_NOTFOUND && r != ERR_SYS)
-		fatal(r, "a message of %s", name); /* not what it was */
+	/* Not what it was, or a link that we could not read: nobody makes
+	 * another before one of the two has ended. */
+	if (r != ERR_NOTFOUND)
+		fatal(r, "a message of %s", name);
 	log_err(r, "lost %s", name);
 	if (p == env.judge.policy) {
 		env.judge.policy = NULL;
