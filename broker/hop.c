@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/msg.h"
+#include "lib/safeopen.h"
 #include "lib/sandbox.h"
 
 enum { AT_CONTROL, AT_SHELL, AT_CERT, AT_TARGET, AT_IN, AT_OUT, AT_ERR,
@@ -287,6 +289,23 @@ hop_loop(struct hop *h)
 	}
 }
 
+/* Nothing of it has begun; the job should hear of it, not only the log. */
+_Noreturn static void
+hop_unable(const struct hop *h, int r)
+{
+	char line[128];
+	int n, err = errno;
+
+	n = snprintf(line, sizeof(line),
+	    "postern: the broker could not begin "
+	    "this operation; try again (operation %s)%s\n",
+	    h->run.operation, h->run.pty ? "\r" : "");
+	if (n > 0 && (size_t)n < sizeof(line))
+		(void)write_all(h->run.err, line, (size_t)n);
+	errno = err;
+	fatal(r, "operation %s", h->run.operation);
+}
+
 int
 main(void)
 {
@@ -310,7 +329,7 @@ main(void)
 	if (h->run.duration_s != 0)
 		h->over_ms = h->started_ms + (int64_t)h->run.duration_s * 1000;
 	if ((r = hop_prepare(h)) != 0 || (r = hop_confine(h)) != 0)
-		fatal(r, "operation %s", h->run.operation);
+		hop_unable(h, r);
 	hop_record(h);
 	hop_tty_raw(h, true);
 	if (h->phase != HOP_OVER)

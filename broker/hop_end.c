@@ -7,6 +7,7 @@
 
 #include "broker/hop.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -148,12 +149,15 @@ static void
 end_tell_shell(const struct hop *h)
 {
 	struct msg m;
+	int r;
 
 	msg_init(&m, MSG_EXIT);
+	if ((r = buf_put_u32(&m.body, h->end.kind)) == 0 &&
+	    (r = buf_put_u32(&m.body, h->end.value)) == 0)
+		r = msg_send(h->run.shell, &m);
 	/* A shell that is gone needs no answer. */
-	if (buf_put_u32(&m.body, h->end.kind) == 0 &&
-	    buf_put_u32(&m.body, h->end.value) == 0)
-		(void)msg_send(h->run.shell, &m);
+	if (r != 0 && !(r == ERR_SYS && errno == EPIPE))
+		log_err(r, "the shell of %s", h->run.operation);
 	msg_clear(&m);
 }
 

@@ -37,6 +37,7 @@
 #include "policy/decide.h"
 
 #define START_MS 15000	/* a caller's RUN; audit's and the parent's answers */
+#define SAY_MEMORY "the broker is out of memory; try again"
 #define CALLERS_MAX 512 /* connected and have not asked yet */
 #define CALLERS_EASY 64 /* so many without a question who they are, */
 #define CALLERS_EACH 16 /* and then of one monitor, or of none */
@@ -295,8 +296,12 @@ operation_grant(struct operation *op, struct connection *conn,
 	}
 	if ((r = plan_make(p, op, conn)) != 0) {
 		log_err(r, "operation %s", op->id);
-		operation_refuse(op, POSTERN_EX_USAGE, "this command has no "
-		    "form that every login shell reads alike");
+		if (r == ERR_NOMEM)
+			operation_refuse(op, POSTERN_EX_TEMPFAIL, SAY_MEMORY);
+		else
+			operation_refuse(op, POSTERN_EX_USAGE,
+			    "this command "
+			    "has no form that every login shell reads alike");
 		return;
 	}
 	if ((r = operation_counts(op, p)) != 0) {
@@ -309,8 +314,7 @@ operation_grant(struct operation *op, struct connection *conn,
 	op->conn = conn;
 	op->timer = loop_timer(child_loop(), START_MS, start_expired, op);
 	if (op->timer == NULL) {
-		operation_refuse(op, POSTERN_EX_TEMPFAIL,
-		    "the broker is out of memory; try again");
+		operation_refuse(op, POSTERN_EX_TEMPFAIL, SAY_MEMORY);
 		return;
 	}
 	if ((r = plan_put_hop_run(op, conn, a, p)) != 0 ||
@@ -412,8 +416,7 @@ operation_judge(struct operation *op, struct connection *conn,
 	p.command = &sent;
 	p.nearest = p.d.would_deny ? decide_nearest(&q) : "";
 	if (command_stages(c, p.d.program, &sent.stage) != 0) {
-		operation_refuse(op, POSTERN_EX_TEMPFAIL,
-		    "the broker is out of memory; try again");
+		operation_refuse(op, POSTERN_EX_TEMPFAIL, SAY_MEMORY);
 		goto out;
 	}
 	operation_grant(op, conn, a, &p);
@@ -462,11 +465,12 @@ operation_run(struct operation *op, struct connection *conn,
 		    "postern:   ssh %s@BASTION COMMAND\n",
 		    conn->name.target, conn->user);
 		operation_deny(op, conn, &none, a, POSTERN_EX_DENIED, &text);
-	} else if ((r = command_parse((const char *)a->command, a->ncommand,
-	    &c, &e)) != 0) {
-		if (r != ERR_NOMEM &&
-		    command_error_print((const char *)a->command, a->ncommand,
-		    &e, &text) != 0)
+	} else if ((r = command_parse((const char *)a->command, a->ncommand, &c,
+			&e)) == ERR_NOMEM) {
+		operation_refuse(op, POSTERN_EX_TEMPFAIL, SAY_MEMORY);
+	} else if (r != 0) {
+		if (command_error_print(
+			(const char *)a->command, a->ncommand, &e, &text) != 0)
 			buf_reset(&text);
 		operation_deny(op, conn, &none, a, POSTERN_EX_USAGE, &text);
 	} else if (control) {

@@ -162,50 +162,51 @@ send_started(const struct operation *op)
 	return r;
 }
 
-/* Tells the shell and takes its connection out of policy's hands. */
 static int
-detach_shell(struct operation *op, int *fdp)
+send_accepted(const struct operation *op)
 {
 	struct msg m;
 	int r;
 
 	msg_init(&m, MSG_ACCEPTED);
-	if ((r = peer_send(op->shell, &m)) == 0 &&
-	    (r = peer_detach(op->shell, fdp)) == 0)
-		op->shell = NULL;
+	r = peer_send(op->shell, &m);
 	msg_clear(&m);
 	return r;
 }
 
 /* Both are there: hand over.  The order matters: audit watches the hop before
- * it can show a byte, the grant waits before it can be asked for. */
+ * it can show a byte, the grant waits before it can be asked for, and the shell
+ * keeps the streams, and so a way to say why not, up to the last step. */
 static int
-operation_launch(struct operation *op, int shell)
+operation_launch(struct operation *op)
 {
 	struct peer *signer = policy_signer();
-	int r;
+	int shell = -1, r;
 
 	if (signer == NULL)
 		return ERR_NOTFOUND;
-	for (size_t i = 0; i < 3; i++) {
-		if ((r = msg_add_fd(&op->run, op->stdio[i])) != 0)
-			return r;
-	}
-	if ((r = msg_add_fd(&op->run, shell)) != 0 ||
-	    (r = msg_add_fd(&op->run, op->record[0])) != 0 ||
-	    (r = msg_add_fd(&op->run, op->record[1])) != 0 ||
-	    (r = msg_add_fd(&op->run, op->cert[1])) != 0 ||
-	    (r = msg_add_fd(&op->grant, op->cert[0])) != 0 ||
+	if ((r = msg_add_fd(&op->grant, op->cert[0])) != 0 ||
 	    (r = send_started(op)) != 0 ||
-	    (r = peer_send(signer, &op->grant)) != 0)
+	    (r = peer_send(signer, &op->grant)) != 0 ||
+	    (r = send_accepted(op)) != 0 ||
+	    (r = peer_detach(op->shell, &shell)) != 0)
 		return r;
-	return msg_send(op->control, &op->run);
+	op->shell = NULL; /* the hop's now; on failure it sees an end: 75 */
+	for (size_t i = 0; i < 3 && r == 0; i++)
+		r = msg_add_fd(&op->run, op->stdio[i]);
+	if (r == 0 && (r = msg_add_fd(&op->run, shell)) == 0 &&
+	    (r = msg_add_fd(&op->run, op->record[0])) == 0 &&
+	    (r = msg_add_fd(&op->run, op->record[1])) == 0 &&
+	    (r = msg_add_fd(&op->run, op->cert[1])) == 0)
+		r = msg_send(op->control, &op->run);
+	(void)close(shell);
+	return r;
 }
 
 static void
 operation_proceed(struct operation *op)
 {
-	int shell = -1, r;
+	int r;
 
 	if (!op->opened || !op->started)
 		return;
@@ -223,11 +224,7 @@ operation_proceed(struct operation *op)
 		r = ERR_NOMEM;
 		goto fail;
 	}
-	if ((r = detach_shell(op, &shell)) != 0)
-		goto fail;
-	r = operation_launch(op, shell);
-	(void)close(shell); /* the hop's now; on failure the shell sees 75 */
-	if (r != 0)
+	if ((r = operation_launch(op)) != 0)
 		goto fail;
 	operation_drop_start(op);
 	keep_running(op);

@@ -631,6 +631,17 @@ child_dead(struct child *c, int status)
 }
 
 static void
+hop_dead(int status)
+{
+	if (env.nhop > 0)
+		env.nhop--;
+	if (WIFEXITED(status) && WEXITSTATUS(status) >= SETUP_NOT_PREPARED)
+		log_err(0, "a hop could not be %s",
+		    WEXITSTATUS(status) == SETUP_NOT_EXECUTED ? "executed"
+							      : "prepared");
+}
+
+static void
 reap(void)
 {
 	int status;
@@ -648,8 +659,8 @@ reap(void)
 		if (c < children + NCHILD)
 			child_dead(c, status);
 		/* As process 1 of a container it buries strangers, too. */
-		else if (env.nhop > 0)
-			env.nhop--;
+		else
+			hop_dead(status);
 	}
 }
 

@@ -237,18 +237,18 @@ setup_exec(char *path, struct account a, int control, int more)
 		(more = fcntl(more, F_DUPFD, CHILD_MORE_FD + 1)) == -1) ||
 	    dup2(control, CHILD_CONTROL_FD) == -1 ||
 	    (more != -1 && dup2(more, CHILD_MORE_FD) == -1))
-		_exit(126);
+		_exit(SETUP_NOT_PREPARED);
 	if (close_range(more != -1 ? CHILD_MORE_FD + 1 : CHILD_CONTROL_FD + 1,
 		~0U, 0) == -1 ||
 	    setgroups(0, NULL) == -1 || setresgid(a.gid, a.gid, a.gid) == -1 ||
 	    setresuid(a.uid, a.uid, a.uid) == -1 || chdir("/") == -1)
-		_exit(126);
+		_exit(SETUP_NOT_PREPARED);
 	(void)sigemptyset(&none);
 	for (int s = 1; s < NSIG; s++)
 		(void)signal(s, SIG_DFL); /* "ignored" would be inherited */
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)execve(path, argv, envp);
-	_exit(127);
+	_exit(SETUP_NOT_EXECUTED);
 }
 
 int

@@ -39,7 +39,9 @@ int setup_addresses(struct buf *b);
 
 /* Starts libexec/postern-NAME as that account, with control as its descriptor
  * 3, more (if not -1) as its 4, no other descriptor above 2, an empty
- * environment and default signals.  The caller keeps both. */
+ * environment and default signals.  The caller keeps both.  It ends with one of
+ * these when it never began. */
+enum { SETUP_NOT_PREPARED = 126, SETUP_NOT_EXECUTED = 127 };
 int setup_spawn(
     const char *name, struct account a, int control, int more, pid_t *pid);
 
