@@ -1,5 +1,6 @@
 # Each room brings its own tests; this page lists the rooms.
 include tests/audit.mk
+include tests/faults.mk
 include tests/house.mk
 include tests/lead.mk
 include tests/modules.mk
