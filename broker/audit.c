@@ -369,6 +369,8 @@ on_event(struct peer *p, struct msg *m)
 		done = ERR_DENIED;
 	else if (has_its_line(&m->body))
 		done = 0;
+	else if (ops_is_decision(&m->body))
+		done = ops_decided(p, &m->body, &line);
 	else
 		done = audit_write(&m->body, false, &line, NULL);
 	if (done != 0)
@@ -423,7 +425,7 @@ on_close(void *arg, struct peer *p, int r)
 {
 	struct peer **link = arg;
 
-	(void)p;
+	ops_orphaned(p);
 	*link = NULL;
 	/* A sibling that ended comes back with a new link; one that broke a
 	 * rule is not what it was. */

@@ -13,6 +13,7 @@
 
 struct conf;
 struct msg;
+struct ledger_line;
 struct peer;
 struct store;
 
@@ -41,6 +42,13 @@ const struct conf *audit_conf(void);
 
 /* MSG_OP_OPEN, MSG_OP_STARTED, MSG_OP_ABORT. */
 int ops_open(struct peer *p, struct msg *m);
+/* An event that allows a command of a list, whose OP_OPEN comes when it is its
+ * turn, or OP_ABORT when that does not come.  Writes the line. */
+bool ops_is_decision(const struct buf *event);
+int ops_decided(
+    struct peer *p, const struct buf *event, struct ledger_line *line);
+/* The policy that decided is gone: the turns it has not given do not come. */
+void ops_orphaned(const struct peer *decider);
 int ops_started(struct msg *m);
 int ops_abort(struct msg *m);
 /* Takes up the operations that have no end in the ledger and are not known;

@@ -45,6 +45,11 @@ struct op {
 	struct watch *watch;
 	struct timer *timer;
 	uint64_t opened_ms; /* wall clock */
+	/* Decided, and its turn has not come: a command of a list. */
+	struct peer *decider;
+	struct buf decision;
+	struct ledger_line line;
+	char path[RECORD_PATH_MAX];
 	bool closing;       /* nobody can write any more */
 	bool own;           /* and nobody has the files but us */
 	bool aborted;
@@ -85,10 +90,12 @@ op_new(const char *id, const char *session, uint64_t opened_ms)
 	    (o = calloc(1, sizeof(*o))) == NULL)
 		return NULL;
 	record_init(&o->rec);
+	buf_init(&o->decision, LEDGER_EVENT_MAX);
 	o->pidfd = -1;
 	o->opened_ms = opened_ms;
 	if (str_copy(o->id, sizeof(o->id), id) != 0 ||
 	    str_copy(o->session, sizeof(o->session), session) != 0) {
+		buf_clear(&o->decision);
 		free(o);
 		return NULL;
 	}
@@ -107,6 +114,7 @@ op_free(struct op *o)
 	if (o->pidfd >= 0)
 		(void)close(o->pidfd);
 	record_clear(&o->rec);
+	buf_clear(&o->decision);
 	LIST_REMOVE(o, link);
 	env.n--;
 	free(o);
@@ -338,6 +346,41 @@ ops_started(struct msg *m)
 	return 0;
 }
 
+/* Decided, and never begun: all there will be of it is this line. */
+static void
+op_not_run(void *arg)
+{
+	struct op *o = arg;
+
+	o->timer = NULL;
+	o->closing = true;
+	o->state = "aborted";
+	if (op_write_end(o) == 0) {
+		op_free(o);
+		return;
+	}
+	if (!o->said)
+		log_err(0, "operation %s cannot be closed yet", o->id);
+	o->said = true;
+	op_later(o, OPS_RETRY_MS, op_not_run);
+}
+
+void
+ops_orphaned(const struct peer *decider)
+{
+	struct op *o, *next;
+
+	for (o = LIST_FIRST(&env.all); o != NULL; o = next) {
+		next = LIST_NEXT(o, link);
+		if (o->decider != decider || o->closing)
+			continue;
+		(void)str_copy(o->reason, sizeof(o->reason),
+		    "not run: the "
+		    "broker was restarted in the middle of its list");
+		op_not_run(o);
+	}
+}
+
 int
 ops_abort(struct msg *m)
 {
@@ -356,6 +399,10 @@ ops_abort(struct msg *m)
 		return 0;
 	o->aborted = true;
 	(void)str_copy(o->reason, sizeof(o->reason), reason);
+	if (o->decider != NULL) {
+		op_not_run(o);
+		return 0;
+	}
 	if (o->pidfd >= 0)
 		return 0; /* its death closes it */
 	timer_free(o->timer);
@@ -371,6 +418,7 @@ struct opening {
 	char path[RECORD_PATH_MAX];
 	struct buf decision;
 	struct ledger_line line;
+	struct op *known; /* decided before; its line is in the ledger */
 	int cast, side;
 };
 
@@ -393,7 +441,9 @@ opening_read(struct msg *m, struct opening *o)
 	    (r = buf_get_view(&m->body, PROTO_TEXT_MAX, &p, &n)) != 0 ||
 	    (r = buf_get_view(&m->body, PROTO_WIRE_MAX, &p, &n)) != 0)
 		return r;
-	if (!ulid_valid(o->id) || op_find(o->id) != NULL ||
+	o->known = op_find(o->id);
+	if (!ulid_valid(o->id) ||
+	    (o->known != NULL && o->known->decider == NULL) ||
 	    ledger_kind(&m->body, &kind) != 0 || kind != EVENT_OP_DECIDE ||
 	    ledger_field(&m->body, EV_OPERATION, id, sizeof(id)) != 0 ||
 	    strcmp(id, o->id) != 0 ||
@@ -425,10 +475,11 @@ opening_refuse(const struct opening *o, struct buf *why)
 static int
 opening_files(struct opening *o, struct buf *why)
 {
-	struct op *op;
+	struct op *op = o->known;
 	int r;
 
-	op = op_new(o->id, o->session, o->line.time_ms);
+	if (op == NULL)
+		op = op_new(o->id, o->session, o->line.time_ms);
 	if (op == NULL) {
 		(void)buf_putf(why, "the recording cannot be written: too many "
 				    "operations are open");
@@ -442,8 +493,34 @@ opening_files(struct opening *o, struct buf *why)
 		op_free(op);
 		return r;
 	}
+	op->decider = NULL;
+	buf_clear(&op->decision);
 	op_later(op, OPS_LOOK_MS, op_look);
 	return 0;
+}
+
+/* The ledger's line.  may: and a recording will follow. */
+static int
+opening_decide(struct opening *o, bool may, struct buf *why)
+{
+	int r;
+
+	if (may &&
+	    ((r = record_path(utc_now_ms(), o->id, o->path)) != 0 ||
+		(r = event_str(&o->decision, EV_RECORDING, o->path)) != 0))
+		return r;
+	return audit_write(&o->decision, false, &o->line, may ? why : NULL);
+}
+
+/* What its line says, and where its recording is to be, is known already. */
+static int
+opening_known(struct opening *o)
+{
+	buf_reset(&o->decision);
+	o->line = o->known->line;
+	(void)str_copy(o->path, sizeof(o->path), o->known->path);
+	return buf_put(&o->decision, buf_ptr(&o->known->decision),
+	    buf_len(&o->known->decision));
 }
 
 /* Ledger first, then the files: a recording without a decision cannot be. */
@@ -453,14 +530,12 @@ opening_do(struct opening *o, struct buf *why)
 	bool may = audit_may_begin(why);
 	int r;
 
-	if (may &&
-	    ((r = record_path(utc_now_ms(), o->id, o->path)) != 0 ||
-		(r = event_str(&o->decision, EV_RECORDING, o->path)) != 0))
-		return r;
-	if ((r = audit_write(
-		 &o->decision, false, &o->line, may ? why : NULL)) != 0)
+	if ((r = o->known != NULL ? opening_known(o)
+				  : opening_decide(o, may, why)) != 0)
 		return r;
 	r = may ? opening_files(o, why) : ERR_DENIED;
+	if (r != 0 && !may && o->known != NULL)
+		op_free(o->known);
 	if (r != 0)
 		opening_refuse(o, why);
 	return r;
@@ -487,6 +562,68 @@ opening_answer(struct peer *p, uint32_t id, const struct opening *o, int done,
 out:
 	msg_clear(&a);
 	return r;
+}
+
+static int
+decided_read(const struct buf *event, struct opening *o)
+{
+	int r;
+
+	if (ledger_field(event, EV_OPERATION, o->id, sizeof(o->id)) != 0 ||
+	    !ulid_valid(o->id) || op_find(o->id) != NULL)
+		return ERR_PROTO;
+	r = ledger_field(event, EV_SESSION, o->session, sizeof(o->session));
+	if (r != 0 && r != ERR_NOTFOUND)
+		return ERR_PROTO;
+	return buf_put(&o->decision, buf_ptr(event), buf_len(event));
+}
+
+int
+ops_decided(struct peer *p, const struct buf *event, struct ledger_line *line)
+{
+	struct opening o = { .cast = -1, .side = -1 };
+	struct buf why;
+	struct op *op;
+	int r;
+
+	buf_init(&o.decision, LEDGER_EVENT_MAX);
+	buf_init(&why, 700);
+	if ((r = decided_read(event, &o)) != 0)
+		goto out;
+	if (!audit_may_begin(&why)) {
+		r = ERR_DENIED;
+		goto out;
+	}
+	if ((op = op_new(o.id, o.session, utc_now_ms())) == NULL) {
+		r = ERR_TOOBIG;
+		goto out;
+	}
+	op->decider = p;
+	if ((r = opening_decide(&o, true, &why)) != 0 ||
+	    (r = str_copy(op->path, sizeof(op->path), o.path)) != 0 ||
+	    (r = buf_put(&op->decision, buf_ptr(&o.decision),
+		 buf_len(&o.decision))) != 0) {
+		op_free(op);
+		goto out;
+	}
+	op->line = *line = o.line;
+	op->opened_ms = o.line.time_ms;
+out:
+	buf_clear(&o.decision);
+	buf_clear(&why);
+	return r;
+}
+
+bool
+ops_is_decision(const struct buf *event)
+{
+	char verdict[16];
+	uint32_t kind;
+
+	return ledger_kind(event, &kind) == 0 && kind == EVENT_OP_DECIDE &&
+	       ledger_field(event, EV_VERDICT, verdict, sizeof(verdict)) == 0 &&
+	       (strcmp(verdict, "allow") == 0 ||
+		   strcmp(verdict, "would-deny") == 0);
 }
 
 int
@@ -533,10 +670,11 @@ op_recover(const struct store_open_op *u)
 		return ERR_TOOBIG;
 	r = record_reopen(&o->rec, audit_recordings(), u->recording);
 	if (r == ERR_NOTFOUND || r == ERR_FORMAT) {
-		/* The decision is all there is. */
-		o->state = "interrupted";
-		(void)str_copy(
-		    o->reason, sizeof(o->reason), "there is no recording");
+		/* The decision is all there is: a command of a list whose
+		 * turn did not come.  A hop has its recording from here. */
+		o->state = "aborted";
+		(void)str_copy(o->reason, sizeof(o->reason),
+		    "it never began: there is no recording");
 		r = op_write_end(o);
 		op_free(o);
 		return r;

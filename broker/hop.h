@@ -26,7 +26,7 @@
 #include "ssh/conn.h"
 #include "ssh/key.h"
 
-#define HOP_CONTROL_FD 3
+#define HOP_CONTROL_FD 3 /* as every child's; sandbox.c knows it */
 #define HOP_LEASE_FD 4
 #define HOP_HOST_MAX 255
 #define HOP_TERM_MAX 63

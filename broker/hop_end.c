@@ -161,6 +161,21 @@ end_tell_shell(const struct hop *h)
 	msg_clear(&m);
 }
 
+/* What decides about the next command of a list.  Only the command's own end
+ * does: what went wrong on the way ends the list. */
+static void
+end_tell_policy(const struct hop *h)
+{
+	struct msg m;
+
+	msg_init(&m, MSG_HOP_ENDED);
+	if (buf_put_u8(&m.body, h->end.command) == 0 &&
+	    buf_put_u32(&m.body, h->end.kind) == 0 &&
+	    buf_put_u32(&m.body, h->end.value) == 0)
+		(void)msg_send(HOP_CONTROL_FD, &m);
+	msg_clear(&m);
+}
+
 void
 hop_finish(struct hop *h)
 {
@@ -176,4 +191,6 @@ hop_finish(struct hop *h)
 	(void)close(h->run.out);
 	(void)close(h->run.err);
 	end_tell_shell(h);
+	if (!h->control_gone)
+		end_tell_policy(h);
 }

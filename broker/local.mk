@@ -24,7 +24,8 @@ posternlibexec_PROGRAMS += broker/postern-policy
 broker_postern_policy_SOURCES = \
 	broker/control.c broker/control.h \
 	broker/operation.c broker/operation.h broker/operation_internal.h \
-	broker/operation_limit.c broker/quota.c broker/quota.h \
+	broker/operation_judge.c broker/operation_limit.c \
+	broker/operation_list.c broker/quota.c broker/quota.h \
 	broker/operation_plan.c broker/operation_start.c \
 	broker/policy.c broker/policy.h broker/policy_audit.c \
 	broker/proc.c broker/proc.h \

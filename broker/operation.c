@@ -36,8 +36,7 @@
 #include "policy/command.h"
 #include "policy/decide.h"
 
-#define START_MS 15000	/* a caller's RUN; audit's and the parent's answers */
-#define SAY_MEMORY "the broker is out of memory; try again"
+#define ASK_MS 15000    /* for a caller's RUN */
 #define CALLERS_MAX 512 /* connected and have not asked yet */
 #define CALLERS_EASY 64 /* so many without a question who they are, */
 #define CALLERS_EACH 16 /* and then of one monitor, or of none */
@@ -86,6 +85,7 @@ operation_drop_start(struct operation *op)
 		fd_close(&op->cert[i]);
 		fd_close(&op->record[i]);
 	}
+	msg_clear(&op->open);
 	msg_clear(&op->run);
 	msg_clear(&op->grant);
 }
@@ -107,6 +107,9 @@ operation_free(struct operation *op)
 	operation_drop_start(op);
 	if (op->kept)
 		takeover_forget_operation(op->id);
+	if (op->list != NULL)
+		policy_ask_drop(op);
+	joblist_free(op->list);
 	watch_free(op->watch);
 	timer_free(op->timer);
 	fd_close(&op->pidfd);
@@ -127,6 +130,7 @@ operation_new(void)
 	*op = (struct operation){ .stdio = { -1, -1, -1 },
 		.control = -1, .cert = { -1, -1 }, .record = { -1, -1 },
 		.pidfd = -1 };
+	msg_init(&op->open, MSG_OP_OPEN);
 	msg_init(&op->run, MSG_HOP_RUN);
 	msg_init(&op->grant, MSG_GRANT);
 	op->next = env.first;
@@ -140,10 +144,23 @@ operation_all_started(void)
 {
 	for (const struct operation *op = env.first; op != NULL;
 	     op = op->next) {
-		if (op->shell != NULL)
+		if (op->shell != NULL && !op->running)
 			return false;
 	}
 	return true;
+}
+
+void
+operation_break_lists(void)
+{
+	for (struct operation *op = env.first; op != NULL; op = op->next) {
+		if (!op->running)
+			continue;
+		joblist_break(op, POSTERN_EX_TEMPFAIL,
+		    "the broker was restarted in the middle of its list");
+		peer_free(op->shell); /* it says so itself, in time */
+		op->shell = NULL;
+	}
 }
 
 struct operation *
@@ -169,8 +186,8 @@ operation_new_running(
 
 /* -- answers --------------------------------------------------------------- */
 
-static int
-shell_answer(struct peer *shell, uint32_t code, const struct buf *out,
+int
+operation_answer(struct operation *op, uint32_t code, const struct buf *out,
     const struct buf *err)
 {
 	struct msg m;
@@ -182,7 +199,7 @@ shell_answer(struct peer *shell, uint32_t code, const struct buf *out,
 	    buf_put_str(&m.body, buf_ptr(out), buf_len(out))) == 0 &&
 	    (r = err == NULL ? buf_put_cstr(&m.body, "") :
 	    buf_put_str(&m.body, buf_ptr(err), buf_len(err))) == 0)
-		r = peer_send(shell, &m);
+		r = peer_send(op->shell, &m);
 	msg_clear(&m);
 	return r;
 }
@@ -196,44 +213,11 @@ operation_refuse(struct operation *op, uint32_t code, const char *text)
 	int r;
 
 	buf_init(&err, PROTO_TEXT_MAX);
-	if ((r = buf_putf(&err, "postern: %s (operation %s)\n", text,
-	    op->id)) != 0 ||
-	    (r = shell_answer(op->shell, code, NULL, &err)) != 0)
+	if ((r = buf_putf(
+		 &err, "postern: %s (operation %s)\n", text, op->id)) != 0 ||
+	    (r = operation_answer(op, code, NULL, &err)) != 0)
 		log_err(r, "answer to operation %s", op->id);
 	buf_clear(&err);
-	operation_free(op);
-}
-
-/* A denial: its ledger line, then the answer. */
-static void
-operation_deny(struct operation *op, const struct connection *conn,
-    const struct decision *d, const struct ask *a, uint32_t code,
-    struct buf *text)
-{
-	struct buf b;
-	int r;
-
-	buf_init(&b, EVENT_BODY_MAX);
-	if ((r = plan_decide_event(&b, op, conn, d, "deny")) != 0 ||
-	    (r = event_str(&b, EV_REASON,
-		 code == POSTERN_EX_USAGE      ? "syntax"
-		 : code == POSTERN_EX_TEMPFAIL ? "limit"
-					       : "policy")) != 0 ||
-	    (r = ask_event_command(&b, a)) != 0 ||
-	    (r = session_denial(conn->session, &b)) != 0)
-		log_err(r, "denial %s has no ledger line", op->id);
-	buf_clear(&b);
-	/* Why it was denied is said only on record: nobody tries out the rules
-	 * while audit is behind or away. */
-	if (r != 0) {
-		operation_refuse(op, POSTERN_EX_IOERR, "not run: the ledger "
-		    "cannot be written just now; try again");
-		return;
-	}
-	if ((r = buf_putf(text, "postern: refused; this is operation %s in the "
-	    "ledger\n", op->id)) != 0 ||
-	    (r = shell_answer(op->shell, code, NULL, text)) != 0)
-		log_err(r, "answer to operation %s", op->id);
 	operation_free(op);
 }
 
@@ -255,7 +239,7 @@ get_ask(struct msg *m, char *handle, size_t handlesize, struct ask *a)
 	    (r = buf_get_u32(b, &a->rows)) != 0 ||
 	    (r = msg_end(m)) != 0)
 		return r;
-	if (a->kind > RUN_EXEC || a->tty > 1)
+	if (a->kind > RUN_SCRIPT || a->tty > 1)
 		return ERR_PROTO;
 	/* A terminal's name is a word, its size a sane one. */
 	for (const char *t = a->term; *t != '\0'; t++) {
@@ -272,164 +256,10 @@ get_ask(struct msg *m, char *handle, size_t handlesize, struct ask *a)
 	return 0;
 }
 
-static void
-start_expired(void *arg)
-{
-	struct operation *op = arg;
-
-	op->timer = NULL;
-	operation_abort(op, "the broker could not start it in time");
-	operation_refuse(op, POSTERN_EX_TEMPFAIL, "the broker could not start "
-	    "this operation in time; try again");
-}
-
-static void
-operation_grant(struct operation *op, struct connection *conn,
-    const struct ask *a, struct plan *p)
-{
-	int r;
-
-	if (env.n > policy_conf()->operations_max) {
-		operation_refuse(op, POSTERN_EX_TEMPFAIL, "this bastion runs "
-		    "as many operations as it may (operations-max); try again");
-		return;
-	}
-	if ((r = plan_make(p, op, conn)) != 0) {
-		log_err(r, "operation %s", op->id);
-		if (r == ERR_NOMEM)
-			operation_refuse(op, POSTERN_EX_TEMPFAIL, SAY_MEMORY);
-		else
-			operation_refuse(op, POSTERN_EX_USAGE,
-			    "this command "
-			    "has no form that every login shell reads alike");
-		return;
-	}
-	if ((r = operation_counts(op, p)) != 0) {
-		log_err(r, "operation %s cannot be counted", op->id);
-		operation_refuse(op, POSTERN_EX_TEMPFAIL,
-		    "the broker cannot count this operation; try again");
-		return;
-	}
-	session_hold(conn);
-	op->conn = conn;
-	op->timer = loop_timer(child_loop(), START_MS, start_expired, op);
-	if (op->timer == NULL) {
-		operation_refuse(op, POSTERN_EX_TEMPFAIL, SAY_MEMORY);
-		return;
-	}
-	if ((r = plan_put_hop_run(op, conn, a, p)) != 0 ||
-	    (r = plan_put_grant(op, a, p)) != 0 ||
-	    (r = operation_ask_audit(op, conn, a, p)) != 0) {
-		log_err(r, "operation %s", op->id);
-		operation_refuse(op, POSTERN_EX_IOERR, "not run: the recording "
-		    "cannot be written just now; try again");
-		return;
-	}
-	if ((r = operation_ask_parent(op)) != 0) {
-		log_err(r, "hop for %s", op->id);
-		operation_abort(op, "the broker could not start a process");
-		operation_refuse(op, POSTERN_EX_TEMPFAIL, "the broker could "
-		    "not start a process for this; try again");
-	}
-}
-
-/* The stages to be sent: the command's words, each first one in its full path
- * where the policy gives one.  One allocation; the words stay where they are.
- */
-static int
-command_stages(
-    const struct command *c, const char *const *program, struct stage **out)
-{
-	union {
-		const char *ro;
-		char *rw;
-	} first; /* never written through */
-	struct stage *stage;
-	size_t words = 0;
-	char **argv;
-
-	for (size_t i = 0; i < c->nstage; i++)
-		words += c->stage[i].argc + 1;
-	stage = malloc(c->nstage * sizeof(*stage) + words * sizeof(*argv));
-	if (stage == NULL)
-		return ERR_NOMEM;
-	argv = (char **)(stage + c->nstage);
-	for (size_t i = 0; i < c->nstage; i++) {
-		stage[i] = c->stage[i];
-		memcpy(
-		    argv, stage[i].argv, (stage[i].argc + 1) * sizeof(*argv));
-		stage[i].argv = argv;
-		first.ro = program[i];
-		if (first.ro != NULL)
-			argv[0] = first.rw;
-		argv += stage[i].argc + 1;
-	}
-	*out = stage;
-	return 0;
-}
-
-/* A target's command, parsed: decide. */
-static void
-operation_judge(struct operation *op, struct connection *conn,
-    const struct ask *a, struct command *c)
-{
-	struct request q = { .policy = policy_now(),
-		.identity = conn->session->identity,
-		.claims = &conn->session->claims,
-		.command = c,
-		.pty = a->tty != 0,
-		.now = time(NULL),
-		.enforces = ENFORCE_DURATION | ENFORCE_OUTPUT |
-			    ENFORCE_CONCURRENT | ENFORCE_RATE |
-			    ENFORCE_OBSERVE };
-	struct command sent = *c; /* argv[0] may become the program's path */
-	struct plan p;
-	struct buf text;
-
-	plan_init(&p);
-	buf_init(&text, PROTO_TEXT_MAX);
-	q.target = q.policy == NULL ? NULL :
-	    policy_target_find(q.policy, conn->name.target);
-	if (q.target != NULL &&
-	    target_login(q.target, conn->name.login, &q.login) != 0) {
-		(void)buf_putf(&text, "postern: denied: the policy names no "
-		    "login `%s` on %s\n", conn->name.login, q.target->name);
-		q.target = NULL;
-	}
-	if (q.policy != NULL)
-		decide(&q, &p.d);
-	if (p.d.rule_name == NULL)
-		p.d.rule_name = "default";
-	if (p.d.verdict != VERDICT_ALLOW || q.target == NULL) {
-		if (buf_len(&text) == 0 && (q.policy == NULL ||
-		    decide_explain(&q, &p.d, &text) != 0))
-			buf_reset(&text);
-		operation_deny(op, conn, &p.d, a, POSTERN_EX_DENIED, &text);
-		goto out;
-	}
-	p.target = q.target;
-	p.login = q.login;
-	if (!operation_fits(op, &p, conn, &text)) {
-		operation_deny(op, conn, &p.d, a, POSTERN_EX_TEMPFAIL, &text);
-		goto out;
-	}
-	p.command = &sent;
-	p.nearest = p.d.would_deny ? decide_nearest(&q) : "";
-	if (command_stages(c, p.d.program, &sent.stage) != 0) {
-		operation_refuse(op, POSTERN_EX_TEMPFAIL, SAY_MEMORY);
-		goto out;
-	}
-	operation_grant(op, conn, a, &p);
-	free(sent.stage);
-out:
-	buf_clear(&text);
-	plan_clear(&p);
-}
-
 /* The control surface: `ssh postern@bastion …`. */
 static void
-operation_control(struct operation *op, struct connection *conn,
-    const struct command *c)
+operation_control(
+    struct operation *op, struct connection *conn, const struct command *c)
 {
 	struct buf out, err;
 	uint32_t code;
@@ -438,48 +268,78 @@ operation_control(struct operation *op, struct connection *conn,
 	buf_init(&out, PROTO_TEXT_MAX);
 	buf_init(&err, PROTO_TEXT_MAX);
 	code = control_run(conn, c, &out, &err);
-	if ((r = shell_answer(op->shell, code, &out, &err)) != 0)
+	if ((r = operation_answer(op, code, &out, &err)) != 0)
 		log_err(r, "answer to operation %s", op->id);
 	buf_clear(&out);
 	buf_clear(&err);
 	operation_free(op);
 }
 
+/* What was sent cannot be read. */
+static void
+operation_not_read(struct operation *op, struct connection *conn,
+    const struct ask *a, const struct command_error *e)
+{
+	const struct decision none = { .rule_name = "default" };
+	struct buf text;
+
+	buf_init(&text, PROTO_TEXT_MAX);
+	if (command_error_print(
+		(const char *)a->command, a->ncommand, e, &text) != 0)
+		buf_reset(&text);
+	operation_deny(op, conn, &none, a, POSTERN_EX_USAGE, &text);
+	buf_clear(&text);
+}
+
+static void
+operation_no_shell(
+    struct operation *op, struct connection *conn, const struct ask *a)
+{
+	const struct decision none = { .rule_name = "default" };
+	struct buf text;
+
+	buf_init(&text, PROTO_TEXT_MAX);
+	(void)buf_putf(&text,
+	    "postern: no rule lets this job open a "
+	    "shell on %s; name one command:\n"
+	    "postern:   ssh %s@BASTION COMMAND\n",
+	    conn->name.target, conn->user);
+	operation_deny(op, conn, &none, a, POSTERN_EX_DENIED, &text);
+	buf_clear(&text);
+}
+
 static void
 operation_run(struct operation *op, struct connection *conn,
     const struct ask *a)
 {
-	const struct decision none = { .rule_name = "default" };
 	const bool control = strcmp(conn->user, "postern") == 0;
 	struct command_error e = { 0 };
-	struct command *c = NULL;
-	struct buf text;
+	struct list l = { 0 };
 	int r;
 
-	buf_init(&text, PROTO_TEXT_MAX);
-	if (a->kind == RUN_SHELL && control) {
-		operation_control(op, conn, NULL);
-	} else if (a->kind == RUN_SHELL) {
-		(void)buf_putf(&text, "postern: no rule lets this job open a "
-		    "shell on %s; name one command:\n"
-		    "postern:   ssh %s@BASTION COMMAND\n",
-		    conn->name.target, conn->user);
-		operation_deny(op, conn, &none, a, POSTERN_EX_DENIED, &text);
-	} else if ((r = command_parse((const char *)a->command, a->ncommand, &c,
-			&e)) == ERR_NOMEM) {
-		operation_refuse(op, POSTERN_EX_TEMPFAIL, SAY_MEMORY);
-	} else if (r != 0) {
-		if (command_error_print(
-			(const char *)a->command, a->ncommand, &e, &text) != 0)
-			buf_reset(&text);
-		operation_deny(op, conn, &none, a, POSTERN_EX_USAGE, &text);
-	} else if (control) {
-		operation_control(op, conn, c);
-	} else {
-		operation_judge(op, conn, a, c);
+	if (a->kind == RUN_SHELL) {
+		if (control)
+			operation_control(op, conn, NULL);
+		else
+			operation_no_shell(op, conn, a);
+		return;
 	}
-	command_free(c);
-	buf_clear(&text);
+	r = list_parse((const char *)a->command, a->ncommand,
+	    a->kind == RUN_SCRIPT ? LIST_SCRIPT : LIST_LINE, &l, &e);
+	if (r == ERR_NOMEM)
+		operation_refuse(op, POSTERN_EX_TEMPFAIL,
+		    "the broker is out of memory; try again");
+	else if (r != 0)
+		operation_not_read(op, conn, a, &e);
+	else if (!control)
+		operation_judge(op, conn, a, &l);
+	else if (l.n == 1)
+		operation_control(op, conn, l.command);
+	else
+		operation_refuse(op, POSTERN_EX_USAGE,
+		    "postern@ takes one "
+		    "word at a time; try: help");
+	list_clear(&l);
 }
 
 /* The one message postern-shell sends to policy. */
@@ -542,8 +402,12 @@ shell_closed(void *arg, struct peer *p, int r)
 	if (r != ERR_NOTFOUND)
 		caller_log(r, "a postern-shell");
 	op->shell = NULL; /* freed by its own loop */
+	if (op->running) {
+		joblist_break(op, POSTERN_EX_TEMPFAIL, "the job was gone");
+		return;
+	}
 	if (op->open_id != 0)
-		operation_abort(op, "the job left before it began");
+		operation_abort(op->id, "the job left before it began");
 	operation_free(op);
 }
 
@@ -591,7 +455,7 @@ operation_accept(int fd)
 	}
 	op->shell = peer_new(child_loop(), fd, PROC_SHELL,
 	    PROC_POLICY | PROC_HOP, shell_msg, shell_closed, op);
-	op->timer = loop_timer(child_loop(), START_MS, caller_expired, op);
+	op->timer = loop_timer(child_loop(), ASK_MS, caller_expired, op);
 	if (op->shell == NULL || op->timer == NULL) {
 		log_err(ERR_NOMEM, "a postern-shell");
 		operation_free(op);

@@ -27,6 +27,8 @@ int operation_adopt(
     const char *id, const char *identity, struct connection *c, int take_pidfd);
 /* None waits for its decision or its start. */
 bool operation_all_started(void);
+/* Of lists that are under way, nothing more is run: this process leaves. */
+void operation_break_lists(void);
 
 size_t operation_count(void);
 

@@ -1,10 +1,12 @@
 /*
  * What the files of an operation in the policy process share:
  *
- *	operation.c	 its life: RUN, the decision, the refusals
+ *	operation.c	 its life: RUN, answers, its end
+ *	operation_judge.c the decision, of one command or of a list
  *	operation_limit.c whether it fits beside what runs and ran
  *	operation_plan.c what the ledger, the hop and the signer are told
  *	operation_start.c audit and the parent asked, everything handed over
+ *	operation_list.c one command after the other, and what is not run
  */
 #ifndef POSTERN_BROKER_OPERATION_INTERNAL_H
 #define POSTERN_BROKER_OPERATION_INTERNAL_H
@@ -18,13 +20,14 @@
 #include "lib/msg.h"
 #include "lib/str.h"
 #include "lib/ulid.h"
+#include "policy/command.h"
 #include "policy/decide.h"
 
 #define TERM_MAX 64
 #define EVENT_BODY_MAX (150 * 1024)
 
-struct command;
 struct connection;
+struct joblist;
 struct peer;
 struct target;
 
@@ -55,8 +58,11 @@ struct operation {
 	bool kept; /* its row is with audit */
 	bool opened, started;
 	uint32_t open_id, start_id; /* the two questions under way */
+	struct msg open;            /* OP_OPEN, ready but for its id */
 	struct msg run;		/* HOP_RUN, ready but for its descriptors */
 	struct msg grant;	/* GRANT, likewise */
+	struct joblist *list;   /* whose commands this is, one by one */
+	bool running;           /* of a list, and not its last */
 	struct watch *watch;    /* the hop's pidfd: its death */
 	struct timer *timer;	/* bounds the wait for RUN, audit and parent */
 };
@@ -74,6 +80,37 @@ struct plan {
 	char principal[2 * NAME_LEN_MAX + 2];
 };
 
+/* One command of a list, decided and ready. */
+struct member {
+	char id[ULID_LEN + 1];
+	char identity[NAME_LEN_MAX + 1]; /* it counts for */
+	enum connect connect;
+	size_t line;         /* of the job's text, from 1 */
+	struct buf decision; /* its line for the ledger */
+	struct msg open, run, grant;
+};
+
+/*
+ * A list of two commands or more.  All are decided, and their lines are in the
+ * ledger, before the first begins; then one operation is each of them in turn.
+ * The shell's connection stays here up to the last command, which gets it like
+ * one that is alone.
+ */
+struct joblist {
+	char id[ULID_LEN + 1];
+	struct member *member;
+	size_t n;
+	size_t at; /* being planned; later: how many have begun */
+	int stdio[3];
+	size_t asked;             /* lines that audit has not written yet */
+	const struct peer *audit; /* that writes them; NULL: none does */
+	bool pty;
+	const char *broken; /* why nothing more of it is run; or NULL */
+	uint32_t code;      /* for the job, when it is broken */
+	uint32_t status;    /* of what ran last, as a shell has it in $? */
+	size_t line;        /* of what ran last */
+};
+
 /* operation.c */
 /* The operations there are, newest first. */
 struct operation *operation_first(void);
@@ -87,6 +124,34 @@ void operation_free(struct operation *op);
 void operation_drop_start(struct operation *op);
 /* A refusal in one line of text; frees op. */
 void operation_refuse(struct operation *op, uint32_t code, const char *text);
+
+int operation_answer(struct operation *op, uint32_t code, const struct buf *out,
+    const struct buf *err);
+
+/* operation_judge.c */
+/* A target's command or list: decides, and starts it or answers. */
+void operation_judge(struct operation *op, struct connection *conn,
+    const struct ask *a, const struct list *l);
+/* A denial: its ledger line, then the answer. */
+void operation_deny(struct operation *op, const struct connection *conn,
+    const struct decision *d, const struct ask *a, uint32_t code,
+    struct buf *text);
+
+/* operation_list.c */
+int joblist_new(
+    const struct list *l, const struct ask *a, struct joblist **out);
+/* Audit is told of what was decided and did not begin.  Takes NULL. */
+void joblist_free(struct joblist *j);
+/* Appends the fields that tie a command's line to its list's. */
+int joblist_event(const struct joblist *j, struct buf *event);
+/* What is ready in op becomes the list's next command; moves decision. */
+void joblist_take(struct operation *op, struct buf *decision);
+/* All are ready: has their lines written, and then begins. */
+void joblist_begin(struct operation *op);
+/* The hop of a command that is not the last is dead. */
+void joblist_hop_gone(struct operation *op);
+/* Nothing more of it is run. */
+void joblist_break(struct operation *op, uint32_t code, const char *why);
 
 /* operation_limit.c */
 /* Whether one more is within `limit concurrent` and `limit rate`; else the text
@@ -108,17 +173,21 @@ int plan_decide_event(struct buf *b, const struct operation *op,
     const char *verdict);
 /* The command as it was asked, escaped, for a denial's event. */
 int ask_event_command(struct buf *b, const struct ask *a);
-int plan_put_title(struct buf *b, struct plan *p);
-/* Fill op->run and op->grant, all but their descriptors. */
+/* The event of a decision that allows. */
+int plan_put_decision(struct buf *b, const struct operation *op,
+    const struct connection *conn, const struct ask *a, struct plan *p);
+/* Fill op->open, op->run and op->grant, all but their descriptors. */
+int plan_put_open(struct operation *op, const struct connection *conn,
+    const struct ask *a, struct plan *p);
 int plan_put_hop_run(struct operation *op, const struct connection *conn,
     const struct ask *a, struct plan *p);
 int plan_put_grant(struct operation *op, const struct ask *a, struct plan *p);
 
 /* operation_start.c */
-int operation_ask_audit(struct operation *op, const struct connection *conn,
-    const struct ask *a, struct plan *p);
-int operation_ask_parent(struct operation *op);
-/* Tells audit that an opened operation will not run. */
-void operation_abort(const struct operation *op, const char *reason);
+/* Asks audit and the parent for what is ready in op; on failure op is refused,
+ * and freed. */
+void operation_start(struct operation *op);
+/* Tells audit that an operation will not run. */
+void operation_abort(const char *id, const char *reason);
 
 #endif

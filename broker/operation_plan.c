@@ -9,6 +9,7 @@
 
 #include <sys/random.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,11 +35,12 @@ plan_decide_event(struct buf *b, const struct operation *op,
 
 	if ((r = event_start(b, EVENT_OP_DECIDE)) != 0 ||
 	    (r = event_str(b, EV_OPERATION, op->id)) != 0 ||
-	    (r = session_event(conn->session, conn,
-	    d->identity_name, b)) != 0 ||
+	    (r = session_event(conn->session, conn, d->identity_name, b)) !=
+		0 ||
 	    (r = event_str(b, EV_TARGET, conn->name.target)) != 0 ||
 	    (r = event_str(b, EV_POLICY, policy_hash())) != 0 ||
-	    (r = event_str(b, EV_RULE, d->rule_name)) != 0)
+	    (r = event_str(b, EV_RULE, d->rule_name)) != 0 ||
+	    (op->list != NULL && (r = joblist_event(op->list, b)) != 0))
 		return r;
 	return event_str(b, EV_VERDICT, verdict);
 }
@@ -134,7 +136,7 @@ put_hop_target(struct buf *b, const struct plan *p)
 	return 0;
 }
 
-int
+static int
 plan_put_title(struct buf *b, struct plan *p)
 {
 	struct buf title;
@@ -151,6 +153,47 @@ plan_put_title(struct buf *b, struct plan *p)
 		r = buf_put_str(b, buf_ptr(&title), buf_len(&title));
 	buf_clear(&title);
 	return r;
+}
+
+int
+plan_put_decision(struct buf *b, const struct operation *op,
+    const struct connection *conn, const struct ask *a, struct plan *p)
+{
+	const char *verdict = p->d.would_deny ? "would-deny" : "allow";
+	char reason[NAME_LEN_MAX + 64] = "";
+	int r;
+
+	if (p->d.would_deny)
+		(void)snprintf(reason, sizeof(reason),
+		    "no rule allows this; nearest: %s",
+		    *p->nearest != '\0' ? p->nearest : "none");
+	if ((r = plan_decide_event(b, op, conn, &p->d, verdict)) != 0 ||
+	    (r = event_str(b, EV_REASON, reason)) != 0 ||
+	    (r = event_str(b, EV_LOGIN, p->login)) != 0 ||
+	    (r = event_str(b, EV_COMMAND, buf_cstr(&p->shown))) != 0 ||
+	    (r = event_num(b, EV_PTY, p->d.pty && a->tty)) != 0 ||
+	    (r = event_num(b, EV_STDIN, p->d.stdin_ok)) != 0 ||
+	    (r = event_num(b, EV_SERIAL, p->serial)) != 0 ||
+	    (r = event_str(b, EV_KEY_ID, buf_cstr(&p->key_id))) != 0)
+		return r;
+	return event_str(b, EV_PRINCIPAL, p->principal);
+}
+
+int
+plan_put_open(struct operation *op, const struct connection *conn,
+    const struct ask *a, struct plan *p)
+{
+	struct buf *b = &op->open.body;
+	int r;
+
+	if ((r = buf_put_cstr(b, op->id)) != 0 ||
+	    (r = buf_put_u8(b, p->d.pty && a->tty)) != 0 ||
+	    (r = buf_put_u32(b, a->cols)) != 0 ||
+	    (r = buf_put_u32(b, a->rows)) != 0 ||
+	    (r = buf_put_cstr(b, a->term)) != 0 ||
+	    (r = plan_put_title(b, p)) != 0)
+		return r;
+	return plan_put_decision(b, op, conn, a, p);
 }
 
 int

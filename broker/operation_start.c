@@ -25,53 +25,23 @@
 #include "lib/log.h"
 #include "lib/proto.h"
 
+#define START_MS 15000 /* audit's and the parent's answers */
+
 /* -- starting ---------------------------------------------------------------- */
 
-int
-operation_ask_audit(struct operation *op, const struct connection *conn, const struct ask *a,
-    struct plan *p)
+static int
+ask_audit(struct operation *op)
 {
-	struct msg m;
-	struct buf *b = &m.body;
-	const char *verdict = p->d.would_deny ? "would-deny" : "allow";
-	char reason[NAME_LEN_MAX + 64] = "";
-	int r;
-
-	if (p->d.would_deny)
-		(void)snprintf(reason, sizeof(reason),
-		    "no rule allows this; nearest: %s",
-		    *p->nearest != '\0' ? p->nearest : "none");
-
 	if (policy_audit() == NULL)
 		return ERR_NOTFOUND;
 	if (policy_audit_room(URGENCY_START) == 0)
 		return ERR_TOOBIG;
-	msg_init(&m, MSG_OP_OPEN);
-	m.id = op->open_id = peer_next_id(policy_audit());
-	if ((r = buf_put_cstr(b, op->id)) != 0 ||
-	    (r = buf_put_u8(b, p->d.pty && a->tty)) != 0 ||
-	    (r = buf_put_u32(b, a->cols)) != 0 ||
-	    (r = buf_put_u32(b, a->rows)) != 0 ||
-	    (r = buf_put_cstr(b, a->term)) != 0 ||
-	    (r = plan_put_title(b, p)) != 0 ||
-	    (r = plan_decide_event(b, op, conn, &p->d, verdict)) != 0 ||
-	    (r = event_str(b, EV_REASON, reason)) != 0 ||
-	    (r = event_str(b, EV_LOGIN, p->login)) != 0 ||
-	    (r = event_str(b, EV_COMMAND, buf_cstr(&p->shown))) != 0 ||
-	    (r = event_num(b, EV_PTY, p->d.pty && a->tty)) != 0 ||
-	    (r = event_num(b, EV_STDIN, p->d.stdin_ok)) != 0 ||
-	    (r = event_num(b, EV_SERIAL, p->serial)) != 0 ||
-	    (r = event_str(b, EV_KEY_ID, buf_cstr(&p->key_id))) != 0 ||
-	    (r = event_str(b, EV_PRINCIPAL, p->principal)) != 0)
-		goto out;
-	r = peer_send(policy_audit(), &m);
-out:
-	msg_clear(&m);
-	return r;
+	op->open.id = op->open_id = peer_next_id(policy_audit());
+	return peer_send(policy_audit(), &op->open);
 }
 
-int
-operation_ask_parent(struct operation *op)
+static int
+ask_parent(struct operation *op)
 {
 	struct msg m;
 	int sv[2], r;
@@ -90,7 +60,7 @@ operation_ask_parent(struct operation *op)
 }
 
 void
-operation_abort(const struct operation *op, const char *reason)
+operation_abort(const char *id, const char *reason)
 {
 	struct msg m;
 	int r;
@@ -98,11 +68,51 @@ operation_abort(const struct operation *op, const char *reason)
 	if (policy_audit() == NULL)
 		return;
 	msg_init(&m, MSG_OP_ABORT);
-	if ((r = buf_put_cstr(&m.body, op->id)) != 0 ||
+	if ((r = buf_put_cstr(&m.body, id)) != 0 ||
 	    (r = buf_put_cstr(&m.body, reason)) != 0 ||
 	    (r = peer_send(policy_audit(), &m)) != 0)
-		log_err(r, "abort of operation %s", op->id);
+		log_err(r, "abort of operation %s", id);
 	msg_clear(&m);
+}
+
+static void
+start_expired(void *arg)
+{
+	struct operation *op = arg;
+
+	op->timer = NULL;
+	operation_abort(op->id, "the broker could not start it in time");
+	operation_refuse(op, POSTERN_EX_TEMPFAIL,
+	    "the broker could not start "
+	    "this operation in time; try again");
+}
+
+void
+operation_start(struct operation *op)
+{
+	int r;
+
+	op->timer = loop_timer(child_loop(), START_MS, start_expired, op);
+	if (op->timer == NULL) {
+		operation_refuse(op, POSTERN_EX_TEMPFAIL,
+		    "the broker is out of memory; try again");
+		return;
+	}
+	if ((r = ask_audit(op)) != 0) {
+		log_err(r, "operation %s", op->id);
+		operation_abort(op->id, "the recording could not be asked for");
+		operation_refuse(op, POSTERN_EX_IOERR,
+		    "not run: the recording "
+		    "cannot be written just now; try again");
+		return;
+	}
+	if ((r = ask_parent(op)) != 0) {
+		log_err(r, "hop for %s", op->id);
+		operation_abort(op->id, "the broker could not start a process");
+		operation_refuse(op, POSTERN_EX_TEMPFAIL,
+		    "the broker could "
+		    "not start a process for this; try again");
+	}
 }
 
 /* The hop is dead, as its pidfd says; audit sees the same.  That it closed its
@@ -113,7 +123,10 @@ hop_gone(void *arg, int fd, short revents)
 {
 	(void)fd;
 	(void)revents;
-	operation_free(arg);
+	if (((struct operation *)arg)->running)
+		joblist_hop_gone(arg);
+	else
+		operation_free(arg);
 }
 
 int
@@ -162,14 +175,41 @@ send_started(const struct operation *op)
 	return r;
 }
 
+/* A command of a list: shell and hop get a connection of their own, and this
+ * one stays for what follows. */
 static int
-send_accepted(const struct operation *op)
+connect_shell(struct operation *op, struct msg *m, int *fdp)
+{
+	int sv[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == -1)
+		return ERR_SYS;
+	if ((r = msg_add_fd(m, sv[1])) == 0)
+		r = peer_send(op->shell, m);
+	(void)close(sv[1]);
+	if (r == 0)
+		*fdp = sv[0];
+	else
+		(void)close(sv[0]);
+	return r;
+}
+
+/* Tells the shell, and takes its connection out of policy's hands when it is
+ * not needed here any more. */
+static int
+detach_shell(struct operation *op, int *fdp)
 {
 	struct msg m;
 	int r;
 
 	msg_init(&m, MSG_ACCEPTED);
-	r = peer_send(op->shell, &m);
+	if (op->list != NULL && op->list->at < op->list->n) {
+		r = connect_shell(op, &m, fdp);
+		op->running = r == 0;
+	} else if ((r = peer_send(op->shell, &m)) == 0 &&
+		   (r = peer_detach(op->shell, fdp)) == 0) {
+		op->shell = NULL;
+	}
 	msg_clear(&m);
 	return r;
 }
@@ -188,10 +228,9 @@ operation_launch(struct operation *op)
 	if ((r = msg_add_fd(&op->grant, op->cert[0])) != 0 ||
 	    (r = send_started(op)) != 0 ||
 	    (r = peer_send(signer, &op->grant)) != 0 ||
-	    (r = send_accepted(op)) != 0 ||
-	    (r = peer_detach(op->shell, &shell)) != 0)
+	    (r = detach_shell(op, &shell)) != 0)
 		return r;
-	op->shell = NULL; /* the hop's now; on failure it sees an end: 75 */
+	/* the hop's now; on failure the shell sees an end: 75 */
 	for (size_t i = 0; i < 3 && r == 0; i++)
 		r = msg_add_fd(&op->run, op->stdio[i]);
 	if (r == 0 && (r = msg_add_fd(&op->run, shell)) == 0 &&
@@ -233,7 +272,7 @@ operation_proceed(struct operation *op)
 	return;
 fail:
 	log_err(r, "start of operation %s", op->id);
-	operation_abort(op, "the broker could not start it");
+	operation_abort(op->id, "the broker could not start it");
 	if (op->shell != NULL)
 		operation_refuse(op, POSTERN_EX_TEMPFAIL,
 		    "the broker could not start this operation; try again");
@@ -301,7 +340,7 @@ operation_hop_started(struct msg *m)
 		operation_proceed(op);
 		return 0;
 	}
-	operation_abort(op, "the broker could not start a process");
+	operation_abort(op->id, "the broker could not start a process");
 	operation_refuse(op, POSTERN_EX_TEMPFAIL,
 	    "the broker could not start a process for this; try again");
 	return 0;
@@ -314,8 +353,13 @@ operation_audit_lost(uint32_t last)
 
 	for (op = operation_first(); op != NULL; op = next) {
 		next = op->next;
-		if (op->shell != NULL && op->open_id != 0 && !op->opened &&
-		    (int32_t)(op->open_id - last) <= 0)
+		if (op->list != NULL)
+			op->list->audit = NULL; /* it knows no turn any more */
+		if (op->running)
+			joblist_break(op, POSTERN_EX_IOERR,
+			    "the ledger could not be written");
+		else if (op->shell != NULL && op->open_id != 0 && !op->opened &&
+			 (int32_t)(op->open_id - last) <= 0)
 			operation_refuse(op, POSTERN_EX_IOERR, "not run: the "
 			    "recording cannot be written just now; try again");
 	}

@@ -693,6 +693,7 @@ on_idle(void)
 				watch_set_events(listeners[i].watch, 0);
 		}
 	}
+	operation_break_lists();
 	return operation_all_started() && env.npam == 0 &&
 	       !policy_audit_answers();
 }

@@ -27,19 +27,53 @@ enum event_kind {
 
 enum event_field {
 	/* who */
-	EV_SESSION = 1, EV_OPERATION, EV_IDENTITY, EV_ISSUER, EV_SUBJECT,
-	EV_USER, EV_SOURCE,
+	EV_SESSION = 1,
+	EV_OPERATION,
+	EV_IDENTITY,
+	EV_ISSUER,
+	EV_SUBJECT,
+	EV_USER,
+	EV_SOURCE,
 	/* what ties it to a change: the five names of every issuer */
-	EV_COMMIT, EV_PULL_REQUEST, EV_ACTOR, EV_WORKFLOW, EV_RUN,
+	EV_COMMIT,
+	EV_PULL_REQUEST,
+	EV_ACTOR,
+	EV_WORKFLOW,
+	EV_RUN,
 	/* what was asked and answered */
-	EV_TARGET, EV_LOGIN, EV_COMMAND, EV_PTY, EV_STDIN, EV_POLICY,
-	EV_RULE, EV_VERDICT, EV_REASON,
+	EV_TARGET,
+	EV_LOGIN,
+	EV_COMMAND,
+	EV_PTY,
+	EV_STDIN,
+	EV_POLICY,
+	EV_RULE,
+	EV_VERDICT,
+	EV_REASON,
 	/* what was given */
-	EV_SERIAL, EV_KEY_ID, EV_PRINCIPAL,
+	EV_SERIAL,
+	EV_KEY_ID,
+	EV_PRINCIPAL,
+	/* what ties the commands of a list: the list, which of how many, and
+	 * how it hangs on the one before */
+	EV_LIST,
+	EV_POSITION,
+	EV_POSITIONS,
+	EV_JOINED,
 	/* how it ended: audit alone writes these */
-	EV_EXIT, EV_SIGNAL, EV_STATE, EV_DURATION_MS, EV_BYTES_IN,
-	EV_BYTES_OUT, EV_BYTES_ERR, EV_SHA256_IN, EV_SHA256_OUT,
-	EV_SHA256_ERR, EV_RECORDING, EV_RECORDING_SHA256, EV_VIEWER,
+	EV_EXIT,
+	EV_SIGNAL,
+	EV_STATE,
+	EV_DURATION_MS,
+	EV_BYTES_IN,
+	EV_BYTES_OUT,
+	EV_BYTES_ERR,
+	EV_SHA256_IN,
+	EV_SHA256_OUT,
+	EV_SHA256_ERR,
+	EV_RECORDING,
+	EV_RECORDING_SHA256,
+	EV_VIEWER,
 };
 
 /* The ledger's name of a field or kind; NULL when there is none. */

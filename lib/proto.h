@@ -47,6 +47,7 @@ enum msg_type {
 	MSG_GRANT = 84,
 	MSG_CERT_REQUEST = 86,
 	MSG_CERT = 87,
+	MSG_HOP_ENDED = 88, /* hop -> policy: how its command ended */
 	/* policy, oidc -> audit */
 	MSG_EVENT = 96,
 	MSG_EVENT_DONE = 97,
@@ -114,7 +115,11 @@ const struct proto_row *proto_table(size_t *n);
 #define PROTO_CLAIM_VALUE_MAX 4096
 
 /* MSG_RUN: what the job asked sshd for. */
-enum run_kind { RUN_SHELL = 0, RUN_EXEC = 1 };
+enum run_kind {
+	RUN_SHELL = 0,
+	RUN_EXEC = 1,
+	RUN_SCRIPT = 2, /* no command; this came on standard input */
+};
 /* MSG_EXIT */
 enum exit_kind { EXIT_CODE = 0, EXIT_SIGNAL = 1 };
 

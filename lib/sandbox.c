@@ -34,6 +34,8 @@
 #include "lib/landlock.h"
 #include "lib/err.h"
 
+#define CONTROL_FD 3 /* every child's, to policy or to the parent */
+
 /* The columns of both tables. */
 static const char sandbox_letter[] = {
 	[SANDBOX_REACH] = 'R',
@@ -261,8 +263,10 @@ static const struct {
 	{ "RH     ", SYS_ioctl, ALLOW, { { 1, INT, TTY_TCSETS2 } } },
 	{ "R  O   ", SYS_ioctl, ALLOW, { { 1, INT, FIONREAD } } },
 
-	/* sockets: the hop's one, which may say EXIT to the shell */
+	/* sockets: the hop's one, which may say EXIT to the shell and, how its
+	 * command ended, to policy */
 	{ " H     ", SYS_sendmsg, ALLOW, { { 0, INT, GIVEN_1 } } },
+	{ " H     ", SYS_sendmsg, ALLOW, { { 0, INT, CONTROL_FD } } },
 	{ " H     ", SYS_setsockopt, ALLOW,
 	    { { 1, INT, IPPROTO_TCP }, { 2, INT, TCP_QUICKACK } } },
 	{ "     P ", SYS_setsockopt, ALLOW,

@@ -33,10 +33,22 @@
 	"and tell the bastion's admin if it stays so"
 #define SAY_LOST "the broker ended before it answered; try again in a minute"
 #define SAY_CONFINED "this process cannot be confined; tell the bastion's admin"
+#define SAY_LIST_LOST                                                          \
+	"the broker was restarted in the middle of this list; what follows "   \
+	"the command that just ended was not run"
 #define SAY_FORM                                                               \
 	"this is not a shell to be called by hand; it runs one operation for " \
 	"sshd, as in: ssh TARGET@BASTION COMMAND"
 #define SAY_LONG "the command is longer than 64 KiB, which is the limit"
+
+#define SAY_NUL "the commands on standard input hold a NUL byte"
+#define SAY_LATE                                                               \
+	"no command was given, and the commands on standard input stopped "    \
+	"coming; name one: ssh TARGET@BASTION COMMAND"
+
+/* A script; the environment holds every other command.  +1 is one too many,
+ * +2 its NUL. */
+static char script[PROTO_COMMAND_MAX + 2];
 
 _Noreturn static void
 refuse(int code, const char *text)
@@ -59,6 +71,22 @@ streams_open(void)
 			return false;
 	}
 	return true;
+}
+
+static void
+read_script(struct request *q)
+{
+	int r;
+
+	if (q->kind != RUN_SHELL || q->tty || q->control)
+		return;
+	r = request_script(q, script, sizeof(script) - 1);
+	if (r == ERR_TOOBIG)
+		refuse(POSTERN_EX_USAGE, SAY_LONG);
+	if (r == ERR_FORMAT)
+		refuse(POSTERN_EX_USAGE, SAY_NUL);
+	if (r != 0)
+		refuse(POSTERN_EX_USAGE, SAY_LATE);
 }
 
 /* Connects and asks; what fails here fails with nothing run. */
@@ -97,6 +125,7 @@ main(int argc, char **argv)
 	request_read(&q);
 	if (!request_form(argc, argv))
 		refuse(POSTERN_EX_DENIED, SAY_FORM);
+	read_script(&q);
 	if ((r = relay_signals(&sigfd)) != 0)
 		refuse(POSTERN_EX_TEMPFAIL, err_text(r));
 	r = ask(&q, &conn);
@@ -109,7 +138,9 @@ main(int argc, char **argv)
 	if (null == -1 || err == -1 ||
 	    sandbox_enter(SANDBOX_SHELL, nothing) != 0)
 		refuse(POSTERN_EX_TEMPFAIL, SAY_CONFINED);
-	if (relay_run(conn, sigfd, null, err, &e) != 0)
-		refuse(POSTERN_EX_TEMPFAIL, SAY_LOST);
+	r = relay_run(conn, sigfd, null, err, &e);
+	if (r != 0)
+		refuse(POSTERN_EX_TEMPFAIL,
+		    r == ERR_AGAIN ? SAY_LIST_LOST : SAY_LOST);
 	relay_end(&e);
 }

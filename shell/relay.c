@@ -7,6 +7,7 @@
  * kept here a pipe would stay open that the hop has closed.  A copy of the
  * errors is kept for one thing: if the hop is gone before it has said how the
  * operation ended, nobody else can tell the job.
+ * Of a list all this is true of its last command.
  */
 #include "config.h"
 
@@ -36,10 +37,19 @@
 /* What is passed on to the hop; bit i of relay.pending is signal i. */
 static const int passed_on[] = { SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGWINCH };
 
+/*
+ * A single command: conn is policy's up to ACCEPTED, and the hop's from there.
+ * A list: conn stays policy's, and each command but the last has a connection
+ * of its own to its hop, which came with its ACCEPTED.
+ */
 struct relay {
 	int conn, sigfd, null;
-	int err; /* a copy of the job's, for last words */
-	bool accepted;
+	int err;       /* a copy of the job's, for last words */
+	int hop;       /* of a command that is not the last; -1: none */
+	bool list;     /* has had such a command */
+	bool accepted; /* conn is the hop's */
+	bool lost;     /* policy is gone, its hop is not */
+	bool stop;     /* a signal was passed on: nothing more of a list */
 	bool done;            /* ending is known */
 	unsigned int pending; /* came, and is not yet sent */
 	struct ending ending;
@@ -135,6 +145,40 @@ relay_say_gone(const struct relay *rl)
 	(void)write_all(rl->err, SAY_GONE, sizeof(SAY_GONE) - 1);
 }
 
+/* A command of a list, and another one may follow. */
+static int
+relay_member(struct relay *rl, int fd)
+{
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) == -1) {
+		(void)close(fd);
+		return ERR_SYS;
+	}
+	if (rl->hop != -1)
+		(void)close(rl->hop);
+	rl->hop = fd;
+	rl->list = true;
+	return 0;
+}
+
+static int
+relay_accepted(struct relay *rl, struct msg *m)
+{
+	int fd = msg_take_fd(m, 0);
+
+	if (msg_end(m) != 0) {
+		if (fd != -1)
+			(void)close(fd);
+		return ERR_PROTO;
+	}
+	if (fd != -1)
+		return relay_member(rl, fd);
+	if (rl->hop != -1)
+		(void)close(rl->hop);
+	rl->hop = -1;
+	relay_let_go(rl);
+	return 0;
+}
+
 static int
 relay_message(struct relay *rl, struct msg *m)
 {
@@ -142,15 +186,24 @@ relay_message(struct relay *rl, struct msg *m)
 	case MSG_ANSWER:
 		return rl->accepted ? ERR_PROTO : relay_answer(rl, m);
 	case MSG_ACCEPTED:
-		if (rl->accepted || msg_end(m) != 0)
-			return ERR_PROTO;
-		relay_let_go(rl);
-		return 0;
+		return rl->accepted ? ERR_PROTO : relay_accepted(rl, m);
 	case MSG_EXIT:
 		return rl->accepted ? relay_exit(rl, m) : ERR_PROTO;
 	default:
 		return ERR_PROTO;
 	}
+}
+
+/* A peer that closes before it has read our signals resets the connection,
+ * and the kernel reports that once, ahead of an EXIT that is already here. */
+static int
+relay_recv(int fd, struct msg *m)
+{
+	int r = msg_recv(fd, m);
+
+	if (r == ERR_SYS)
+		r = errno == ECONNRESET ? ERR_AGAIN : ERR_NOTFOUND;
+	return r;
 }
 
 static int
@@ -159,15 +212,38 @@ relay_receive(struct relay *rl)
 	struct msg m;
 	int r;
 
-	if ((r = msg_recv(rl->conn, &m)) == 0)
+	if ((r = relay_recv(rl->conn, &m)) == 0)
 		r = relay_message(rl, &m);
-	/* A peer that closes before it has read our signals resets the
-	 * connection, and the kernel reports that once, ahead of an EXIT that
-	 * is already here. */
-	else if (r == ERR_SYS)
-		r = errno == ECONNRESET ? ERR_AGAIN : ERR_NOTFOUND;
 	msg_clear(&m);
-	return r == ERR_AGAIN ? 0 : r;
+	if (r == ERR_AGAIN)
+		return 0;
+	if (r != ERR_NOTFOUND || rl->accepted || !rl->list)
+		return r;
+	/* policy has died: its running command has not */
+	rl->lost = true;
+	return rl->hop == -1 ? ERR_AGAIN : 0;
+}
+
+/* The end of a command that is not the list's last.  What comes next is
+ * policy's to say, unless nothing more is wanted. */
+static int
+relay_hop(struct relay *rl)
+{
+	struct ending e = { .code = POSTERN_EX_TEMPFAIL };
+	struct relay one = { .ending = e };
+	struct msg m;
+	int r;
+
+	if ((r = relay_recv(rl->hop, &m)) == 0)
+		r = m.type == MSG_EXIT ? relay_exit(&one, &m) : ERR_PROTO;
+	msg_clear(&m);
+	if (r == ERR_AGAIN)
+		return 0;
+	(void)close(rl->hop);
+	rl->hop = -1;
+	if (rl->stop)
+		relay_finish(rl, one.ending.code, one.ending.signal);
+	return rl->lost && !rl->stop ? ERR_AGAIN : 0;
 }
 
 /* Notes what came.  Before the operation is accepted there is nobody to pass
@@ -182,9 +258,20 @@ relay_take_signals(struct relay *rl)
 			if ((int)si.ssi_signo == passed_on[i])
 				rl->pending |= 1U << i;
 		}
-		if (!rl->accepted && (int)si.ssi_signo != SIGWINCH)
+		if ((int)si.ssi_signo == SIGWINCH)
+			continue;
+		if (rl->hop != -1)
+			rl->stop = true;
+		else if (!rl->accepted)
 			relay_finish(rl, 0, (int)si.ssi_signo);
 	}
+}
+
+/* The hop's connection; -1: nobody runs. */
+static int
+relay_running(const struct relay *rl)
+{
+	return rl->accepted ? rl->conn : rl->hop;
 }
 
 static int
@@ -197,7 +284,7 @@ relay_pass_on(struct relay *rl, int sig)
 	if (sig != SIGWINCH)
 		r = buf_put_u32(&m.body, (uint32_t)sig);
 	if (r == 0)
-		r = msg_send(rl->conn, &m);
+		r = msg_send(relay_running(rl), &m);
 	msg_clear(&m);
 	return r;
 }
@@ -207,7 +294,8 @@ relay_pass_on(struct relay *rl, int sig)
 static void
 relay_flush(struct relay *rl)
 {
-	for (size_t i = 0; rl->accepted && i < LENGTH(passed_on); i++) {
+	for (size_t i = 0; relay_running(rl) != -1 && i < LENGTH(passed_on);
+	     i++) {
 		if ((rl->pending & 1U << i) == 0)
 			continue;
 		if (relay_pass_on(rl, passed_on[i]) == ERR_AGAIN)
@@ -216,37 +304,61 @@ relay_flush(struct relay *rl)
 	}
 }
 
+enum { AT_CONN, AT_HOP, AT_SIGNAL, AT_OUT, AT_N };
+
+static void
+poll_fill(const struct relay *rl, struct pollfd *p)
+{
+	p[AT_CONN] =
+	    (struct pollfd){ .fd = rl->lost ? -1 : rl->conn, .events = POLLIN };
+	p[AT_HOP] = (struct pollfd){ .fd = rl->hop, .events = POLLIN };
+	p[AT_SIGNAL] = (struct pollfd){ .fd = rl->sigfd, .events = POLLIN };
+	/* Errors only.  Without a terminal sshd tells us of a client that has
+	 * gone in no other way. */
+	p[AT_OUT] = (struct pollfd){ .fd = rl->accepted ? -1 : STDOUT_FILENO };
+	if (rl->pending != 0 && relay_running(rl) != -1)
+		p[rl->accepted ? AT_CONN : AT_HOP].events |= POLLOUT;
+}
+
+/* What poll found.  The hop's last word comes before what policy made of it. */
+static int
+relay_step(struct relay *rl, const struct pollfd *p)
+{
+	int r = 0;
+
+	if (!rl->done && (p[AT_HOP].revents & ~POLLOUT) != 0)
+		r = relay_hop(rl);
+	if (r == 0 && !rl->done && (p[AT_CONN].revents & ~POLLOUT) != 0)
+		r = relay_receive(rl);
+	if (r != 0 && !rl->accepted)
+		return r;
+	if (!rl->done && r != 0) /* accepted, and then this */
+		relay_say_gone(rl);
+	if (!rl->done && (r != 0 || (!rl->accepted && p[AT_OUT].revents != 0)))
+		relay_finish(rl, POSTERN_EX_TEMPFAIL, 0);
+	return 0;
+}
+
 int
 relay_run(int conn, int sigfd, int null, int err, struct ending *e)
 {
-	struct relay rl = {
-		.conn = conn, .sigfd = sigfd, .null = null, .err = err
-	};
-	struct pollfd p[3];
-	int r = 0;
+	struct relay rl = { .conn = conn,
+		.sigfd = sigfd,
+		.null = null,
+		.err = err,
+		.hop = -1 };
+	struct pollfd p[AT_N];
+	int r;
 
 	if (fcntl(conn, F_SETFL, O_NONBLOCK) == -1)
 		return ERR_SYS;
 	while (!rl.done) {
-		p[0] = (struct pollfd){ .fd = conn, .events = POLLIN };
-		p[1] = (struct pollfd){ .fd = sigfd, .events = POLLIN };
-		/* Errors only.  Without a terminal sshd tells us of a client
-		 * that has gone in no other way. */
-		p[2] =
-		    (struct pollfd){ .fd = rl.accepted ? -1 : STDOUT_FILENO };
-		if (rl.accepted && rl.pending != 0)
-			p[0].events |= POLLOUT;
-		if (poll(p, LENGTH(p), -1) == -1 && errno != EINTR)
+		poll_fill(&rl, p);
+		if (poll(p, AT_N, -1) == -1 && errno != EINTR)
 			return ERR_SYS;
 		relay_take_signals(&rl);
-		if (!rl.done && (p[0].revents & ~POLLOUT) != 0)
-			r = relay_receive(&rl);
-		if (r != 0 && !rl.accepted)
+		if ((r = relay_step(&rl, p)) != 0)
 			return r;
-		if (!rl.done && r != 0) /* accepted, and then this */
-			relay_say_gone(&rl);
-		if (!rl.done && (r != 0 || (!rl.accepted && p[2].revents != 0)))
-			relay_finish(&rl, POSTERN_EX_TEMPFAIL, 0);
 		relay_flush(&rl);
 	}
 	*e = rl.ending;

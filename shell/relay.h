@@ -15,10 +15,11 @@ struct ending {
  * *fdp. */
 int relay_signals(int *fdp);
 /* Follows the connection, on which RUN was sent, to the end.  ERR_NOTFOUND:
- * it closed before an answer; ERR_PROTO: an answer that is none.  In both
- * cases descriptors 1 and 2 are still the job's.  null takes the place of the
- * job's descriptors once the operation is accepted; err, a copy of descriptor
- * 2, then hears one line if the hop is gone without EXIT. */
+ * it closed before an answer; ERR_PROTO: an answer that is none; ERR_AGAIN: it
+ * closed between two commands of a list.  In all these cases descriptors 1 and
+ * 2 are still the job's.  null takes the place of the job's descriptors once
+ * the operation is accepted; err, a copy of descriptor 2, then hears one line
+ * if the hop is gone without EXIT. */
 int relay_run(int conn, int sigfd, int null, int err, struct ending *e);
 /* Ends this process in the same way, so that sshd tells the client. */
 _Noreturn void relay_end(const struct ending *e);

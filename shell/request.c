@@ -9,6 +9,8 @@
 
 #include <sys/ioctl.h>
 
+#include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -50,6 +52,7 @@ void
 request_read(struct request *q)
 {
 	struct winsize ws = { 0 };
+	const char *user;
 
 	*q = (struct request){
 		.handle = handle_clean(getenv("POSTERN_SESSION")),
@@ -57,6 +60,9 @@ request_read(struct request *q)
 		.term = "",
 		.tty = getenv("SSH_TTY") != NULL && isatty(STDIN_FILENO) == 1,
 	};
+	q->kind = q->command == NULL ? RUN_SHELL : RUN_EXEC;
+	user = getenv("USER");
+	q->control = user != NULL && strcmp(user, "postern") == 0;
 	if (q->tty) {
 		q->term = term_clean(getenv("TERM"));
 		if (ioctl(STDIN_FILENO, TIOCGWINSZ, &ws) == 0) {
@@ -69,6 +75,38 @@ request_read(struct request *q)
 }
 
 int
+request_script(struct request *q, char *text, size_t size)
+{
+	size_t n = 0;
+	ssize_t k;
+	int r;
+
+	for (;;) {
+		if ((r = msg_wait(STDIN_FILENO, POLLIN,
+			 msg_now_ms() + REQUEST_WAIT_MS)) != 0)
+			return r;
+		k = read(STDIN_FILENO, text + n, size - n);
+		if (k == -1 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (k == -1)
+			return ERR_SYS;
+		if (k == 0)
+			break;
+		if ((n += (size_t)k) == size)
+			return ERR_TOOBIG;
+	}
+	text[n] = '\0';
+	/* a text that ended early would be another one */
+	if (strlen(text) != n)
+		return ERR_FORMAT;
+	if (text[strspn(text, " \t\n")] == '\0')
+		return 0; /* nothing to run: no script */
+	q->kind = RUN_SCRIPT;
+	q->command = text;
+	return 0;
+}
+
+int
 request_put(const struct request *q, struct msg *m)
 {
 	const char *command = q->command == NULL ? "" : q->command;
@@ -77,8 +115,7 @@ request_put(const struct request *q, struct msg *m)
 	if (strnlen(command, PROTO_COMMAND_MAX + 1) > PROTO_COMMAND_MAX)
 		return ERR_TOOBIG;
 	if ((r = buf_put_cstr(&m->body, q->handle)) != 0 ||
-	    (r = buf_put_u8(
-		 &m->body, q->command == NULL ? RUN_SHELL : RUN_EXEC)) != 0 ||
+	    (r = buf_put_u8(&m->body, q->kind)) != 0 ||
 	    (r = buf_put_cstr(&m->body, command)) != 0 ||
 	    (r = buf_put_u8(&m->body, q->tty)) != 0 ||
 	    (r = buf_put_cstr(&m->body, q->term)) != 0 ||

@@ -5,16 +5,20 @@
 #define POSTERN_SHELL_REQUEST_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define REQUEST_TERM_MAX 40
+#define REQUEST_WAIT_MS 60000 /* for the next bytes of a script */
 
 /* The strings belong to the process's first environment. */
 struct request {
 	const char *handle;  /* "" when there is none of the right form */
 	const char *command; /* the client's bytes; NULL: it sent none */
 	const char *term;    /* "" without a terminal */
+	uint8_t kind;        /* enum run_kind */
 	bool tty;
+	bool control; /* the user is `postern`: its input is no script */
 	uint32_t columns, rows;
 };
 
@@ -25,6 +29,10 @@ struct msg;
 bool request_form(int argc, char *const *argv);
 /* Reads environment and terminal, and leaves the environment empty. */
 void request_read(struct request *q);
+/* Without a command and without a terminal, what comes on descriptor 0 up to
+ * its end is the text: `ssh web-1@bastion <<EOF`.  ERR_TOOBIG: it needs size
+ * bytes or more; ERR_FORMAT: it holds a NUL; ERR_TIMEOUT: it stopped coming. */
+int request_script(struct request *q, char *text, size_t size);
 /* The fields of RUN, and descriptors 0, 1 and 2, lent.  ERR_TOOBIG: the
  * command is longer than PROTO_COMMAND_MAX. */
 int request_put(const struct request *q, struct msg *m);

@@ -639,7 +639,7 @@ def test_a_pending_or_closed_session_runs_nothing(policy):
 
 @pytest.mark.parametrize("body", [
     b"", run_body("0" * 33, "a"), run_body("0" * 32, "a")[:-1],
-    run_body("0" * 32, "a") + b"x", run_body("0" * 32, "a", kind=2),
+    run_body("0" * 32, "a") + b"x", run_body("0" * 32, "a", kind=3),
     run_body("0" * 32, "a", tty=2), run_body("0" * 32, "a", term="x" * 65),
     run_body("0" * 32, "x" * 65537)], ids=short)
 def test_a_malformed_run_closes_its_connection_alone(policy, body):
@@ -690,7 +690,9 @@ def test_p1_denied(policy):
     ("web-1", "systemctl restart $X", 1, USAGE, "default"),
     ("web-1", "systemctl restart 'web", 1, USAGE, "default"),
     ("web-1", "", 1, USAGE, "default"),
-    ("web-1", "a; b", 1, USAGE, "default"),
+    ("web-1", "a; b &", 1, USAGE, "default"),
+    ("web-1", "a; b $X", 2, USAGE, "default"),
+    ("web-1", "systemctl restart api", 2, DENIED, "default"),
     ("web-1", b"systemctl restart \xff", 1, USAGE, "default"),
     ("web-1", b"systemctl restart web\0", 1, USAGE, "default"),
     ("web-1", "\x1b[2Jsystemctl restart web", 1, USAGE, "default"),

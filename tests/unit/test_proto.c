@@ -88,10 +88,12 @@ t_trust(void **state)
 		    row[i].from != PROC_PARENT)
 			assert_true(row[i].type == MSG_GRANT ||
 			    row[i].type == MSG_CERT_REQUEST);
-		/* a hop speaks to its shell and to the signer alone */
+		/* a hop speaks to its shell and to the signer, and says to
+		 * policy how its command ended */
 		if ((row[i].from & PROC_HOP) != 0)
 			assert_true(row[i].type == MSG_EXIT ||
-			    row[i].type == MSG_CERT_REQUEST);
+				    row[i].type == MSG_CERT_REQUEST ||
+				    row[i].type == MSG_HOP_ENDED);
 		/* postern-shell asks policy for one thing */
 		if ((row[i].from & PROC_SHELL) != 0 &&
 		    (row[i].to & PROC_POLICY) != 0)

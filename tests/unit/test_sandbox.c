@@ -795,7 +795,8 @@ setup(void **state)
 	if (mkdtemp(dir) == NULL || socketpair(AF_UNIX, SOCK_STREAM, 0, sv) ||
 	    pipe(p) == -1)
 		return -1;
-	env.sock = sv[0];
+	/* 3 is where a child's control socket is */
+	env.sock = fcntl(sv[0], F_DUPFD_CLOEXEC, 10);
 	env.pipe = p[0];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sv) == -1)
 		return -1;
