@@ -295,6 +295,10 @@ plan_make(struct plan *p, const struct operation *op,
 {
 	int r;
 
+	/* MUST be refused where the shell would read it in another way. */
+	if (p->target->shell != TARGET_POSIX &&
+	    (p->command->dir != NULL || p->command->nstage > 1))
+		return ERR_FORMAT;
 	if ((r = command_print(p->command, &p->shown)) != 0 ||
 	    (r = make_wire(p->command, &p->wire)) != 0 ||
 	    (r = target_principal(p->target, p->login, p->principal,

@@ -97,9 +97,10 @@ grant_free(struct grant *g)
 /* -- checking a grant again ---------------------------------------------------- */
 
 /* The wire form says the same to its own reader: what a target's shell will be
- * given is nothing but quoted words. */
+ * given is nothing but quoted words; and folders and pipelines are for shells
+ * of the Bourne family. */
 static bool
-command_canonical(const char *wire)
+command_canonical(const char *wire, enum target_shell shell)
 {
 	struct quote_line *l = NULL;
 	struct buf again;
@@ -108,7 +109,8 @@ command_canonical(const char *wire)
 	if (quote_read(wire, strlen(wire), &l) != 0)
 		return false;
 	buf_init(&again, PROTO_WIRE_MAX);
-	ok = quote_put(l, &again) == 0 && buf_len(&again) == strlen(wire) &&
+	ok = (shell == TARGET_POSIX || (l->dir == NULL && l->n == 1)) &&
+	     quote_put(l, &again) == 0 && buf_len(&again) == strlen(wire) &&
 	     memcmp(buf_ptr(&again), wire, buf_len(&again)) == 0;
 	buf_clear(&again);
 	free(l);
@@ -137,7 +139,7 @@ grant_fault(const struct grant *g, const struct target **tp)
 		return "the principal is not the target's";
 	if (g->serial == 0)
 		return "the serial is zero";
-	if (!command_canonical(g->command))
+	if (!command_canonical(g->command, t->shell))
 		return "the command is not in its canonical form";
 	*tp = t;
 	return NULL;

@@ -38,6 +38,8 @@ target plain-1 {{ ssh "deploy@10.91.0.3:22"; {PIN}; principals plain }}
 target far-1 {{ ssh "deploy@10.91.0.4:22"; {PIN}; seen-from "198.51.100.7/32" }}
 target six-1 {{ ssh "deploy@[2001:db8::2]:22"; {PIN} }}
 target named-1 {{ ssh "deploy@web.acme.example:22"; {PIN} }}
+target fish-1 {{ ssh "deploy@10.91.0.6:22"; {PIN}; shell fish }}
+target csh-1 {{ ssh "deploy@10.91.0.6:22"; {PIN}; shell csh }}
 target self-1 {{ ssh "deploy@127.0.0.1:22"; {PIN} }}
 allow any for shop on * {{ run /usr/bin/true }}
 """
@@ -315,6 +317,14 @@ NOT_CANONICAL = [
 ]
 
 
+BOURNE = [b"'cd' '--' '/srv' && 'a'", b"'a' | 'b'"]
+
+
+@pytest.mark.parametrize("command", BOURNE)
+def test_folders_and_pipelines_for_bourne_shells(signer, ca, command):
+    signed(signer.grant(command=command), ca)
+
+
 @pytest.mark.parametrize("more, word", [
     ({"target": "web-9", "principal": "deploy+web-9"}, "no such target"),
     ({"target": ""}, "no such target"),
@@ -333,6 +343,9 @@ NOT_CANONICAL = [
     ({"key_id": "\x1b[31m"}, "could not be signed"),
     ({"key_id": ""}, "could not be signed"),
     *[({"command": c.encode("latin-1")}, "canonical") for c in NOT_CANONICAL],
+    # what a shell of another family would read in its own way
+    *[({"target": t, "principal": "deploy+" + t, "command": c}, "canonical")
+      for t in ("fish-1", "csh-1") for c in BOURNE],
 ])
 def test_p5_not_signed(signer, more, word):
     result, blob, reason = ask(signer.grant(**more))

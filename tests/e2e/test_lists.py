@@ -145,6 +145,45 @@ def test_a_terminal_is_granted_to_each_or_to_none(job):
     assert "command 2 of 2" in r.error + r.text
 
 
+# -- what the target's shell is given -------------------------------------------
+
+
+def test_a_folder(bastion, job, mark):
+    r = job.ssh("web-1", "cd /opt/house/bin && /usr/bin/pwd && /usr/bin/pwd")
+    assert (r.code, r.text) == (0, "/opt/house/bin\n" * 2), r.error
+    d = decisions(bastion, mark, 2)
+    assert d[1]["command"] == "cd /opt/house/bin && /usr/bin/pwd"
+
+
+def test_a_folder_that_is_not_there(job):
+    r = job.ssh("web-1", "cd /opt/house/none && /usr/bin/pwd")
+    assert r.code != 0 and r.out == b"" and b"/opt/house/none" in r.err
+
+
+def test_a_folder_that_no_rule_has(job):
+    assert job.ssh("web-1", "cd /etc && /usr/bin/pwd").code == 77
+    assert job.ssh("web-1", "cd /opt/house/../etc && /usr/bin/pwd").code == 64
+
+
+def test_a_pipeline(bastion, job, mark):
+    r = job.ssh("web-1", "/opt/house/bin/lines 9 | /usr/bin/head -n 4 | "
+                "/usr/bin/wc -l")
+    assert (r.code, r.text.strip()) == (0, "4"), r.error
+    r = job.ssh("web-1", "cd /opt/house/bin && /opt/house/bin/lines 7 | "
+                "/usr/bin/wc -l")
+    assert (r.code, r.text.strip()) == (0, "7"), r.error
+    assert job.ssh("web-1", "/opt/house/bin/lines 9 | /usr/bin/wc -l"
+                   ).code == 77
+
+
+def test_a_variable(job):
+    r = job.ssh("web-1", "STAGE=green /opt/house/bin/myenv")
+    assert r.code == 0 and "STAGE=green" in r.text.splitlines(), r.error
+    assert job.ssh("web-1", "STAGE=red /opt/house/bin/myenv").code == 77
+    assert job.ssh("web-1", "PATH=/tmp STAGE=green /opt/house/bin/myenv"
+                   ).code == 77
+
+
 # -- scripts on standard input -------------------------------------------------
 
 
