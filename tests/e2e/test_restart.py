@@ -43,7 +43,7 @@ def master(job, target="web-1"):
     def run(command):
         return job.run(argv(command))
 
-    run.popen = lambda command: job.popen(argv(command))
+    run.popen = lambda command, **kw: job.popen(argv(command), **kw)
     run.token = token
     try:
         wait_for(path.exists)
