@@ -671,10 +671,12 @@ op_recover(const struct store_open_op *u)
 	r = record_reopen(&o->rec, audit_recordings(), u->recording);
 	if (r == ERR_NOTFOUND || r == ERR_FORMAT) {
 		/* The decision is all there is: a command of a list whose
-		 * turn did not come.  A hop has its recording from here. */
-		o->state = "aborted";
+		 * turn did not come, or somebody took the recording away.
+		 * MUST NOT say that it never ran. */
+		o->state = "interrupted";
 		(void)str_copy(o->reason, sizeof(o->reason),
-		    "it never began: there is no recording");
+		    "there is no recording: it never began, or its recording "
+		    "is gone");
 		r = op_write_end(o);
 		op_free(o);
 		return r;

@@ -80,7 +80,7 @@ def test_9_a_session_outlives_its_broker(bastion, job, mark, victims):
         ran = sessions(bastion, mark)
         assert len(ran["session.open"]) == 1
         assert ran["operation.decide"] == 2 * ran["session.open"]
-        assert ran["session.close"] == []
+        assert not set(ran["session.open"]) & set(ran["session.close"])
 
 
 def test_6_a_spent_token_stays_spent_over_a_restart(bastion, job, up):
@@ -120,7 +120,8 @@ def test_9_an_upgrade_under_running_operations(bastion, job, mark):
         out, err = p.communicate(timeout=30)
         assert (p.returncode, out) == (0, b"done\n"), err
         s = sessions(bastion, mark)
-        assert len(s["session.open"]) == 1 and s["session.close"] == []
+        assert len(s["session.open"]) == 1
+        assert s["session.open"][0] not in s["session.close"]
     ends = wait_for(lambda: len(e := bastion.events(mark, "operation.end")) ==
                     2 and e)
     assert {e["state"] for e in ends} == {"complete"}
@@ -164,7 +165,8 @@ def test_9_stop_and_start_under_a_running_operation(bastion, job, mark):
         out, err = p.communicate(timeout=30)
         assert (p.returncode, out) == (0, b"done\n"), err
         s = sessions(bastion, mark)
-        assert len(s["session.open"]) == 1 and s["session.close"] == []
+        assert len(s["session.open"]) == 1
+        assert s["session.open"][0] not in s["session.close"]
 
 
 def test_9_posternd_is_killed(bastion, job, mark):

@@ -75,10 +75,14 @@ def test_every_operation_is_closed(bastion):
     ended = {e["operation"]: e for e in bastion.ledger()
              if e["event"] == "operation.end"}
     assert begun == set(ended)
-    states = [e["state"] for e in ended.values()]
-    assert set(states) <= {"complete", "aborted", "interrupted"}
-    # The hop that test_faults killed, and those of test_confinement.
-    assert states.count("interrupted") <= 1 + bastion.owned_hops
+    assert {e["state"] for e in ended.values()} <= {
+        "complete", "aborted", "interrupted"}
+    # The hop that test_faults killed, and those of test_confinement; commands
+    # of a list whose turn had not come when audit was killed.
+    cut = [(e["number"], e.get("reason")) for e in ended.values()
+           if e["state"] == "interrupted" and
+           not e.get("reason", "").startswith("there is no recording")]
+    assert len(cut) <= 1 + bastion.owned_hops, cut
 
 
 def test_no_process_fell(bastion):

@@ -385,9 +385,11 @@ class Hop:
 
 
 def private_kib(pid):
+    """What it has written to for itself.  Not Private_Dirty: on a tmpfs every
+    page of a library counts as that."""
     text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
     return sum(int(line.split()[1]) for line in text.splitlines()
-               if line.startswith("Private_Dirty"))
+               if line.startswith("Anonymous:"))
 
 
 def memory(pid):
