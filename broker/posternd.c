@@ -1178,6 +1178,7 @@ main(int argc, char **argv)
 	if (trial) {
 		if (!fresh && (r = state_get(&state, true)) != 0)
 			fatal(r, "the state of the running posternd");
+		buf_clear(&state);
 		return 0;
 	}
 	if (fresh)

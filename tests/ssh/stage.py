@@ -21,6 +21,8 @@ import termios
 import threading
 import time
 
+import pytest
+
 HERE = pathlib.Path(__file__).resolve().parent
 BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD", HERE.parent.parent /
                                     "build")).resolve()
@@ -382,6 +384,11 @@ class Hop:
             self.run.kill()
             self.run.wait()
         self.close_stdio()
+
+
+# A test of how much memory a hop has.
+memory = pytest.mark.skipif("san" in HOP, reason="sanitizers have memory of "
+                            "their own")
 
 
 def private_kib(pid):

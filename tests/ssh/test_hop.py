@@ -23,10 +23,6 @@ def sh(script):
     return "'/bin/sh' '-c' " + "'" + script.replace("'", "'\\''") + "'"
 
 
-sanitized = pytest.mark.skipif("san" in s.HOP, reason="sanitizers have memory "
-                               "of their own")
-
-
 # -- how a command ends --------------------------------------------------------
 
 
@@ -505,7 +501,7 @@ def test_reader_that_never_reads_then_dies(hop, sshd):
     assert kib < 8192 or "san" in s.HOP, kib
 
 
-@sanitized
+@s.memory
 def test_promise_10_slow_reader_costs_little(hop):
     """libssh opens its window again with every read, whatever it still holds:
     a job that reads a little now and then must not make the hop grow."""
@@ -659,7 +655,7 @@ def public(seed):
     return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
-@sanitized
+@s.memory
 def test_promise_7_key_is_wiped(hop):
     """No form of the private key is left in memory while the command runs.
     Not its text (a block that was freed lost its first 16 bytes), and no 32
@@ -690,7 +686,7 @@ def test_promise_9_no_death_signal(hop):
     h.finish(b"")
 
 
-@sanitized
+@s.memory
 def test_memory_while_idle(hop):
     h = hop(sh("echo ready; cat"))
     h.until(b"ready")

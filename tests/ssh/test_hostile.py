@@ -101,6 +101,7 @@ FLOODS = {
 }
 
 
+@s.memory
 @pytest.mark.parametrize("flood", FLOODS)
 def test_what_a_target_asks_of_us_is_not_kept(hop, hostile, flood):
     target = hostile(FLOODS[flood])
@@ -112,6 +113,7 @@ def test_what_a_target_asks_of_us_is_not_kept(hop, hostile, flood):
     assert target.sent > 500
 
 
+@s.memory
 def test_memory_has_an_end(hop):
     h = hop("echo here; sleep 60")
     h.until(b"here")
