@@ -420,7 +420,8 @@ def test_memory(broker, tmp_path):
     def then(conn, *_):
         time.sleep(0.1)
         text = pathlib.Path(f"/proc/{pid[0]}/smaps_rollup").read_text()
-        seen.append(int(text.split("Private_Dirty:")[1].split()[0]))
+        # Not Private_Dirty: on a tmpfs every page of a file counts as that.
+        seen.append(int(text.split("Anonymous:")[1].split()[0]))
         ended(0, 0)(conn)
     broker.run = accept(then)
     pid = []
@@ -430,4 +431,4 @@ def test_memory(broker, tmp_path):
     if b"__asan_init" in SHELL.read_bytes():
         pytest.skip("sanitizers take their own memory")
     # An empty C program has 112; the rest are its buffers and its filter.
-    assert seen[0] <= 136, seen
+    assert seen[0] <= 144, seen
