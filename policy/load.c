@@ -106,9 +106,9 @@ load_text(struct loader *ld, const char *const *name, const char *const *text,
 	return r;
 }
 
-int
-policy_load_text(const char *const *name, const char *const *text,
-    const size_t *len, size_t n, struct diags *d, struct policy **out)
+static int
+load_memory(const char *const *name, const char *const *text, const size_t *len,
+    size_t n, bool untested, struct diags *d, struct policy **out)
 {
 	struct loader ld;
 	int r;
@@ -117,22 +117,22 @@ policy_load_text(const char *const *name, const char *const *text,
 		return ERR_TOOBIG;
 	if ((r = loader_init(&ld, d, n)) != 0)
 		return r;
+	ld.untested = untested;
 	return finish(&ld, load_text(&ld, name, text, len, n), out);
+}
+
+int
+policy_load_text(const char *const *name, const char *const *text,
+    const size_t *len, size_t n, struct diags *d, struct policy **out)
+{
+	return load_memory(name, text, len, n, false, d, out);
 }
 
 int
 policy_load_untested(const char *const *name, const char *const *text,
     const size_t *len, size_t n, struct diags *d, struct policy **out)
 {
-	struct loader ld;
-	int r;
-
-	if (n > POLICY_FILES_MAX)
-		return ERR_TOOBIG;
-	if ((r = loader_init(&ld, d, n)) != 0)
-		return r;
-	ld.untested = true;
-	return finish(&ld, load_text(&ld, name, text, len, n), out);
+	return load_memory(name, text, len, n, true, d, out);
 }
 
 /* -- a folder ---------------------------------------------------------------- */

@@ -125,6 +125,9 @@ int parse_condition(struct parser *ps, struct conditions *to);
 int parse_where(struct parser *ps, struct where *out);
 /* A slot without its < >; ref gets a name that is no slot word, if any. */
 int parse_slot(struct parser *ps, struct slot *out, struct ref *type);
+/* `<slot>` as a part of a word; leaves the lexer right behind the `>`, which
+ * stays in ps->t. */
+int parse_slot_piece(struct parser *ps, struct piece *out);
 /* "refs/tags/v<int>" as a SLOT_REF; ps->t is the string. */
 int parse_git_ref(struct parser *ps, struct slot *out);
 /* The slots' own words; NULL ends them. */

@@ -19,24 +19,6 @@
  */
 
 static int
-path_slot(struct parser *ps, struct piece *out)
-{
-	struct slot *slot = arena_get(ps->p->arena, sizeof(*slot));
-	int r;
-
-	if (slot == NULL)
-		return ERR_NOMEM;
-	parse_next(ps, LEX_SLOT);
-	if ((r = parse_slot(ps, slot, &out->type)) != 0)
-		return r;
-	if (!parse_is_punct(ps, '>'))
-		return parse_expected(ps, "`>`");
-	if (out->type.name == NULL)
-		out->slot = slot;
-	return 0;
-}
-
-static int
 path_text(struct parser *ps, struct piece *out)
 {
 	if (strchr(ps->t.text, '*') != NULL && ps->t.kind == LEX_WORD)
@@ -79,8 +61,9 @@ parse_path(struct parser *ps, bool deny, struct item *it)
 		if (it->npiece >= RUN_PIECES_MAX)
 			return parse_error(
 			    ps, "a path of more than %d parts", RUN_PIECES_MAX);
-		r = parse_is_punct(ps, '<') ? path_slot(ps, &piece[it->npiece])
-					    : path_text(ps, &piece[it->npiece]);
+		r = parse_is_punct(ps, '<')
+			? parse_slot_piece(ps, &piece[it->npiece])
+			: path_text(ps, &piece[it->npiece]);
 		if (r != 0)
 			return r;
 		it->npiece++;

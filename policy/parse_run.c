@@ -91,9 +91,8 @@ frag_node(struct run_builder *b, struct frag *f, enum node_kind kind)
 
 /* -- words ------------------------------------------------------------------ */
 
-/* `<slot>`; leaves the lexer right behind the `>`, which stays in ps->t. */
-static int
-slot_piece(struct parser *ps, struct piece *out)
+int
+parse_slot_piece(struct parser *ps, struct piece *out)
 {
 	struct slot *slot = arena_get(ps->p->arena, sizeof(*slot));
 	int r;
@@ -175,7 +174,7 @@ parse_item(struct parser *ps, bool deny, struct item *it, bool *repeat)
 			return parse_error(ps, "a word of more than %d parts",
 			    RUN_PIECES_MAX);
 		slot = parse_is_punct(ps, '<');
-		r = slot               ? slot_piece(ps, &piece[it->npiece])
+		r = slot ? parse_slot_piece(ps, &piece[it->npiece])
 		    : starts_group(ps) ? group_piece(ps, &piece[it->npiece])
 				       : literal_piece(ps, &piece[it->npiece]);
 		if (r != 0)
