@@ -11,11 +11,15 @@ broker_libchild_la_LIBADD = lib/liblex.la lib/libbase.la
 
 sbin_PROGRAMS += broker/posternd
 broker_posternd_SOURCES = \
+	broker/children.c broker/children.h \
+	broker/hops.c broker/hops.h \
 	broker/lease.c broker/lease.h \
 	broker/notify.c broker/notify.h \
-	broker/posternd.c \
+	broker/posternd.c broker/posternd.h \
+	broker/replace.c broker/replace.h \
 	broker/setup.c broker/setup.h \
-	broker/upgrade.c broker/upgrade.h
+	broker/upgrade.c broker/upgrade.h \
+	broker/upgrade_state.c broker/upgrade_state.h
 broker_posternd_CFLAGS = $(PROGRAM_CFLAGS)
 broker_posternd_LDFLAGS = $(PROGRAM_LDFLAGS)
 broker_posternd_LDADD = broker/libchild.la

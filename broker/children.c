@@ -1,0 +1,479 @@
+/*
+ * The children of posternd: what each is given, its links to its siblings, its
+ * start, and the next one's start when it has died.
+ */
+#include "config.h"
+
+#include "broker/children.h"
+
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker/hops.h"
+#include "broker/loop.h"
+#include "broker/peer.h"
+#include "broker/posternd.h"
+#include "broker/replace.h"
+#include "lib/buf.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/msg.h"
+#include "lib/proto.h"
+
+#define RESTART_FIRST_MS 100
+#define RESTART_LAST_MS 5000
+#define RESTART_CALM_MS 60000 /* a life this long resets the back-off */
+
+static struct child children[NCHILD] = {
+	[AUDIT] = { .name = "audit",
+	    .account = "_postern-audit",
+	    .proc = PROC_AUDIT },
+	[SIGNER] = { .name = "signer",
+	    .account = "_postern-sign",
+	    .proc = PROC_SIGNER },
+	[POLICY] = { .name = "policy",
+	    .account = "_postern-policy",
+	    .proc = PROC_POLICY },
+	[OIDC] = { .name = "oidc",
+	    .account = "_postern-oidc",
+	    .proc = PROC_OIDC },
+};
+
+static struct link links[] = {
+	{ { POLICY, AUDIT }, { -1, -1 } },
+	{ { POLICY, SIGNER }, { -1, -1 } },
+	{ { POLICY, OIDC }, { -1, -1 } },
+	{ { OIDC, AUDIT }, { -1, -1 } },
+};
+#define NLINKS (sizeof(links) / sizeof(links[0]))
+
+static struct given given[] = {
+	{ OIDC, GIVEN_LISTEN, "pam", -1 },
+	{ POLICY, GIVEN_LISTEN, "session", -1 },
+	{ POLICY, GIVEN_LISTEN, "shell", -1 },
+	{ POLICY, GIVEN_LISTEN, "ctl", -1 },
+	{ POLICY, GIVEN_FOLDER, "session-key", -1 },
+	{ AUDIT, GIVEN_FOLDER, "recordings", -1 },
+	{ AUDIT, GIVEN_FOLDER, "ledger", -1 },
+	{ AUDIT, GIVEN_FOLDER, "store", -1 },
+};
+#define NGIVEN (sizeof(given) / sizeof(given[0]))
+
+struct child *
+children_get(size_t i)
+{
+	return i < NCHILD ? &children[i] : NULL;
+}
+
+struct link *
+children_link(size_t i)
+{
+	return i < NLINKS ? &links[i] : NULL;
+}
+
+struct given *
+children_given(size_t i)
+{
+	return i < NGIVEN ? &given[i] : NULL;
+}
+
+void
+children_give(const char *name, int fd)
+{
+	for (size_t i = 0; i < NGIVEN; i++) {
+		if (strcmp(given[i].name, name) == 0)
+			given[i].fd = fd;
+	}
+}
+
+/* -- what a child is given ------------------------------------------------- */
+
+static int
+send_named(struct child *c, uint32_t type, const char *name, int fd)
+{
+	struct msg m;
+	int r;
+
+	msg_init(&m, type);
+	if ((r = buf_put_cstr(&m.body, name)) == 0 &&
+	    (r = msg_add_fd(&m, fd)) == 0)
+		r = peer_send(c->peer, &m);
+	msg_clear(&m);
+	return r;
+}
+
+int
+children_send_opened(
+    struct child *c, const char *name, const char *path, int flags)
+{
+	int fd, r;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+	if (fd == -1) {
+		log_err(ERR_SYS, "%s for %s", path, c->name);
+		return errno == ENOENT ? 0 : ERR_SYS;
+	}
+	r = send_named(c, MSG_FOLDER, name, fd);
+	(void)close(fd);
+	return r;
+}
+
+static int
+send_ca(struct child *c, const char *name)
+{
+	char path[512];
+	int n;
+
+	n = snprintf(
+	    path, sizeof(path), "%s/%s", posternd_conf()->ca_folder, name);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return ERR_TOOBIG;
+	return children_send_opened(c, name, path, O_NOFOLLOW);
+}
+
+/* What a child is given beyond what is kept open in `given`. */
+static int
+send_files(struct child *c)
+{
+	int r = 0;
+
+	if (c->proc == PROC_POLICY || c->proc == PROC_SIGNER)
+		r = children_send_opened(
+		    c, "policy", posternd_conf()->policy_folder, O_DIRECTORY);
+	if (r == 0 && c->proc == PROC_SIGNER)
+		r = send_ca(c, "target.pem");
+	if (r == 0 && c->proc == PROC_SIGNER)
+		r = send_ca(c, "job.pem");
+	if (r == 0 && c->proc == PROC_OIDC &&
+	    posternd_conf()->issuer_ca != NULL)
+		r = children_send_opened(
+		    c, "issuer-ca", posternd_conf()->issuer_ca, 0);
+	return r;
+}
+
+static int
+send_given(struct child *c)
+{
+	int r;
+
+	for (size_t i = 0; i < NGIVEN; i++) {
+		if (&children[given[i].child] != c)
+			continue;
+		r = send_named(c,
+		    given[i].kind == GIVEN_LISTEN ? MSG_LISTEN : MSG_FOLDER,
+		    given[i].name, given[i].fd);
+		if (r != 0)
+			return r;
+	}
+	return send_files(c);
+}
+
+static int
+send_go(struct child *c)
+{
+	const struct buf *text = posternd_conf_text();
+	struct buf addresses;
+	struct msg m;
+	int r;
+
+	msg_init(&m, MSG_GO);
+	buf_init(&addresses, 4096);
+	if ((r = setup_addresses(&addresses)) == 0 &&
+	    (r = buf_put_str(&m.body, buf_ptr(text), buf_len(text))) == 0 &&
+	    (r = buf_put_str(
+		 &m.body, buf_ptr(&addresses), buf_len(&addresses))) == 0)
+		r = peer_send(c->peer, &m);
+	buf_clear(&addresses);
+	msg_clear(&m);
+	return r;
+}
+
+/* Hands a child its end, or keeps it until that child is started. */
+static int
+link_give(struct link *l, int side, int fd)
+{
+	struct child *c = &children[l->child[side]];
+	int r;
+
+	if (l->held[side] != -1)
+		(void)close(l->held[side]);
+	l->held[side] = -1;
+	if (c->peer == NULL) {
+		l->held[side] = fd;
+		return 0;
+	}
+	r = send_named(c, MSG_LINK, children[l->child[1 - side]].name, fd);
+	(void)close(fd);
+	return r;
+}
+
+static int
+link_make(struct link *l)
+{
+	int sv[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == -1)
+		return ERR_SYS;
+	if ((r = link_give(l, 0, sv[0])) == 0)
+		return link_give(l, 1, sv[1]);
+	(void)close(sv[1]);
+	return r;
+}
+
+void
+children_renew_links(struct child *c)
+{
+	struct peer *peer = c->peer;
+	int r;
+
+	c->peer = NULL; /* its ends are the next one's */
+	for (size_t i = 0; i < NLINKS; i++) {
+		if ((&children[links[i].child[0]] == c ||
+			&children[links[i].child[1]] == c) &&
+		    (r = link_make(&links[i])) != 0)
+			log_err(r, "a link to postern-%s", c->name);
+	}
+	c->peer = peer;
+}
+
+/* What is held for a child that has been started; what is not there (its other
+ * end was not started yet, or there was no descriptor) is made. */
+static int
+send_links(struct child *c)
+{
+	int fd, r = 0;
+
+	for (size_t i = 0; i < NLINKS && r == 0; i++) {
+		struct link *l = &links[i];
+		int side = &children[l->child[0]] == c ? 0 : 1;
+
+		if (&children[l->child[side]] != c)
+			continue;
+		if ((fd = l->held[side]) == -1) {
+			r = link_make(l);
+		} else {
+			l->held[side] = -1;
+			r = link_give(l, side, fd);
+		}
+	}
+	return r;
+}
+
+/* -- from start to end ----------------------------------------------------- */
+
+static int
+child_msg(void *arg, struct peer *p, struct msg *m)
+{
+	struct child *c = arg;
+
+	switch (m->type) {
+	case MSG_READY:
+		c->ready = true;
+		hops_stamp();
+		replace_next();
+		posternd_settled();
+		return msg_end(m);
+	case MSG_HOP_START:
+		return hops_start(p, m);
+	default:
+		return ERR_PROTO;
+	}
+}
+
+static void
+child_closed(void *arg, struct peer *p, int r)
+{
+	struct child *c = arg;
+
+	(void)p;
+	c->peer = NULL;
+	c->ready = false;
+	if (r != ERR_NOTFOUND)
+		log_err(
+		    r, "postern-%s broke the protocol; killing it", c->name);
+	/* Dead, or it can no longer be told or asked anything: only its death
+	 * makes room for the next one.  When all stop, stop_expired sees to
+	 * those that do not. */
+	if (c->pid > 0 && !posternd_stopping() && !c->replaced)
+		(void)kill(c->pid, SIGKILL);
+}
+
+static void
+child_restart(void *arg)
+{
+	children_start(arg);
+}
+
+static void
+child_retry(struct child *c)
+{
+	if (msg_now_ms() - c->born_ms > RESTART_CALM_MS)
+		c->backoff_ms = 0;
+	c->backoff_ms =
+	    c->backoff_ms == 0 ? RESTART_FIRST_MS : c->backoff_ms * 2;
+	if (c->backoff_ms > RESTART_LAST_MS)
+		c->backoff_ms = RESTART_LAST_MS;
+	if (loop_timer(posternd_loop(), c->backoff_ms, child_restart, c) ==
+	    NULL)
+		fatal(ERR_NOMEM, "restart of postern-%s", c->name);
+}
+
+void
+children_adopt(struct child *c, int fd)
+{
+	c->peer = peer_new(posternd_loop(), fd, c->proc, PROC_PARENT, child_msg,
+	    child_closed, c);
+}
+
+static int
+child_fork(struct child *c)
+{
+	int sv[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == -1)
+		return ERR_SYS;
+	r = setup_spawn(c->name, c->acct, sv[1], -1, &c->pid);
+	(void)close(sv[1]);
+	if (r != 0) {
+		(void)close(sv[0]);
+		return r;
+	}
+	children_adopt(c, sv[0]);
+	return c->peer == NULL ? ERR_NOMEM : 0;
+}
+
+void
+children_start(struct child *c)
+{
+	int r;
+
+	if (posternd_stopping())
+		return;
+	c->born_ms = msg_now_ms();
+	if ((r = child_fork(c)) == 0 && (r = send_given(c)) == 0 &&
+	    (r = send_links(c)) == 0)
+		r = send_go(c);
+	if (r == 0)
+		return;
+	log_err(r, "cannot start postern-%s", c->name);
+	if (c->pid > 0)
+		(void)kill(c->pid, SIGKILL); /* its reaping tries again */
+	else
+		child_retry(c);
+}
+
+static void
+child_dead(struct child *c, int status)
+{
+	c->pid = 0;
+	c->ready = false;
+	peer_free(c->peer);
+	c->peer = NULL;
+	if (posternd_stopping()) {
+		posternd_stop_last();
+		return;
+	}
+	if (c->replaced && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		c->replaced = false; /* its links are there already */
+		children_start(c);
+		return;
+	}
+	log_err(0, "ALARM: postern-%s died (%s %d); starting it again", c->name,
+	    WIFSIGNALED(status) ? "signal" : "exit code",
+	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	c->replaced = false;
+	children_renew_links(c);
+	child_retry(c);
+}
+
+bool
+children_dead(pid_t pid, int status)
+{
+	for (size_t i = 0; i < NCHILD; i++) {
+		if (children[i].pid == pid) {
+			child_dead(&children[i], status);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void
+stop_expired(void *arg)
+{
+	struct child *only = arg;
+
+	for (size_t i = 0; i < NCHILD; i++) {
+		struct child *c = &children[i];
+
+		if (c->pid <= 0 ||
+		    (only != NULL && (c != only || !c->replaced)))
+			continue;
+		log_err(0, "postern-%s does not stop; killing it", c->name);
+		(void)kill(c->pid, SIGKILL);
+	}
+}
+
+void
+children_stop_by(int64_t ms, struct child *only)
+{
+	if (loop_timer(posternd_loop(), ms, stop_expired, only) == NULL)
+		stop_expired(only);
+}
+
+void
+children_tell(struct child *c, uint32_t type)
+{
+	struct msg m;
+	int r;
+
+	if (c->peer == NULL)
+		return;
+	msg_init(&m, type);
+	if ((r = peer_send(c->peer, &m)) != 0)
+		log_err(r, "postern-%s", c->name);
+	msg_clear(&m);
+}
+
+/* The policy folder is opened anew: it may be another one by now. */
+
+/* -- what the others ask --------------------------------------------------- */
+
+bool
+children_ready(void)
+{
+	for (size_t i = 0; i < NCHILD; i++) {
+		if (!children[i].ready)
+			return false;
+	}
+	return true;
+}
+
+bool
+children_gone(void)
+{
+	for (size_t i = 0; i < NCHILD; i++) {
+		if (children[i].pid > 0)
+			return false;
+	}
+	return true;
+}
+
+bool
+children_queued(void)
+{
+	for (size_t i = 0; i < NCHILD; i++) {
+		if (children[i].peer != NULL &&
+		    peer_queued(children[i].peer) > 0)
+			return true;
+	}
+	return false;
+}
