@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "audit/ledger_lines.h"
 #include "audit/utc.h"
 #include "lib/err.h"
 #include "lib/event.h"
@@ -28,44 +29,8 @@
 #define LEDGER_FILE "ledger.jsonl"
 #define LEDGER_RESERVE_FILE "reserve"
 #define LEDGER_FIELDS_MAX 64
-#define LEDGER_READ (64 * 1024)
 
 /* -- events -------------------------------------------------------------- */
-
-int
-ledger_kind(const struct buf *event, uint32_t *kind)
-{
-	struct buf b;
-
-	buf_view(&b, buf_ptr(event), buf_len(event));
-	return event_get_kind(&b, kind);
-}
-
-int
-ledger_field(const struct buf *event, uint32_t field, char *dst, size_t dstsize)
-{
-	struct event_value v;
-	struct buf b;
-	uint32_t kind;
-	int r;
-
-	dst[0] = '\0';
-	buf_view(&b, buf_ptr(event), buf_len(event));
-	if ((r = event_get_kind(&b, &kind)) != 0)
-		return r;
-	while (buf_len(&b) > 0) {
-		if ((r = event_get(&b, &v)) != 0)
-			return r;
-		if (v.field != field || v.type != 's')
-			continue;
-		if (v.len >= dstsize)
-			return ERR_TOOBIG;
-		memcpy(dst, v.s, v.len);
-		dst[v.len] = '\0';
-		return 0;
-	}
-	return ERR_NOTFOUND;
-}
 
 void
 ledger_put_num(struct json *j, uint64_t n)
@@ -402,61 +367,25 @@ out:
 
 /* -- reading ------------------------------------------------------------- */
 
-/* All whole lines in b; leaves the rest. */
-static int
-ledger_scan_lines(struct buf *b, uint64_t *at, ledger_line_cb cb, void *arg)
-{
-	const uint8_t *p, *nl;
-	size_t n;
-	int r = 0;
-
-	while (r == 0 && buf_len(b) > 0) {
-		p = buf_ptr(b);
-		if ((nl = memchr(p, '\n', buf_len(b))) == NULL)
-			break;
-		n = (size_t)(nl - p);
-		*at += n + 1;
-		r = cb(arg, (const char *)p, n, *at);
-		(void)buf_skip(b, n + 1);
-	}
-	return r;
-}
-
 int
 ledger_scan(
     const struct ledger *l, uint64_t offset, ledger_line_cb cb, void *arg)
 {
-	struct buf b, rest;
-	uint64_t at = offset;
-	uint8_t *d;
-	ssize_t k;
-	int r = 0;
+	struct ledger_lines lines;
+	const char *line;
+	size_t n;
+	int r;
 
-	buf_init(&b, LEDGER_LINE_MAX + LEDGER_READ);
-	while (r == 0 && offset < l->size) {
-		size_t want = l->size - offset > LEDGER_READ
-				  ? LEDGER_READ
-				  : (size_t)(l->size - offset);
-
-		if ((r = buf_reserve(&b, want, &d)) != 0)
-			break;
-		k = pread(l->fd, d, want, (off_t)offset);
-		if (k <= 0) {
-			r = k == 0 ? ERR_FORMAT : ERR_SYS;
-			break;
-		}
-		b.len -= want - (size_t)k;
-		offset += (size_t)k;
-		if ((r = ledger_scan_lines(&b, &at, cb, arg)) != 0)
-			break;
-		/* What is left moves to the front of a buf of its own. */
-		buf_init(&rest, b.max);
-		r = buf_put(&rest, buf_ptr(&b), buf_len(&b));
-		buf_clear(&b);
-		b = rest;
+	if ((r = ledger_lines_init(&lines, l->fd, offset, l->size)) != 0)
+		return r;
+	while ((r = ledger_lines_next(&lines, &line, &n)) == 0) {
+		if ((r = cb(arg, line, n, lines.next)) != 0)
+			goto out;
 	}
-	if (r == 0 && buf_len(&b) > 0)
-		r = ERR_FORMAT; /* size is a line's end */
-	buf_clear(&b);
+	/* size is a line's end, and the file is as long */
+	if (r == ERR_NOTFOUND)
+		r = offset < l->size && lines.next != l->size ? ERR_FORMAT : 0;
+out:
+	ledger_lines_clear(&lines);
 	return r;
 }

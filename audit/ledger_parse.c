@@ -1,7 +1,7 @@
 /*
- * A ledger line back to an event.  Runs in audit when the index is built anew
- * and behind the tools of auditors; the file is our own, but a disk may have
- * damaged it, so nothing but its form is believed.
+ * A ledger line back to an event, and what an event says.  Runs in audit when
+ * the index is built anew, and in the tools that read a ledger; the file is our
+ * own, but a disk may have damaged it, so nothing but its form is believed.
  */
 #include "config.h"
 
@@ -17,6 +17,47 @@
 #include "lib/str.h"
 
 #define PARSE_NAMES_MAX 64
+
+/* -- events
+ * -------------------------------------------------------------- */
+
+int
+ledger_kind(const struct buf *event, uint32_t *kind)
+{
+	struct buf b;
+
+	buf_view(&b, buf_ptr(event), buf_len(event));
+	return event_get_kind(&b, kind);
+}
+
+int
+ledger_field(const struct buf *event, uint32_t field, char *dst, size_t dstsize)
+{
+	struct event_value v;
+	struct buf b;
+	uint32_t kind;
+	int r;
+
+	dst[0] = '\0';
+	buf_view(&b, buf_ptr(event), buf_len(event));
+	if ((r = event_get_kind(&b, &kind)) != 0)
+		return r;
+	while (buf_len(&b) > 0) {
+		if ((r = event_get(&b, &v)) != 0)
+			return r;
+		if (v.field != field || v.type != 's')
+			continue;
+		if (v.len >= dstsize)
+			return ERR_TOOBIG;
+		memcpy(dst, v.s, v.len);
+		dst[v.len] = '\0';
+		return 0;
+	}
+	return ERR_NOTFOUND;
+}
+
+/* -- lines
+ * --------------------------------------------------------------- */
 
 static uint32_t
 parse_kind(const char *name)

@@ -16,12 +16,20 @@ audit_libreplay_la_SOURCES = \
 audit_libreplay_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 audit_libreplay_la_LIBADD = lib/libbase.la $(JANSSON_LIBS)
 
+# A ledger's lines as events, for whoever reads one.
+noinst_LTLIBRARIES += audit/libledger.la
+audit_libledger_la_SOURCES = \
+	audit/ledger.h \
+	audit/ledger_lines.c audit/ledger_lines.h \
+	audit/ledger_parse.c
+audit_libledger_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+audit_libledger_la_LIBADD = $(JANSSON_LIBS)
+
 # All of it.
 noinst_LTLIBRARIES += audit/libaudit.la
 audit_libaudit_la_SOURCES = \
 	audit/keep.c audit/keep.h \
-	audit/ledger.c audit/ledger.h \
-	audit/ledger_parse.c \
+	audit/ledger.c \
 	audit/record.c audit/record.h \
 	audit/record_own.c \
 	audit/record_facts.c \
@@ -29,5 +37,5 @@ audit_libaudit_la_SOURCES = \
 	audit/store_query.c
 audit_libaudit_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS) \
 	$(SQLITE_CFLAGS)
-audit_libaudit_la_LIBADD = audit/libreplay.la audit/libcast.la \
+audit_libaudit_la_LIBADD = audit/libreplay.la audit/libledger.la audit/libcast.la \
 	$(SQLITE_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS)

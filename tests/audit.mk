@@ -30,12 +30,17 @@ tests_unit_test_store_CFLAGS = $(audit_cflags)
 tests_unit_test_store_LDADD = $(audit_ldadd)
 endif
 
-audit_fuzz_targets = tests/fuzz/fuzz_castread tests/fuzz/fuzz_replay
+audit_fuzz_targets = tests/fuzz/fuzz_castread tests/fuzz/fuzz_ledger \
+	tests/fuzz/fuzz_replay
 check_PROGRAMS += $(audit_fuzz_targets)
 TESTS += $(audit_fuzz_targets)
 tests_fuzz_fuzz_castread_SOURCES = tests/fuzz/fuzz_castread.c \
 	tests/fuzz/replay.c
 tests_fuzz_fuzz_castread_LDADD = audit/libreplay.la lib/libbase.la
+tests_fuzz_fuzz_ledger_SOURCES = tests/fuzz/fuzz_ledger.c \
+	tests/fuzz/replay.c
+tests_fuzz_fuzz_ledger_LDADD = audit/libledger.la audit/libcast.la \
+	lib/libbase.la
 tests_fuzz_fuzz_replay_SOURCES = tests/fuzz/fuzz_replay.c \
 	tests/fuzz/replay_allowed.h tests/fuzz/replay.c
 tests_fuzz_fuzz_replay_LDADD = audit/libreplay.la lib/libbase.la

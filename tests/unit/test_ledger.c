@@ -25,6 +25,7 @@
 
 #include <cmocka.h>
 
+#include "audit/ledger_lines.h"
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/event.h"
@@ -447,6 +448,88 @@ t_ledger_parse_refuses(void **state)
 	}
 }
 
+/* Lines of n bytes, each all of one letter, are given as they are, or not at
+ * all, and the one behind them is. */
+static void
+t_ledger_lines_bounds(void **state)
+{
+	const struct fixture *f = *state;
+	static const struct {
+		size_t n;
+		int r;
+	} cases[] = {
+		{ 0, 0 },
+		{ 1, 0 },
+		{ 64 * 1024 - 1, 0 },
+		{ 64 * 1024, 0 },
+		{ LEDGER_LINE_MAX - 1, 0 },
+		{ LEDGER_LINE_MAX, ERR_TOOBIG },
+		{ LEDGER_LINE_MAX + 64 * 1024, ERR_TOOBIG },
+		{ 3 * LEDGER_LINE_MAX + 1, ERR_TOOBIG },
+	};
+	char *text = malloc(4 * LEDGER_LINE_MAX);
+	struct ledger_lines l;
+	const char *line;
+	size_t n;
+	int fd;
+
+	assert_non_null(text);
+	fd = openat(f->dir, "lines", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	for (size_t i = 0; i < N(cases); i++) {
+		memset(text, 'x', cases[i].n);
+		(void)snprintf(text + cases[i].n, 8, "\nafter\n");
+		assert_int_equal(ftruncate(fd, 0), 0);
+		assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+		assert_int_equal(write_all(fd, text, cases[i].n + 7), 0);
+		assert_int_equal(ledger_lines_init(&l, fd, 0, UINT64_MAX), 0);
+		assert_int_equal(ledger_lines_next(&l, &line, &n), cases[i].r);
+		if (cases[i].r == 0) {
+			assert_int_equal(n, cases[i].n);
+			assert_memory_equal(line, text, n);
+		}
+		assert_int_equal(l.line, 1);
+		assert_int_equal(l.next, cases[i].n + 1);
+		assert_int_equal(ledger_lines_next(&l, &line, &n), 0);
+		assert_int_equal(n, 5);
+		assert_memory_equal(line, "after", 5);
+		assert_int_equal(l.line, 2);
+		assert_int_equal(
+		    ledger_lines_next(&l, &line, &n), ERR_NOTFOUND);
+		ledger_lines_clear(&l);
+	}
+	(void)close(fd);
+	free(text);
+}
+
+/* The last line has no end, whatever its length; and `stop` is the end. */
+static void
+t_ledger_lines_last(void **state)
+{
+	const struct fixture *f = *state;
+	static const char text[] = "one\ntwo";
+	struct ledger_lines l;
+	const char *line;
+	size_t n;
+	int fd;
+
+	fd = openat(f->dir, "lines", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write_all(fd, text, sizeof(text) - 1), 0);
+	assert_int_equal(ledger_lines_init(&l, fd, 0, UINT64_MAX), 0);
+	assert_int_equal(ledger_lines_next(&l, &line, &n), 0);
+	assert_int_equal(ledger_lines_next(&l, &line, &n), ERR_FORMAT);
+	assert_int_equal(l.line, 2);
+	assert_int_equal(ledger_lines_next(&l, &line, &n), ERR_NOTFOUND);
+	ledger_lines_clear(&l);
+	assert_int_equal(ledger_lines_init(&l, fd, 1, 4), 0);
+	assert_int_equal(ledger_lines_next(&l, &line, &n), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(ledger_lines_next(&l, &line, &n), ERR_NOTFOUND);
+	ledger_lines_clear(&l);
+	(void)close(fd);
+}
+
 int
 main(void)
 {
@@ -460,6 +543,8 @@ main(void)
 		T(t_ledger_open_refuses),
 		T(t_ledger_killed),
 		T(t_ledger_reserve),
+		T(t_ledger_lines_bounds),
+		T(t_ledger_lines_last),
 		cmocka_unit_test(t_ledger_parse_refuses),
 	};
 
