@@ -1,6 +1,6 @@
 /*
  * Times as text.  Used by the hop (recordings), audit and the command line;
- * utc_parse reads what an auditor typed.
+ * utc_parse and utc_since read what an auditor typed.
  */
 #include "config.h"
 
@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "lib/err.h"
+#include "lib/str.h"
 
 #define DAY_MS 86400000ULL
 #define DAYS_MAX 2932896ULL /* 9999-12-31 */
@@ -130,5 +131,40 @@ utc_parse(const char *s, uint64_t *ms)
 	}
 	*ms = utc_days(y, mo, d) * DAY_MS + h * 3600000ULL + mi * 60000ULL +
 	      sec * 1000ULL + milli;
+	return 0;
+}
+
+/* The unit's milliseconds; 0: none. */
+static uint64_t
+utc_unit(char c)
+{
+	return c == 's'   ? 1000
+	       : c == 'm' ? 60 * 1000
+	       : c == 'h' ? 3600 * 1000
+	       : c == 'd' ? DAY_MS
+			  : 0;
+}
+
+int
+utc_since(const char *s, uint64_t now_ms, uint64_t *ms)
+{
+	size_t n = strlen(s);
+	uint64_t unit = n > 0 ? utc_unit(s[n - 1]) : 0, count, age;
+	char digits[11]; /* of UINT32_MAX */
+
+	if (num_parse(s, 0, UINT32_MAX, &count) == 0) {
+		*ms = count * 1000;
+		return 0;
+	}
+	if (unit == 0)
+		return utc_parse(s, ms);
+	if (n > sizeof(digits))
+		return ERR_FORMAT;
+	memcpy(digits, s, n - 1);
+	digits[n - 1] = '\0';
+	if (num_parse(digits, 0, UINT32_MAX, &count) != 0)
+		return ERR_FORMAT;
+	age = count * unit; /* 2^32 days of milliseconds fit */
+	*ms = age > now_ms ? 0 : now_ms - age;
 	return 0;
 }

@@ -19,4 +19,8 @@ void utc_format_day(uint64_t ms, char out[UTC_DAY_LEN + 1]);
 /* Reads YYYY-MM-DD, YYYY-MM-DDThh:mm:ssZ or YYYY-MM-DDThh:mm:ss.mmmZ. */
 int utc_parse(const char *s, uint64_t *ms);
 
+/* From when on: one of these, seconds since 1970 as digits, or an age before
+ * now_ms: N and s, m, h or d.  An age that begins before 1970 begins there. */
+int utc_since(const char *s, uint64_t now_ms, uint64_t *ms);
+
 #endif

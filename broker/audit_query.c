@@ -206,18 +206,6 @@ view_new(int fd, uint32_t id)
 /* -- the question -------------------------------------------------------- */
 
 static int
-query_since(const char *s, uint64_t *ms)
-{
-	uint64_t n;
-
-	if (num_parse(s, 0, UINT32_MAX, &n) == 0) {
-		*ms = n * 1000; /* seconds since 1970 */
-		return 0;
-	}
-	return utc_parse(s, ms);
-}
-
-static int
 query_key(struct query *q, const char *key, const char *value)
 {
 	const struct {
@@ -237,7 +225,7 @@ query_key(struct query *q, const char *key, const char *value)
 			return str_copy(texts[i].to, QUERY_VALUE_MAX, value);
 	}
 	if (strcmp(key, "since") == 0)
-		return query_since(value, &q->since_ms);
+		return utc_since(value, utc_now_ms(), &q->since_ms);
 	if (strcmp(key, "limit") == 0 &&
 	    num_parse(value, 1, STORE_LIMIT_MAX, &n) == 0) {
 		q->limit = (uint32_t)n;

@@ -571,6 +571,45 @@ t_utc_format_and_parse(void **state)
 		assert_int_equal(utc_parse(bad[i], &ms), ERR_FORMAT);
 }
 
+static void
+t_utc_since(void **state)
+{
+	static const uint64_t now = 1795551298271;
+	static const struct {
+		const char *text;
+		uint64_t ms;
+	} good[] = {
+		{ "7d", now - 7 * 86400000ULL },
+		{ "24h", now - 86400000 },
+		{ "90m", now - 5400000 },
+		{ "1s", now - 1000 },
+		{ "0d", now },
+		{ "4294967295d", 0 },
+		{ "20782d", 0 },
+		{ "20781d", now - 20781 * 86400000ULL },
+		{ "0", 0 },
+		{ "951782400", 951782400000 },
+		{ "2000-02-29", 951782400000 },
+		{ "2000-02-29T00:00:01Z", 951782401000 },
+	};
+	static const char *const bad[] = { "", "d", "7w", "7 d", " 7d", "-7d",
+		"+7d", "7.5d", "07d", "7dd", "4294967296d",
+		"99999999999999999999d", "4294967296", "2000-02-30", "0x7d",
+		"yesterday" };
+	uint64_t ms;
+
+	(void)state;
+	for (size_t i = 0; i < N(good); i++) {
+		assert_int_equal(utc_since(good[i].text, now, &ms), 0);
+		assert_int_equal(ms, good[i].ms);
+	}
+	for (size_t i = 0; i < N(bad); i++) {
+		ms = 1;
+		assert_int_equal(utc_since(bad[i], now, &ms), ERR_FORMAT);
+		assert_int_equal(ms, 1);
+	}
+}
+
 int
 main(void)
 {
@@ -587,6 +626,7 @@ main(void)
 		cmocka_unit_test(t_cast_dev_full),
 		cmocka_unit_test(t_sidecar_hop_write),
 		cmocka_unit_test(t_utc_format_and_parse),
+		cmocka_unit_test(t_utc_since),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
