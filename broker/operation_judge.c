@@ -62,6 +62,7 @@ operation_deny(struct operation *op, const struct connection *conn,
 		 code == POSTERN_EX_USAGE      ? "syntax"
 		 : code == POSTERN_EX_TEMPFAIL ? "limit"
 					       : "policy")) == 0 &&
+	    (r = event_num(&b, EV_PTY, a->tty)) == 0 &&
 	    (r = ask_event_command(&b, a)) == 0)
 		r = session_denial(conn->session, &b);
 	buf_clear(&b);
@@ -84,6 +85,7 @@ deny_member(struct operation *op, const struct connection *conn,
 	if ((r = command_print(c, &shown)) == 0 &&
 	    (r = plan_decide_event(b, op, conn, d, "deny")) == 0 &&
 	    (r = event_str(b, EV_REASON, reason)) == 0 &&
+	    (r = event_num(b, EV_PTY, op->list->pty)) == 0 &&
 	    (r = buf_cstr(&shown) == NULL ? ERR_NOMEM : 0) == 0)
 		r = event_str(b, EV_COMMAND, buf_cstr(&shown));
 	buf_clear(&shown);

@@ -676,6 +676,7 @@ def test_p1_denied(policy):
     e = policy.heard("operation.decide")
     assert (e["verdict"], e["rule"], e["target"]) == ("deny", "never", "web-1")
     assert e["command"] == "systemctl stop web" and e["reason"] == "policy"
+    assert e["pty"] is False and "login" not in e and "stdin" not in e
     assert e["operation"] in err and "use the runbook" in err
     assert len(e["policy"]) == 64
     w.silent(policy.control)
@@ -904,7 +905,7 @@ def test_p4_no_terminal_without_a_rule(policy):
     m, handle = policy.login()
     refused(m.shell(message("RUN", run_body(
         handle, "systemctl restart web", tty=1))), DENIED)
-    policy.heard("operation.decide")
+    assert policy.heard("operation.decide")["pty"] is True
     w.silent(policy.control)
 
 

@@ -137,12 +137,13 @@ def test_input_goes_where_it_is_granted(job):
     assert r.out == b"0\n" + b"x" * 300000
 
 
-def test_a_terminal_is_granted_to_each_or_to_none(job):
+def test_a_terminal_is_granted_to_each_or_to_none(bastion, job, mark):
     r = job.run(job.argv("web-1", f"/opt/house/bin/istty; {T}",
                          opts=("-tt",)), env=job.env(
                              CI_TOKEN=job.issuer.token()))
     assert r.code == 77
     assert "command 2 of 2" in r.error + r.text
+    assert [x["pty"] for x in decisions(bastion, mark, 2)] == [True, True]
 
 
 # -- what the target's shell is given -------------------------------------------
