@@ -80,7 +80,7 @@ class Bastion:
         self.wait_listening()
 
     def wait_listening(self):
-        for _ in range(200):
+        for _ in range(1200):
             assert self.proc.poll() is None, self.log.read_text()
             with socket.socket() as s:
                 if s.connect_ex(("127.0.0.1", PORT)) == 0:
