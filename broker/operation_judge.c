@@ -348,9 +348,7 @@ operation_judge(struct operation *op, struct connection *conn,
 		.claims = &conn->session->claims,
 		.pty = a->tty != 0,
 		.now = time(NULL),
-		.enforces = ENFORCE_DURATION | ENFORCE_OUTPUT |
-			    ENFORCE_CONCURRENT | ENFORCE_RATE |
-			    ENFORCE_OBSERVE };
+		.enforces = ENFORCE_BASTION };
 	uint32_t code = POSTERN_EX_DENIED;
 	struct decision *d = calloc(l->n, sizeof(*d));
 	struct buf text;

@@ -63,6 +63,7 @@ int cli_policy_explain(int argc, char **argv);
 int cli_policy_export(int argc, char **argv);
 int cli_policy_fmt(int argc, char **argv);
 int cli_policy_prove(int argc, char **argv);
+int cli_policy_rehearse(int argc, char **argv);
 int cli_policy_who_can(int argc, char **argv);
 int cli_status_show(int argc, char **argv);
 int cli_sessions(int argc, char **argv);

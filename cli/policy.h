@@ -22,16 +22,18 @@ struct policy;
 
 /* What several of the tools take as options. */
 struct ask {
-	const char *as, *on, *policy;
+	const char *as, *on, *policy, *old, *ledger;
 	struct claims claim;
 	bool json, pty, stdin_ok;
 	time_t now;
+	uint64_t since_ms;
 	unsigned int budget_s; /* of processor time */
 };
 
 /* The letters of an `ask`'s long options, as the tool accepts them: a(s)
- * o(n) p(olicy) b(udget) c(laim) t(ty: --pty) i(stdin) @(at) j(son).  0 or an
- * exit code, said. */
+ * o(n) p(olicy) b(udget) c(laim) t(ty: --pty) i(stdin) @(at) j(son) O(ld)
+ * L(edger) S(ince).  One `+` in front: what follows is a command, whose words
+ * are not looked at.  0 or an exit code, said. */
 int ask_parse(struct ask *a, int argc, char **argv, const char *accepted);
 void ask_clear(struct ask *a);
 /* "LOGIN+TARGET" taken apart and looked up; says what is wrong. */

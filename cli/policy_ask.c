@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "audit/utc.h"
 #include "cli/cli.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
@@ -39,6 +40,9 @@ static const struct option ask_options[] = {
 	{ "at", required_argument, NULL, '@' },
 	{ "budget", required_argument, NULL, 'b' },
 	{ "json", no_argument, NULL, 'j' },
+	{ "old", required_argument, NULL, 'O' },
+	{ "ledger", required_argument, NULL, 'L' },
+	{ "since", required_argument, NULL, 'S' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -94,6 +98,17 @@ set_budget(struct ask *a, const char *text)
 }
 
 static int
+set_since(struct ask *a, const char *text)
+{
+	if (utc_since(text, utc_now_ms(), &a->since_ms) == 0)
+		return 0;
+	cli_error("--since wants a day (2026-11-24), a time "
+		  "(2026-11-24T10:00:00Z) or an age (30d, 24h), not `%s'",
+	    text);
+	return POSTERN_EX_USAGE;
+}
+
+static int
 take_option(struct ask *a, int c)
 {
 	switch (c) {
@@ -116,6 +131,14 @@ take_option(struct ask *a, int c)
 		return 0;
 	case 'b':
 		return set_budget(a, optarg);
+	case 'O':
+		a->old = optarg;
+		return 0;
+	case 'L':
+		a->ledger = optarg;
+		return 0;
+	case 'S':
+		return set_since(a, optarg);
 	case '@':
 		return set_time(a, optarg);
 	default:
@@ -127,10 +150,11 @@ take_option(struct ask *a, int c)
 int
 ask_parse(struct ask *a, int argc, char **argv, const char *accepted)
 {
+	const char *form = *accepted == '+' ? "+" : "";
 	int c, r;
 
 	*a = (struct ask){ .now = time(NULL), .budget_s = 60 };
-	while ((c = getopt_long(argc, argv, "+", ask_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, form, ask_options, NULL)) != -1) {
 		if (c == '?' || strchr(accepted, c) == NULL) {
 			if (c != '?')
 				cli_error("this tool has no option for that");

@@ -311,7 +311,7 @@ cli_policy_who_can(int argc, char **argv)
 	struct ask a;
 	int r;
 
-	if ((r = ask_parse(&a, argc, argv, "nptc@j")) != 0 ||
+	if ((r = ask_parse(&a, argc, argv, "+nptc@j")) != 0 ||
 	    (r = ask_command(argc - optind, argv + optind, &c)) != 0 ||
 	    (r = policy_of(&a.policy, a.policy != NULL, &p)) != 0)
 		goto out;

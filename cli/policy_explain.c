@@ -248,7 +248,7 @@ cli_policy_explain(int argc, char **argv)
 	struct ask a;
 	int r;
 
-	if ((r = ask_parse(&a, argc, argv, "snpcti@j")) != 0)
+	if ((r = ask_parse(&a, argc, argv, "+snpcti@j")) != 0)
 		goto out;
 	if (a.as == NULL || a.on == NULL) {
 		r = cli_usage();

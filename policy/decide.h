@@ -50,6 +50,11 @@ enum {
 	ENFORCE_OBSERVE = 2048, /* would_deny reaches the ledger */
 };
 
+/* All that this version enforces: what operations are decided with. */
+#define ENFORCE_BASTION                                                        \
+	(ENFORCE_DURATION | ENFORCE_OUTPUT | ENFORCE_CONCURRENT |              \
+	    ENFORCE_RATE | ENFORCE_OBSERVE)
+
 struct limits {
 	uint32_t duration_s;	/* each: 0 is none */
 	uint64_t output;	/* bytes */

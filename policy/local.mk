@@ -46,6 +46,8 @@ policy_libtools_la_SOURCES = \
 	policy/format.c policy/format.h \
 	policy/language.c policy/language.h \
 	policy/lint.c policy/lint.h \
+	policy/past.c policy/past.h \
 	policy/regex.c policy/regex.h \
+	policy/rehearse.c policy/rehearse.h \
 	policy/show.c policy/show.h \
 	policy/suggest.c policy/suggest.h

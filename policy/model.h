@@ -408,6 +408,8 @@ struct policy {
 	size_t nfiles, ngits, nshells;
 };
 
+/* Is that one of the claim's values? */
+bool claim_value_holds(const struct claim_value *want, const char *value);
 /* Is the target there, whatever the login? */
 bool where_has(const struct where *w, const struct target_full *t);
 

@@ -143,8 +143,8 @@ policy_identity_name(const struct policy *p, size_t i)
 	return i < p->nidentity ? p->identity[i]->name : NULL;
 }
 
-static bool
-value_holds(const struct claim_value *want, const char *value)
+bool
+claim_value_holds(const struct claim_value *want, const char *value)
 {
 	if (!want->glob)
 		return strcmp(want->text, value) == 0;
@@ -168,7 +168,7 @@ holds(const struct condition *c, const struct claims *cs)
 		break;
 	}
 	for (size_t i = 0; value != NULL && i < c->nvalue; i++) {
-		if (value_holds(&c->value[i], value))
+		if (claim_value_holds(&c->value[i], value))
 			return true;
 	}
 	return false;
