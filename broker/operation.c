@@ -353,6 +353,7 @@ shell_msg(void *arg, struct peer *p, struct msg *m)
 	pid_t pid;
 	uid_t uid;
 	gid_t gid;
+	bool fit;
 	int pidfd = -1, r;
 
 	if (op->asked || m->type != MSG_RUN)
@@ -368,6 +369,8 @@ shell_msg(void *arg, struct peer *p, struct msg *m)
 	op->timer = NULL;
 	for (size_t i = 0; i < 3; i++)
 		op->stdio[i] = msg_take_fd(m, i);
+	/* Of everybody's: whatever the answer is, they are closed here. */
+	fit = caller_streams_fit(op->stdio);
 	r = uid != policy_job_uid() ? ERR_DENIED : peer_pidfd(p, &pidfd);
 	if (r == 0)
 		r = session_find(handle, pid, pidfd, &conn);
@@ -380,7 +383,7 @@ shell_msg(void *arg, struct peer *p, struct msg *m)
 		    "no session here; log in again with a token");
 		return 0;
 	}
-	if (!caller_streams_fit(op->stdio)) {
+	if (!fit) {
 		caller_log(0, "pid %ld gives streams that sshd does not give",
 		    (long)pid);
 		operation_refuse(op, POSTERN_EX_DENIED,

@@ -25,10 +25,14 @@
 
 #define MSG_HEADER_LEN 8
 
+/* As many as the kernel passes with one message (its SCM_MAX_FD).  What found
+ * no room here it would close, in our time. */
+#define MSG_FDS_SENT_MAX 253
+
 union msg_control {
 	struct cmsghdr align;
-	uint8_t d[CMSG_SPACE(MSG_FDS_MAX * sizeof(int)) +
-	    CMSG_SPACE(sizeof(struct ucred))];
+	uint8_t d[CMSG_SPACE(MSG_FDS_SENT_MAX * sizeof(int)) +
+		  CMSG_SPACE(sizeof(struct ucred))];
 };
 
 void
@@ -42,6 +46,19 @@ msg_init(struct msg *m, uint32_t type)
 		m->fd[i] = -1;
 }
 
+/* What came uninvited may be a network connection that is to linger: its last
+ * close, which is ours, would wait for a stranger. */
+static void
+msg_drop_fd(int fd)
+{
+	const struct linger at_once = { 0 };
+	int saved = errno;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	(void)close(fd);
+	errno = saved;
+}
+
 void
 msg_clear(struct msg *m)
 {
@@ -50,7 +67,7 @@ msg_clear(struct msg *m)
 		/* pid is set on received messages only: what is being sent
 		 * holds lent descriptors. */
 		if (m->fd[i] >= 0 && m->pid != 0)
-			(void)close(m->fd[i]);
+			msg_drop_fd(m->fd[i]);
 		m->fd[i] = -1;
 	}
 	m->nfd = 0;
@@ -148,7 +165,7 @@ msg_get_control(struct msg *m, struct msghdr *h)
 			if (m->nfd < MSG_FDS_MAX) {
 				m->fd[m->nfd++] = fd;
 			} else {
-				(void)close(fd);
+				msg_drop_fd(fd);
 				r = ERR_PROTO;
 			}
 		}

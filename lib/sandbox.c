@@ -269,7 +269,8 @@ static const struct {
 	{ " H     ", SYS_sendmsg, ALLOW, { { 0, INT, CONTROL_FD } } },
 	{ " H     ", SYS_setsockopt, ALLOW,
 	    { { 1, INT, IPPROTO_TCP }, { 2, INT, TCP_QUICKACK } } },
-	{ "     P ", SYS_setsockopt, ALLOW,
+	/* what came with a message and is not wanted is closed at once */
+	{ " HS APJ", SYS_setsockopt, ALLOW,
 	    { { 1, INT, SOL_SOCKET }, { 2, INT, SO_LINGER } } },
 	{ "R  O   ", SYS_socket, ALLOW,
 	    { { 0, INT, AF_INET }, { 1, SOCK_KIND, SOCK_STREAM } } },

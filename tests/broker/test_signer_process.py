@@ -480,3 +480,16 @@ def test_a_parent_that_is_not_what_it_was(signer, name, fds):
 def test_ends_with_its_parent(signer):
     signer.control.shutdown(socket.SHUT_RDWR)
     assert signer.proc.wait(10) == 0
+
+
+def test_a_hops_connection_that_lingers_holds_nobody_up(signer, ca):
+    """An owned hop has a connection to a target whose close would wait."""
+    hop = signer.grant()
+    keep = w.send_lingering(
+        signer.proc, hop, (1).to_bytes(2, "big") +
+        w.TYPES["CERT_REQUEST"].to_bytes(2, "big") + bytes(4) + w.text(KEY))
+    began = time.monotonic()
+    assert w.receive(hop) is None
+    assert signed(signer.grant(), ca)
+    assert time.monotonic() - began < 30
+    keep.close()

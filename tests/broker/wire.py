@@ -8,9 +8,11 @@ child of posternd run by a test that is its parent and all of its siblings.
     m = wire.receive(hop)           # m.name, m.id, m.fds, m.text(), m.u32() …
 """
 import array
+import contextlib
 import os
 import resource
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -168,6 +170,32 @@ def connect(path, timeout=20):
     s.connect(str(path))    # blocking: it waits for a place in the queue
     s.settimeout(timeout)
     return s
+
+
+def lingering():
+    """A connection whose end nobody acknowledges: its close takes a minute."""
+    server = socket.create_server(("127.0.0.1", 0))
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    s = socket.create_connection(server.getsockname())
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+    s.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            s.send(bytes(1 << 16))
+    return [s, server]
+
+
+def send_lingering(proc, sock, data, others=0):
+    """Sends data with such a connection behind other descriptors, and sees to
+    it that the receiver is the last one that has it."""
+    s, server = lingering()
+    null = os.open("/dev/null", os.O_RDWR)
+    proc.send_signal(signal.SIGSTOP)
+    send_raw(sock, data, [null] * others + [s.fileno()])
+    s.close()
+    os.close(null)
+    proc.send_signal(signal.SIGCONT)
+    return server
 
 
 class Keeper:

@@ -600,7 +600,7 @@ static const struct row {
 	{ ".k.....", "sendmsg elsewhere", try_sendmsg_sock },
 	{ "..k.kkk", "TCP_QUICKACK", try_quickack },
 	{ ".kk.kkk", "setsockopt", try_setsockopt },
-	{ ".kk.k.k", "SO_LINGER", try_linger },
+	{ ".......", "SO_LINGER", try_linger },
 
 	{ "kkkkkkk", "fork", try_fork },
 	{ "kkkskkk", "clone3", try_clone3 },
