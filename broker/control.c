@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "broker/child.h"
 #include "broker/operation.h"
@@ -23,6 +24,13 @@
 #include "lib/msg.h"
 #include "lib/proto.h"
 #include "policy/command.h"
+
+#define CALLERS_MAX 64       /* on ctl.sock, and not handed on to audit */
+#define CALLER_IDLE_MS 10000 /* between two questions */
+
+static struct {
+	size_t ncaller;
+} env;
 
 typedef int (*control_fn)(const struct connection *conn, struct buf *out);
 
@@ -185,8 +193,10 @@ control_query(struct peer *p, const struct msg *q)
 	    (r = msg_add_fd(&m, peer_fd(p))) == 0)
 		r = peer_send(policy_audit(), &m);
 	msg_clear(&m);
-	if (r == 0)
+	if (r == 0) {
 		peer_free(p); /* audit has its own copy of the socket */
+		env.ncaller--;
+	}
 	return r;
 }
 
@@ -209,6 +219,7 @@ control_closed(void *arg, struct peer *p, int r)
 {
 	(void)arg;
 	(void)p;
+	env.ncaller--;
 	if (r != ERR_NOTFOUND)
 		log_err(r, "a connection to ctl.sock");
 }
@@ -216,7 +227,19 @@ control_closed(void *arg, struct peer *p, int r)
 void
 control_accept(int fd)
 {
-	if (peer_new(child_loop(), fd, PROC_CLI, PROC_POLICY, control_msg,
-	    control_closed, NULL) == NULL)
-		log_err(ERR_NOMEM, "ctl.sock");
+	struct peer *p;
+
+	if (env.ncaller == CALLERS_MAX) {
+		log_err(ERR_TOOBIG, "a connection to ctl.sock");
+		(void)close(fd);
+		return;
+	}
+	p = peer_new(child_loop(), fd, PROC_CLI, PROC_POLICY, control_msg,
+	    control_closed, NULL);
+	if (p != NULL && peer_bound_idle(p, CALLER_IDLE_MS) == 0) {
+		env.ncaller++;
+		return;
+	}
+	peer_free(p);
+	log_err(ERR_NOMEM, "ctl.sock");
 }

@@ -40,6 +40,8 @@ struct peer {
 	struct queued *first, **last;
 	size_t nqueued;
 	uint32_t next_id;
+	int64_t idle_ms; /* without a bound: 0 */
+	struct timer *idle;
 	bool ended;     /* no more, once the queue is empty */
 	bool busy;	/* inside a callback: free later */
 	bool dead;
@@ -89,6 +91,8 @@ peer_shut(struct peer *p)
 
 	watch_free(p->watch);
 	p->watch = NULL;
+	timer_free(p->idle);
+	p->idle = NULL;
 	if (p->fd >= 0)
 		(void)close(p->fd);
 	p->fd = -1;
@@ -181,6 +185,17 @@ peer_flush(struct peer *p)
 	return 0;
 }
 
+static void peer_idle(void *arg);
+
+int
+peer_bound_idle(struct peer *p, int64_t ms)
+{
+	timer_free(p->idle);
+	p->idle_ms = ms;
+	p->idle = loop_timer(p->loop, ms, peer_idle, p);
+	return p->idle == NULL ? ERR_NOMEM : 0;
+}
+
 /* One message in; the table's from and to must fit this connection. */
 static int
 peer_read(struct peer *p)
@@ -198,6 +213,8 @@ peer_read(struct peer *p)
 			r = p->on_msg(p->arg, p, &m);
 	}
 	msg_clear(&m);
+	if (r == 0 && !p->dead && p->idle_ms != 0)
+		r = peer_bound_idle(p, p->idle_ms);
 	return r;
 }
 
@@ -215,6 +232,16 @@ peer_turn_end(struct peer *p, int r)
 	p->busy = false;
 	if (p->dead)
 		free(p);
+}
+
+static void
+peer_idle(void *arg)
+{
+	struct peer *p = arg;
+
+	p->idle = NULL;
+	p->busy = true;
+	peer_turn_end(p, ERR_TIMEOUT);
 }
 
 void

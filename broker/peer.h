@@ -29,6 +29,9 @@ struct peer *peer_new(struct loop *l, int fd, unsigned int from,
     unsigned int self, peer_msg_cb on_msg, peer_close_cb on_close, void *arg);
 /* Closes without calling on_close.  Takes NULL; safe inside callbacks. */
 void peer_free(struct peer *p);
+/* Closes, with ERR_TIMEOUT, when no message has come for that long; runs anew
+ * with each one.  ERR_NOMEM: there is no bound. */
+int peer_bound_idle(struct peer *p, int64_t ms);
 /* Changes the callbacks' argument. */
 void peer_set_arg(struct peer *p, void *arg);
 

@@ -39,6 +39,7 @@
 #define AUTH_INFO_MAX (20 * 1024)
 #define ACCEPT_PAUSE_MS 200
 #define LOAD_AGAIN_MS 1000
+#define PAM_IDLE_MS 10000 /* the module asks at once, and once */
 #define REFUSED_MAX 4096 /* bytes in the ledger of what is wrong with one */
 
 static struct {
@@ -565,7 +566,8 @@ pam_accept(int fd)
 	p = peer_new(child_loop(), fd, PROC_PAM, PROC_POLICY, pam_msg,
 	    pam_closed, NULL);
 	/* The socket's mode says so already; the kernel's word is cheap. */
-	if (p != NULL && (peer_cred(p, &pid, &uid, &gid) != 0 || uid != 0))
+	if (p != NULL && (peer_cred(p, &pid, &uid, &gid) != 0 || uid != 0 ||
+			     peer_bound_idle(p, PAM_IDLE_MS) != 0))
 		peer_free(p);
 	else
 		env.npam += p != NULL;

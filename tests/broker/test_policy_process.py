@@ -1178,25 +1178,12 @@ def test_p10_junk_does_not_fill_the_log(policy):
     assert policy.log()[at:].count("a postern-shell") <= 10
 
 
-def lingering():
-    """A connection whose end nobody acknowledges: its close takes a minute."""
-    server = socket.create_server(("127.0.0.1", 0))
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-    s = socket.create_connection(server.getsockname())
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
-    s.setblocking(False)
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            s.send(bytes(1 << 16))
-    return s, server
-
-
 @pytest.mark.parametrize("what", ["file", "folder", "tcp", "zero"])
 def test_streams_are_such_as_sshd_gives(policy, tmp_path, what):
     m, handle = policy.login()
     keep = ()
     if what == "tcp":
-        s, *keep = lingering()
+        s, *keep = w.lingering()
         fd = s.detach()
     else:
         path = {"file": tmp_path / "f", "folder": tmp_path,
@@ -1214,6 +1201,55 @@ def test_streams_are_such_as_sshd_gives(policy, tmp_path, what):
     assert time.monotonic() - began < 30
     for k in keep:
         k.close()
+
+
+@pytest.mark.parametrize("what", [
+    "no session", "wrong type", "cut short", "one more", "many"])
+def test_a_close_that_waits_holds_nobody_up(policy, what):
+    """Nobody's connection that lingers, in messages that are not taken."""
+    good = message("RUN", run_body("0" * 32, "id"))
+    data, n = {"no session": (good, 2), "wrong type": (message("STATUS"), 0),
+               "cut short": (good[:20], 2), "one more": (good, 3),
+               "many": (good, 200)}[what]
+    with w.connect(policy.path / "shell.sock") as conn:
+        keep = w.send_lingering(policy.proc, conn, data, n)
+        began = time.monotonic()
+        assert policy.status()["operations"] == 0
+        with contextlib.suppress(ConnectionResetError):
+            while w.receive(conn):
+                pass
+        assert policy.status()["operations"] == 0
+    assert time.monotonic() - began < 30
+    keep.close()
+
+
+def test_callers_may_not_sit_idle(policy):
+    """10 s, and the connection is closed; who asks has 10 s more."""
+    n, began = policy.settled(), time.monotonic()
+    with w.connect(policy.path / "ctl.sock") as busy, \
+            w.connect(policy.path / "ctl.sock") as mute, \
+            w.connect(policy.path / "session.sock") as module:
+        time.sleep(5)
+        w.send(busy, "STATUS")
+        w.expect(busy, "STATUS_IS")
+        assert w.receive(mute) is None and w.receive(module) is None
+        assert 9 < time.monotonic() - began < 14
+        w.send(busy, "STATUS")
+        w.expect(busy, "STATUS_IS")
+        policy.settled(n + 1)
+
+
+def test_callers_of_ctl_are_bounded(policy):
+    mute = [w.connect(policy.path / "ctl.sock") for _ in range(70)]
+    policy.logs("ctl.sock")
+    time.sleep(0.5)
+    ended = select.select(mute, [], [], 0)[0]
+    assert ended == mute[64:] and all(w.receive(s) is None for s in ended)
+    n = policy.fds()
+    for s in mute:
+        s.close()
+    policy.settled(n - 64)
+    assert policy.status()["sessions"] == 0
 
 
 def test_p10_callers_cannot_use_up_the_descriptors(tmp_path, program):

@@ -211,6 +211,35 @@ t_malformed(void **state)
 }
 
 static void
+t_idle(void **state)
+{
+	struct stage *s = *state;
+
+	assert_int_equal(peer_bound_idle(s->p, 60000), 0);
+	say(s->theirs, MSG_READY, 7, 0);
+	run(s);
+	assert_int_equal(s->closed, NEVER);
+	assert_int_equal(peer_bound_idle(s->p, 1), 0);
+	run(s);
+	assert_int_equal(s->closed, ERR_TIMEOUT);
+	assert_int_equal(s->nmsg, 1);
+	assert_null(s->p);
+}
+
+/* The bound goes with the connection, however that ends. */
+static void
+t_idle_freed(void **state)
+{
+	struct stage *s = *state;
+
+	assert_int_equal(peer_bound_idle(s->p, 1), 0);
+	peer_free(s->p);
+	s->p = NULL;
+	run(s);
+	assert_int_equal(s->closed, NEVER);
+}
+
+static void
 t_end_of_file(void **state)
 {
 	struct stage *s = *state;
@@ -592,6 +621,8 @@ main(void)
 		T(t_message),
 		T(t_from_and_to),
 		T(t_malformed),
+		T(t_idle),
+		T(t_idle_freed),
 		T(t_end_of_file),
 		T(t_end_with_reset),
 		T(t_answer_to_the_dead),
