@@ -52,6 +52,7 @@ struct op {
 	char path[RECORD_PATH_MAX];
 	bool closing;       /* nobody can write any more */
 	bool own;           /* and nobody has the files but us */
+	bool told;          /* facts are what its hop said */
 	bool aborted;
 	bool finished; /* the sidecar has its last line */
 	bool said;     /* its trouble is in the log */
@@ -175,8 +176,7 @@ op_write_end(struct op *o)
 	    (r = event_str(&ev, EV_STATE, o->state)) != 0 ||
 	    (r = event_str(&ev, EV_REASON, o->reason)) != 0)
 		goto out;
-	if (strcmp(o->state, "complete") == 0 &&
-	    (r = op_put_facts(&ev, o)) != 0)
+	if (o->told && (r = op_put_facts(&ev, o)) != 0)
 		goto out;
 	if (o->rec.path[0] != '\0' && o->rec.sha256[0] != '\0' &&
 	    ((r = event_str(&ev, EV_RECORDING, o->rec.path)) != 0 ||
@@ -201,7 +201,11 @@ op_judge(struct op *o)
 		o->state = "aborted";
 		return 0; /* o->reason is policy's */
 	}
-	o->state = r == 0 ? "complete" : "interrupted";
+	/* A hop that names no end has lost its job before there was one. */
+	o->told = r == 0;
+	o->state = r == 0 && (o->facts.hop.has_exit || o->facts.hop.has_signal)
+		       ? "complete"
+		       : "interrupted";
 	if (r == 0)
 		why = o->facts.hop.reason;
 	else if (r == ERR_NOTFOUND)

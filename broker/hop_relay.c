@@ -168,8 +168,9 @@ hop_relay_shell(struct hop *h)
 	msg_clear(&m);
 	if (r == ERR_AGAIN || r == 0)
 		return;
-	hop_job_gone(h, r == ERR_NOTFOUND || r == ERR_SYS ?
-	    "the job's connection ended" : "postern-shell broke the protocol");
+	hop_job_gone(h, r == ERR_NOTFOUND || r == ERR_SYS
+			    ? "the job hung up"
+			    : "postern-shell broke the protocol");
 }
 
 void

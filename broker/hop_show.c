@@ -72,7 +72,7 @@ sink_write(struct hop *h, struct hop_sink *k, const uint8_t *p, size_t n)
 		} else if (w == -1 && errno == EAGAIN) {
 			break;
 		} else if (w == -1 && errno != EINTR) {
-			hop_job_gone(h, "the job stopped reading");
+			hop_job_gone(h, "the job hung up");
 			break;
 		}
 	}
