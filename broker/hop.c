@@ -215,6 +215,10 @@ hop_dispatch(struct hop *h, const struct pollfd *p)
 		hop_cert_recv(h);
 		hop_target(h);
 	}
+	/* While the job does not read, neither do we: that is not silence. */
+	if (h->phase == HOP_RUNNING && ((p[AT_TARGET].revents & POLLIN) != 0 ||
+					   (p[AT_TARGET].events & POLLIN) == 0))
+		hop_relay_heard(h);
 	if (p[AT_TARGET].revents != 0)
 		hop_target(h);
 	if (p[AT_IN].revents != 0 && hop_relay_wants_stdin(h))
@@ -231,6 +235,8 @@ hop_late(struct hop *h)
 		    "stopped after the %u seconds that the policy grants it "
 		    "(limit duration)",
 		    h->run.duration_s);
+	if (h->phase == HOP_RUNNING && now >= h->ask_ms)
+		hop_relay_silent(h);
 	if (h->deadline_ms == 0 || now < h->deadline_ms)
 		return;
 	if (h->phase == HOP_CONNECTING)
@@ -249,6 +255,8 @@ hop_wait_ms(const struct hop *h)
 		end = h->deadline_ms;
 	if (h->over_ms != 0 && h->over_ms < end)
 		end = h->over_ms;
+	if (h->phase == HOP_RUNNING && h->ask_ms < end)
+		end = h->ask_ms;
 	left = end - msg_now_ms();
 	return left <= 0 ? 0 : (int)left;
 }

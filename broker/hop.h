@@ -57,6 +57,8 @@ struct hop_run {
 	uint64_t output_max;    /* bytes that are shown; 0: no bound */
 	bool out_null, err_null, err_to_out;
 	uint32_t connect_s, handshake_s;
+	uint32_t alive_s;   /* of a target's silence */
+	uint32_t alive_max; /* questions without an answer */
 	uint64_t head, tail;
 	char title[HOP_TITLE_MAX + 1];
 	int in, out, err;	/* the job's */
@@ -102,6 +104,8 @@ struct hop {
 	int64_t started_ms;
 	int64_t deadline_ms;	/* of the phase; 0: none */
 	int64_t over_ms;        /* `limit duration`; 0: none */
+	int64_t ask_ms;         /* the target, if it is silent */
+	uint32_t asked;         /* since its last word */
 	uint64_t shown;         /* of the target's output */
 	struct cast cast;
 	bool recorded;		/* cast was started */
@@ -148,6 +152,10 @@ void hop_open_late(struct hop *h);
 void hop_relay_start(struct hop *h);
 /* Handles what libssh can do now; sees the command's end. */
 void hop_relay_step(struct hop *h);
+/* The target was heard, or cannot be: nobody listens to it just now. */
+void hop_relay_heard(struct hop *h);
+/* It was silent for long enough to be asked. */
+void hop_relay_silent(struct hop *h);
 bool hop_relay_wants_stdin(const struct hop *h);
 void hop_relay_stdin(struct hop *h);
 void hop_relay_shell(struct hop *h);

@@ -10,12 +10,16 @@
 
 #include <errno.h>
 #include <resolv.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+
+#include <sys/resource.h>
+#include <sys/time.h>
 
 #include "lib/err.h"
 #include "lib/log.h"
@@ -27,8 +31,56 @@
 #define KEEPALIVE_COUNT 6
 #define UNANSWERED_MS 120000 /* bytes sent, nothing acknowledged */
 
-/* The resolver waits on its own; its patience is made to fit the timeout.  Two
- * servers, asked twice each, is what it may take. */
+/*
+ * getaddrinfo waits for as long as it likes: for each server, each try and each
+ * domain of the search list.  When its time is over a signal wakes it up and
+ * takes the limit of descriptors away until it is back.  Then the kernel
+ * refuses every further wait (poll of more descriptors than the limit) and
+ * every further socket, and it gives up.  No jump out of the middle of it.
+ */
+static struct {
+	struct rlimit nofile;
+	volatile sig_atomic_t late;
+} lookup;
+
+/* MUST make nothing but system calls. */
+static void
+lookup_late(int sig)
+{
+	const struct rlimit none = { 0, lookup.nofile.rlim_max };
+
+	(void)sig;
+	lookup.late = 1;
+	(void)setrlimit(RLIMIT_NOFILE, &none);
+}
+
+static int
+lookup_within(uint32_t seconds)
+{
+	const struct sigaction late = { .sa_handler = lookup_late };
+	const struct itimerval timer = { .it_value.tv_sec = seconds };
+
+	if (getrlimit(RLIMIT_NOFILE, &lookup.nofile) != 0 ||
+	    sigaction(SIGALRM, &late, NULL) != 0 ||
+	    setitimer(ITIMER_REAL, &timer, NULL) != 0)
+		return ERR_SYS;
+	return 0;
+}
+
+/* Whether it was late. */
+static bool
+lookup_over(void)
+{
+	const struct itimerval none = { 0 };
+
+	(void)setitimer(ITIMER_REAL, &none, NULL);
+	if (lookup.late)
+		(void)setrlimit(RLIMIT_NOFILE, &lookup.nofile);
+	return lookup.late;
+}
+
+/* Within the bound, a server that does not answer leaves time for another:
+ * two, asked twice each. */
 static void
 connect_bound_resolver(uint32_t seconds)
 {
@@ -39,31 +91,50 @@ connect_bound_resolver(uint32_t seconds)
 }
 
 static int
+connect_look_up(struct hop *h, const char *port, bool *late)
+{
+	const struct addrinfo hints = {
+		.ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG,
+	};
+	int e = EAI_SYSTEM;
+
+	connect_bound_resolver(h->run.connect_s);
+	if (lookup_within(h->run.connect_s) == 0)
+		e = getaddrinfo(h->run.host, port, &hints, &h->addrs);
+	*late = lookup_over() && e != 0;
+	return e;
+}
+
+static int
 connect_resolve(struct hop *h)
 {
-	struct addrinfo hints = {
+	const struct addrinfo hints = {
 		.ai_socktype = SOCK_STREAM,
 		.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
 	};
+	bool late = false;
 	char port[8];
 	int e;
 
 	(void)snprintf(port, sizeof(port), "%u", h->run.port);
 	e = getaddrinfo(h->run.host, port, &hints, &h->addrs);
-	if (e == EAI_NONAME) {
-		hints.ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG;
-		connect_bound_resolver(h->run.connect_s);
-		e = getaddrinfo(h->run.host, port, &hints, &h->addrs);
-	}
-	if (e != 0) {
-		h->addrs = NULL;
+	if (e == EAI_NONAME)
+		e = connect_look_up(h, port, &late);
+	if (e == 0)
+		return 0;
+	h->addrs = NULL;
+	if (late)
+		hop_fail(h, POSTERN_EX_UNAVAILABLE,
+		    "%s: cannot resolve %s: no name server answered within "
+		    "%u s",
+		    h->run.target, log_safe(h->run.host), h->run.connect_s);
+	else
 		hop_fail(h, POSTERN_EX_UNAVAILABLE,
 		    "%s: cannot resolve %s: %s", h->run.target,
 		    log_safe(h->run.host),
 		    e == EAI_SYSTEM ? strerror(errno) : gai_strerror(e));
-		return ERR_NOTFOUND;
-	}
-	return 0;
+	return ERR_NOTFOUND;
 }
 
 /* NODELAY: small packets go at once, or each step of the handshake waits 40 ms

@@ -56,6 +56,7 @@ hop_relay_start(struct hop *h)
 {
 	h->phase = HOP_RUNNING;
 	h->deadline_ms = 0;
+	hop_relay_heard(h);
 	if (!h->run.take_stdin) {
 		h->in_done = true;
 		(void)conn_eof(h->conn);
@@ -74,6 +75,33 @@ hop_relay_step(struct hop *h)
 	hop_show_drop(h);
 	if (h->phase == HOP_RUNNING && conn_ended(h->conn))
 		h->phase = HOP_FLUSHING;
+}
+
+void
+hop_relay_heard(struct hop *h)
+{
+	h->asked = 0;
+	h->ask_ms = msg_now_ms() + 1000 * (int64_t)h->run.alive_s;
+}
+
+/* A host that vanished, a network that swallows, an sshd that hangs: TCP finds
+ * the first two, late, and the last one never. */
+void
+hop_relay_silent(struct hop *h)
+{
+	if (h->asked == h->run.alive_max) {
+		hop_fail(h, POSTERN_EX_UNAVAILABLE,
+		    "%s: no word from the target for %llu s, and no answer to "
+		    "the question whether it is there; the command may still "
+		    "run there",
+		    h->run.target,
+		    (unsigned long long)h->run.alive_s *
+			(h->run.alive_max + 1));
+		return;
+	}
+	h->asked++;
+	h->ask_ms = msg_now_ms() + 1000 * (int64_t)h->run.alive_s;
+	(void)conn_keepalive(h->conn); /* what is broken is seen elsewhere */
 }
 
 bool

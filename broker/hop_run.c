@@ -96,12 +96,16 @@ run_get_bounds(struct buf *b, struct hop_run *run)
 
 	if ((r = buf_get_u32(b, &run->connect_s)) != 0 ||
 	    (r = buf_get_u32(b, &run->handshake_s)) != 0 ||
+	    (r = buf_get_u32(b, &run->alive_s)) != 0 ||
+	    (r = buf_get_u32(b, &run->alive_max)) != 0 ||
 	    (r = buf_get_u64(b, &run->head)) != 0 ||
 	    (r = buf_get_u64(b, &run->tail)) != 0 ||
 	    (r = buf_get_fixed(b, run->title, sizeof(run->title))) != 0)
 		return r;
 	if (run->connect_s == 0 || run->connect_s > HOP_TIMEOUT_MAX ||
-	    run->handshake_s == 0 || run->handshake_s > HOP_TIMEOUT_MAX)
+	    run->handshake_s == 0 || run->handshake_s > HOP_TIMEOUT_MAX ||
+	    run->alive_s == 0 || run->alive_s > HOP_TIMEOUT_MAX ||
+	    run->alive_max == 0)
 		return ERR_FORMAT;
 	return 0;
 }

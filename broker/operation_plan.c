@@ -221,6 +221,8 @@ plan_put_hop_run(struct operation *op, const struct connection *conn,
 	    (r = buf_put_u8(b, p->command->err_to_out)) != 0 ||
 	    (r = buf_put_u32(b, conf->connect_timeout_s)) != 0 ||
 	    (r = buf_put_u32(b, conf->handshake_timeout_s)) != 0 ||
+	    (r = buf_put_u32(b, conf->server_alive_interval_s)) != 0 ||
+	    (r = buf_put_u32(b, conf->server_alive_count_max)) != 0 ||
 	    (r = buf_put_u64(b, conf->record_text_head)) != 0 ||
 	    (r = buf_put_u64(b, conf->record_text_tail)) != 0)
 		return r;

@@ -25,6 +25,8 @@ struct conf {
 	size_t nsource_address;
 	uint32_t connect_timeout_s;	/* reaching a target, 10 */
 	uint32_t handshake_timeout_s;	/* up to the command's start, 20 */
+	uint32_t server_alive_interval_s; /* of a target's silence, 30 */
+	uint32_t server_alive_count_max;  /* questions without an answer, 3 */
 	uint32_t login_deadline_s;	/* oidc's answer to PAM, 10 */
 	uint32_t session_max_s;		/* a session's longest life, 6 h */
 	uint32_t operations_max;	/* at once, 256 */

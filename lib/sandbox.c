@@ -177,7 +177,8 @@ static const struct {
 	{ "   O   ", SYS_socketpair },
 	{ "   O   ", SYS_eventfd2 },
 	{ "R  O   ", SYS_uname },
-	{ "   O  J", SYS_rt_sigaction },
+	{ "R  O  J", SYS_rt_sigaction },
+	{ "R      ", SYS_setitimer }, /* a bound on the resolver */
 	{ "   O   ", SYS_set_robust_list },
 	{ "   O   ", SYS_rseq },
 	{ "   O   ", SYS_sched_getaffinity },
@@ -291,7 +292,7 @@ static const struct {
 	/* the shell ends as the operation did: by that signal, without a core
 	 */
 	{ "      J", SYS_kill, ALLOW, { { 0, INT, OWN_PID } } },
-	{ "      J", SYS_prlimit64, ALLOW, { { 0, INT, 0 } } },
+	{ "R     J", SYS_prlimit64, ALLOW, { { 0, INT, 0 } } },
 
 	/* the hop's second, narrower confinement */
 	{ "R      ", SYS_prctl, ALLOW, { { 0, INT, PR_SET_NO_NEW_PRIVS } } },

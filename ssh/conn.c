@@ -438,6 +438,19 @@ conn_signal(struct conn *c, uint32_t number)
 	return ERR_NOTFOUND;
 }
 
+/* libssh remembers the last answer (a refusal, from most servers) until it is
+ * asked again, and sends nothing then; so it is called twice. */
+int
+conn_keepalive(struct conn *c)
+{
+	if (c->state != CONN_RUNNING || conn_ended(c))
+		return 0;
+	if (ssh_send_keepalive(c->session) != SSH_OK ||
+	    ssh_send_keepalive(c->session) != SSH_OK)
+		return ERR_PROTO;
+	return 0;
+}
+
 void
 conn_stop(struct conn *c)
 {

@@ -788,6 +788,7 @@ class HopRun:
         self.duration, self.output_max = m.u32(), m.u64()
         self.out_null, self.err_null, self.err_to_out = m.u8(), m.u8(), m.u8()
         self.connect, self.handshake = m.u32(), m.u32()
+        self.alive, self.alive_max = m.u32(), m.u32()
         self.head, self.tail, self.title = m.u64(), m.u64(), m.text()
         m.end()
         self.fds = m.fds
@@ -840,6 +841,7 @@ def test_an_allowed_operation(policy, dummy, tmp_path, order):
     assert (r.pty, r.stdin, r.stdin_max) == (0, 0, 0)
     assert (r.out_null, r.err_null, r.err_to_out) == (0, 0, 1)
     assert (r.connect, r.handshake) == (10, 20)
+    assert (r.alive, r.alive_max) == (30, 3)
     assert (r.head, r.tail) == (2**20, 2**16)
 
     # The grant says the same, and no more.

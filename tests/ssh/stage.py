@@ -201,7 +201,7 @@ class Hop:
 
     def __init__(self, hops, command, *, login=None, port=None, pins=None,
                  host="127.0.0.1", pty=False, stdin=True, stdin_max=0,
-                 duration=0, output_max=0,
+                 duration=0, output_max=0, alive=60, alive_max=3,
                  out_null=False, err_null=False, err_to_out=False, connect=5,
                  handshake=10, head=1 << 20, tail=1 << 16, signer="sign",
                  spec=None, env=None, wrap=(), columns=80, rows=24,
@@ -242,7 +242,8 @@ class Hop:
                 u32(columns) + u32(rows) + u8(stdin) + u64(stdin_max) +
                 u32(duration) + u64(output_max) +
                 u8(out_null) + u8(err_null) + u8(err_to_out) +
-                u32(connect) + u32(handshake) + u64(head) + u64(tail) +
+                u32(connect) + u32(handshake) +
+                u32(alive) + u32(alive_max) + u64(head) + u64(tail) +
                 s("title"))
         send(self.control, HOP_RUN, body,
              [*self.theirs, shell.fileno(), record, side, cert.fileno()])

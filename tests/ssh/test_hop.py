@@ -1,6 +1,8 @@
 """postern-hop against a real sshd."""
+import contextlib
 import fcntl
 import os
+import pathlib
 import random
 import re
 import signal
@@ -325,6 +327,43 @@ def test_name_that_is_none(hop):
     assert end == (0, s.UNAVAILABLE) and b"cannot resolve" in err
 
 
+@contextlib.contextmanager
+def name_servers(text, addresses):
+    """This resolv.conf, and servers that take every question and answer
+    none."""
+    conf = pathlib.Path("/etc/resolv.conf")
+    before = conf.read_text()
+    socks = []
+    try:
+        for a in addresses:
+            socks.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            socks[-1].bind((a, 53))
+        conf.write_text(text)
+        yield
+    finally:
+        conf.write_text(before)
+        for x in socks:
+            x.close()
+
+
+def test_promise_10_name_servers_that_do_not_answer(hop):
+    """Three servers, six domains, patience for minutes; the bound is ours."""
+    three = ["127.0.0.7", "127.0.0.8", "127.0.0.9"]
+    text = "".join(f"nameserver {a}\n" for a in three) + \
+        "search a.test b.test c.test d.test e.test f.test\n" \
+        "options timeout:30 attempts:5 ndots:3\n"
+    with name_servers(text, three):
+        start = time.monotonic()
+        h = hop(sh("true"), host="web-1.nowhere.test", connect=2)
+        end, _, err = h.finish()
+        took = time.monotonic() - start
+    assert end == (0, s.UNAVAILABLE)
+    assert b"web-1: cannot resolve web-1.nowhere.test: no name server " \
+        b"answered within 2 s" in err
+    assert 1.9 < took < 6, took
+    assert h.facts()["exit"] == 69
+
+
 def test_connect_timeout(hop):
     full = socket.socket()
     full.bind(("127.0.0.1", 0))
@@ -598,6 +637,41 @@ def test_target_dies(hop, tmp_path, ca):
     assert end == (0, s.UNAVAILABLE)
     assert b"the connection was lost before the command ended" in err
     target.stop()
+
+
+def test_promise_10_a_target_that_hangs_is_noticed(hop):
+    """sshd stopped: its host still answers, so TCP would never say so."""
+    h = hop(sh("echo $PPID; sleep 60"), alive=1, alive_max=2)
+    pid = int(h.until(b"\n"))
+    os.kill(pid, signal.SIGSTOP)
+    start = time.monotonic()
+    try:
+        end, _, err = h.finish()
+    finally:
+        os.kill(pid, signal.SIGKILL)
+    assert end == (0, s.UNAVAILABLE)
+    assert b"postern: web-1: no word from the target for 3 s" in err
+    assert 2 < time.monotonic() - start < 15
+    assert h.facts()["exit"] == 69
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_a_silent_command_is_no_silent_target(hop, sshd, most):
+    """Each question is asked, and each answer is taken."""
+    at = len(sshd.log.read_text())
+    h = hop(sh("sleep 5; echo late"), alive=1, alive_max=most)
+    assert h.finish()[:2] == ((0, 0), b"late\n")
+    asked = sshd.log.read_text()[at:].count("keepalive@openssh.com")
+    assert asked >= 3
+
+
+def test_a_job_that_does_not_read_makes_no_silent_target(hop):
+    h = hop(sh("yes"), alive=1, alive_max=1)
+    time.sleep(5)
+    assert h.run.poll() is None
+    h.until(b"y\n")
+    h.close_stdio()
+    assert h.ended(5)
 
 
 def test_signal_is_passed_on(hop, sshd):

@@ -40,6 +40,8 @@ t_conf_parse_defaults(void **state)
 		assert_int_equal(c.nsource_address, 0);
 		assert_int_equal(c.connect_timeout_s, 10);
 		assert_int_equal(c.handshake_timeout_s, 20);
+		assert_int_equal(c.server_alive_interval_s, 30);
+		assert_int_equal(c.server_alive_count_max, 3);
 		assert_int_equal(c.login_deadline_s, 10);
 		assert_int_equal(c.session_max_s, 6 * 3600);
 		assert_int_equal(c.operations_max, 256);
@@ -62,6 +64,7 @@ t_conf_parse_all(void **state)
 	    "run-folder /r\nissuer-ca /i.pem\n"
 	    "source-address 10.0.0.1\nsource-address 2001:db8::/64\n"
 	    "connect-timeout 3s\nhandshake-timeout 4m\nlogin-deadline 5s\n"
+	    "server-alive-interval 6s\nserver-alive-count-max 9\n"
 	    "session-max 1h\noperations-max 7\nsessions-max 8\n"
 	    "record-text-head 9KiB\nrecord-text-tail 10B\n"
 	    "disk-reserve 2GiB\n";
@@ -79,6 +82,8 @@ t_conf_parse_all(void **state)
 	assert_string_equal(c.source_address[1], "2001:db8::/64");
 	assert_int_equal(c.connect_timeout_s, 3);
 	assert_int_equal(c.handshake_timeout_s, 240);
+	assert_int_equal(c.server_alive_interval_s, 6);
+	assert_int_equal(c.server_alive_count_max, 9);
 	assert_int_equal(c.login_deadline_s, 5);
 	assert_int_equal(c.session_max_s, 3600);
 	assert_int_equal(c.operations_max, 7);
@@ -93,7 +98,8 @@ t_conf_parse_all(void **state)
 static const struct {
 	const char *text, *want;
 } bad[] = {
-	{ "policy-foldr /p\n", "c:1:1: there is no setting `policy-foldr`; "
+	{ "policy-foldr /p\n",
+	    "c:1:1: there is no setting `policy-foldr`; "
 	    "did you mean \"policy-folder\"?\n    1 | policy-foldr /p\n" },
 	{ "zebra 1\n", "there is no setting `zebra`\n" },
 	{ "policy-folder\n", "policy-folder: expected a value" },
@@ -101,7 +107,7 @@ static const struct {
 	{ "policy-folder \"\"\n", "expected an absolute" },
 	{ "policy-folder /p /q\n", "takes one value" },
 	{ "run-folder /a\nrun-folder /b\n", "c:2:1: `run-folder` is set twice: "
-	    "first on line 1" },
+					    "first on line 1" },
 	{ "source-address x\n", "expected an address or network" },
 	{ "source-address 10.0.0.1/33\n", "expected an address" },
 	{ "source-address 10.0.0.1/\n", "expected an address" },
@@ -112,6 +118,9 @@ static const struct {
 	{ "connect-timeout 99999999999999999999d\n", "not within" },
 	{ "connect-timeout 18446744073709551615m\n", "not within" },
 	{ "connect-timeout 5S\n", "expected a number and s" },
+	{ "server-alive-interval 3601s\n", "not within 1 and 3600 seconds" },
+	{ "server-alive-count-max 0\n", "not within 1 and 100\n" },
+	{ "server-alive-count-max 101\n", "not within 1 and 100\n" },
 	{ "session-max 1s\n", "not within 60" },
 	{ "operations-max 0\n", "not within 1 and 65536\n" },
 	{ "operations-max 1s\n", "expected a number\n" },

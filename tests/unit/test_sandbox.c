@@ -8,10 +8,12 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -541,6 +543,28 @@ RAW(personality)
 RAW(open_by_handle_at)
 RAW(landlock_restrict_self)
 
+static int
+try_own_limit(void)
+{
+	struct rlimit l;
+
+	return any(syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &l));
+}
+
+static int
+try_timer(void)
+{
+	const struct itimerval none = { 0 };
+
+	return any(syscall(SYS_setitimer, ITIMER_REAL, &none, NULL));
+}
+
+static int
+try_sigaction(void)
+{
+	return signal(SIGALRM, SIG_IGN) == SIG_ERR ? -1 : 0;
+}
+
 /* -- who may what --------------------------------------------------------- */
 
 /*
@@ -641,6 +665,9 @@ static const struct row {
 	{ "kkkkkkk", "seccomp", try_seccomp },
 	{ "ekkkkkk", "landlock", try_landlock_restrict_self },
 	{ "kkkkkkk", "prlimit64", try_prlimit64 },
+	{ ".kkkkk.", "prlimit64 of itself", try_own_limit },
+	{ ".kkkkkk", "setitimer", try_timer },
+	{ ".kk.kk.", "sigaction", try_sigaction },
 	{ "kkkkkkk", "memfd_create", try_memfd_create },
 	{ "kkkkkkk", "splice", try_splice },
 	{ "kkkkkkk", "sendfile", try_sendfile },
