@@ -10,8 +10,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <sys/stat.h>
+
 #include <sqlite3.h>
 
+#include "audit/store.h"
 #include "lib/err.h"
 
 #define KEEP_BUSY_MS 2000
@@ -44,7 +47,24 @@ struct keep {
 	sqlite3_stmt *st[ST_N];
 	size_t rows[KEEP_OWNERS];
 	size_t bytes[KEEP_OWNERS];
+	bool damaged;
 };
+
+bool
+keep_damaged(const struct keep *k)
+{
+	return k->damaged;
+}
+
+static int
+keep_step(struct keep *k, sqlite3_stmt *st)
+{
+	int rc = sqlite3_step(st);
+
+	if (rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB)
+		k->damaged = true;
+	return rc;
+}
 
 void
 keep_free(struct keep *k)
@@ -66,9 +86,9 @@ keep_use(struct keep *k, enum keep_statement i)
 }
 
 static int
-keep_run(sqlite3_stmt *st)
+keep_run(struct keep *k, sqlite3_stmt *st)
 {
-	int rc = sqlite3_step(st);
+	int rc = keep_step(k, st);
 
 	(void)sqlite3_reset(st);
 	(void)sqlite3_clear_bindings(st);
@@ -84,7 +104,7 @@ keep_measure(struct keep *k)
 	for (int o = 0; o < KEEP_OWNERS; o++) {
 		st = keep_use(k, ST_SUM);
 		(void)sqlite3_bind_int(st, 1, o);
-		if (sqlite3_step(st) != SQLITE_ROW)
+		if (keep_step(k, st) != SQLITE_ROW)
 			return ERR_SYS;
 		k->rows[o] = (size_t)sqlite3_column_int64(st, 0);
 		k->bytes[o] = (size_t)sqlite3_column_int64(st, 1);
@@ -136,6 +156,8 @@ keep_try(const char *path, struct keep **kp)
 	    sqlite3_errcode(k->db) != SQLITE_CORRUPT &&
 	    sqlite3_errcode(k->db) != SQLITE_ERROR)
 		r = ERR_SYS;
+	if (k->damaged)
+		r = ERR_FORMAT;
 	if (r != 0) {
 		keep_free(k);
 		return r;
@@ -147,37 +169,31 @@ keep_try(const char *path, struct keep **kp)
 /* Handles are in there, which are nobody's to see: the file exists with the
  * right mode before SQLite, whose other files take it over, sees it. */
 static int
-keep_touch(const char *path)
+keep_touch(const char *path, bool *empty)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct stat st = { 0 };
 
 	if (fd == -1)
 		return ERR_SYS;
+	*empty = fstat(fd, &st) == 0 && st.st_size == 0;
 	(void)close(fd);
 	return 0;
 }
 
 int
-keep_open(const char *path, struct keep **kp, bool *lost)
+keep_open(const char *path, struct keep **kp, enum keep_before *before)
 {
-	static const char *const ends[] = { "", "-wal", "-shm", "-journal" };
-	const char *name;
-	struct buf b;
+	bool empty;
 	int r;
 
-	*lost = false;
-	if ((r = keep_touch(path)) != 0)
+	if ((r = keep_touch(path, &empty)) != 0)
 		return r;
+	*before = empty ? KEEP_EMPTY : KEEP_GOOD;
 	if ((r = keep_try(path, kp)) == ERR_FORMAT) {
-		for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-			buf_init(&b, 4096);
-			if (buf_putf(&b, "%s%s", path, ends[i]) == 0 &&
-			    (name = buf_cstr(&b)) != NULL)
-				(void)unlink(name);
-			buf_clear(&b);
-		}
-		*lost = true;
-		if ((r = keep_touch(path)) == 0)
+		store_remove(path);
+		*before = KEEP_DAMAGED;
+		if ((r = keep_touch(path, &empty)) == 0)
 			r = keep_try(path, kp);
 	}
 	return r == ERR_FORMAT ? ERR_SYS : r;
@@ -193,7 +209,7 @@ keep_size(struct keep *k, enum keep_owner o, const char *key, size_t *np)
 	(void)sqlite3_bind_int(st, 1, (int)o);
 	if (sqlite3_bind_text(st, 2, key, -1, SQLITE_STATIC) != SQLITE_OK)
 		return ERR_NOMEM;
-	if ((rc = sqlite3_step(st)) == SQLITE_ROW)
+	if ((rc = keep_step(k, st)) == SQLITE_ROW)
 		*np = (size_t)sqlite3_column_int64(st, 0);
 	(void)sqlite3_reset(st);
 	return rc == SQLITE_ROW    ? 0
@@ -230,7 +246,7 @@ keep_put(struct keep *k, enum keep_owner o, const char *key, uint64_t until,
 	    sqlite3_bind_int64(st, 3, (sqlite3_int64)until) != SQLITE_OK ||
 	    sqlite3_bind_blob(st, 4, value, (int)n, SQLITE_STATIC) != SQLITE_OK)
 		return ERR_NOMEM;
-	if ((r = keep_run(st)) != 0)
+	if ((r = keep_run(k, st)) != 0)
 		return r;
 	k->rows[o] += had != 0;
 	k->bytes[o] += n - old;
@@ -250,7 +266,7 @@ keep_drop(struct keep *k, enum keep_owner o, const char *key)
 	(void)sqlite3_bind_int(st, 1, (int)o);
 	if (sqlite3_bind_text(st, 2, key, -1, SQLITE_STATIC) != SQLITE_OK)
 		return ERR_NOMEM;
-	if ((r = keep_run(st)) != 0)
+	if ((r = keep_run(k, st)) != 0)
 		return r;
 	k->rows[o]--;
 	k->bytes[o] -= old;
@@ -264,7 +280,7 @@ keep_expire(struct keep *k, uint64_t now)
 	int r;
 
 	(void)sqlite3_bind_int64(st, 1, (sqlite3_int64)now);
-	if ((r = keep_run(st)) != 0)
+	if ((r = keep_run(k, st)) != 0)
 		return r;
 	return sqlite3_changes(k->db) == 0 ? 0 : keep_measure(k);
 }
@@ -301,7 +317,7 @@ keep_page(struct keep *k, enum keep_owner o, const char *after, uint64_t now,
 	(void)sqlite3_bind_int64(st, 3, (sqlite3_int64)now);
 	if (sqlite3_bind_text(st, 2, after, -1, SQLITE_STATIC) != SQLITE_OK)
 		return ERR_NOMEM;
-	while ((rc = sqlite3_step(st)) == SQLITE_ROW &&
+	while ((rc = keep_step(k, st)) == SQLITE_ROW &&
 	       (r = page_put(st, room, out)) == 0)
 		(*np)++;
 	(void)sqlite3_reset(st);

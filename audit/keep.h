@@ -21,10 +21,15 @@ struct keep; /* opaque */
 
 enum keep_owner { KEEP_POLICY, KEEP_OIDC, KEEP_OWNERS };
 
+/* What was there when it was opened. */
+enum keep_before { KEEP_GOOD, KEEP_EMPTY, KEEP_DAMAGED };
+
 /* Opens or creates the database at path, readable by its account alone.  One
- * that is damaged is deleted and begun anew, *lost says so.  ERR_SYS. */
-int keep_open(const char *path, struct keep **kp, bool *lost);
+ * that is damaged is deleted and begun anew; *before says so.  ERR_SYS. */
+int keep_open(const char *path, struct keep **kp, enum keep_before *before);
 void keep_free(struct keep *k);
+/* Something in it could not be read: it is to be deleted and begun anew. */
+bool keep_damaged(const struct keep *k);
 
 /* Keeps value under key until `until` (Unix seconds), in the place of what was
  * there.  ERR_TOOBIG: a bound is reached. */

@@ -92,12 +92,35 @@ store_put_schema(struct buf *sql)
 
 /* -- opening ------------------------------------------------------------- */
 
+static void
+store_note(struct store *s, int rc)
+{
+	if (rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB)
+		s->damaged = true;
+}
+
+bool
+store_damaged(const struct store *s)
+{
+	return s->damaged;
+}
+
+int
+store_step(struct store *s, sqlite3_stmt *st)
+{
+	int rc = sqlite3_step(st);
+
+	store_note(s, rc);
+	return rc;
+}
+
 static int
 store_exec(struct store *s, const char *sql)
 {
-	return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK
-		   ? 0
-		   : ERR_SYS;
+	int rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+
+	store_note(s, rc);
+	return rc == SQLITE_OK ? 0 : ERR_SYS;
 }
 
 static int
@@ -178,23 +201,30 @@ out:
 	return 0;
 }
 
-int
-store_open(const char *path, struct store **sp)
+void
+store_remove(const char *path)
 {
 	static const char *const ends[] = { "", "-wal", "-shm", "-journal" };
 	const char *name;
 	struct buf b;
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		buf_init(&b, 4096);
+		if (buf_putf(&b, "%s%s", path, ends[i]) == 0 &&
+		    (name = buf_cstr(&b)) != NULL)
+			(void)unlink(name);
+		buf_clear(&b);
+	}
+}
+
+int
+store_open(const char *path, struct store **sp)
+{
 	int r;
 
 	if ((r = store_try(path, sp)) != ERR_FORMAT)
 		return r;
-	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-		buf_init(&b, 4096);
-		r = buf_putf(&b, "%s%s", path, ends[i]);
-		if (r == 0 && (name = buf_cstr(&b)) != NULL)
-			(void)unlink(name);
-		buf_clear(&b);
-	}
+	store_remove(path);
 	r = store_try(path, sp);
 	return r == ERR_FORMAT ? ERR_SYS : r;
 }
@@ -315,9 +345,9 @@ store_use(struct store *s, enum store_statement i)
 }
 
 static int
-store_run(sqlite3_stmt *st)
+store_run(struct store *s, sqlite3_stmt *st)
 {
-	int k = sqlite3_step(st);
+	int k = store_step(s, st);
 
 	(void)sqlite3_reset(st);
 	(void)sqlite3_clear_bindings(st);
@@ -332,7 +362,7 @@ store_position(struct store *s, uint64_t *number, uint64_t *offset)
 	sqlite3_stmt *st = store_use(s, ST_POSITION);
 	int r = ERR_SYS;
 
-	if (sqlite3_step(st) == SQLITE_ROW) {
+	if (store_step(s, st) == SQLITE_ROW) {
 		*number = (uint64_t)sqlite3_column_int64(st, 0);
 		*offset = (uint64_t)sqlite3_column_int64(st, 1);
 		r = 0;
@@ -396,7 +426,7 @@ store_put(struct store *s, enum store_statement new_row,
 		return 0;
 	st = store_use(s, new_row);
 	if (sqlite3_bind_text(st, 1, id, -1, SQLITE_STATIC) != SQLITE_OK ||
-	    (r = store_run(st)) != 0)
+	    (r = store_run(s, st)) != 0)
 		return ERR_SYS;
 	st = store_use(s, put);
 	for (int i = 0; t->own[i] != NULL; i++) {
@@ -406,7 +436,7 @@ store_put(struct store *s, enum store_statement new_row,
 	}
 	if ((r = store_bind(st, t, event)) != 0)
 		return r;
-	return store_run(st);
+	return store_run(s, st);
 }
 
 static int
@@ -457,7 +487,7 @@ store_apply(struct store *s, uint64_t number, uint64_t time_ms, uint64_t end,
 	st = store_use(s, ST_POSITION_SET);
 	(void)sqlite3_bind_int64(st, 1, (sqlite3_int64)number);
 	(void)sqlite3_bind_int64(st, 2, (sqlite3_int64)end);
-	if ((r = store_run(st)) == 0)
+	if ((r = store_run(s, st)) == 0)
 		r = store_exec(s, "COMMIT");
 out:
 	if (r != 0)

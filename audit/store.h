@@ -48,6 +48,10 @@ struct store_open_op {
  * version is deleted and begun anew.  ERR_SYS. */
 int store_open(const char *path, struct store **sp);
 void store_free(struct store *s);
+/* Deletes a database of SQLite's, the files beside it included. */
+void store_remove(const char *path);
+/* Something in it could not be read: it is to be deleted and made anew. */
+bool store_damaged(const struct store *s);
 
 /* The last ledger line that is in it and the offset behind it; 0, 0: none. */
 int store_position(struct store *s, uint64_t *number, uint64_t *offset);

@@ -5,6 +5,7 @@
 #ifndef POSTERN_AUDIT_STORE_INTERNAL_H
 #define POSTERN_AUDIT_STORE_INTERNAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,7 @@ enum store_statement {
 struct store {
 	struct sqlite3 *db;
 	struct sqlite3_stmt *st[STORE_STATEMENTS];
+	bool damaged;
 };
 
 /* A table: its name, the columns that are no fields of an event (parameters
@@ -50,5 +52,7 @@ extern const struct store_table store_operations;
 
 /* Resets and unbinds a statement for its next use. */
 struct sqlite3_stmt *store_use(struct store *s, enum store_statement i);
+/* sqlite3_step, which remembers that it found damage. */
+int store_step(struct store *s, struct sqlite3_stmt *st);
 
 #endif

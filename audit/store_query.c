@@ -52,7 +52,7 @@ store_unfinished(struct store *s, uint64_t after, struct store_open_op *out,
 
 	(void)sqlite3_bind_int64(st, 1, (sqlite3_int64)after);
 	(void)sqlite3_bind_int64(st, 2, (sqlite3_int64)max);
-	while (n < max && r == 0 && (k = sqlite3_step(st)) == SQLITE_ROW) {
+	while (n < max && r == 0 && (k = store_step(s, st)) == SQLITE_ROW) {
 		struct store_open_op *o = &out[n];
 
 		*o = (struct store_open_op){
@@ -80,7 +80,7 @@ store_session_has(struct store *s, const char *session, bool close)
 {
 	sqlite3_stmt *st = store_use(s, ST_SESSION_HAS);
 	bool has = query_bind(st, 1, session) == 0 &&
-		   sqlite3_step(st) == SQLITE_ROW &&
+		   store_step(s, st) == SQLITE_ROW &&
 		   sqlite3_column_int(st, close ? 1 : 0) != 0;
 
 	(void)sqlite3_reset(st);
@@ -97,7 +97,7 @@ store_open_sessions(struct store *s, const char *after,
 
 	(void)sqlite3_bind_int64(st, 2, (sqlite3_int64)max);
 	r = query_bind(st, 1, after);
-	while (n < max && r == 0 && (k = sqlite3_step(st)) == SQLITE_ROW) {
+	while (n < max && r == 0 && (k = store_step(s, st)) == SQLITE_ROW) {
 		if ((r = query_text(st, 0, out[n], STORE_ID_MAX)) == 0)
 			n++;
 	}
@@ -131,11 +131,12 @@ query_add(struct query_list *l, char kind, const char *id)
 
 /* Rows of one text column; a full list is no error, the answer ends there. */
 static int
-query_collect(sqlite3_stmt *st, char kind, struct query_list *l)
+query_collect(
+    struct store *s, sqlite3_stmt *st, char kind, struct query_list *l)
 {
 	int k, r = 0;
 
-	while (r == 0 && (k = sqlite3_step(st)) != SQLITE_DONE) {
+	while (r == 0 && (k = store_step(s, st)) != SQLITE_DONE) {
 		const char *id = k == SQLITE_ROW
 				     ? (const char *)sqlite3_column_text(st, 0)
 				     : NULL;
@@ -157,7 +158,7 @@ query_add_session(struct store *s, struct query_list *l, const char *id)
 	st = store_use(s, ST_OPERATIONS_OF);
 	(void)sqlite3_bind_text(st, 1, id, -1, SQLITE_STATIC);
 	(void)sqlite3_bind_int64(st, 2, STORE_FOUND_MAX);
-	r = query_collect(st, 'o', l);
+	r = query_collect(s, st, 'o', l);
 	(void)sqlite3_clear_bindings(st);
 	return r;
 }
@@ -183,7 +184,7 @@ store_find(struct store *s, const struct store_filter *f,
 	(void)sqlite3_bind_int64(st, 5, (sqlite3_int64)f->since_ms);
 	(void)sqlite3_bind_int64(
 	    st, 6, limit > STORE_LIMIT_MAX ? STORE_LIMIT_MAX : limit);
-	r = query_collect(st, 's', &sessions);
+	r = query_collect(s, st, 's', &sessions);
 	for (size_t i = 0; i < sessions.n && r == 0; i++)
 		r = query_add_session(s, &all, sessions.f[i].id);
 	if (r != 0)
@@ -205,7 +206,7 @@ query_exists(struct store *s, enum store_statement i, const char *id)
 	bool yes;
 
 	(void)sqlite3_bind_text(st, 1, id, -1, SQLITE_STATIC);
-	yes = sqlite3_step(st) == SQLITE_ROW;
+	yes = store_step(s, st) == SQLITE_ROW;
 	(void)store_use(s, i);
 	return yes;
 }
@@ -240,7 +241,7 @@ store_recording(
 	int r = ERR_NOTFOUND;
 
 	(void)sqlite3_bind_text(st, 1, operation, -1, SQLITE_STATIC);
-	if (sqlite3_step(st) == SQLITE_ROW) {
+	if (store_step(s, st) == SQLITE_ROW) {
 		for (int i = 0; i < sqlite3_column_count(st); i++) {
 			if (strcmp(sqlite3_column_name(st, i),
 				event_field_name(EV_RECORDING)) == 0)
@@ -357,7 +358,7 @@ query_row(struct store *s, const struct store_found *f, size_t command_max,
 	int r;
 
 	(void)sqlite3_bind_text(st, 1, f->id, -1, SQLITE_STATIC);
-	if (sqlite3_step(st) != SQLITE_ROW) {
+	if (store_step(s, st) != SQLITE_ROW) {
 		(void)store_use(s, i);
 		return ERR_NOTFOUND;
 	}

@@ -51,6 +51,8 @@ static struct {
 	struct ledger ledger;
 	int64_t ledger_tried;
 	int ledger_r, ledger_errno; /* why it is not open */
+	bool ledger_old;            /* it had lines before we opened it */
+	bool ledger_said;           /* its trouble is in the log */
 	struct store *store;
 	bool store_behind;
 	bool store_said; /* its trouble is in the log */
@@ -126,8 +128,14 @@ store_follow(void)
 
 	if ((r = store_position(env.store, &number, &end)) != 0)
 		return r;
-	/* An index that is ahead belongs to another ledger. */
+	/* An index that is ahead belongs to another ledger, or to more of this
+	 * one than there is now. */
 	if (number >= env.ledger.next || end > env.ledger.size) {
+		log_err(0,
+		    "ALARM: the index knows %" PRIu64 " lines of the ledger, "
+		    "and the ledger ends before: some of it is gone, or it "
+		    "is another one",
+		    number);
 		if ((r = store_reset(env.store)) != 0)
 			return r;
 		end = 0;
@@ -141,31 +149,63 @@ store_follow(void)
 	return ledger_scan(&env.ledger, 0, store_follow_line, NULL);
 }
 
+/* It is there, and behind. */
+static int
+store_ready(void)
+{
+	uint64_t number = 0, end = 0;
+	char path[64];
+	int r;
+
+	(void)snprintf(
+	    path, sizeof(path), "/proc/self/fd/%d/postern.db", env.store_dir);
+	if (env.store != NULL && store_damaged(env.store)) {
+		store_free(env.store);
+		env.store = NULL;
+		store_remove(path);
+	}
+	if (env.store != NULL)
+		return 0;
+	if ((r = store_open(path, &env.store)) != 0)
+		return r;
+	env.store_behind = true;
+	if (store_position(env.store, &number, &end) == 0 && number == 0 &&
+	    env.ledger_old)
+		log_info("index: it was damaged or missing, and is made anew "
+			 "from the ledger");
+	return 0;
+}
+
 struct store *
 audit_store(void)
 {
-	char path[64];
 	int r;
 
 	if (env.ledger.fd == -1)
 		return NULL;
-	if (env.store == NULL) {
-		(void)snprintf(path, sizeof(path),
-		    "/proc/self/fd/%d/postern.db", env.store_dir);
-		if ((r = store_open(path, &env.store)) != 0) {
-			store_trouble(r, "cannot be opened");
-			return NULL;
-		}
-		env.store_behind = true;
+	if ((r = store_ready()) != 0) {
+		store_trouble(r, "cannot be opened");
+		return NULL;
 	}
 	if (env.store_behind) {
-		if ((r = store_follow()) != 0) {
+		r = store_follow();
+		/* Found just now: from the ledger again, once. */
+		if (r != 0 && store_damaged(env.store) &&
+		    (r = store_ready()) == 0)
+			r = store_follow();
+		if (r != 0) {
 			store_trouble(r, "cannot follow the ledger");
 			return NULL;
 		}
 		env.store_behind = env.store_said = false;
 	}
 	return env.store;
+}
+
+bool
+audit_ledger_is_old(void)
+{
+	return env.ledger_old;
 }
 
 static void
@@ -212,6 +252,23 @@ out:
 	return r;
 }
 
+/* Once for each trouble, with what to do about it. */
+static void
+ledger_say(int r)
+{
+	if (r == 0 && env.ledger_said)
+		log_info("the ledger is open again");
+	if (r != 0 && !env.ledger_said)
+		log_err(r,
+		    "ALARM: ledger/ledger.jsonl cannot be opened, and nothing "
+		    "begins until it can; %s",
+		    r == ERR_FORMAT ? "its last line is none of a ledger's: "
+				      "put a good copy in its place, or move "
+				      "it away to begin another"
+				    : "it is tried again");
+	env.ledger_said = r != 0;
+}
+
 /* The ledger, open; tried again at most once a second. */
 static int
 ledger_ready(void)
@@ -230,6 +287,7 @@ ledger_ready(void)
 	}
 	env.ledger_tried = now;
 	if ((r = ledger_open(&env.ledger, env.ledger_dir, &rep)) == 0) {
+		env.ledger_old = env.ledger.next > 1;
 		env.store_behind = true;
 		r = ledger_write_start(&rep);
 		if (r != 0)
@@ -237,8 +295,7 @@ ledger_ready(void)
 	}
 	env.ledger_r = r;
 	env.ledger_errno = errno;
-	if (r != 0)
-		log_err(r, "the ledger cannot be opened");
+	ledger_say(r);
 	return r;
 }
 

@@ -32,6 +32,10 @@ int audit_write(const struct buf *event, bool last_words,
 bool audit_may_begin(struct buf *why);
 /* The index, as far as the ledger; NULL while there is none. */
 struct store *audit_store(void);
+/* It had lines before this process opened it. */
+bool audit_ledger_is_old(void);
+/* It had lines before this process opened it. */
+bool audit_ledger_is_old(void);
 int audit_recordings(void); /* the folder */
 int audit_store_folder(void);
 /* The message at hand is oidc's; else it is policy's. */

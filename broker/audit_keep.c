@@ -41,19 +41,31 @@ static int
 keep_ready(void)
 {
 	char path[64];
-	bool lost;
+	enum keep_before before;
+	bool damaged = env.keep != NULL && keep_damaged(env.keep);
 	int r;
 
-	if (env.keep != NULL)
+	if (env.keep != NULL && !damaged)
 		return 0;
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/kept.db",
 	    audit_store_folder());
-	r = keep_open(path, &env.keep, &lost);
+	if (damaged) {
+		kept_close();
+		store_remove(path);
+	}
+	r = keep_open(path, &env.keep, &before);
+	if (damaged)
+		before = KEEP_DAMAGED;
 	if (r != 0 && !env.said)
 		log_err(r, "what is kept for a restart cannot be opened");
-	if (r == 0 && lost)
-		log_err(0, "ALARM: what was kept for a restart is damaged; "
-			   "sessions and marks of spent tokens are lost");
+	/* Nothing kept is right at the very first start alone. */
+	if (r == 0 && (before == KEEP_DAMAGED ||
+			  (before == KEEP_EMPTY && audit_ledger_is_old())))
+		log_err(0,
+		    "ALARM: what was kept for a restart (store/kept.db) is "
+		    "%s: jobs must log in again, and spent tokens work again "
+		    "until they expire",
+		    before == KEEP_DAMAGED ? "damaged" : "gone");
 	env.said = r != 0;
 	return r;
 }
@@ -65,6 +77,10 @@ put_row(const char *key, uint64_t until, const uint8_t *value, size_t n)
 	int r;
 
 	if ((r = keep_ready()) == 0)
+		r = keep_put(env.keep, o, key, until, value, n);
+	/* Found just now: into the next one, once. */
+	if (r != 0 && env.keep != NULL && keep_damaged(env.keep) &&
+	    (r = keep_ready()) == 0)
 		r = keep_put(env.keep, o, key, until, value, n);
 	if (r == 0)
 		return 0;

@@ -1,6 +1,7 @@
 """postern-audit alone, on socket pairs: what it writes, what it refuses, and
 what is left of it after it was killed.  The numbers of promises are those of
 doc/THREATS.md and doc/ARCHITECTURE.md."""
+import contextlib
 import hashlib
 import itertools
 import os
@@ -10,6 +11,7 @@ import resource
 import shutil
 import signal
 import socket
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -506,6 +508,11 @@ def test_a_damaged_ledger_refuses_with_a_reason(audit):
     time.sleep(1.1)
     for fd in audit.open(OP):
         os.close(fd)
+    said = [x for x in audit.read_log().splitlines() if "refused" not in x]
+    assert len(said) == 2, said     # once each, however often it is tried
+    assert "ALARM: ledger/ledger.jsonl cannot be opened" in said[0]
+    assert "put a good copy in its place" in said[0]
+    assert "the ledger is open again" in said[1]
 
 
 def test_the_index_may_be_deleted(audit):
@@ -523,6 +530,103 @@ def test_the_index_may_be_deleted(audit):
         audit.start()
         again, _ = audit.query("show", id=OP)
         assert again == before
+
+
+def foreign(path):
+    """Somebody else's database."""
+    path.unlink()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript("CREATE TABLE sessions(x); CREATE TABLE kept(y);"
+                         "INSERT INTO kept VALUES(1)")
+
+
+def scramble(path, begin=0):
+    """What a disk that forgets makes of it."""
+    n = path.stat().st_size
+    with path.open("r+b") as f:
+        f.seek(begin)
+        f.write(random.Random(7).randbytes(n - begin))
+
+
+DAMAGES = {
+    "empty": lambda p: os.truncate(p, 0),
+    "half": lambda p: os.truncate(p, p.stat().st_size // 2),
+    "cut in a page": lambda p: os.truncate(p, 5000),
+    "header": lambda p: p.write_bytes(b"garbage!" * 12 + p.read_bytes()[96:]),
+    "pages": lambda p: scramble(p, 4096),
+    "all of it": scramble,
+    "foreign": foreign,
+    "gone": lambda p: p.unlink(),
+}
+
+
+def closed_store(audit):
+    """The folder of a process that is gone, without SQLite's other files."""
+    audit.kill()
+    folder = audit.folder / "store"
+    for name in ("postern.db", "kept.db"):
+        with contextlib.closing(sqlite3.connect(folder / name)) as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        for end in ("-wal", "-shm"):
+            (folder / f"{name}{end}").unlink(missing_ok=True)
+    return folder
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_store_is_made_anew(audit, damage):
+    """The index from the ledger, whole; of what was kept, it is said that it
+    is lost.  Both take what comes next."""
+    hop = opened(audit)
+    audit.started(OP, hop.pid)
+    hop.end(b"w")
+    audit.wait_end(OP)
+    before, _ = audit.query("show", id=OP)
+    assert keep(audit, "1/a", "x") == 0
+    folder = closed_store(audit)
+    for name in ("postern.db", "kept.db"):
+        DAMAGES[damage](folder / name)
+    audit.start()
+    again, _ = audit.query("show", id=OP)
+    assert again == before
+    assert keep(audit, "1/b", "y") == 0
+    rows = recall(audit)
+    assert rows == ([("1/b", 2**40, b"y")], 0)
+    log = audit.read_log()
+    assert "ALARM: what was kept for a restart" in log, log
+    assert "jobs must log in again" in log
+    # It is good again.
+    audit.kill()
+    audit.start()
+    assert recall(audit) == rows
+
+
+def test_an_index_that_breaks_under_way_is_made_anew(audit):
+    hop = opened(audit)
+    audit.started(OP, hop.pid)
+    hop.end(b"w")
+    audit.wait_end(OP)
+    before, _ = audit.query("show", id=OP)
+    folder = closed_store(audit)
+    audit.start()
+    scramble(folder / "postern.db", 4096)   # what it has not read yet
+    audit.ask("show", id=OP)            # one question may find the damage
+    for i in range(3):
+        audit.event("session.open", session=w.ulid(50 + i))
+    assert audit.query("show", id=OP)[0] == before
+    assert len(audit.query("sessions")[0]) >= 3
+    assert "made anew from the ledger" in audit.read_log()
+
+
+def test_a_ledger_that_lost_its_end_is_an_alarm(audit):
+    for i in range(5):
+        audit.event("session.open", session=w.ulid(i))
+    audit.kill()
+    path = audit.folder / "ledger/ledger.jsonl"
+    lines = path.read_bytes().splitlines(True)
+    path.write_bytes(b"".join(lines[:-3]))
+    audit.start()
+    audit.query("sessions")
+    assert "ALARM: the index knows 6 lines of the ledger" in audit.read_log()
 
 
 # -- disks that are full --------------------------------------------------

@@ -30,14 +30,14 @@ static struct {
 } fx;
 
 static void
-reopen(bool lost)
+reopen(enum keep_before want)
 {
-	bool was = !lost;
+	enum keep_before was = KEEP_GOOD;
 
 	keep_free(fx.k);
 	fx.k = NULL;
 	assert_int_equal(keep_open(fx.db, &fx.k, &was), 0);
-	assert_int_equal(was, lost);
+	assert_int_equal(was, want);
 }
 
 static int
@@ -48,7 +48,7 @@ setup(void **state)
 	    fx.folder, sizeof(fx.folder), "/tmp/postern-keep-XXXXXX");
 	assert_non_null(mkdtemp(fx.folder));
 	(void)snprintf(fx.db, sizeof(fx.db), "%s/kept.db", fx.folder);
-	reopen(false);
+	reopen(KEEP_EMPTY);
 	return 0;
 }
 
@@ -116,7 +116,7 @@ t_keep_survives(void **state)
 	assert_int_equal(put(KEEP_POLICY, "s/a", 100, "one"), 0);
 	assert_int_equal(put(KEEP_OIDC, "m/a", 100, "ten"), 0);
 	assert_int_equal(put(KEEP_POLICY, "s/b", 100, "three"), 0);
-	reopen(false);
+	reopen(KEEP_GOOD);
 	expect(KEEP_POLICY, 1, 4096, "s/a=one s/b=three ");
 	expect(KEEP_OIDC, 1, 4096, "m/a=ten ");
 	assert_true(keep_has(fx.k, KEEP_OIDC, "m/a"));
@@ -173,7 +173,7 @@ t_keep_p10_is_bounded(void **state)
 	/* the same row again takes no more room */
 	assert_int_equal(
 	    keep_put(fx.k, KEEP_OIDC, "k0", 100, big, sizeof(big)), 0);
-	reopen(false);
+	reopen(KEEP_GOOD);
 	assert_int_equal(put(KEEP_OIDC, "m/a", 100, "x"), ERR_TOOBIG);
 	assert_int_equal(keep_drop(fx.k, KEEP_OIDC, "k1"), 0);
 	assert_int_equal(put(KEEP_OIDC, "m/a", 100, "x"), 0);
@@ -198,10 +198,10 @@ t_keep_damaged(void **state)
 			     60),
 	    0);
 	(void)close(fd);
-	reopen(true);
+	reopen(KEEP_DAMAGED);
 	expect(KEEP_POLICY, 1, 4096, "");
 	assert_int_equal(put(KEEP_POLICY, "s/a", 100, "x"), 0);
-	reopen(false);
+	reopen(KEEP_GOOD);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
