@@ -157,6 +157,25 @@ out:
 }
 
 static int
+child_reload(struct msg *m)
+{
+	uint32_t asked;
+	struct msg a;
+	int r;
+
+	if (env.h->reload == NULL)
+		return ERR_PROTO;
+	if ((r = buf_get_u32(&m->body, &asked)) != 0 || (r = msg_end(m)) != 0)
+		return r;
+	msg_init(&a, MSG_RELOADED);
+	a.id = m->id;
+	if ((r = env.h->reload(asked, &a.body)) == 0)
+		r = peer_send(env.parent, &a);
+	msg_clear(&a);
+	return r;
+}
+
+static int
 child_msg(void *arg, struct peer *p, struct msg *m)
 {
 	(void)arg;
@@ -168,7 +187,7 @@ child_msg(void *arg, struct peer *p, struct msg *m)
 	case MSG_GO:
 		return child_go(m);
 	case MSG_RELOAD:
-		return env.h->reload == NULL ? 0 : env.h->reload();
+		return child_reload(m);
 	case MSG_STOP:
 		child_stop_within(CHILD_STOP_MS);
 		return 0;

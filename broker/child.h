@@ -10,9 +10,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "lib/conf.h"
 
+struct buf;
 struct loop;
 struct msg;
 struct peer;
@@ -32,7 +34,9 @@ struct child_handlers {
 	 * ERR_AGAIN: something is still missing, child_ready will say when it
 	 * is there. */
 	int (*go)(const struct conf *conf, const char *addresses);
-	int (*reload)(void);
+	/* The policy folder is another one: fills the fields of RELOADED.
+	 * asked: the id of this process's RELOAD_WANTED, or 0. */
+	int (*reload)(uint32_t asked, struct buf *answer);
 	/* STOP has come, or the parent is gone: accept nothing more; true when
 	 * nothing is under way.  Asked again and again, for a bounded time. */
 	bool (*idle)(void);

@@ -20,6 +20,7 @@
 #include "broker/loop.h"
 #include "broker/peer.h"
 #include "broker/posternd.h"
+#include "broker/reload.h"
 #include "broker/replace.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
@@ -281,6 +282,10 @@ child_msg(void *arg, struct peer *p, struct msg *m)
 		replace_next();
 		posternd_settled();
 		return msg_end(m);
+	case MSG_RELOADED:
+		return reload_answered(c, m);
+	case MSG_RELOAD_WANTED:
+		return reload_wanted(m);
 	case MSG_HOP_START:
 		return hops_start(p, m);
 	default:
@@ -377,6 +382,7 @@ child_dead(struct child *c, int status)
 	c->ready = false;
 	peer_free(c->peer);
 	c->peer = NULL;
+	reload_child_gone(c);
 	if (posternd_stopping()) {
 		posternd_stop_last();
 		return;

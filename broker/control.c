@@ -27,6 +27,7 @@
 
 #define CALLERS_MAX 64       /* on ctl.sock, and not handed on to audit */
 #define CALLER_IDLE_MS 10000 /* between two questions */
+#define RELOAD_IDLE_MS 130000 /* and for two rounds of posternd's */
 
 static struct {
 	size_t ncaller;
@@ -136,6 +137,7 @@ control_status(struct peer *p, uint32_t id)
 	json_kv_num(&j, "sessions", session_count());
 	json_kv_num(&j, "operations", operation_count());
 	json_kv_str(&j, "policy", policy_hash());
+	json_kv_str(&j, "policy_load", policy_state());
 	json_kv_num(&j, "targets", pol == NULL ? 0 : policy_ntargets(pol));
 	json_kv_num(&j, "identities",
 	    pol == NULL ? 0 : policy_nidentities(pol));
@@ -194,6 +196,7 @@ control_query(struct peer *p, const struct msg *q)
 		r = peer_send(policy_audit(), &m);
 	msg_clear(&m);
 	if (r == 0) {
+		policy_reload_drop(p);
 		peer_free(p); /* audit has its own copy of the socket */
 		env.ncaller--;
 	}
@@ -203,10 +206,18 @@ control_query(struct peer *p, const struct msg *q)
 static int
 control_msg(void *arg, struct peer *p, struct msg *m)
 {
+	int r;
+
 	(void)arg;
 	switch (m->type) {
 	case MSG_STATUS:
 		return msg_end(m) != 0 ? ERR_PROTO : control_status(p, m->id);
+	case MSG_RELOAD_POLICY:
+		if (msg_end(m) != 0)
+			return ERR_PROTO;
+		if ((r = peer_bound_idle(p, RELOAD_IDLE_MS)) != 0)
+			return r;
+		return policy_reload_ask(p, m->id);
 	case MSG_QUERY:
 		return control_query(p, m);
 	default:
@@ -218,7 +229,7 @@ static void
 control_closed(void *arg, struct peer *p, int r)
 {
 	(void)arg;
-	(void)p;
+	policy_reload_drop(p);
 	env.ncaller--;
 	if (r != ERR_NOTFOUND)
 		log_err(r, "a connection to ctl.sock");

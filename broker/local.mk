@@ -16,6 +16,7 @@ broker_posternd_SOURCES = \
 	broker/lease.c broker/lease.h \
 	broker/notify.c broker/notify.h \
 	broker/posternd.c broker/posternd.h \
+	broker/reload.c broker/reload.h \
 	broker/replace.c broker/replace.h \
 	broker/setup.c broker/setup.h \
 	broker/upgrade.c broker/upgrade.h \
@@ -32,6 +33,7 @@ broker_postern_policy_SOURCES = \
 	broker/operation_list.c broker/quota.c broker/quota.h \
 	broker/operation_plan.c broker/operation_start.c \
 	broker/policy.c broker/policy.h broker/policy_audit.c \
+	broker/policy_reload.c broker/rules.c broker/rules.h \
 	broker/proc.c broker/proc.h \
 	broker/caller.c broker/caller.h \
 	broker/session.c broker/session.h \
@@ -42,8 +44,9 @@ broker_postern_policy_LDADD = policy/libpolicy.la ssh/libquote.la \
 	broker/libchild.la lib/libsandbox.la $(CRYPTO_LIBS)
 
 posternlibexec_PROGRAMS += broker/postern-signer
-broker_postern_signer_SOURCES = broker/signer.c
-broker_postern_signer_CFLAGS = $(PROGRAM_CFLAGS)
+broker_postern_signer_SOURCES = broker/rules.c broker/rules.h \
+	broker/signer.c
+broker_postern_signer_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS)
 broker_postern_signer_LDFLAGS = $(PROGRAM_LDFLAGS)
 broker_postern_signer_LDADD = policy/libpolicy.la ssh/libquote.la \
-	ssh/libcert.la broker/libchild.la lib/libsandbox.la
+	ssh/libcert.la broker/libchild.la lib/libsandbox.la $(CRYPTO_LIBS)

@@ -9,8 +9,6 @@
 
 #include "broker/policy.h"
 
-#include <openssl/evp.h>
-
 #include <poll.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -22,30 +20,22 @@
 #include "broker/loop.h"
 #include "broker/operation.h"
 #include "broker/peer.h"
-#include "broker/quota.h"
 #include "broker/session.h"
 #include "broker/takeover.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
-#include "lib/diag.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/msg.h"
 #include "lib/proto.h"
-#include "lib/safeopen.h"
 #include "lib/sandbox.h"
 #include "policy/policy.h"
 
 #define AUTH_INFO_MAX (20 * 1024)
 #define ACCEPT_PAUSE_MS 200
-#define LOAD_AGAIN_MS 1000
 #define PAM_IDLE_MS 10000 /* the module asks at once, and once */
-#define REFUSED_MAX 4096 /* bytes in the ledger of what is wrong with one */
 
 static struct {
-	struct policy *policy;
-	char hash[65];
-	int folder;
 	const struct conf *conf;
 	uid_t job;
 	struct peer *audit, *signer, *oidc;
@@ -53,20 +43,7 @@ static struct {
 	uint32_t before_last;      /* the last of its ids */
 	size_t npam;               /* connections of the module */
 	bool stopping;
-	struct timer *again;
-} env = { .folder = -1 };
-
-const struct policy *
-policy_now(void)
-{
-	return env.policy;
-}
-
-const char *
-policy_hash(void)
-{
-	return env.hash;
-}
+} env;
 
 const struct conf *
 policy_conf(void)
@@ -81,6 +58,12 @@ policy_job_uid(void)
 }
 
 struct peer *
+policy_oidc(void)
+{
+	return env.oidc;
+}
+
+struct peer *
 policy_audit(void)
 {
 	return env.audit;
@@ -90,221 +73,6 @@ struct peer *
 policy_signer(void)
 {
 	return env.signer;
-}
-
-/* -- the policy itself -------------------------------------------------------- */
-
-/* SHA-256 over every file's name and bytes, each preceded by its length. */
-static int
-hash_policy(const struct policy *p, char hex[65])
-{
-	EVP_MD_CTX *md = EVP_MD_CTX_new();
-	const char *name, *text;
-	uint8_t sum[32];
-	struct buf head;
-	size_t len;
-	int r = ERR_CRYPTO;
-
-	buf_init(&head, 4096);
-	if (md == NULL || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1)
-		goto out;
-	for (size_t i = 0; policy_source(p, i, &name, &text, &len) == 0; i++) {
-		buf_reset(&head);
-		if (buf_put_cstr(&head, name) != 0 ||
-		    buf_put_u64(&head, len) != 0 ||
-		    EVP_DigestUpdate(md, buf_ptr(&head), buf_len(&head)) != 1 ||
-		    EVP_DigestUpdate(md, text, len) != 1)
-			goto out;
-	}
-	if (EVP_DigestFinal_ex(md, sum, NULL) != 1)
-		goto out;
-	hex_encode(sum, sizeof(sum), hex);
-	r = 0;
-out:
-	EVP_MD_CTX_free(md);
-	buf_clear(&head);
-	return r;
-}
-
-static int
-put_issuer(struct buf *b, const struct issuer *is)
-{
-	int r;
-
-	if ((r = buf_put_cstr(b, is->name)) != 0 ||
-	    (r = buf_put_cstr(b, is->url)) != 0 ||
-	    (r = buf_put_u32(b, (uint32_t)is->naudience)) != 0)
-		return r;
-	for (size_t i = 0; i < is->naudience; i++) {
-		if ((r = buf_put_cstr(b, is->audience[i])) != 0)
-			return r;
-	}
-	if ((r = buf_put_u32(b, (uint32_t)is->nalgorithm)) != 0)
-		return r;
-	for (size_t i = 0; i < is->nalgorithm; i++) {
-		if ((r = buf_put_cstr(b, is->algorithm[i])) != 0)
-			return r;
-	}
-	if ((r = buf_put_u32(b, is->max_age_s)) != 0 ||
-	    (r = buf_put_u32(b, is->leeway_s)) != 0)
-		return r;
-	return buf_put_u8(b, is->once);
-}
-
-static int load_policy(void);
-
-static void
-load_again(void *arg)
-{
-	(void)arg;
-	env.again = NULL;
-	if (load_policy() != 0)
-		fatal(ERR_NOMEM, "policy");
-}
-
-/* What the system did not give us now it may give in a moment; without, a
- * moment's lack of memory would be a bastion that denies until somebody looks.
- */
-static void
-load_later(void)
-{
-	timer_free(env.again);
-	env.again = loop_timer(child_loop(), LOAD_AGAIN_MS, load_again, NULL);
-	if (env.again == NULL)
-		fatal(ERR_NOMEM, "timer");
-}
-
-static void
-send_issuers(void)
-{
-	size_t n = env.policy == NULL ? 0 : policy_nissuers(env.policy);
-	size_t files = 0;
-	const struct issuer *is;
-	struct msg m;
-	int r;
-
-	if (env.oidc == NULL || env.conf == NULL)
-		return;
-	for (size_t i = 0; i < n; i++)
-		files += policy_issuer(env.policy, i)->keys_file != NULL;
-	msg_init(&m, MSG_ISSUERS);
-	r = buf_put_u32(&m.body, (uint32_t)(n - files));
-	for (size_t i = 0; i < n && r == 0; i++) {
-		is = policy_issuer(env.policy, i);
-		/* MUST NOT be asked for keys that are to come from a file. */
-		if (is->keys_file == NULL)
-			r = put_issuer(&m.body, is);
-		else
-			log_info("issuer %s: keys-file is not enforced yet, so "
-				 "its tokens are refused",
-			    is->name);
-	}
-	if (r == 0)
-		r = peer_send(env.oidc, &m);
-	msg_clear(&m);
-	if (r != 0) {
-		log_err(r, "the issuers for oidc");
-		load_later();
-	}
-}
-
-/* A refused one is told by its errors: it has no hash, and what stays in force
- * is said by the line before. */
-static void
-note_policy(const char *verdict, const char *hash, const char *reason)
-{
-	struct buf b;
-	int r;
-
-	buf_init(&b, 2 * REFUSED_MAX);
-	if ((r = event_start(&b, EVENT_POLICY_LOAD)) != 0 ||
-	    (r = event_str(&b, EV_POLICY, hash)) != 0 ||
-	    (r = event_str(&b, EV_VERDICT, verdict)) != 0 ||
-	    (r = event_str(&b, EV_REASON, reason)) != 0 ||
-	    (r = policy_event(&b)) != 0)
-		log_err(r, "the policy's load has no ledger line");
-	buf_clear(&b);
-}
-
-/* What is counted is what a rule may ask for. */
-static void
-count_rates(void)
-{
-	uint32_t most, longest_s;
-
-	policy_rates(env.policy, &most, &longest_s);
-	quota_bounds(most, longest_s);
-}
-
-/* Not accepted: the log has all of the errors, the ledger the first ones. */
-static void
-report_policy(const struct diags *d, int r)
-{
-	const bool again = r == ERR_SYS || r == ERR_NOMEM || r == ERR_CRYPTO;
-	struct buf out, first;
-	const uint8_t *p;
-	size_t n;
-
-	buf_init(&out, 256 * 1024);
-	buf_init(&first, REFUSED_MAX);
-	(void)diags_print(d, &out);
-	p = buf_ptr(&out);
-	n = buf_len(&out);
-	(void)write_all(STDERR_FILENO, p, n);
-	log_err(r, "ALARM: the policy is not accepted; %s%s",
-	    env.policy == NULL ? "everything is denied"
-			       : "the running one stays",
-	    again ? "; trying again" : "");
-	if (again) {
-		load_later();
-		goto out;
-	}
-	if (n > REFUSED_MAX - 1) /* whole lines; there is no room for more */
-		for (n = REFUSED_MAX - 1; n > 0 && p[n - 1] != '\n';)
-			n--;
-	while (n > 0 && p[n - 1] == '\n')
-		n--;
-	if (n == 0 || buf_put(&first, p, n) != 0 || buf_cstr(&first) == NULL)
-		note_policy("refused", "", err_text(r));
-	else
-		note_policy("refused", "", buf_cstr(&first));
-out:
-	buf_clear(&out);
-	buf_clear(&first);
-}
-
-/* Loads the folder; a policy that does not load leaves the running one. */
-static int
-load_policy(void)
-{
-	struct diags *d = diags_new();
-	struct policy *p = NULL;
-	char hash[65];
-	int r;
-
-	if (d == NULL)
-		return ERR_NOMEM;
-	timer_free(env.again);
-	env.again = NULL;
-	if ((r = env.folder == -1 ? ERR_NOTFOUND : policy_load_folder(
-	    env.folder, env.conf->policy_folder, d, &p)) != 0 ||
-	    (r = hash_policy(p, hash)) != 0) {
-		policy_free(p);
-		report_policy(d, r);
-		goto out;
-	}
-	policy_free(env.policy);
-	env.policy = p;
-	memcpy(env.hash, hash, sizeof(env.hash));
-	count_rates();
-	session_rematch();
-	send_issuers();
-	note_policy("accepted", env.hash, "");
-	log_info("policy %.12s: %zu targets, %zu identities", env.hash,
-	    policy_ntargets(p), policy_nidentities(p));
-out:
-	diags_free(d);
-	return 0;
 }
 
 /* -- oidc ---------------------------------------------------------------------- */
@@ -459,7 +227,7 @@ on_link(unsigned int sibling, int fd)
 	if (*slot == NULL)
 		return ERR_NOMEM;
 	if (slot == &env.oidc)
-		send_issuers();
+		policy_send_issuers();
 	return 0;
 }
 
@@ -467,8 +235,14 @@ static int
 on_parent(struct peer *parent, struct msg *m)
 {
 	(void)parent;
-	return m->type == MSG_HOP_STARTED ? operation_hop_started(m) :
-					    ERR_PROTO;
+	switch (m->type) {
+	case MSG_HOP_STARTED:
+		return operation_hop_started(m);
+	case MSG_RELOAD_OVER:
+		return policy_reload_over(m);
+	default:
+		return ERR_PROTO;
+	}
 }
 
 /* -- session.sock ---------------------------------------------------------------- */
@@ -640,9 +414,7 @@ on_folder(const char *name, int fd)
 		(void)close(fd);
 		return ERR_PROTO;
 	}
-	if (env.folder != -1)
-		(void)close(env.folder);
-	env.folder = fd;
+	policy_folder(fd);
 	return 0;
 }
 
@@ -675,9 +447,10 @@ on_go(const struct conf *conf, const char *addresses)
 			NULL)
 			return ERR_CONFIG;
 	}
-	if ((r = load_policy()) != 0 ||
+	if ((r = policy_load(conf->policy_folder)) != 0 ||
 	    (r = sandbox_enter(SANDBOX_POLICY,
-		 (const int[SANDBOX_GIVEN_MAX]){ env.folder, -1, -1 })) != 0 ||
+		 (const int[SANDBOX_GIVEN_MAX]){
+		     policy_folder_fd(), -1, -1 })) != 0 ||
 	    (r = takeover_start(serve)) != 0)
 		return r;
 	return ERR_AGAIN;
@@ -708,7 +481,7 @@ main(void)
 		.link = on_link,
 		.folder = on_folder,
 		.go = on_go,
-		.reload = load_policy,
+		.reload = policy_reload,
 		.parent = on_parent,
 		.idle = on_idle,
 	};

@@ -16,21 +16,46 @@ struct msg;
 struct peer;
 struct policy;
 
-/* The running policy, NULL until one has loaded (then everything is denied). */
-const struct policy *policy_now(void);
-/* Its hash, 64 hexadecimal digits; "" without one. */
-const char *policy_hash(void);
 const struct conf *policy_conf(void);
 /* The uid of every postern-shell. */
 uid_t policy_job_uid(void);
 
 /* Sibling links; NULL while a sibling is being started again. */
+struct peer *policy_oidc(void);
 struct peer *policy_audit(void);
 struct peer *policy_signer(void);
 
 /* Sends the event to audit, which writes it; consumes b's content.  An error
  * means it could not be queued: whoever needed the line refuses. */
 int policy_event(struct buf *event);
+
+/* policy_reload.c */
+
+/* The running policy, NULL until one has loaded (then everything is denied). */
+const struct policy *policy_now(void);
+/* Its hash, 64 hexadecimal digits; "" without one. */
+const char *policy_hash(void);
+/* How the last try to load one went: "loaded", "refused", "unread". */
+const char *policy_state(void);
+
+/* Takes the folder to load from. */
+void policy_folder(int take_fd);
+int policy_folder_fd(void);
+/* The first load; path is the folder's, for messages.  What does not load
+ * leaves the bastion denying everything; an error is fatal. */
+int policy_load(const char *path);
+/* RELOAD: loads what is in the folder now, and fills RELOADED. */
+int policy_reload(uint32_t asked, struct buf *answer);
+/* Tells oidc whose tokens may be asked about. */
+void policy_send_issuers(void);
+
+/* RELOAD_POLICY on ctl.sock: asks the parent for a reload, and answers p when
+ * signer and policy have loaded. */
+int policy_reload_ask(struct peer *p, uint32_t id);
+/* That connection is gone. */
+void policy_reload_drop(const struct peer *p);
+/* RELOAD_OVER: the parent's answer. */
+int policy_reload_over(struct msg *m);
 
 /* policy_audit.c */
 

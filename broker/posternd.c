@@ -27,6 +27,7 @@
 #include "broker/lease.h"
 #include "broker/loop.h"
 #include "broker/notify.h"
+#include "broker/reload.h"
 #include "broker/replace.h"
 #include "broker/setup.h"
 #include "broker/upgrade.h"
@@ -239,7 +240,8 @@ posternd_changing(void)
 void
 posternd_settled(void)
 {
-	if (!children_ready() || replace_running() || posternd_calm())
+	if (!children_ready() || replace_running() || reload_running() ||
+	    posternd_calm())
 		return;
 	if (!env.announced)
 		log_info("ready");
@@ -262,32 +264,6 @@ reap(void)
 		if (!replace_tried(pid, status) && !children_dead(pid, status))
 			hops_dead(status);
 	}
-}
-
-/* The policy folder is opened anew: it may be another one by now. */
-static void
-reload(void)
-{
-	static const int who[] = { SIGNER, POLICY };
-
-	for (size_t i = 0; i < 2; i++) {
-		struct child *c = children_get((size_t)who[i]);
-
-		if (c->peer == NULL)
-			continue;
-		if (children_send_opened(
-			c, "policy", env.conf.policy_folder, O_DIRECTORY) == 0)
-			children_tell(c, MSG_RELOAD);
-	}
-}
-
-static void
-on_hangup(void)
-{
-	posternd_changing();
-	reload();
-	/* During an upgrade its end says so. */
-	posternd_settled();
 }
 
 static void
@@ -338,7 +314,7 @@ on_signal(void *arg, int fd, short revents)
 			reap();
 			break;
 		case SIGHUP:
-			on_hangup();
+			reload_begin();
 			break;
 		case SIGUSR2:
 			replace_want();

@@ -15,6 +15,7 @@
 #include "broker/hops.h"
 #include "broker/loop.h"
 #include "broker/posternd.h"
+#include "broker/reload.h"
 #include "broker/upgrade.h"
 #include "broker/upgrade_state.h"
 #include "lib/buf.h"
@@ -123,7 +124,8 @@ replace_go(void *arg)
 	(void)arg;
 	if (posternd_stopping())
 		return;
-	if (children_queued()) {
+	/* Nor is an answer under way that the next one would not expect. */
+	if (children_queued() || reload_running()) {
 		if (loop_timer(posternd_loop(), EXEC_RETRY_MS, replace_go,
 			NULL) == NULL)
 			replace_failed(ERR_NOMEM, "timer");

@@ -19,9 +19,9 @@
 #include "broker/child.h"
 #include "broker/loop.h"
 #include "broker/peer.h"
+#include "broker/rules.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
-#include "lib/diag.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/msg.h"
@@ -35,7 +35,6 @@
 #include "ssh/quote.h"
 
 #define GRANTS_MAX 1024
-#define LOAD_AGAIN_MS 1000
 #define GRANT_MS 60000	   /* a hop asks at once; later is too late */
 #define QUIET_MS 100
 #define PEM_MAX 4096
@@ -60,18 +59,16 @@ struct grant {
 
 static struct {
 	struct cert_ca *target_ca;
-	struct policy *policy;
-	int folder;
+	struct rules rules;
 	const struct conf *conf;
 	char source_address[ADDRESSES_MAX];
 	bool source_fixed; /* by source-address, so as it is */
 	struct peer *policy_peer;
 	int64_t heard; /* its last message */
 	bool stopping;
-	struct timer *again;
 	struct grant *first;
 	size_t n;
-} env = { .folder = -1 };
+} env = { .rules = { .folder = -1 } };
 
 static void
 grant_free(struct grant *g)
@@ -127,9 +124,9 @@ grant_fault(const struct grant *g, const struct target **tp)
 
 	if (env.target_ca == NULL)
 		return "the bastion has no CA key yet (run `postern ca init`)";
-	if (env.policy == NULL)
+	if (env.rules.policy == NULL)
 		return "the signer has no policy";
-	if ((t = policy_target_find(env.policy, g->target)) == NULL)
+	if ((t = policy_target_find(env.rules.policy, g->target)) == NULL)
 		return "the signer knows no such target";
 	if (target_login(t, g->login, &login) != 0 ||
 	    strcmp(login, g->login) != 0)
@@ -376,43 +373,24 @@ on_idle(void)
 
 /* -- start --------------------------------------------------------------------------- */
 
-static int load_policy(void);
-
+/* postern-policy shows the errors; one voice is enough. */
 static void
-load_again(void *arg)
+policy_tried(enum rules_outcome o, int r, const struct diags *d)
 {
-	(void)arg;
-	env.again = NULL;
-	if (load_policy() != 0)
-		fatal(ERR_NOMEM, "policy");
+	(void)d;
+	if (o != RULES_LOADED)
+		log_err(r, "the policy is not accepted");
 }
 
 static int
-load_policy(void)
+on_reload(uint32_t asked, struct buf *answer)
 {
-	struct diags *d = diags_new();
-	struct policy *p = NULL;
 	int r;
 
-	if (d == NULL)
-		return ERR_NOMEM;
-	timer_free(env.again);
-	env.again = NULL;
-	r = env.folder == -1 ? ERR_NOTFOUND : policy_load_folder(env.folder,
-	    env.conf->policy_folder, d, &p);
-	diags_free(d);
-	if (r != 0) { /* postern-policy shows the errors; one voice is enough */
-		log_err(r, "the policy is not accepted");
-		/* Not read: policy may have had more luck, and would grant
-		 * what is refused here. */
-		if (r == ERR_SYS || r == ERR_NOMEM)
-			env.again = loop_timer(
-			    child_loop(), LOAD_AGAIN_MS, load_again, NULL);
-		return env.again == NULL && r == ERR_NOMEM ? r : 0;
-	}
-	policy_free(env.policy);
-	env.policy = p;
-	return 0;
+	(void)asked;
+	if ((r = rules_load(&env.rules)) != 0)
+		return r;
+	return rules_put(&env.rules, answer);
 }
 
 static int
@@ -444,9 +422,7 @@ on_folder(const char *name, int fd)
 	int r = 0;
 
 	if (strcmp(name, "policy") == 0) {
-		if (env.folder != -1)
-			(void)close(env.folder);
-		env.folder = fd;
+		rules_folder(&env.rules, fd);
 		return 0;
 	}
 	if (strcmp(name, "target.pem") == 0)
@@ -495,10 +471,12 @@ on_go(const struct conf *conf, const char *addresses)
 		    "name those that targets see with source-address");
 		return r;
 	}
-	if ((r = load_policy()) != 0)
+	env.rules.path = conf->policy_folder;
+	env.rules.tried = policy_tried;
+	if ((r = rules_load(&env.rules)) != 0)
 		return r;
 	return sandbox_enter(SANDBOX_SIGNER,
-	    (const int[SANDBOX_GIVEN_MAX]){ env.folder, -1, -1 });
+	    (const int[SANDBOX_GIVEN_MAX]){ env.rules.folder, -1, -1 });
 }
 
 int
@@ -508,7 +486,7 @@ main(void)
 		.link = on_link,
 		.folder = on_folder,
 		.go = on_go,
-		.reload = load_policy,
+		.reload = on_reload,
 		.idle = on_idle,
 	};
 

@@ -4,7 +4,7 @@
  * execve.  Children, listening sockets and links go along.
  *
  * The state is a buf in a memfd; its number is in the environment, which holds
- * no secret.  What it says is posternd.c's.
+ * no secret.  What it says is upgrade_state.c's.
  */
 #ifndef POSTERN_BROKER_UPGRADE_H
 #define POSTERN_BROKER_UPGRADE_H

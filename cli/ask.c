@@ -41,30 +41,43 @@ ask_connect(int *fdp)
 	return POSTERN_EX_UNAVAILABLE;
 }
 
-static int
-ask_failed(int r)
+int
+cli_ask_failed(int r)
 {
 	cli_error("the broker's answer did not come: %s", err_text(r));
 	return POSTERN_EX_UNAVAILABLE;
 }
 
 int
-cli_status(char **json)
+cli_ask(uint32_t question, uint32_t answer, int64_t ms, struct msg *a)
 {
-	struct msg q, a;
+	struct msg q;
 	int fd, r;
 
 	if ((r = ask_connect(&fd)) != 0)
 		return r;
-	msg_init(&q, MSG_STATUS);
+	msg_init(&q, question);
 	q.id = 1;
-	if ((r = msg_call(fd, &q, MSG_STATUS_IS, &a,
-	    msg_now_ms() + ASK_MS)) == 0)
-		r = buf_get_cstr(&a.body, MSG_BODY_MAX, json);
+	r = msg_call(fd, &q, answer, a, msg_now_ms() + ms);
 	msg_clear(&q);
-	msg_clear(&a);
 	(void)close(fd);
-	return r == 0 ? 0 : ask_failed(r);
+	if (r == 0)
+		return 0;
+	msg_clear(a);
+	return cli_ask_failed(r);
+}
+
+int
+cli_status(char **json)
+{
+	struct msg a;
+	int r;
+
+	if ((r = cli_ask(MSG_STATUS, MSG_STATUS_IS, ASK_MS, &a)) != 0)
+		return r;
+	r = buf_get_cstr(&a.body, MSG_BODY_MAX, json);
+	msg_clear(&a);
+	return r == 0 ? 0 : cli_ask_failed(r);
 }
 
 /* The last message of an answer: how it ended. */
@@ -77,7 +90,7 @@ ask_end(struct msg *m)
 
 	if ((r = buf_get_u32(&m->body, &result)) != 0 ||
 	    (r = buf_get_fixed(&m->body, reason, sizeof(reason))) != 0)
-		return ask_failed(r);
+		return cli_ask_failed(r);
 	if (result == 0)
 		return 0;
 	cli_error("%s", reason[0] != '\0' ? reason : "the broker refused");
@@ -95,9 +108,9 @@ ask_rows(int fd, cli_row_fn fn, void *arg)
 	for (;;) {
 		if ((r = msg_wait(fd, POLLIN,
 		    msg_now_ms() + ASK_MS)) != 0)
-			return ask_failed(r);
+			return cli_ask_failed(r);
 		if ((r = msg_recv(fd, &m)) != 0)
-			return ask_failed(r);
+			return cli_ask_failed(r);
 		if (m.type == MSG_ROWS_END) {
 			r = ask_end(&m);
 			msg_clear(&m);
@@ -106,7 +119,7 @@ ask_rows(int fd, cli_row_fn fn, void *arg)
 		if (m.type != MSG_ROW || (r = buf_get_view(&m.body,
 		    MSG_BODY_MAX, &p, &n)) != 0) {
 			msg_clear(&m);
-			return ask_failed(ERR_PROTO);
+			return cli_ask_failed(ERR_PROTO);
 		}
 		r = fn(arg, (const char *)p, n, msg_take_fd(&m, 0));
 		msg_clear(&m);
@@ -135,7 +148,7 @@ cli_query(const char *what, const struct cli_param *param, size_t nparam,
 	if (r == 0)
 		r = msg_send(fd, &q);
 	msg_clear(&q);
-	r = r == 0 ? ask_rows(fd, fn, arg) : ask_failed(r);
+	r = r == 0 ? ask_rows(fd, fn, arg) : cli_ask_failed(r);
 	(void)close(fd);
 	return r;
 }

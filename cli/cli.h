@@ -7,8 +7,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 
 struct conf;
+struct msg;
 
 /* Exit codes: 0, 1 (what was checked is not right), and those of
  * lib/proto.h: 64 usage, 69 the broker does not answer, 77 not allowed. */
@@ -31,6 +34,8 @@ int cli_usage(void);
 /* Prints text of somebody else's: control characters, bidi controls and what
  * is not UTF-8 are shown escaped. */
 void cli_print_safe(const char *s);
+/* The same to f, its line ends and tabs kept, and one at the end. */
+void cli_print_lines_safe(FILE *f, const char *s);
 /* Standard output is a terminal and NO_COLOR is not set. */
 bool cli_colour(void);
 
@@ -50,6 +55,11 @@ typedef int (*cli_row_fn)(void *arg, const char *json, size_t n, int fd);
  * went wrong. */
 int cli_query(const char *what, const struct cli_param *param, size_t nparam,
     cli_row_fn fn, void *arg);
+/* One question without fields, on a connection of its own; its answer, which
+ * the caller clears, within ms.  Returns an exit code and says what went wrong;
+ * cli_ask_failed does for whoever cannot read the answer. */
+int cli_ask(uint32_t question, uint32_t answer, int64_t ms, struct msg *a);
+int cli_ask_failed(int r);
 /* STATUS as JSON text, which the caller frees. */
 int cli_status(char **json);
 
@@ -65,6 +75,7 @@ int cli_policy_fmt(int argc, char **argv);
 int cli_policy_prove(int argc, char **argv);
 int cli_policy_rehearse(int argc, char **argv);
 int cli_policy_who_can(int argc, char **argv);
+int cli_reload(int argc, char **argv);
 int cli_status_show(int argc, char **argv);
 int cli_sessions(int argc, char **argv);
 int cli_show(int argc, char **argv);

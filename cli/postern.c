@@ -24,6 +24,7 @@
 static const struct cli_command commands[] = {
 	{ "status", cli_status_show, "[--json]",
 	    "is the broker well, what does it run" },
+	{ "reload", cli_reload, "[--json]", "load the policy again" },
 	{ "ca init", cli_ca_init, "", "make the bastion's CA keys" },
 	{ "ca show", cli_ca_show, "[--target NAME]",
 	    "the lines that make a target trust this bastion" },
@@ -100,8 +101,8 @@ usage_all(FILE *f)
 	return f == stdout ? 0 : POSTERN_EX_USAGE;
 }
 
-void
-cli_print_safe(const char *s)
+static void
+print_safe(FILE *f, const char *s, const char *kept)
 {
 	const uint8_t *p = (const uint8_t *)s;
 	size_t n = strlen(s), k;
@@ -109,16 +110,31 @@ cli_print_safe(const char *s)
 
 	while (n > 0) {
 		k = utf8_next(p, n, &cp);
-		if (k == 0 || utf8_is_control(cp) || utf8_is_hidden(cp)) {
+		if (k == 0 || ((utf8_is_control(cp) || utf8_is_hidden(cp)) &&
+				  strchr(kept, *p) == NULL)) {
 			k = k == 0 ? 1 : k;
 			for (size_t i = 0; i < k; i++)
-				(void)printf("\\x%02x", p[i]);
+				(void)fprintf(f, "\\x%02x", p[i]);
 		} else {
-			(void)fwrite(p, 1, k, stdout);
+			(void)fwrite(p, 1, k, f);
 		}
 		p += k;
 		n -= k;
 	}
+}
+
+void
+cli_print_safe(const char *s)
+{
+	print_safe(stdout, s, "");
+}
+
+void
+cli_print_lines_safe(FILE *f, const char *s)
+{
+	print_safe(f, s, "\n\t");
+	if (*s != '\0' && s[strlen(s) - 1] != '\n')
+		(void)fputc('\n', f);
 }
 
 bool

@@ -31,6 +31,7 @@ static void
 status_print(const json_t *o)
 {
 	const char *policy = json_string_value(json_object_get(o, "policy"));
+	const char *load = json_string_value(json_object_get(o, "policy_load"));
 	bool audit = json_is_true(json_object_get(o, "audit"));
 	bool signer = json_is_true(json_object_get(o, "signer"));
 
@@ -47,6 +48,9 @@ status_print(const json_t *o)
 		    JSON_INTEGER_FORMAT " identities\n", policy,
 		    json_integer_value(json_object_get(o, "targets")),
 		    json_integer_value(json_object_get(o, "identities")));
+	if (load != NULL && strcmp(load, "loaded") != 0)
+		(void)puts("            the last one was not accepted: see "
+			   "`postern reload`, which says why");
 	(void)printf("audit       %s\n", audit ? "running" :
 	    "NOT RUNNING: no operation starts");
 	(void)printf("signer      %s\n", signer ? "running" :

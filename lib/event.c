@@ -63,6 +63,7 @@ static const struct event_row {
 	[EV_RECORDING] = { "recording", 's' },
 	[EV_RECORDING_SHA256] = { "recording_sha256", 's' },
 	[EV_VIEWER] = { "viewer", 's' },
+	[EV_ASKER] = { "asker", 's' },
 	[EV_LIST] = { "list", 's' },
 	[EV_POSITION] = { "position", 'n' },
 	[EV_POSITIONS] = { "positions", 'n' },

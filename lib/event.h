@@ -60,6 +60,7 @@ enum event_field {
 	EV_POSITION,
 	EV_POSITIONS,
 	EV_JOINED,
+	EV_ASKER, /* who had the policy loaded */
 	/* how it ended: audit alone writes these */
 	EV_EXIT,
 	EV_SIGNAL,

@@ -16,12 +16,15 @@ enum msg_type {
 	MSG_LINK = 4,    /* one end of a pair to a sibling */
 	MSG_FOLDER = 6,  /* an opened folder or file */
 	MSG_GO = 8,      /* all is there: confine yourself, serve */
-	MSG_RELOAD = 10, /* policy and settings may have changed */
+	MSG_RELOAD = 10, /* the policy may have changed */
+	MSG_RELOADED = 11,
 	MSG_STOP = 12,
 	/* child -> parent */
 	MSG_READY = 14,
 	MSG_HOP_START = 16,
 	MSG_HOP_STARTED = 17,
+	MSG_RELOAD_WANTED = 18,
+	MSG_RELOAD_OVER = 19, /* signer and policy have answered */
 	/* pam_postern -> oidc (pam.sock) */
 	MSG_LOGIN = 32,
 	MSG_LOGIN_RESULT = 33,
@@ -65,6 +68,8 @@ enum msg_type {
 	 */
 	MSG_STATUS = 112,
 	MSG_STATUS_IS = 113,
+	MSG_RELOAD_POLICY = 114,
+	MSG_POLICY_RELOADED = 115,
 	MSG_QUERY = 116,
 	MSG_ROW = 117,
 	MSG_ROWS_END = 118,
@@ -107,6 +112,7 @@ const struct proto_row *proto_table(size_t *n);
 #define PROTO_WIRE_MAX (130 * 1000)	/* a command quoted for the target */
 #define PROTO_TEXT_MAX (32 * 1024)	/* text for a job's stdout or stderr */
 #define PROTO_ID_LEN 26			/* a ULID */
+#define PROTO_POLICY_HASH_LEN 64        /* SHA-256 in hexadecimal */
 #define PROTO_SOURCE_MAX 63		/* numeric client address */
 #define PROTO_KEEP_KEY_MAX 80           /* bytes of a kept row's key */
 #define PROTO_KEEP_MAX (72 * 1024)      /* and of its value */

@@ -19,6 +19,7 @@ PLACES = sed \
 	-e 's|@runstatedir[@]|$(runstatedir)|g' \
 	-e 's|@posternlibexecdir[@]|$(posternlibexecdir)|g' \
 	-e 's|@posternlibdir[@]|$(posternlibdir)|g' \
+	-e 's|@bindir[@]|$(bindir)|g' \
 	-e 's|@sbindir[@]|$(sbindir)|g' \
 	-e 's|@pamdir[@]|$(pamdir)|g'
 

@@ -746,6 +746,85 @@ def test_reload(policy):
     assert "identity" not in policy.heard("operation.decide")
 
 
+def reloaded(s):
+    m = w.expect(s, "POLICY_RELOADED")
+    out = m.id, m.u32(), m.text(), m.u32(), m.u32(), m.text()
+    m.end()
+    return out
+
+
+def test_a_reload_is_asked_for(policy):
+    """On ctl.sock: the parent is asked, and who asked hears how it went in
+    policy and in the signer; whoever comes meanwhile waits for the next."""
+    path, old = policy.path / "policy", policy.status()["policy"]
+    first, second, gone = (w.connect(policy.path / "ctl.sock")
+                           for _ in range(3))
+    w.send(first, "RELOAD_POLICY", ident=5)
+    wanted = w.expect(policy.control, "RELOAD_WANTED").end().id
+    w.send(second, "RELOAD_POLICY", ident=6)
+    w.send(gone, "RELOAD_POLICY", ident=7)
+    w.silent(policy.control)
+    gone.close()
+    # It is refused: all of it is shown to who asked, and the signer's word
+    # does not matter.
+    policy.write("policy 1\nnonsense\n")
+    assert policy.reload(path, wanted) == (1, old)
+    e = policy.heard("policy.load")
+    assert (e["verdict"], e["asker"]) == ("refused", "uid:0")
+    w.silent(first, 0.1)
+    over = w.u32(0) + w.text("f" * 64)
+    w.send(policy.control, "RELOAD_OVER", over, ident=wanted)
+    ident, outcome, now, targets, _, why = reloaded(first)
+    assert (ident, outcome, now, targets) == (5, 1, old, 1)
+    assert "a.postern:2:1: " in why and "\n" in why
+    # The second one's turn: it loads here, but not in the signer.
+    for signer, outcome in (((0, "f" * 64), 3), ((2, None), 3), ((0, ""), 3),
+                            ((0, None), 0)):
+        again = w.expect(policy.control, "RELOAD_WANTED").end().id
+        assert again != wanted
+        policy.write(POLICY + f"# {signer} {outcome}\n")
+        r, new = policy.reload(path, again)
+        assert (r, len(new)) == (0, 64) and new != old
+        w.expect(policy.oidc, "ISSUERS")
+        w.send(policy.control, "RELOAD_OVER", w.u32(signer[0]) +
+               w.text(new if signer[1] is None else signer[1]), ident=again)
+        ident, said, now, targets, identities, why = reloaded(second)
+        assert (ident, said, now) == (6, outcome, new)
+        assert bool(why) == (outcome != 0) and targets == identities == 1
+        if outcome:
+            assert "postern-signer" in why
+            w.send(second, "RELOAD_POLICY", ident=6)
+    w.silent(policy.control)
+    # A reload by signal has nobody's name.
+    assert policy.reload(path)[0] == 0
+    while "asker" in (e := policy.heard("policy.load")):
+        pass
+    assert e["verdict"] == "accepted"
+    first.close()
+    second.close()
+
+
+def test_reloads_that_wait_are_bounded(policy):
+    many = [w.connect(policy.path / "ctl.sock") for _ in range(17)]
+    for s in many:
+        w.send(s, "RELOAD_POLICY", ident=1)
+    assert reloaded(many[16])[1] == 2
+    # Twice on one connection is a broken rule; the others wait on.
+    w.send(many[0], "RELOAD_POLICY", ident=2)
+    assert w.receive(many[0]) is None
+    w.silent(many[1], 0.1)
+    for s in many:
+        s.close()
+
+
+@pytest.mark.parametrize("name, body", [
+    ("RELOAD", w.u32(1)), ("RELOAD_OVER", w.u32(0) + w.text("")),
+    ("RELOAD", b""), ("RELOAD_OVER", w.u32(0) + w.text("f" * 65))])
+def test_a_reload_that_nobody_asked_for(policy, name, body):
+    w.send(policy.control, name, body, ident=99)
+    assert policy.proc.wait(20) == 1
+
+
 def test_a_refused_policy_has_a_bounded_line(policy):
     """Errors without number, and each with a line of the policy's."""
     policy.write("policy 1\n" + "nonsense \u2028\"\n" * 3000)

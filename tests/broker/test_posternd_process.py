@@ -93,6 +93,8 @@ class Fake:
             self.links[m.text()] = socket.socket(fileno=m.fds[0])
         elif m.name == "GO":
             self.settings, self.addresses = m.text(), m.text()
+        elif m.name == "RELOAD":
+            self.asked = m.u32()
         m.end()
         return m.name
 
@@ -103,6 +105,18 @@ class Fake:
 
     def ready(self):
         w.send(self.control, "READY")
+
+    def reloaded(self, outcome=0, digest="f" * 64):
+        """It is told to reload, and answers; on whose question it was."""
+        if "policy" in self.given:
+            os.close(self.given.pop("policy")[1])
+        assert self.take() == "FOLDER" and "policy" in self.given
+        m = w.expect(self.control, "RELOAD")
+        w.send(self.control, "RELOADED", w.u32(outcome) + w.text(digest),
+               ident=m.id)
+        asked = m.u32()
+        m.end()
+        return asked
 
     def say(self, word):
         self.leash.send(word)
@@ -518,6 +532,7 @@ def test_reload(posternd):
         os.close(f.given.pop("policy")[1])
         assert f.take() == "FOLDER" and "policy" in f.given
         assert f.take() == "RELOAD"
+        w.send(f.control, "RELOADED", w.u32(0) + w.text("f" * 64), ident=1)
     for name in ("audit", "oidc"):
         w.silent(posternd.child[name].control, 0.1)
 
@@ -534,7 +549,78 @@ def test_reload_is_told_to_the_service_manager(posternd):
     assert posternd.notify.recv(99) == b"READY=1"
     posternd.proc.send_signal(signal.SIGHUP)
     reloading(posternd)
+    for name in ("signer", "policy"):
+        posternd.notify.settimeout(0.1)
+        with pytest.raises(TimeoutError):   # not before both have loaded
+            posternd.notify.recv(99)
+        posternd.notify.settimeout(10)
+        posternd.child[name].reloaded()
     assert posternd.notify.recv(99) == b"READY=1"
+
+
+def over(policy):
+    m = w.expect(policy.control, "RELOAD_OVER")
+    out = m.id, m.u32(), m.text()
+    m.end()
+    return out
+
+
+def test_a_reload_that_policy_wants(posternd):
+    """Its end is told to policy, with the signer's word; a signal meanwhile
+    makes another round."""
+    posternd.start()
+    policy, signer = posternd.child["policy"], posternd.child["signer"]
+    w.send(policy.control, "RELOAD_WANTED", ident=8)
+    assert policy.reloaded() == 8
+    posternd.proc.send_signal(signal.SIGHUP)
+    w.silent(policy.control, 0.2)
+    assert signer.reloaded(2, "") == 0
+    assert over(policy) == (8, 2, "")
+    # The signal's round; policy's next question waits for its own.
+    w.send(policy.control, "RELOAD_WANTED", ident=9)
+    assert policy.reloaded() == 0
+    assert signer.reloaded() == 0
+    assert policy.reloaded() == 9
+    assert signer.reloaded(0, "e" * 64) == 0
+    assert over(policy) == (9, 0, "e" * 64)
+
+
+def test_a_reload_while_a_child_dies(posternd):
+    """The signer that died reads the folder when it starts again: nobody
+    waits for it.  A policy that died does not hear what its successor did not
+    ask."""
+    posternd.start()
+    policy, signer = posternd.child["policy"], posternd.child["signer"]
+    w.send(policy.control, "RELOAD_WANTED", ident=8)
+    assert policy.reloaded() == 8
+    signer.say(b"exit1")
+    assert over(policy) == (8, 0, "")
+    posternd.again("signer").ready()
+    assert policy.take() == "LINK"
+    w.send(policy.control, "RELOAD_WANTED", ident=9)
+    policy.say(b"exit1")
+    posternd.again("policy").ready()
+    posternd.child["signer"].until("RELOAD")
+    w.silent(posternd.child["policy"].control)
+
+
+@pytest.mark.parametrize("name, body, ident", [
+    ("RELOAD_WANTED", b"", 0), ("RELOAD_WANTED", b"x", 1),
+    ("RELOADED", w.u32(0) + w.text("f" * 64), 1), ("RELOADED", b"", 0)])
+def test_a_malformed_reload(posternd, name, body, ident):
+    posternd.start()
+    f = posternd.child["policy"]
+    w.send(f.control, name, body, ident=ident)
+    assert f.gone()
+    posternd.again("policy")
+
+
+def test_one_reload_at_a_time(posternd):
+    posternd.start()
+    f = posternd.child["policy"]
+    for ident in (1, 2):
+        w.send(f.control, "RELOAD_WANTED", ident=ident)
+    assert f.gone()
 
 
 def replaced(posternd, order=("audit", "signer", "policy", "oidc")):

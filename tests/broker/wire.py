@@ -20,8 +20,10 @@ import threading
 import time
 
 TYPES = {
-    "LISTEN": 2, "LINK": 4, "FOLDER": 6, "GO": 8, "RELOAD": 10, "STOP": 12,
-    "READY": 14, "HOP_START": 16, "HOP_STARTED": 17,
+    "LISTEN": 2, "LINK": 4, "FOLDER": 6, "GO": 8, "RELOAD": 10,
+    "RELOADED": 11, "STOP": 12,
+    "READY": 14, "HOP_START": 16, "HOP_STARTED": 17, "RELOAD_WANTED": 18,
+    "RELOAD_OVER": 19,
     "LOGIN": 32, "LOGIN_RESULT": 33, "ISSUERS": 34, "SESSION_NEW": 36,
     "SESSION_MADE": 37, "SESSION_OPEN": 48, "SESSION_OPENED": 49,
     "SESSION_CLOSE": 50, "SESSION_CLOSED": 51,
@@ -32,7 +34,8 @@ TYPES = {
     "OP_STARTED": 100, "OP_ABORT": 102,
     "KEEP": 104, "KEPT": 105, "FORGET": 106, "RECALL": 108, "RECALLED": 109,
     "SETTLED": 110,
-    "STATUS": 112, "STATUS_IS": 113, "QUERY": 116, "ROW": 117,
+    "STATUS": 112, "STATUS_IS": 113, "RELOAD_POLICY": 114,
+    "POLICY_RELOADED": 115, "QUERY": 116, "ROW": 117,
     "ROWS_END": 118, "AUDIT_QUERY": 120,
 }
 NAMES = {v: k for k, v in TYPES.items()}
@@ -42,7 +45,11 @@ KINDS = ["", "start", "policy.load", "login.refused", "session.open",
 FIELDS = ["", "session", "operation", "identity", "issuer", "subject", "user",
           "source", "commit", "pull_request", "actor", "workflow", "run",
           "target", "login", "command", "pty", "stdin", "policy", "rule",
-          "verdict", "reason", "serial", "key_id", "principal"]
+          "verdict", "reason", "serial", "key_id", "principal", "list",
+          "position", "positions", "joined", "asker", "exit", "signal", "state",
+          "duration_ms", "bytes_in", "bytes_out", "bytes_err", "sha256_in",
+          "sha256_out", "sha256_err", "recording", "recording_sha256",
+          "viewer"]
 
 
 def u8(n):
@@ -323,9 +330,15 @@ class Child:
         expect(self.control, "READY").end()
         return self
 
-    def reload(self, path):
+    def reload(self, path, asked=0):
+        """What the child says of it: how it went, and what is in force."""
         self.folder("policy", path)
-        send(self.control, "RELOAD")
+        send(self.control, "RELOAD", u32(asked), ident=77)
+        m = expect(self.control, "RELOADED")
+        assert m.id == 77
+        out = m.u32(), m.text()
+        m.end()
+        return out
 
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as f:

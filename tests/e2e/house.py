@@ -747,9 +747,8 @@ class Bastion:
         at = self.log.stat().st_size
         self.manager.forget()
         (argv,) = Unit("postern").lines("ExecReload", self.daemon.proc.pid)
-        run(*argv)
+        run(*inside("bastion", argv), check=False)  # it may be refused
         self.daemon.wait_for(lambda: self.manager.told("READY=1"))
-        time.sleep(0.5)     # policy and signer load meanwhile
         return self.log.read_text()[at:]
 
     def upgrade(self, timeout=60):
@@ -767,6 +766,13 @@ class Bastion:
     def postern(self, *args, check=True, **kw):
         return run(*inside("bastion", [PREFIX / "bin/postern", *args]),
                    check=check, **kw)
+
+    def popen(self, *args):
+        """The same, going on."""
+        return subprocess.Popen(
+            inside("bastion", [PREFIX / "bin/postern", *args]), text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE)
 
     def processes(self):
         """(pid, user, name) of all that is Postern's, oldest first."""
