@@ -149,7 +149,7 @@ def receive(sock, timeout=20):
 def expect(sock, name, timeout=20):
     m = receive(sock, timeout)
     assert m is not None, f"closed; {name} was expected"
-    assert m.name == name
+    assert m.name == name, m.name
     return m
 
 
