@@ -32,22 +32,16 @@ check_report(const struct diags *d, bool json, FILE *f)
 int
 cli_policy_check(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ NULL, 0, NULL, 0 },
-	};
 	const char *file[POLICY_FILES_MAX];
 	struct policy *p = NULL;
 	struct diags *d;
-	bool json = false, fails = false;
+	bool fails = false;
+	struct ask a;
 	size_t n = 0;
-	int c, r;
+	int r;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c != 'j')
-			return cli_usage();
-		json = true;
-	}
+	if ((r = ask_parse(&a, argc, argv, "j")) != 0)
+		return r;
 	for (; optind < argc; optind++) {
 		if (n == POLICY_FILES_MAX) {
 			cli_error("at most %d files", POLICY_FILES_MAX);
@@ -60,11 +54,11 @@ cli_policy_check(int argc, char **argv)
 	r = policy_load_from(file, n, d, &p);
 	if (r == 0 && policy_lint(p, d, &fails) != 0)
 		r = ERR_NOMEM;
-	if (json || diags_count(d) > 0)
-		check_report(d, json, json ? stdout : stderr);
+	if (a.json || diags_count(d) > 0)
+		check_report(d, a.json, a.json ? stdout : stderr);
 	if (r == 0 && fails)
 		r = ERR_CONFIG;
-	if (r == 0 && !json)
+	if (r == 0 && !a.json)
 		(void)printf("ok: %zu targets, %zu identities, %zu issuers; "
 		    "its tests pass\n", policy_ntargets(p),
 		    policy_nidentities(p), policy_nissuers(p));

@@ -10,10 +10,12 @@
 #include <time.h>
 
 #include "policy/claims.h"
+#include "policy/decide.h"
 
 struct buf;
 struct command;
 struct diags;
+struct list;
 struct option;
 struct policy;
 
@@ -24,7 +26,11 @@ struct policy;
 struct ask {
 	const char *as, *on, *policy, *old, *ledger;
 	struct claims claim;
-	bool json, pty, stdin_ok;
+	bool json, check, pty, stdin_ok;
+	/* what is asked for, when it is no command */
+	enum request_kind kind;
+	const char *path, *ref;
+	unsigned int how;
 	time_t now;
 	uint64_t since_ms;
 	unsigned int budget_s; /* of processor time */
@@ -32,15 +38,19 @@ struct ask {
 
 /* The letters of an `ask`'s long options, as the tool accepts them: a(s)
  * o(n) p(olicy) b(udget) c(laim) t(ty: --pty) i(stdin) @(at) j(son) O(ld)
- * L(edger) S(ince).  One `+` in front: what follows is a command, whose words
- * are not looked at.  0 or an exit code, said. */
+ * L(edger) S(ince) k(--check) x(--read, --write, --by, --git-read, --git-write,
+ * --ref, --interactive).  One `+` in front: what follows is a command, whose
+ * words are not looked at.  0 or an exit code, said. */
 int ask_parse(struct ask *a, int argc, char **argv, const char *accepted);
 void ask_clear(struct ask *a);
 /* "LOGIN+TARGET" taken apart and looked up; says what is wrong. */
 struct whatif;
 int ask_where(struct whatif *w, const char *on);
-/* The command of argv: joined by blanks, as ssh does.  Says what is wrong. */
-int ask_command(int argc, char **argv, struct command **out);
+/* The commands of argv, joined by blanks, as ssh does; none where something
+ * else is asked for.  Says what is wrong. */
+int ask_commands(const struct ask *a, int argc, char **argv, struct list *out);
+/* What is asked for, with one of the commands, or NULL. */
+void ask_fill(const struct ask *a, const struct command *c, struct request *q);
 
 /* A policy of files and folders, none: the bastion's own.  An exit code, said.
  */

@@ -24,6 +24,7 @@
 #include "lib/proto.h"
 #include "lib/str.h"
 #include "policy/command.h"
+#include "policy/model.h"
 #include "policy/policy.h"
 #include "policy/whatif.h"
 
@@ -43,8 +44,19 @@ static const struct option ask_options[] = {
 	{ "old", required_argument, NULL, 'O' },
 	{ "ledger", required_argument, NULL, 'L' },
 	{ "since", required_argument, NULL, 'S' },
+	{ "check", no_argument, NULL, 'k' },
+	{ "read", required_argument, NULL, 'r' },
+	{ "write", required_argument, NULL, 'w' },
+	{ "by", required_argument, NULL, 'y' },
+	{ "git-read", required_argument, NULL, 'g' },
+	{ "git-write", required_argument, NULL, 'G' },
+	{ "ref", required_argument, NULL, 'f' },
+	{ "interactive", no_argument, NULL, 'I' },
 	{ NULL, 0, NULL, 0 },
 };
+
+/* All of them are one letter for a tool: x. */
+#define ACCESS_OPTIONS "rwygGfI"
 
 static int
 add_claim(struct ask *a, const char *text)
@@ -109,8 +121,76 @@ set_since(struct ask *a, const char *text)
 }
 
 static int
+set_kind(struct ask *a, enum request_kind kind, const char *path)
+{
+	if (a->kind != REQUEST_RUN) {
+		cli_error("one thing can be asked for at a time");
+		return POSTERN_EX_USAGE;
+	}
+	a->kind = kind;
+	a->path = path;
+	return 0;
+}
+
+static int
+set_way(struct ask *a, const char *text)
+{
+	a->how = strcmp(text, "sftp") == 0         ? BY_SFTP
+		 : strcmp(text, "scp-legacy") == 0 ? BY_SCP_LEGACY
+		 : strcmp(text, "rsync") == 0      ? BY_RSYNC
+						   : 0;
+	if (a->how != 0)
+		return 0;
+	cli_error("--by wants sftp, scp-legacy or rsync");
+	return POSTERN_EX_USAGE;
+}
+
+static int
+take_access(struct ask *a, int c)
+{
+	switch (c) {
+	case 'r':
+		return set_kind(a, REQUEST_READ, optarg);
+	case 'w':
+		return set_kind(a, REQUEST_WRITE, optarg);
+	case 'y':
+		return set_way(a, optarg);
+	case 'g':
+		return set_kind(a, REQUEST_GIT_READ, optarg);
+	case 'G':
+		return set_kind(a, REQUEST_GIT_WRITE, optarg);
+	case 'f':
+		a->ref = optarg;
+		return 0;
+	default:
+		return set_kind(a, REQUEST_INTERACTIVE, NULL);
+	}
+}
+
+/* Do the options about what is asked for go together? */
+static int
+check_access(const struct ask *a)
+{
+	bool file = a->kind == REQUEST_READ || a->kind == REQUEST_WRITE;
+	bool git = a->kind == REQUEST_GIT_READ || a->kind == REQUEST_GIT_WRITE;
+
+	if (file != (a->how != 0)) {
+		cli_error("--read and --write want --by sftp, scp-legacy or "
+			  "rsync, and nothing else does");
+		return POSTERN_EX_USAGE;
+	}
+	if (a->ref != NULL && !git) {
+		cli_error("--ref wants --git-read or --git-write");
+		return POSTERN_EX_USAGE;
+	}
+	return 0;
+}
+
+static int
 take_option(struct ask *a, int c)
 {
+	if (strchr(ACCESS_OPTIONS, c) != NULL)
+		return take_access(a, c);
 	switch (c) {
 	case 's':
 		a->as = optarg;
@@ -128,6 +208,9 @@ take_option(struct ask *a, int c)
 		return 0;
 	case 'i':
 		a->stdin_ok = true;
+		return 0;
+	case 'k':
+		a->check = true;
 		return 0;
 	case 'b':
 		return set_budget(a, optarg);
@@ -151,11 +234,13 @@ int
 ask_parse(struct ask *a, int argc, char **argv, const char *accepted)
 {
 	const char *form = *accepted == '+' ? "+" : "";
+	bool access;
 	int c, r;
 
 	*a = (struct ask){ .now = time(NULL), .budget_s = 60 };
 	while ((c = getopt_long(argc, argv, form, ask_options, NULL)) != -1) {
-		if (c == '?' || strchr(accepted, c) == NULL) {
+		access = c != '?' && strchr(ACCESS_OPTIONS, c) != NULL;
+		if (c == '?' || strchr(accepted, access ? 'x' : c) == NULL) {
 			if (c != '?')
 				cli_error("this tool has no option for that");
 			return cli_usage();
@@ -163,7 +248,7 @@ ask_parse(struct ask *a, int argc, char **argv, const char *accepted)
 		if ((r = take_option(a, c)) != 0)
 			return r;
 	}
-	return 0;
+	return check_access(a);
 }
 
 void
@@ -191,15 +276,29 @@ ask_where(struct whatif *w, const char *on)
 	return POSTERN_EX_USAGE;
 }
 
+void
+ask_fill(const struct ask *a, const struct command *c, struct request *q)
+{
+	q->kind = a->kind;
+	q->command = c;
+	q->path = a->path;
+	q->ref = a->ref;
+	q->how = a->how;
+	q->pty = a->pty;
+	q->now = a->now;
+}
+
 int
-ask_command(int argc, char **argv, struct command **out)
+ask_commands(const struct ask *a, int argc, char **argv, struct list *out)
 {
 	struct command_error err;
 	struct buf b, said;
 	int r = 0;
 
-	if (argc < 1)
+	if ((argc < 1) != (a->kind != REQUEST_RUN))
 		return cli_usage();
+	if (a->kind != REQUEST_RUN)
+		return 0;
 	buf_init(&b, COMMAND_LEN_MAX + 1);
 	buf_init(&said, 64 * 1024);
 	for (int i = 0; i < argc && r == 0; i++)
@@ -209,7 +308,8 @@ ask_command(int argc, char **argv, struct command **out)
 		r = POSTERN_EX_USAGE;
 		goto out;
 	}
-	r = command_parse((const char *)buf_ptr(&b), buf_len(&b), out, &err);
+	r = list_parse(
+	    (const char *)buf_ptr(&b), buf_len(&b), LIST_LINE, out, &err);
 	if (r != 0) {
 		if (command_error_print((const char *)buf_ptr(&b), buf_len(&b),
 			&err, &said) == 0)

@@ -26,6 +26,7 @@
 
 /* What is written into: text, or an array of JSON objects. */
 struct report {
+	const struct list *asked; /* who-can's commands */
 	bool json;
 	struct buf b;
 	struct json j;
@@ -100,17 +101,28 @@ json_place(struct report *to, const struct whatif *w)
 /* -- can
  * ------------------------------------------------------------------------ */
 
+/* A line of a rule: where it stands, and what it gives. */
+struct can {
+	const struct rule *rule;
+	const struct place *at;
+	const char *what; /* "run ", or "" where the place begins with it */
+	const char *text; /* NULL: the place's */
+	const struct run *run;
+};
+
 /* What a rule's own words say about when and on which terms. */
 static int
-put_terms(struct buf *b, const struct policy *p, const struct rule *rule,
-    const struct run *run)
+put_terms(struct buf *b, const struct policy *p, const struct can *c)
 {
-	struct decision d = { .pty = run->pty,
-		.stdin_ok = run->stdin_ok,
-		.stdin_max = run->stdin_max,
-		.limit = rule->limit };
+	const struct rule *rule = c->rule;
+	struct decision d = { .limit = rule->limit };
 	int r = 0;
 
+	if (c->run != NULL) {
+		d.pty = c->run->pty;
+		d.stdin_ok = c->run->stdin_ok;
+		d.stdin_max = c->run->stdin_max;
+	}
 	if (rule->effect == EFFECT_ALLOW) {
 		memcpy(d.approvals, rule->approvals, sizeof(d.approvals));
 		memcpy(d.masks, rule->masks, sizeof(d.masks));
@@ -124,42 +136,83 @@ put_terms(struct buf *b, const struct policy *p, const struct rule *rule,
 }
 
 static int
-put_can(struct report *to, const struct whatif *w, const struct run *run)
+put_text(struct buf *b, const struct policy *p, const struct can *c)
+{
+	return c->text != NULL ? buf_putf(b, "%s", c->text)
+			       : show_source(p, c->at, b);
+}
+
+static int
+json_can(struct report *to, const struct whatif *w, const struct can *c)
 {
 	const struct policy *p = w->policy;
-	const struct rule *rule = run->rule;
-	const char *effect = rule->effect == EFFECT_ALLOW ? "allow" : "deny";
 	struct buf b;
 	int r;
 
-	buf_init(&b, 256 * 1024);
-	if (!to->json) {
-		if ((r = buf_putf(
-			 &to->b, "  %s %s  run ", effect, rule->name)) == 0 &&
-		    (r = show_source(p, &run->at, &to->b)) == 0 &&
-		    (r = put_terms(&to->b, p, rule, run)) == 0)
-			r = buf_putf(&to->b, "\n");
-		goto out;
-	}
+	buf_init(&b, 256UL * 1024);
 	json_open(&to->j, '{');
 	json_place(to, w);
-	json_kv_str(&to->j, "effect", effect);
-	json_kv_str(&to->j, "rule", rule->name);
-	json_kv_str(&to->j, "file", p->source[run->at.pos.file].name);
-	json_kv_num(&to->j, "line", run->at.pos.line);
-	if ((r = show_source(p, &run->at, &b)) == 0) {
-		json_key(&to->j, "run");
+	json_kv_str(&to->j, "effect",
+	    c->rule->effect == EFFECT_ALLOW ? "allow" : "deny");
+	json_kv_str(&to->j, "rule", c->rule->name);
+	json_kv_str(&to->j, "file", p->source[c->at->pos.file].name);
+	json_kv_num(&to->j, "line", c->at->pos.line);
+	if ((r = put_text(&b, p, c)) == 0) {
+		json_key(&to->j, c->run != NULL ? "run" : "access");
 		json_strn(&to->j, buf_ptr(&b), buf_len(&b));
 		buf_reset(&b);
 	}
-	if (r == 0 && (r = put_terms(&b, p, rule, run)) == 0 &&
-	    buf_len(&b) > 2) {
+	if (r == 0 && (r = put_terms(&b, p, c)) == 0 && buf_len(&b) > 2) {
 		json_key(&to->j, "terms");
 		json_strn(&to->j, buf_ptr(&b) + 2, buf_len(&b) - 2);
 	}
 	json_close(&to->j, '}');
-out:
 	buf_clear(&b);
+	return r;
+}
+
+static int
+put_can(struct report *to, const struct whatif *w, const struct can *c)
+{
+	int r;
+
+	if (to->json)
+		return json_can(to, w, c);
+	if ((r = buf_putf(&to->b, "  %s %s  %s",
+		 c->rule->effect == EFFECT_ALLOW ? "allow" : "deny",
+		 c->rule->name, c->what)) != 0 ||
+	    (r = put_text(&to->b, w->policy, c)) != 0 ||
+	    (r = put_terms(&to->b, w->policy, c)) != 0)
+		return r;
+	return buf_putf(&to->b, "\n");
+}
+
+/* All lines of a rule. */
+static int
+put_rule(struct report *to, const struct whatif *w, const struct rule *rule)
+{
+	struct can c = { .rule = rule, .what = "run " };
+	int r = 0;
+
+	for (size_t i = 0; i < rule->nrun && r == 0; i++) {
+		c.run = rule->run[i];
+		c.at = &c.run->at;
+		r = put_can(to, w, &c);
+	}
+	c = (struct can){ .rule = rule, .what = "" };
+	for (size_t i = 0; i < rule->ntransfer && r == 0; i++) {
+		c.at = &rule->transfer[i].whole;
+		r = put_can(to, w, &c);
+	}
+	for (size_t i = 0; i < rule->nrepository && r == 0; i++) {
+		c.at = &rule->repository[i].whole;
+		r = put_can(to, w, &c);
+	}
+	if (rule->interactive && r == 0) {
+		c.at = &rule->at;
+		c.text = "interactive";
+		r = put_can(to, w, &c);
+	}
 	return r;
 }
 
@@ -194,13 +247,9 @@ can_here(struct whatif *w, struct report *to)
 	to->n++;
 	if (!to->json)
 		r = buf_putf(&to->b, "%s+%s\n", w->q.login, w->q.target->name);
-	for (size_t i = 0; i < p->nrule; i++) {
-		const struct rule *rule = p->rule[i];
-
-		if (!is_for(rule, &w->q))
-			continue;
-		for (size_t k = 0; k < rule->nrun && r == 0; k++)
-			r = put_can(to, w, rule->run[k]);
+	for (size_t i = 0; i < p->nrule && r == 0; i++) {
+		if (is_for(p->rule[i], &w->q))
+			r = put_rule(to, w, p->rule[i]);
 	}
 	return r;
 }
@@ -249,15 +298,36 @@ out:
 /* -- who-can
  * ----------------------------------------------------------------------- */
 
+/* Of a list all must be allowed, and the one that demands most is shown. */
+static bool
+is_allowed(struct whatif *w, const struct list *l, struct decision *d)
+{
+	const struct command *most = NULL;
+	struct decision one;
+
+	for (size_t i = 0; i < l->n; i++) {
+		w->q.command = &l->command[i];
+		decide(&w->q, &one);
+		if (one.verdict == VERDICT_DENY)
+			return false;
+		if (most == NULL || one.verdict < d->verdict) {
+			*d = one;
+			most = w->q.command;
+		}
+	}
+	if (l->n == 0)
+		decide(&w->q, d);
+	w->q.command = most;
+	return d->verdict != VERDICT_DENY;
+}
+
 static int
 who_can_here(struct whatif *w, struct report *to)
 {
-	const struct run *run;
 	struct decision d;
 	int r;
 
-	decide(&w->q, &d);
-	if (d.verdict == VERDICT_DENY)
+	if (!is_allowed(w, to->asked, &d))
 		return 0;
 	to->n++;
 	if (to->json) {
@@ -271,20 +341,18 @@ who_can_here(struct whatif *w, struct report *to)
 	if (d.rule == NULL)
 		return buf_putf(&to->b, "%s on %s+%s: observed\n",
 		    w->identity->name, w->q.login, w->q.target->name);
-	run = show_run(d.rule, &w->q);
 	if ((r = buf_putf(&to->b, "%s on %s+%s: %s by %s at ",
 		 w->identity->name, w->q.login, w->q.target->name,
 		 show_verdict(&d), d.rule_name)) != 0 ||
-	    (r = show_place(w->policy, run == NULL ? &d.rule->at : &run->at,
-		 &to->b)) != 0 ||
+	    (r = show_place(w->policy, show_line(d.rule, &w->q), &to->b)) !=
+		0 ||
 	    (r = show_demands(w->policy, &d, &to->b)) != 0)
 		return r;
 	return buf_putf(&to->b, "\n");
 }
 
 static int
-who_can(const struct ask *a, const struct policy *p, const struct command *c,
-    struct report *to)
+who_can(const struct ask *a, const struct policy *p, struct report *to)
 {
 	struct whatif w;
 	int r = 0;
@@ -292,9 +360,7 @@ who_can(const struct ask *a, const struct policy *p, const struct command *c,
 	for (size_t i = 0; i < p->nidentity && r == 0; i++) {
 		if ((r = whatif_init(&w, p, p->by_name[i]->name, NULL)) != 0)
 			return r;
-		w.q.command = c;
-		w.q.pty = a->pty;
-		w.q.now = a->now;
+		ask_fill(a, NULL, &w.q);
 		if (whatif_is_somebody(&w))
 			r = each_place(&w, to, a->on, who_can_here);
 		whatif_clear(&w);
@@ -306,24 +372,25 @@ int
 cli_policy_who_can(int argc, char **argv)
 {
 	struct policy *p = NULL;
-	struct command *c = NULL;
+	struct list l = { .n = 0 };
 	struct report to = { 0 };
 	struct ask a;
 	int r;
 
-	if ((r = ask_parse(&a, argc, argv, "+nptc@j")) != 0 ||
-	    (r = ask_command(argc - optind, argv + optind, &c)) != 0 ||
+	if ((r = ask_parse(&a, argc, argv, "+nptcx@j")) != 0 ||
+	    (r = ask_commands(&a, argc - optind, argv + optind, &l)) != 0 ||
 	    (r = policy_of(&a.policy, a.policy != NULL, &p)) != 0)
 		goto out;
 	report_init(&to, a.json);
-	if ((r = who_can(&a, p, c, &to)) == POSTERN_EX_USAGE)
+	to.asked = &l;
+	if ((r = who_can(&a, p, &to)) == POSTERN_EX_USAGE)
 		goto out;
 	r = report_end(&to, r);
 	if (r == 0 && to.n == 0)
 		r = POSTERN_EX_DENIED;
 out:
 	buf_clear(&to.b);
-	command_free(c);
+	list_clear(&l);
 	policy_free(p);
 	ask_clear(&a);
 	return r;

@@ -21,11 +21,13 @@
 #include "policy/command.h"
 #include "policy/compare.h"
 #include "policy/decide.h"
+#include "policy/model.h"
 #include "policy/policy.h"
 #include "policy/show.h"
 
 #define TEXT_MAX (64UL * 1024 * 1024)
 #define FOUND_MAX 10000
+#define DOUBTS_MAX 16
 #define STOP 1
 
 enum kind { NEWLY_ALLOWED, NEWLY_DENIED, DEMANDS_LESS, DEMANDS_MORE };
@@ -45,13 +47,15 @@ static const struct {
  * and kind. */
 struct seen {
 	enum kind kind;
-	const struct run *run;
+	const struct place *line;
 	const char *identity;
 	const struct rule *other;
 };
 
 struct diff {
 	bool json, only_new, swapped;
+	struct doubt doubt[DOUBTS_MAX];
+	size_t ndoubt;
 	struct buf b;
 	struct json j;
 	struct seen seen[FOUND_MAX];
@@ -62,12 +66,13 @@ static bool
 is_known(struct diff *to, enum kind kind, const struct witness *w)
 {
 	const struct seen s = { kind,
-		w->d[1]->rule == NULL ? NULL : show_run(w->d[1]->rule, w->q[1]),
+		w->d[1]->rule == NULL ? NULL
+				      : show_line(w->d[1]->rule, w->q[1]),
 		w->identity, w->d[0]->rule };
 	size_t i;
 
 	for (i = 0; i < to->n; i++) {
-		if (to->seen[i].kind == s.kind && to->seen[i].run == s.run &&
+		if (to->seen[i].kind == s.kind && to->seen[i].line == s.line &&
 		    to->seen[i].other == s.other &&
 		    strcmp(to->seen[i].identity, s.identity) == 0)
 			return true;
@@ -82,23 +87,19 @@ static int
 put_answer(struct buf *b, const struct request *q, const struct decision *d)
 {
 	const char *text = show_verdict(d);
-	const struct run *run;
 	int r;
 
 	if (d->rule == NULL)
 		return buf_putf(b, "%s%s", text,
 		    q->target == NULL ? ": not that machine or login" : "");
-	run = show_run(d->rule, q);
-	if ((r = buf_putf(b, "%s by %s", text, d->rule_name)) != 0)
-		return r;
-	if (run != NULL && ((r = buf_putf(b, " at ")) != 0 ||
-			       (r = show_run_place(q->policy, run, b)) != 0))
+	if ((r = buf_putf(b, "%s by %s at ", text, d->rule_name)) != 0 ||
+	    (r = show_place(q->policy, show_line(d->rule, q), b)) != 0)
 		return r;
 	return d->verdict == VERDICT_DENY ? 0 : show_demands(q->policy, d, b);
 }
 
 static int
-put_command(struct buf *b, const struct witness *w)
+put_question(struct buf *b, const struct witness *w)
 {
 	const struct request *q = w->q[1];
 	const struct claims *cs = q->claims;
@@ -109,7 +110,7 @@ put_command(struct buf *b, const struct witness *w)
 
 	if ((r = buf_putf(b, "%s on %s+%s: ", w->identity, q->login,
 		 q->target->name)) != 0 ||
-	    (r = command_print(q->command, b)) != 0)
+	    (r = show_request(q, b)) != 0)
 		return r;
 	if (q->pty && (r = buf_putf(b, "  (with pty)")) != 0)
 		return r;
@@ -131,7 +132,7 @@ put_witness(struct diff *to, enum kind kind, const struct witness *w)
 	if ((r = buf_putf(&to->b, "%s%c %s%s ",
 		 colour ? kinds[kind].colour : "", kinds[kind].mark,
 		 kinds[kind].text, colour ? "\033[0m" : "")) != 0 ||
-	    (r = put_command(&to->b, w)) != 0 ||
+	    (r = put_question(&to->b, w)) != 0 ||
 	    (r = buf_putf(&to->b, "\n    before: ")) != 0 ||
 	    (r = put_answer(&to->b, w->q[old], w->d[old])) != 0 ||
 	    (r = buf_putf(&to->b, "\n    after:  ")) != 0 ||
@@ -154,12 +155,8 @@ static int
 json_witness(struct diff *to, enum kind kind, const struct witness *w)
 {
 	const struct request *q = w->q[1];
-	int old = to->swapped ? 1 : 0, r;
-	struct buf b;
+	int old = to->swapped ? 1 : 0;
 
-	buf_init(&b, 4 * COMMAND_LEN_MAX);
-	if ((r = command_print(q->command, &b)) != 0)
-		goto out;
 	json_open(&to->j, '{');
 	json_kv_str(&to->j, "change", kinds[kind].name);
 	json_kv_str(&to->j, "as", w->identity);
@@ -172,17 +169,11 @@ json_witness(struct diff *to, enum kind kind, const struct witness *w)
 	json_kv_str(&to->j, "target", q->target->name);
 	json_kv_str(&to->j, "login", q->login);
 	json_kv_num(&to->j, "time", (uint64_t)q->now);
-	json_key(&to->j, "pty");
-	json_bool(&to->j, q->pty);
-	json_key(&to->j, "command");
-	json_strn(&to->j, buf_ptr(&b), buf_len(&b));
+	show_request_json(&to->j, q);
 	json_side(&to->j, "before", w->q[old], w->d[old]);
 	json_side(&to->j, "after", w->q[!old], w->d[!old]);
 	json_close(&to->j, '}');
-	r = json_end(&to->j);
-out:
-	buf_clear(&b);
-	return r;
+	return json_end(&to->j);
 }
 
 static int
@@ -208,6 +199,59 @@ found(void *arg, const struct witness *w)
 	return r != 0 ? r : to->only_new ? STOP : 0;
 }
 
+/* -- what is not decided --------------------------------------------------- */
+
+/* Each once. */
+static void
+doubtful(void *arg, const struct doubt *d)
+{
+	struct diff *to = arg;
+	const struct doubt *o;
+
+	for (size_t i = 0; i < to->ndoubt; i++) {
+		o = &to->doubt[i];
+		if (o->p == d->p && o->at == d->at &&
+		    strcmp(o->why, d->why) == 0)
+			return;
+	}
+	if (to->ndoubt < DOUBTS_MAX)
+		to->doubt[to->ndoubt++] = *d;
+}
+
+static void
+json_doubt(struct json *j, const struct doubt *d)
+{
+	json_open(j, '{');
+	json_kv_str(j, "change", "undecided");
+	if (d->at != NULL) {
+		json_kv_str(j, "file", d->p->source[d->at->pos.file].name);
+		json_kv_num(j, "line", d->at->pos.line);
+	}
+	json_kv_str(j, "why", d->why);
+	json_close(j, '}');
+}
+
+static int
+tell_doubts(struct diff *to)
+{
+	struct buf b;
+
+	buf_init(&b, 4096);
+	for (size_t i = 0; i < to->ndoubt; i++) {
+		const struct doubt *d = &to->doubt[i];
+
+		buf_reset(&b);
+		if (d->at == NULL || (show_place(d->p, d->at, &b) == 0 &&
+					 buf_putf(&b, ": ") == 0))
+			cli_error("undecided: %s%s",
+			    d->at == NULL ? "" : buf_cstr(&b), d->why);
+		if (to->json)
+			json_doubt(&to->j, d);
+	}
+	buf_clear(&b);
+	return CLI_EX_UNDECIDED;
+}
+
 /* -- the tools
  * ------------------------------------------------------------------- */
 
@@ -223,11 +267,13 @@ out_of_budget(int sig)
 	_exit(CLI_EX_UNDECIDED);
 }
 
-/* Languages can be made that no time is enough for. */
+/* The comparison looks at its time by itself; but languages can be made one
+ * step with which no time is enough for. */
 static void
 set_budget(unsigned int s)
 {
-	const struct rlimit cpu = { s, s + 5 };
+	rlim_t used = (rlim_t)(clock() / CLOCKS_PER_SEC) + 1;
+	const struct rlimit cpu = { used + s + 1, used + s + 5 };
 
 	(void)signal(SIGXCPU, out_of_budget);
 	(void)setrlimit(RLIMIT_CPU, &cpu);
@@ -235,22 +281,27 @@ set_budget(unsigned int s)
 
 /* An exit code. */
 static int
-compare(
-    struct diff *to, const struct policy *before, const struct policy *after)
+compare(struct diff *to, const struct policy *before,
+    const struct policy *after, unsigned int budget_s)
 {
-	int r = compare_policies(before, after, time(NULL), found, to);
+	const struct compare_ask how = { .from = time(NULL),
+		.budget_s = budget_s,
+		.found = found,
+		.doubt = doubtful,
+		.arg = to };
+	int r = compare_policies(before, after, &how);
 
-	if (r == 0 && !to->only_new) {
+	if ((r == 0 || r == ERR_TOOBIG) && !to->only_new) {
+		int other;
+
 		to->swapped = true;
-		r = compare_policies(after, before, time(NULL), found, to);
+		other = compare_policies(after, before, &how);
+		r = r == 0 ? other : r;
 	}
 	if (r == 0 || r == STOP)
 		return to->n > 0 ? CLI_EX_NEW : 0;
-	if (r == ERR_TOOBIG) {
-		cli_error("undecided: the policies differ in more than can be "
-			  "looked at");
-		return CLI_EX_UNDECIDED;
-	}
+	if (r == ERR_TOOBIG)
+		return tell_doubts(to);
 	cli_error("%s", err_text(r));
 	return CLI_EX_UNDECIDED;
 }
@@ -283,7 +334,7 @@ diff_run(int argc, char **argv, bool only_new)
 	json_init(&to->j, &to->b);
 	if (a.json)
 		json_open(&to->j, '[');
-	r = compare(to, p[0], p[1]);
+	r = compare(to, p[0], p[1], a.budget_s);
 	if (a.json) {
 		json_close(&to->j, ']');
 		(void)buf_put(&to->b, "\n", 1);

@@ -138,7 +138,7 @@ static int
 print_answer(const struct whatif *w, const struct decision *d)
 {
 	struct suggestion s = { 0 };
-	const struct run *run;
+	const struct place *at;
 	struct buf b;
 	int r;
 
@@ -158,16 +158,16 @@ print_answer(const struct whatif *w, const struct decision *d)
 		r = 0;
 		goto out;
 	}
-	run = show_run(d->rule, &w->q);
+	at = show_line(d->rule, &w->q);
 	if ((r = buf_putf(&b, "%s by rule `%s` at ",
 		 d->verdict == VERDICT_ALLOW ? "allowed"
 					     : "allowed once it is approved,",
 		 d->rule_name)) == 0 &&
-	    (r = show_place(
-		 w->policy, run == NULL ? &d->rule->at : &run->at, &b)) == 0 &&
-	    (r = show_demands(w->policy, d, &b)) == 0 && run != NULL &&
-	    (r = buf_putf(&b, "\n    run ")) == 0)
-		r = show_source(w->policy, &run->at, &b);
+	    (r = show_place(w->policy, at, &b)) == 0 &&
+	    (r = show_demands(w->policy, d, &b)) == 0 && at != &d->rule->at &&
+	    (r = buf_putf(
+		 &b, "\n    %s", w->q.kind == REQUEST_RUN ? "run " : "")) == 0)
+		r = show_source(w->policy, at, &b);
 	if (r == 0)
 		(void)printf("%s\n", buf_cstr(&b));
 out:
@@ -188,6 +188,10 @@ json_answer(const struct whatif *w, const struct decision *d)
 	buf_init(&text, TEXT_MAX);
 	json_init(&j, &b);
 	json_open(&j, '{');
+	json_key(&j, "asked");
+	json_open(&j, '{');
+	show_request_json(&j, &w->q);
+	json_close(&j, '}');
 	show_decision_json(&j, &w->q, d);
 	if (d->verdict == VERDICT_DENY) {
 		if ((r = decide_explain(&w->q, d, &text)) == 0) {
@@ -199,7 +203,7 @@ json_answer(const struct whatif *w, const struct decision *d)
 	}
 	json_close(&j, '}');
 	if (r == 0 && (r = json_end(&j)) == 0)
-		(void)printf("%s\n", buf_cstr(&b));
+		(void)printf("%s", buf_cstr(&b));
 	suggestion_clear(&s);
 	buf_clear(&text);
 	buf_clear(&b);
@@ -207,11 +211,45 @@ json_answer(const struct whatif *w, const struct decision *d)
 }
 
 static int
-explain(const struct ask *a, struct whatif *w, struct command *c)
+exit_code(const struct decision *d)
+{
+	return d->verdict == VERDICT_ALLOW  ? 0
+	       : d->verdict == VERDICT_DENY ? POSTERN_EX_DENIED
+					    : POSTERN_EX_TEMPFAIL;
+}
+
+/* One answer; of a list, under the command that it is about. */
+static int
+explain_one(const struct ask *a, struct whatif *w, const struct list *l,
+    const struct command *c, int *code)
+{
+	struct decision d;
+	struct buf b;
+	int r;
+
+	ask_fill(a, c, &w->q);
+	decide(&w->q, &d);
+	*code = exit_code(&d) > *code ? exit_code(&d) : *code;
+	if (a->json)
+		return json_answer(w, &d);
+	if (l->n > 1) {
+		buf_init(&b, TEXT_MAX);
+		if ((r = command_print(c, &b)) == 0)
+			(void)printf("%s\n", buf_cstr(&b));
+		buf_clear(&b);
+		if (r != 0)
+			return r;
+	}
+	if (a->stdin_ok && d.verdict != VERDICT_DENY && !d.stdin_ok)
+		(void)printf("without standard input:\n");
+	return print_answer(w, &d);
+}
+
+static int
+explain(const struct ask *a, struct whatif *w, const struct list *l)
 {
 	struct policy full = *w->policy; /* whatever jobs are told */
-	struct decision d;
-	int r;
+	int code = 0, r;
 
 	if ((r = ask_where(w, a->on)) != 0)
 		return r;
@@ -223,38 +261,40 @@ explain(const struct ask *a, struct whatif *w, struct command *c)
 	}
 	full.explain = EXPLAIN_FULL;
 	w->policy = w->q.policy = &full;
-	w->q.command = c;
-	w->q.pty = a->pty;
-	w->q.now = a->now;
-	decide(&w->q, &d);
-	if (a->stdin_ok && d.verdict != VERDICT_DENY && !d.stdin_ok)
-		(void)printf("without standard input:\n");
-	r = a->json ? json_answer(w, &d) : print_answer(w, &d);
+	if (l->n == 0)
+		r = explain_one(a, w, l, NULL, &code);
+	if (a->json && l->n > 1)
+		(void)printf("[");
+	for (size_t i = 0; i < l->n && r == 0; i++) {
+		if (i > 0)
+			(void)printf("%s", a->json ? "," : "\n");
+		r = explain_one(a, w, l, &l->command[i], &code);
+	}
+	if (a->json)
+		(void)printf("%s\n", l->n > 1 ? "]" : "");
 	if (r != 0) {
 		cli_error("%s", err_text(r));
 		return CLI_EX_FAILED;
 	}
-	return d.verdict == VERDICT_ALLOW  ? 0
-	       : d.verdict == VERDICT_DENY ? POSTERN_EX_DENIED
-					   : POSTERN_EX_TEMPFAIL;
+	return code;
 }
 
 int
 cli_policy_explain(int argc, char **argv)
 {
 	struct policy *p = NULL;
-	struct command *c = NULL;
+	struct list l = { .n = 0 };
 	struct whatif w = { 0 };
 	struct ask a;
 	int r;
 
-	if ((r = ask_parse(&a, argc, argv, "+snpcti@j")) != 0)
+	if ((r = ask_parse(&a, argc, argv, "+snpctixj@")) != 0)
 		goto out;
 	if (a.as == NULL || a.on == NULL) {
 		r = cli_usage();
 		goto out;
 	}
-	if ((r = ask_command(argc - optind, argv + optind, &c)) != 0 ||
+	if ((r = ask_commands(&a, argc - optind, argv + optind, &l)) != 0 ||
 	    (r = policy_of(&a.policy, a.policy != NULL, &p)) != 0)
 		goto out;
 	if ((r = whatif_init(&w, p, a.as, &a.claim)) != 0) {
@@ -262,10 +302,10 @@ cli_policy_explain(int argc, char **argv)
 		r = POSTERN_EX_USAGE;
 		goto out;
 	}
-	r = explain(&a, &w, c);
+	r = explain(&a, &w, &l);
 out:
 	whatif_clear(&w);
-	command_free(c);
+	list_clear(&l);
 	policy_free(p);
 	ask_clear(&a);
 	return r;

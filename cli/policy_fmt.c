@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +12,16 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/policy.h"
 #include "lib/buf.h"
 #include "lib/err.h"
+#include "lib/json.h"
 #include "lib/proto.h"
 #include "lib/safeopen.h"
 #include "policy/format.h"
 #include "policy/policy.h"
+
+#define JSON_MAX (16UL * 1024 * 1024)
 
 static int
 read_file(const char *path, struct buf *b)
@@ -76,7 +79,7 @@ says_the_same(const struct buf *a, const struct buf *b)
 	}
 }
 
-/* An exit code; *differs: the file is not in its layout. */
+/* 0 or a negative enum err; *differs: the file is not in its layout. */
 static int
 format_file(const char *path, bool check, bool *differs)
 {
@@ -103,40 +106,65 @@ format_file(const char *path, bool check, bool *differs)
 		       memcmp(buf_ptr(&in), buf_ptr(&out), buf_len(&in)) != 0);
 	if (*differs && !check)
 		r = replace_file(path, &out);
-	if (r == 0 && *differs)
-		(void)printf("%s\n", path);
 out:
-	if (r != 0)
-		cli_error("%s: %s", path,
-		    r == ERR_SYS ? strerror(errno) : err_text(r));
 	buf_clear(&in);
 	buf_clear(&out);
 	buf_clear(&again);
+	return r;
+}
+
+/* Tells of one file; an exit code. */
+static int
+report_file(struct json *j, bool check, const char *path, bool *differs)
+{
+	int r = format_file(path, check, differs);
+	const char *why = r == 0         ? NULL
+			  : r == ERR_SYS ? strerror(errno)
+					 : err_text(r);
+
+	if (why != NULL)
+		cli_error("%s: %s", path, why);
+	else if (*differs && j == NULL)
+		(void)printf("%s\n", path);
+	if (j != NULL) {
+		json_open(j, '{');
+		json_kv_str(j, "file", path);
+		json_key(j, check ? "differs" : "changed");
+		json_bool(j, r == 0 && *differs);
+		if (why != NULL)
+			json_kv_str(j, "error", why);
+		json_close(j, '}');
+	}
 	return r == 0 ? 0 : CLI_EX_FAILED;
 }
 
 int
 cli_policy_fmt(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "check", no_argument, NULL, 'c' },
-		{ NULL, 0, NULL, 0 },
-	};
-	bool check = false, differs, some = false;
-	int c, r = 0;
+	bool differs, some = false;
+	struct ask a;
+	struct buf b;
+	struct json j;
+	int r;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c != 'c')
-			return cli_usage();
-		check = true;
-	}
+	if ((r = ask_parse(&a, argc, argv, "kj")) != 0)
+		return r;
 	if (optind == argc)
 		return cli_usage();
+	buf_init(&b, JSON_MAX);
+	json_init(&j, &b);
+	json_open(&j, '[');
 	for (; optind < argc; optind++) {
 		differs = false;
-		if (format_file(argv[optind], check, &differs) != 0)
+		if (report_file(a.json ? &j : NULL, a.check, argv[optind],
+			&differs) != 0)
 			r = CLI_EX_FAILED;
 		some = some || differs;
 	}
-	return r != 0 ? r : check && some ? CLI_EX_FAILED : 0;
+	json_close(&j, ']');
+	if (a.json && (json_end(&j) != 0 || buf_put(&b, "\n", 1) != 0 ||
+			  policy_say(&b, 0) != 0))
+		r = CLI_EX_FAILED;
+	buf_clear(&b);
+	return r != 0 ? r : a.check && some ? CLI_EX_FAILED : 0;
 }

@@ -223,14 +223,10 @@ static int
 show_rule(const struct rehearsed *now, struct buf *place)
 {
 	const struct rule *rule = now->d.rule;
-	const struct request *q = now->q;
-	const struct run *run;
 
 	if (now->undecided || rule == NULL)
 		return 0;
-	run = q->command == NULL ? NULL : show_run(rule, q);
-	return run != NULL ? show_run_place(q->policy, run, place)
-			   : show_place(q->policy, &rule->at, place);
+	return show_place(now->q->policy, show_line(rule, now->q), place);
 }
 
 static int

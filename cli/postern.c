@@ -21,6 +21,12 @@
 #include "lib/safeopen.h"
 #include "lib/str.h"
 
+/* What a policy is asked about. */
+#define ASKED                                                                  \
+	"([--] COMMAND... | --read PATH --by WAY | --write PATH --by WAY | "   \
+	"--git-read PATH [--ref REF] | --git-write PATH [--ref REF] | "        \
+	"--interactive)"
+
 static const struct cli_command commands[] = {
 	{ "status", cli_status_show, "[--json]",
 	    "is the broker well, what does it run" },
@@ -33,7 +39,7 @@ static const struct cli_command commands[] = {
 	{ "policy explain", cli_policy_explain,
 	    "[--policy PATH] --as IDENTITY "
 	    "[--claim NAME=VALUE] --on TARGET [--pty] [--stdin] [--at TIME] "
-	    "[--json] [--] COMMAND...",
+	    "[--json] " ASKED,
 	    "what is decided, by which rule, why" },
 	{ "policy can", cli_policy_can,
 	    "[--policy PATH] --as IDENTITY "
@@ -41,7 +47,7 @@ static const struct cli_command commands[] = {
 	    "what an identity may do" },
 	{ "policy who-can", cli_policy_who_can,
 	    "[--policy PATH] [--on TARGET] "
-	    "[--pty] [--at TIME] [--json] [--] COMMAND...",
+	    "[--pty] [--at TIME] [--json] " ASKED,
 	    "who may do this" },
 	{ "policy diff", cli_policy_diff, "[--budget SECONDS] [--json] OLD NEW",
 	    "what another policy changes, with examples" },
@@ -51,7 +57,7 @@ static const struct cli_command commands[] = {
 	{ "policy rehearse", cli_policy_rehearse,
 	    "[--old PATH] [--ledger FILE] [--since WHEN] [--json] NEW",
 	    "what it would decide differently of what was asked" },
-	{ "policy fmt", cli_policy_fmt, "[--check] FILE...",
+	{ "policy fmt", cli_policy_fmt, "[--check] [--json] FILE...",
 	    "policy files in their one layout" },
 	{ "policy export", cli_policy_export, "[--json] [PATH...]",
 	    "the policy as JSON" },

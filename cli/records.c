@@ -57,23 +57,34 @@ status_print(const json_t *o)
 	    "NOT RUNNING: no operation starts");
 }
 
-int
-cli_status_show(int argc, char **argv)
+/* For commands that take --json and nothing else. */
+static int
+take_json(int argc, char **argv, bool *json)
 {
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
 		{ NULL, 0, NULL, 0 },
 	};
-	char *text = NULL;
-	bool json = false;
-	json_t *o;
-	int c, r;
+	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c != 'j')
 			return cli_usage();
-		json = true;
+		*json = true;
 	}
+	return 0;
+}
+
+int
+cli_status_show(int argc, char **argv)
+{
+	char *text = NULL;
+	bool json = false;
+	json_t *o;
+	int r;
+
+	if ((r = take_json(argc, argv, &json)) != 0)
+		return r;
 	if (optind != argc)
 		return cli_usage();
 	if ((r = cli_status(&text)) != 0)
@@ -287,19 +298,15 @@ cli_sessions(int argc, char **argv)
 int
 cli_show(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ NULL, 0, NULL, 0 },
-	};
 	struct rows rows = { .style = ROW_SHOW, .recording = -1 };
 	struct cli_param id = { "id", NULL };
-	int c;
+	bool json = false;
+	int r;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c != 'j')
-			return cli_usage();
+	if ((r = take_json(argc, argv, &json)) != 0)
+		return r;
+	if (json)
 		rows.style = ROW_JSON;
-	}
 	if (optind + 1 != argc)
 		return cli_usage();
 	id.value = argv[optind];

@@ -1,5 +1,5 @@
 /*
- * What one policy allows and another does not: exactly, and with a command
+ * What one policy allows and another does not: exactly, and with a request
  * for each difference on which both have been asked.
  */
 #ifndef POSTERN_POLICY_COMPARE_H
@@ -9,6 +9,7 @@
 #include <time.h>
 
 struct decision;
+struct place;
 struct policy;
 struct request;
 
@@ -26,13 +27,26 @@ struct witness {
 	const char *identity;
 };
 
-/* Non-zero ends the comparison and is its result. */
-typedef int (*compare_fn)(void *arg, const struct witness *w);
+/* What is not decided. */
+struct doubt {
+	const struct policy *p; /* NULL: */
+	const struct place *at; /* no place in particular */
+	const char *why;
+};
 
-/* Calls fn for differences among what NEW allows.  ERR_TOOBIG: undecided, there
- * may be more than were found. */
+struct compare_ask {
+	time_t from;           /* times are looked at for a year */
+	unsigned int budget_s; /* of processor time; 0: none */
+	/* Non-zero ends the comparison and is its result. */
+	int (*found)(void *arg, const struct witness *w);
+	void (*doubt)(void *arg, const struct doubt *d);
+	void *arg;
+};
+
+/* Calls found for differences among what NEW allows.  ERR_TOOBIG: undecided,
+ * there may be more than were found, and doubt was told where. */
 int compare_policies(const struct policy *before, const struct policy *after,
-    time_t from, compare_fn fn, void *arg);
+    const struct compare_ask *how);
 /* How the two answers differ, the old one's request denied or not; false:
  * they do not. */
 bool compare_decisions(const struct request *q[2], const struct decision *d[2],

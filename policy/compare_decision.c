@@ -9,11 +9,13 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "lib/buf.h"
-#include "lib/json.h"
+#include <fa.h>
+
 #include "policy/decide.h"
-#include "policy/export.h"
+#include "policy/items.h"
+#include "policy/language.h"
 #include "policy/model.h"
+#include "policy/overlap.h"
 
 static int
 verdict_rank(const struct decision *d)
@@ -143,45 +145,59 @@ same_programs(const struct decision *a, const struct decision *b)
 	return true;
 }
 
-static int
-env_text(const struct env_var *e, struct buf *out)
+/* May a value of the one not be one of the other?  Claims are looked at as
+ * they are written. */
+static bool
+has_more_values(const struct policy *po, const struct env_var *old,
+    const struct policy *pn, const struct env_var *new)
 {
-	struct json j;
+	const struct language_ctx xo = { .p = po }, xn = { .p = pn };
+	struct fa *a, *b;
+	bool more;
 
-	json_init(&j, out);
-	export_env(&j, e);
-	return json_end(&j);
+	if (overlap_item_within(&new->value, &old->value))
+		return false;
+	if (item_has_claim(&old->value) || item_has_claim(&new->value))
+		return true;
+	a = language_word(&new->value, &xn);
+	b = language_word(&old->value, &xo);
+	more = a == NULL || b == NULL || !language_is_within(a, b);
+	fa_free(a);
+	fa_free(b);
+	return more;
 }
 
-/* The same name with the same values; another is more, for all we know. */
-static bool
-has_env(const struct rule *rule, const struct env_var *e)
+static const struct env_var *
+env_of(const struct rule *rule, const char *name)
 {
-	struct buf a, b;
-	bool same = false;
-
-	buf_init(&a, EXPORT_MAX);
-	buf_init(&b, EXPORT_MAX);
-	for (size_t i = 0; rule != NULL && i < rule->nenv && !same; i++) {
-		buf_reset(&a);
-		buf_reset(&b);
-		same = env_text(&rule->env[i], &a) == 0 &&
-		       env_text(e, &b) == 0 &&
-		       same_text(buf_cstr(&a), buf_cstr(&b));
+	for (size_t i = 0; rule != NULL && i < rule->nenv; i++) {
+		if (strcmp(rule->env[i].name, name) == 0)
+			return &rule->env[i];
 	}
-	buf_clear(&a);
-	buf_clear(&b);
-	return same;
+	return NULL;
 }
 
 static bool
-has_more_env(const struct rule *old, const struct rule *new)
+has_more_env(const struct policy *po, const struct rule *old,
+    const struct policy *pn, const struct rule *new)
 {
+	const struct env_var *e;
+
 	for (size_t i = 0; new != NULL &&i < new->nenv; i++) {
-		if (!has_env(old, &new->env[i]))
+		e = env_of(old, new->env[i].name);
+		if (e == NULL || has_more_values(po, e, pn, &new->env[i]))
 			return true;
 	}
 	return false;
+}
+
+/* Of files. */
+static bool
+has_looser_transfer(const struct decision *old, const struct decision *new)
+{
+	return is_looser(old->transfer_max, new->transfer_max) ||
+	       (old->no_delete && !new->no_delete) ||
+	       (old->no_symlinks && !new->no_symlinks);
 }
 
 /* Is `new` in anything more than `old`, both of which allow? */
@@ -189,7 +205,8 @@ static bool
 is_more(const struct policy *po, const struct decision *old,
     const struct policy *pn, const struct decision *new)
 {
-	return has_more_env(old->rule, new->rule) ||
+	return has_more_env(po, old->rule, pn, new->rule) ||
+	       has_looser_transfer(old, new) ||
 	       (old->text_only && !new->text_only) ||
 	       (old->record_input && !new->record_input) ||
 	       (old->record_full && !new->record_full) ||

@@ -340,15 +340,19 @@ judge_command(
 /* -- files, repositories, shells ---------------------------------------------
  */
 
-static bool
-transfer_fits(const struct request *q, const void *line, const void *ctx)
+bool
+transfer_matches(const struct transfer *t, const struct request *q)
 {
-	const struct transfer *t = line;
-
-	(void)ctx;
 	return t->write == (q->kind == REQUEST_WRITE) &&
 	       (t->by & q->how) != 0 &&
 	       path_is_under(&t->under, q->claims, q->path, strlen(q->path));
+}
+
+static bool
+transfer_fits(const struct request *q, const void *line, const void *ctx)
+{
+	(void)ctx;
+	return transfer_matches(line, q);
 }
 
 static bool
@@ -361,13 +365,11 @@ ref_fits(const struct git_ref *ref, const struct request *q, bool deny)
 				 : glob_matches(ref->glob, "/", q->ref, n);
 }
 
-static bool
-repository_fits(const struct request *q, const void *line, const void *ctx)
+bool
+repository_matches(const struct repository *r, const struct request *q)
 {
-	const struct repository *r = line;
 	bool deny = r->rule->effect == EFFECT_DENY;
 
-	(void)ctx;
 	if (r->write != (q->kind == REQUEST_GIT_WRITE) ||
 	    !path_is(&r->path, q->claims, q->path, strlen(q->path)))
 		return false;
@@ -380,6 +382,13 @@ repository_fits(const struct request *q, const void *line, const void *ctx)
 			return true;
 	}
 	return false;
+}
+
+static bool
+repository_fits(const struct request *q, const void *line, const void *ctx)
+{
+	(void)ctx;
+	return repository_matches(line, q);
 }
 
 static bool

@@ -9,8 +9,10 @@
 
 struct buf;
 struct conditions;
+struct item;
 struct json;
 struct policy;
+struct repository;
 struct rule;
 struct run;
 struct where;
@@ -24,14 +26,14 @@ int policy_export(const struct policy *p, struct buf *out);
 void export_where(struct json *j, const struct where *w, size_t n);
 void export_rule(
     struct json *j, const struct policy *p, const struct rule *rule);
-/* A line's pattern; and everything that it says besides, without names and
- * places, but with what identities and people are. */
+/* A line's pattern: of a command, a path, a repository. */
 void export_pattern(struct json *j, const struct run *run);
+void export_item(struct json *j, const char *key, const struct item *it);
+void export_repository(struct json *j, const struct repository *g);
+/* Everything that a line says besides, without names and places, but with what
+ * identities and people are. */
 void export_terms(
     struct json *j, const struct policy *p, const struct run *run);
-/* Everything that a rule says in other lines, in the same way. */
-void export_others(
-    struct json *j, const struct policy *p, const struct rule *rule);
 /* A variable of the job that a rule lets through. */
 struct env_var;
 void export_env(struct json *j, const struct env_var *e);

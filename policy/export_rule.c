@@ -140,19 +140,13 @@ export_pattern(struct json *j, const struct run *run)
 	for (const struct run *s = run; s != NULL; s = s->next)
 		put_stage(j, s);
 	json_close(j, ']');
-	json_key(j, "pty");
-	json_bool(j, run->pty);
-	json_key(j, "stdin");
-	json_bool(j, run->stdin_ok);
-	if (run->stdin_max != 0)
-		json_kv_num(j, "stdin_max", run->stdin_max);
 }
 
 /* -- files, repositories, variables
  * ------------------------------------------------ */
 
-static void
-put_item(struct json *j, const char *key, const struct item *it)
+void
+export_item(struct json *j, const char *key, const struct item *it)
 {
 	json_key(j, key);
 	json_open(j, '{');
@@ -171,7 +165,7 @@ put_transfer(struct json *j, const struct transfer *t)
 
 	json_open(j, '{');
 	json_kv_str(j, "access", t->write ? "write" : "read");
-	put_item(j, "under", &t->under);
+	export_item(j, "under", &t->under);
 	json_key(j, "by");
 	json_open(j, '[');
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
@@ -188,14 +182,12 @@ put_transfer(struct json *j, const struct transfer *t)
 	json_close(j, '}');
 }
 
-static void
-put_repository(struct json *j, const struct repository *g)
+void
+export_repository(struct json *j, const struct repository *g)
 {
 	bool deny = g->rule->effect == EFFECT_DENY;
 
-	json_open(j, '{');
-	json_kv_str(j, "access", g->write ? "write" : "read");
-	put_item(j, "path", &g->path);
+	export_item(j, "path", &g->path);
 	json_key(j, "refs");
 	json_open(j, '[');
 	for (size_t i = 0; i < g->nref; i++) {
@@ -211,7 +203,6 @@ put_repository(struct json *j, const struct repository *g)
 		json_close(j, '}');
 	}
 	json_close(j, ']');
-	json_close(j, '}');
 }
 
 void
@@ -219,7 +210,7 @@ export_env(struct json *j, const struct env_var *e)
 {
 	json_open(j, '{');
 	json_kv_str(j, "name", e->name);
-	put_item(j, "value", &e->value);
+	export_item(j, "value", &e->value);
 	json_close(j, '}');
 }
 
@@ -238,6 +229,15 @@ put_env(struct json *j, const struct rule *rule)
 	json_bool(j, rule->record_input);
 	json_key(j, "record_full");
 	json_bool(j, rule->record_full);
+}
+
+static void
+put_repository(struct json *j, const struct repository *g)
+{
+	json_open(j, '{');
+	json_kv_str(j, "access", g->write ? "write" : "read");
+	export_repository(j, g);
+	json_close(j, '}');
 }
 
 /* What a rule has beside its `run` lines. */
@@ -452,26 +452,18 @@ export_terms(struct json *j, const struct policy *p, const struct run *run)
 	json_close(j, '}');
 }
 
-/* With every line of the rule that is no `run` line, without their places. */
-void
-export_others(struct json *j, const struct policy *p, const struct rule *rule)
-{
-	const struct run none = { .rule = rule };
-
-	for (size_t i = 0; i < rule->ntransfer; i++)
-		put_transfer(j, &rule->transfer[i]);
-	for (size_t i = 0; i < rule->nrepository; i++)
-		put_repository(j, &rule->repository[i]);
-	json_bool(j, rule->interactive);
-	export_terms(j, p, &none);
-}
-
 static void
 put_run(struct json *j, const struct run *run)
 {
 	json_open(j, '{');
 	json_kv_num(j, "line", run->at.pos.line);
 	export_pattern(j, run);
+	json_key(j, "pty");
+	json_bool(j, run->pty);
+	json_key(j, "stdin");
+	json_bool(j, run->stdin_ok);
+	if (run->stdin_max != 0)
+		json_kv_num(j, "stdin_max", run->stdin_max);
 	json_close(j, '}');
 }
 

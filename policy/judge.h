@@ -7,8 +7,10 @@
 #include <stdbool.h>
 
 struct identity;
+struct repository;
 struct request;
 struct rule;
+struct transfer;
 
 /* Does the request name everything that a decision needs? */
 bool request_is_whole(const struct request *q);
@@ -19,4 +21,8 @@ const struct identity *rule_identity(const struct rule *rule,
 bool rule_is_here(const struct rule *rule, const struct request *q);
 /* Is it the rule's time?  When the time is not known, it is for a deny rule. */
 bool rule_is_now(const struct rule *rule, const struct request *q);
+/* Is the line about what the request asks for? */
+bool transfer_matches(const struct transfer *t, const struct request *q);
+bool repository_matches(const struct repository *r, const struct request *q);
+
 #endif

@@ -15,8 +15,10 @@
 
 #include "lib/diag.h"
 #include "lib/err.h"
+#include "policy/items.h"
 #include "policy/language.h"
 #include "policy/model.h"
+#include "policy/overlap.h"
 #include "policy/parse.h"
 #include "policy/preset.h"
 
@@ -264,18 +266,26 @@ lint_deny_run(struct linter *l, const struct run *run)
 /* -- lines against each other
  * ---------------------------------------------------- */
 
-static bool
-contains(const struct run *a, const struct run *b)
+static int
+has_claim(void *arg, const struct item *it)
 {
+	(void)arg;
+	return item_has_claim(it);
+}
+
+/* Does b match all that a does? */
+static bool
+contains(const struct linter *l, const struct run *a, const struct run *b)
+{
+	const struct language_ctx ctx = { .p = l->p };
 	struct fa *x = NULL, *y = NULL;
 	bool in = false;
 
-	if (language_is_apart(a, b) || language_has_claims(a) ||
-	    language_has_claims(b) || a->nstage > 1 || b->nstage > 1 ||
-	    a->nassign + b->nassign > 0 || a->dir != NULL || b->dir != NULL)
+	if (overlap_runs_apart(a, b) || items_of_run(a, has_claim, NULL) != 0 ||
+	    items_of_run(b, has_claim, NULL) != 0)
 		return false;
-	if ((x = language_whole(a, NULL)) != NULL &&
-	    (y = language_whole(b, NULL)) != NULL)
+	if ((x = language_run(a, &ctx)) != NULL &&
+	    (y = language_run(b, &ctx)) != NULL)
 		in = fa_contains(x, y) == 1;
 	fa_free(x);
 	fa_free(y);
@@ -293,7 +303,7 @@ lint_same_rule(struct linter *l, const struct rule *rule, size_t i)
 			continue;
 		l->pairs++;
 		if ((a->pty && !b->pty) || (a->stdin_ok && !b->stdin_ok) ||
-		    !contains(a, b) || (k > i && contains(b, a)))
+		    !contains(l, a, b) || (k > i && contains(l, b, a)))
 			continue;
 		warn(l, "shadowed", &a->at,
 		    "line %u of this rule matches all "
@@ -323,7 +333,7 @@ lint_denied(struct linter *l, const struct run *a)
 			continue;
 		for (size_t k = 0; k < rule->nrun; k++) {
 			l->pairs++;
-			if (!contains(a, rule->run[k]))
+			if (!contains(l, a, rule->run[k]))
 				continue;
 			warn(l, "never", &a->at,
 			    "this line can never match: "

@@ -40,12 +40,19 @@ policy_libpolicy_la_LIBADD = lib/liblex.la
 noinst_LTLIBRARIES += policy/libtools.la
 policy_libtools_la_LIBADD = $(FA_LIBS)
 policy_libtools_la_SOURCES = \
-	policy/cells.c policy/cells.h \
-	policy/compare.c policy/compare.h policy/compare_decision.c \
+	policy/cells.c policy/cells.h policy/cells_internal.h \
+	policy/cells_place.c policy/cells_session.c policy/cells_value.c \
+	policy/compare.c policy/compare.h policy/compare_internal.h \
+	policy/compare_ask.c policy/compare_claim.c \
+	policy/compare_decision.c policy/compare_index.c \
+	policy/compare_line.c policy/compare_piece.c \
 	policy/export.c policy/export.h policy/export_rule.c \
 	policy/format.c policy/format.h \
-	policy/language.c policy/language.h \
+	policy/items.c policy/items.h \
+	policy/language.c policy/language.h policy/language_internal.h \
+	policy/language_line.c \
 	policy/lint.c policy/lint.h \
+	policy/overlap.c policy/overlap.h policy/overlap_example.c \
 	policy/past.c policy/past.h \
 	policy/regex.c policy/regex.h \
 	policy/rehearse.c policy/rehearse.h \

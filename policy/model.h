@@ -198,7 +198,7 @@ enum { BY_SFTP = 1, BY_SCP_LEGACY = 2, BY_RSYNC = 4 };
 /* (read | write) under PATH by WAYS... */
 struct transfer {
 	const struct rule *rule;
-	struct place at;
+	struct place at, whole; /* its first word, the line */
 	bool write;
 	struct item under;
 	unsigned int by;
@@ -216,7 +216,7 @@ struct git_ref {
 /* git (read | write) PATH [refs STRING...] */
 struct repository {
 	const struct rule *rule;
-	struct place at;
+	struct place at, whole;
 	bool write;
 	struct item path;
 	struct git_ref *ref; /* none: every ref */

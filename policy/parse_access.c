@@ -185,6 +185,20 @@ transfer_option(struct parser *ps, struct transfer *t)
 	return 0;
 }
 
+/* From its first word to what ends the line. */
+static struct place
+whole_line(const struct parser *ps, const struct place *at)
+{
+	const char *s = ps->l.s + at->pos.off;
+	struct place all = *at;
+
+	all.width = ps->t.pos.off - at->pos.off;
+	while (all.width > 1 &&
+	       (s[all.width - 1] == ' ' || s[all.width - 1] == '\t'))
+		all.width--;
+	return all;
+}
+
 /* under PATH by WAY... [max SIZE] [no-delete] [no-symlinks] */
 int
 parse_transfer(struct parser *ps, struct rule *rule, bool write)
@@ -207,6 +221,7 @@ parse_transfer(struct parser *ps, struct rule *rule, bool write)
 		if ((r = transfer_option(ps, &t)) != 0)
 			return r;
 	}
+	t.whole = whole_line(ps, &t.at);
 	if (rule->ntransfer >= POLICY_LINES_MAX)
 		return parse_error_at(
 		    ps, &t.at, "more than %d such lines", POLICY_LINES_MAX);
@@ -284,6 +299,7 @@ parse_git(struct parser *ps, struct rule *rule)
 				return r;
 		} while (ps->t.kind == LEX_STRING);
 	}
+	repo.whole = whole_line(ps, &repo.at);
 	if (rule->nrepository >= POLICY_LINES_MAX)
 		return parse_error_at(
 		    ps, &repo.at, "more than %d such lines", POLICY_LINES_MAX);

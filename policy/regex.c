@@ -335,7 +335,7 @@ regex_slot(const struct slot *slot, bool deny, enum regex_dialect dialect,
 }
 
 int
-regex_glob(const char *p, enum regex_dialect dialect, struct buf *out)
+regex_glob(const char *p, bool ref, enum regex_dialect dialect, struct buf *out)
 {
 	const struct alphabet *a = &alphabets[dialect];
 	int r = 0;
@@ -344,7 +344,7 @@ regex_glob(const char *p, enum regex_dialect dialect, struct buf *out)
 		if (p[i] != '*')
 			r = put_chars(p + i, 1, out);
 		else if (p[i + 1] != '*')
-			r = buf_putf(out, "%s*", a->segment);
+			r = buf_putf(out, "%s*", ref ? a->part : a->segment);
 		else {
 			r = buf_putf(out, "%s*", a->any);
 			i++;

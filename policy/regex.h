@@ -26,8 +26,9 @@ int regex_slot(const struct slot *slot, bool deny, enum regex_dialect dialect,
 int regex_literal(const char *text, struct buf *out);
 /* Any one character. */
 const char *regex_any(enum regex_dialect dialect);
-/* A glob of a claim's value: `*` stays within parts that end at / and :. */
+/* A glob: `*` stays within parts, which end at / in a ref, and at : as well in
+ * a claim's value. */
 int regex_glob(
-    const char *pattern, enum regex_dialect dialect, struct buf *out);
+    const char *pattern, bool ref, enum regex_dialect dialect, struct buf *out);
 
 #endif

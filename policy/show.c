@@ -9,8 +9,10 @@
 #include <string.h>
 
 #include "lib/buf.h"
+#include "lib/err.h"
 #include "lib/json.h"
 #include "policy/decide.h"
+#include "policy/judge.h"
 #include "policy/match.h"
 #include "policy/model.h"
 
@@ -19,12 +21,6 @@ show_place(const struct policy *p, const struct place *at, struct buf *out)
 {
 	return buf_putf(
 	    out, "%s:%u", p->source[at->pos.file].name, at->pos.line);
-}
-
-int
-show_run_place(const struct policy *p, const struct run *run, struct buf *out)
-{
-	return show_place(p, &run->at, out);
 }
 
 int
@@ -38,18 +34,131 @@ show_source(const struct policy *p, const struct place *at, struct buf *out)
 	return r;
 }
 
-const struct run *
-show_run(const struct rule *rule, const struct request *q)
+/* -- the line of a rule ---------------------------------------------------- */
+
+static const struct run *
+run_of(const struct rule *rule, const struct request *q)
 {
 	struct subject s;
 
-	if (!subject_init(&s, q->policy, q->target, q->command, q->claims))
+	if (q->command == NULL ||
+	    !subject_init(&s, q->policy, q->target, q->command, q->claims))
 		return NULL;
 	for (size_t i = 0; i < rule->nrun; i++) {
 		if (run_matches(rule->run[i], &s))
 			return rule->run[i];
 	}
 	return NULL;
+}
+
+static const struct transfer *
+transfer_of(const struct rule *rule, const struct request *q)
+{
+	for (size_t i = 0; i < rule->ntransfer; i++) {
+		if (transfer_matches(&rule->transfer[i], q))
+			return &rule->transfer[i];
+	}
+	return NULL;
+}
+
+static const struct repository *
+repository_of(const struct rule *rule, const struct request *q)
+{
+	for (size_t i = 0; i < rule->nrepository; i++) {
+		if (repository_matches(&rule->repository[i], q))
+			return &rule->repository[i];
+	}
+	return NULL;
+}
+
+const struct place *
+show_line(const struct rule *rule, const struct request *q)
+{
+	const struct repository *g;
+	const struct transfer *t;
+	const struct run *run;
+
+	switch (q->kind) {
+	case REQUEST_RUN:
+		run = run_of(rule, q);
+		return run == NULL ? &rule->at : &run->at;
+	case REQUEST_READ:
+	case REQUEST_WRITE:
+		t = transfer_of(rule, q);
+		return t == NULL ? &rule->at : &t->whole;
+	case REQUEST_GIT_READ:
+	case REQUEST_GIT_WRITE:
+		g = repository_of(rule, q);
+		return g == NULL ? &rule->at : &g->whole;
+	case REQUEST_INTERACTIVE:
+		break;
+	}
+	return &rule->at;
+}
+
+/* -- requests and answers -------------------------------------------------- */
+
+static const char *
+way_of(const struct request *q)
+{
+	return q->how == BY_RSYNC        ? "rsync"
+	       : q->how == BY_SCP_LEGACY ? "scp-legacy"
+					 : "sftp";
+}
+
+int
+show_request(const struct request *q, struct buf *out)
+{
+	int r;
+
+	switch (q->kind) {
+	case REQUEST_RUN:
+		return command_print(q->command, out);
+	case REQUEST_READ:
+	case REQUEST_WRITE:
+		return buf_putf(out, "%s \"%s\" by %s",
+		    q->kind == REQUEST_READ ? "read" : "write", q->path,
+		    way_of(q));
+	case REQUEST_GIT_READ:
+	case REQUEST_GIT_WRITE:
+		r = buf_putf(out, "git %s \"%s\"",
+		    q->kind == REQUEST_GIT_READ ? "read" : "write", q->path);
+		return r != 0 || q->ref == NULL
+			   ? r
+			   : buf_putf(out, " ref \"%s\"", q->ref);
+	case REQUEST_INTERACTIVE:
+		return buf_putf(out, "interactive");
+	}
+	return ERR_INTERNAL;
+}
+
+void
+show_request_json(struct json *j, const struct request *q)
+{
+	static const char *const kind[] = { [REQUEST_RUN] = "run",
+		[REQUEST_READ] = "read",
+		[REQUEST_WRITE] = "write",
+		[REQUEST_GIT_READ] = "git read",
+		[REQUEST_GIT_WRITE] = "git write",
+		[REQUEST_INTERACTIVE] = "interactive" };
+	struct buf b;
+
+	json_kv_str(j, "kind", kind[q->kind]);
+	json_key(j, "pty");
+	json_bool(j, q->pty);
+	if (q->kind == REQUEST_READ || q->kind == REQUEST_WRITE)
+		json_kv_str(j, "by", way_of(q));
+	if (q->path != NULL)
+		json_kv_str(j, "path", q->path);
+	if (q->ref != NULL)
+		json_kv_str(j, "ref", q->ref);
+	buf_init(&b, 4 * COMMAND_LEN_MAX);
+	if (q->kind == REQUEST_RUN && j->r == 0 &&
+	    (j->r = command_print(q->command, &b)) == 0) {
+		json_key(j, "command");
+		json_strn(j, buf_ptr(&b), buf_len(&b));
+	}
+	buf_clear(&b);
 }
 
 const char *
@@ -105,6 +214,12 @@ show_demands(const struct policy *p, const struct decision *d, struct buf *out)
 	}
 	if (r == 0)
 		r = show_limits(&d->limit, out);
+	if (r == 0 && d->transfer_max != 0)
+		r = buf_putf(out, "; max %" PRIu64 "B", d->transfer_max);
+	if (r == 0 && d->no_delete)
+		r = buf_putf(out, "; no-delete");
+	if (r == 0 && d->no_symlinks)
+		r = buf_putf(out, "; no-symlinks");
 	for (size_t i = 0; i < p->nmask && r == 0; i++) {
 		if (bit_get(d->masks, i))
 			r = buf_putf(out, "; mask %s", mask_name(p->mask[i]));
@@ -117,20 +232,18 @@ show_decision_json(
     struct json *j, const struct request *q, const struct decision *d)
 {
 	const struct policy *p = q->policy;
-	const struct run *run = NULL;
 	const struct place *at;
 	struct buf b;
 
 	json_kv_str(j, "verdict", show_verdict(d));
 	json_kv_str(j, "by", d->rule_name);
 	if (d->rule != NULL) {
-		run = show_run(d->rule, q);
-		at = run == NULL ? &d->rule->at : &run->at;
+		at = show_line(d->rule, q);
 		json_kv_str(j, "file", p->source[at->pos.file].name);
 		json_kv_num(j, "line", at->pos.line);
-		buf_init(&b, 64 * 1024);
-		if (run != NULL && show_source(p, at, &b) == 0) {
-			json_key(j, "run");
+		buf_init(&b, 64UL * 1024);
+		if (at != &d->rule->at && show_source(p, at, &b) == 0) {
+			json_key(j, q->kind == REQUEST_RUN ? "run" : "access");
 			json_strn(j, buf_ptr(&b), buf_len(&b));
 		}
 		buf_clear(&b);

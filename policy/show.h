@@ -13,17 +13,19 @@ struct place;
 struct policy;
 struct request;
 struct rule;
-struct run;
 
 /* "FILE:LINE" */
 int show_place(const struct policy *p, const struct place *at, struct buf *out);
-int show_run_place(
-    const struct policy *p, const struct run *run, struct buf *out);
 /* The text of a stretch, in one line. */
 int show_source(
     const struct policy *p, const struct place *at, struct buf *out);
-/* The first line of the rule that fits the request; NULL: none. */
-const struct run *show_run(const struct rule *rule, const struct request *q);
+/* Where the first line of the rule that fits the request stands; else where
+ * the rule does. */
+const struct place *show_line(const struct rule *rule, const struct request *q);
+/* What is asked for, in the policy's words, a command in its own; and as
+ * members of an object: kind, pty, command or path, by, ref. */
+int show_request(const struct request *q, struct buf *out);
+void show_request_json(struct json *j, const struct request *q);
 /* "allow", "approval", "deny"; "observed": no rule allows it, and it is let
  * through. */
 const char *show_verdict(const struct decision *d);

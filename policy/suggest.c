@@ -413,8 +413,8 @@ suggest(const struct whatif *w, struct suggestion *out)
 	int r;
 
 	decide(&w->q, &d);
-	/* no edit is known for folders, variables and pipelines */
-	if (d.rule != NULL || c->dir != NULL || c->nstage != 1 ||
+	/* no edit is known for files, folders, variables and pipelines */
+	if (d.rule != NULL || c == NULL || c->dir != NULL || c->nstage != 1 ||
 	    c->stage->nassign != 0)
 		return ERR_NOTFOUND;
 	if ((r = try_edits(w, false, &s)) == ERR_NOTFOUND)

@@ -1,6 +1,10 @@
 #!/bin/sh
-# The decision agrees with the reference matcher; ./dev fuzz reference for more.
+# The decision agrees with the reference matcher, and `prove` with the decision;
+# ./dev fuzz reference, ./dev fuzz prove for more: agree.sh WHAT PAIRS SEED.
 top=$(cd "${srcdir:-.}" && pwd)
 POSTERN_BUILD=$(pwd) PYTHONDONTWRITEBYTECODE=1
 export POSTERN_BUILD PYTHONDONTWRITEBYTECODE
-exec /usr/bin/python3 "$top/tests/policy/agree.py" "$@"
+for what in ${1:-agree prove}; do
+	[ $# -eq 0 ] || shift
+	/usr/bin/python3 "$top/tests/policy/$what.py" "$@" || exit 1
+done

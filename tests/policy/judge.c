@@ -5,6 +5,10 @@
  *	load PATH...				ok, or `error`
  *	export					the policy's JSON
  *	ask IDENTITY WHERE PTY TIME COMMAND	tab between them
+ *	judge IDENTITY WHERE PTY TIME CLAIMS KIND WHAT...
+ *
+ * CLAIMS are NAME=VALUE with commas between them; WHAT is the command, or a
+ * path and the way of a file or the ref of a repository.
  *
  * The answer to `ask` is `syntax`, or verdict, rule, identity, pty, stdin,
  * stdin_max, duration, output, concurrent, rate, rate_per, masks, approvals:
@@ -23,6 +27,7 @@
 #include "policy/command.h"
 #include "policy/decide.h"
 #include "policy/export.h"
+#include "policy/model.h"
 #include "policy/policy.h"
 #include "policy/show.h"
 #include "policy/whatif.h"
@@ -129,6 +134,86 @@ ask(const struct policy *p, char *line)
 	command_free(c);
 }
 
+static enum request_kind
+kind_of(const char *name)
+{
+	static const char *const names[] = { [REQUEST_RUN] = "run",
+		[REQUEST_READ] = "read",
+		[REQUEST_WRITE] = "write",
+		[REQUEST_GIT_READ] = "git read",
+		[REQUEST_GIT_WRITE] = "git write",
+		[REQUEST_INTERACTIVE] = "interactive" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(names[i], name) == 0)
+			return (enum request_kind)i;
+	}
+	abort();
+}
+
+static void
+set_claims(char *text, struct claims *cs)
+{
+	char *eq, *end;
+
+	for (; *text != '\0'; text = end) {
+		end = text + strcspn(text, ",");
+		if (*end != '\0')
+			*end++ = '\0';
+		if ((eq = strchr(text, '=')) == NULL)
+			abort();
+		*eq = '\0';
+		if (claims_set(cs, text, eq + 1) != 0)
+			abort();
+	}
+}
+
+/* With exactly these claims. */
+static void
+judge(const struct policy *p, char *line)
+{
+	char *f[9] = { line };
+	size_t n = 1;
+	struct command_error err;
+	struct command *c = NULL;
+	struct user_name u;
+	struct whatif w;
+	struct decision d;
+
+	for (; n < 9 && (f[n] = strchr(f[n - 1], '\t')) != NULL; n++)
+		*f[n]++ = '\0';
+	if (n < 6 || user_name_parse(f[1], &u) != 0 ||
+	    whatif_init(&w, p, f[0], NULL) != 0)
+		abort();
+	claims_clear(&w.claims);
+	set_claims(f[4], &w.claims);
+	memset(w.set, 0, p->nidentity * sizeof(*w.set));
+	(void)policy_match(p, w.identity->issuer->pub.name, &w.claims, w.set);
+	w.q.kind = kind_of(f[5]);
+	w.q.pty = f[2][0] == '1';
+	w.q.now = (time_t)strtoll(f[3], NULL, 10);
+	if (w.q.kind != REQUEST_RUN && n > 6)
+		w.q.path = f[6];
+	if (n > 7 && (w.q.kind == REQUEST_READ || w.q.kind == REQUEST_WRITE))
+		w.q.how = strcmp(f[7], "rsync") == 0  ? BY_RSYNC
+			  : strcmp(f[7], "sftp") == 0 ? BY_SFTP
+						      : BY_SCP_LEGACY;
+	else if (n > 7 && *f[7] != '\0')
+		w.q.ref = f[7];
+	if (w.q.kind == REQUEST_RUN &&
+	    command_parse(f[6], strlen(f[6]), &c, &err) != 0) {
+		puts("syntax");
+	} else if (whatif_where(&w, u.target, u.login) != 0) {
+		puts("nobody");
+	} else {
+		w.q.command = c;
+		decide(&w.q, &d);
+		answer(p, &d);
+	}
+	whatif_clear(&w);
+	command_free(c);
+}
+
 int
 main(void)
 {
@@ -148,6 +233,8 @@ main(void)
 				abort();
 			printf("%s\n", buf_cstr(&b));
 			buf_clear(&b);
+		} else if (strncmp(line, "judge\t", 6) == 0) {
+			judge(p, line + 6);
 		} else {
 			ask(p, line + 4);
 		}

@@ -143,6 +143,108 @@ def test_who_can_asks_everyone_everywhere(policy):
     assert r.returncode == 77 and json.loads(r.stdout) == []
 
 
+ACCESS = '''
+allow ship for deploy on web-1 {
+    write under /srv/app/<claim repo> by sftp max 1MiB no-delete
+    read under /var/log/app by sftp rsync
+    git write /srv/git/app.git refs "refs/heads/*"
+    interactive
+}
+deny secret for * on * { write under /srv/app/1/.ssh by sftp; because "keys" }
+'''
+# What is asked, the verdict, and the line that says so.
+ASKED = [
+    ("--write /srv/app/1/x --by sftp", "allow", 19),
+    ("--write /srv/app/2/x --by sftp", "deny", None),
+    ("--write /srv/app/1/x --by rsync", "deny", None),
+    ("--write /srv/app/1/.ssh/k --by sftp", "deny", 24),
+    ("--read /var/log/app/a/b --by rsync", "allow", 20),
+    ("--read /var/log --by sftp", "deny", None),
+    ("--git-write /srv/git/app.git --ref refs/heads/x", "allow", 21),
+    ("--git-write /srv/git/app.git --ref refs/tags/x", "deny", None),
+    ("--git-write /srv/git/app.git", "allow", 21),
+    ("--git-read /srv/git/app.git", "deny", None),
+    ("--interactive", "allow", 18),
+]
+
+
+@pytest.mark.parametrize("words, verdict, line", ASKED)
+def test_files_repositories_and_shells_are_asked_about(
+        words, verdict, line, tmp_path):
+    path = tmp_path / "a.postern"
+    path.write_text(POLICY + ACCESS)
+    code = 0 if verdict == "allow" else 77
+    asked = ["--policy", str(path), "--on", "web-1", *words.split()]
+    r = run("explain", "--as", "deploy", "--json", *asked)
+    assert r.returncode == code, r
+    said = json.loads(r.stdout)
+    assert said["verdict"] == verdict and said.get("line") == line, said
+    r = run("explain", "--as", "deploy", *asked)
+    assert r.returncode == code and (
+        f"a.postern:{line}" in r.stdout or verdict == "deny"), r
+    r = run("who-can", "--json", *asked)
+    assert r.returncode == code
+    assert [(w["as"], w["login"]) for w in json.loads(r.stdout)] == (
+        [("deploy", "deploy")] if verdict == "allow" else [])
+    r = run("explain", "--as", "check", *asked)
+    assert r.returncode == 77
+
+
+def test_can_lists_files_repositories_and_shells(tmp_path):
+    path = tmp_path / "a.postern"
+    path.write_text(POLICY + ACCESS)
+    r = run("can", "--policy", str(path), "--as", "deploy", "--on", "web-1")
+    for line in ("  allow ship  write under /srv/app/<claim repo> by sftp max "
+                 "1MiB no-delete\n", "  allow ship  interactive\n",
+                 '  allow ship  git write /srv/git/app.git refs '
+                 '"refs/heads/*"\n'):
+        assert line in r.stdout
+    rows = json.loads(run("can", "--policy", str(path), "--as", "deploy",
+                          "--on", "web-1", "--json").stdout)
+    assert [r["access"] for r in rows if r["line"] == 20] == [
+        "read under /var/log/app by sftp rsync"]
+
+
+def test_lists_are_explained_command_by_command(policy):
+    out = explain(policy, "systemctl restart web && systemctl restart db",
+                  code=77)
+    assert "systemctl restart web\nallowed by rule" in out
+    assert "\nsystemctl restart db\n" in out and "<service>" in out
+    r = run("explain", "--policy", policy, "--as", "deploy", "--on", "web-1",
+            "--json", "--", "systemctl restart web; systemctl mask x")
+    assert r.returncode == 77
+    assert [(x["asked"]["command"], x["verdict"]) for x in
+            json.loads(r.stdout)] == [("systemctl restart web", "allow"),
+                                      ("systemctl mask x", "deny")]
+    both = ["who-can", "--policy", policy, "--"]
+    assert run(*both, "systemctl restart web; /opt/top").returncode == 0
+    assert run(*both, "systemctl restart web; /opt/no").returncode == 77
+
+
+@pytest.mark.parametrize("words", [
+    "--read /x", "--by sftp", "--ref refs/heads/x -- id", "--read /x --by ftp",
+    "--read /x --by sftp -- id", "--interactive --read /x --by sftp", ""])
+def test_what_is_asked_must_be_one_thing(words, policy):
+    r = run("explain", "--policy", policy, "--as", "deploy", "--on", "web-1",
+            *words.split())
+    assert r.returncode == 64 and r.stderr and not r.stdout
+
+
+def test_fmt_tells_in_json(tmp_path):
+    ugly, pretty = tmp_path / "a.postern", tmp_path / "b.postern"
+    ugly.write_text(UGLY)
+    pretty.write_text(PRETTY)
+    r = run("fmt", "--check", "--json", str(ugly), str(pretty))
+    assert r.returncode == 1 and json.loads(r.stdout) == [
+        {"file": str(ugly), "differs": True},
+        {"file": str(pretty), "differs": False}]
+    r = run("fmt", "--json", str(ugly), str(tmp_path / "none"))
+    assert r.returncode == 1
+    done, none = json.loads(r.stdout)
+    assert done == {"file": str(ugly), "changed": True}
+    assert none["error"] and ugly.read_text() == PRETTY
+
+
 def test_export_is_one_object(policy):
     r = run("export", "--json", policy)
     x = json.loads(r.stdout)
