@@ -96,6 +96,13 @@ is_on_other_terms(const struct compare *c, size_t group, const struct line *l)
 	return false;
 }
 
+static bool
+can_settle(const struct compare *c, const struct line *l)
+{
+	return !c->cells.frame_differs && !c->cells.observed && !l->touched &&
+	       !(c->identities_differ && l->rule->everyone);
+}
+
 /*
  * What NEW allows as OLD does, in more than that, gives nothing new.  What OLD
  * demanded is demanded where NEW allows it on the same terms alone, and where
@@ -104,8 +111,7 @@ is_on_other_terms(const struct compare *c, size_t group, const struct line *l)
 static bool
 is_settled(const struct compare *c, size_t group, const struct line *l)
 {
-	if (c->cells.frame_differs || c->cells.observed || l->touched ||
-	    (c->identities_differ && l->rule->everyone))
+	if (!can_settle(c, l))
 		return false;
 	if (l->side == CELLS_NEW || l->rule->effect == EFFECT_DENY)
 		return is_covered(c, group, l);
@@ -114,6 +120,40 @@ is_settled(const struct compare *c, size_t group, const struct line *l)
 	for (size_t i = 0; i < c->nfound; i++) {
 		if (is_on_other_terms(c, c->found[i], l))
 			return false;
+	}
+	return true;
+}
+
+/* The same, of a line and all others that match a piece. */
+static bool
+is_settled_in(
+    const struct compare *c, const struct piece_of *p, const struct line *l)
+{
+	bool covers = l->side == CELLS_NEW || l->rule->effect == EFFECT_DENY;
+
+	if (!can_settle(c, l))
+		return false;
+	for (size_t i = 0; i < p->n; i++) {
+		if (covers && has_equal(c, p->group[i], l, !l->side))
+			return true;
+		if (!covers && is_on_other_terms(c, p->group[i], l))
+			return false;
+	}
+	return !covers;
+}
+
+bool
+compare_is_settled(const struct compare *c, const struct piece_of *p)
+{
+	const struct alike *g;
+
+	for (size_t i = 0; i < p->n; i++) {
+		g = &c->group[p->group[i]];
+		for (size_t k = g->begin; k < g->end; k++) {
+			if (line_is_wanted(c, &c->line[k]) &&
+			    !is_settled_in(c, p, &c->line[k]))
+				return false;
+		}
 	}
 	return true;
 }

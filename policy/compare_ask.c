@@ -126,7 +126,8 @@ request_of(const struct compare *c, int side, const struct asked *a,
 }
 
 static int
-ask(struct compare *c, const struct asked *a, const struct where_when *x)
+ask(struct compare *c, const struct asked *a, const struct where_when *x,
+    bool terminal)
 {
 	struct request old = request_of(c, CELLS_OLD, a, x);
 	struct request new = request_of(c, CELLS_NEW, a, x);
@@ -134,8 +135,6 @@ ask(struct compare *c, const struct asked *a, const struct where_when *x)
 	struct witness w = { .q = { &old, &new },
 		.d = { &d[0], &d[1] },
 		.identity = x->s->as->name };
-	bool terminal = c->topic.kind == REQUEST_RUN ||
-			c->topic.kind == REQUEST_INTERACTIVE;
 	int r = 0;
 
 	for (int pty = 0; pty < 1 + terminal && r == 0; pty++) {
@@ -159,6 +158,7 @@ struct asking {
 	size_t *line;
 	size_t n, words;
 	uint64_t *mine, *here, *now;
+	bool terminal; /* NEW could grant one */
 };
 
 /* Sets that have been looked at already. */
@@ -278,7 +278,7 @@ ask_at(struct asking *q, const struct session *s, const struct spot *spot)
 		at_time(q, x.now);
 		if ((has_allow(q, q->now) || (watched & 2) != 0) &&
 		    see(q, &when, q->now, watched))
-			r = ask(q->c, q->a, &x);
+			r = ask(q->c, q->a, &x, q->terminal);
 	}
 	free(when.v);
 	return r;
@@ -325,10 +325,18 @@ find_lines(struct asking *q, const struct piece_of *p)
 		return ERR_NOMEM;
 	q->here = q->mine + q->words;
 	q->now = q->here + q->words;
+	q->terminal = q->c->topic.kind == REQUEST_INTERACTIVE ||
+		      (q->c->topic.kind == REQUEST_RUN && q->c->cells.observed);
 	for (size_t i = 0; i < p->n; i++) {
 		g = &q->c->group[p->group[i]];
-		for (size_t k = g->begin; k < g->end; k++)
+		for (size_t k = g->begin; k < g->end; k++) {
+			const struct line *l = &q->c->line[k];
+
 			q->line[q->n++] = k;
+			q->terminal =
+			    q->terminal || (line_is_new_allow(l) &&
+					       l->run != NULL && l->run->pty);
+		}
 	}
 	return 0;
 }
@@ -394,6 +402,8 @@ compare_ask_piece(struct compare *c, size_t group, struct piece_of *p,
 	size_t n;
 	int r = 0;
 
+	if (compare_is_settled(c, p))
+		return 0;
 	for (int tries = 0; tries < 2; tries++) {
 		if ((text = piece_example(c, group, p, &n)) == NULL)
 			return 0;
@@ -479,7 +489,7 @@ ask_unheard(struct compare *c, const struct where_when *x)
 		r = read_text(c, text, strlen(text), &a);
 		found = r == 0 && is_unheard(c, &a, x);
 		if (found)
-			r = ask(c, &a, x);
+			r = ask(c, &a, x, c->topic.kind == REQUEST_RUN);
 		free(a.word);
 		free(text);
 		if (r != 0)

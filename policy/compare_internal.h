@@ -110,6 +110,9 @@ void compare_doubt(struct compare *c, const struct line *l, const char *why);
 /* Is there time left? */
 bool compare_has_time(struct compare *c);
 
+/* Does the piece, with claims as they are, give nothing new? */
+bool compare_is_settled(const struct compare *c, const struct piece_of *p);
+
 /* -- compare_line.c -- */
 int compare_find_identities(struct compare *c);
 /* The topic's lines, in groups; false in *some: nothing has changed. */

@@ -12,6 +12,7 @@
 #include "lib/buf.h"
 #include "lib/diag.h"
 #include "lib/err.h"
+#include "policy/explain.h"
 #include "policy/judge.h"
 #include "policy/match.h"
 #include "policy/model.h"
@@ -44,10 +45,9 @@ show_command(
 	return r;
 }
 
-/* A rule's name, its file and line, and that line with a caret. */
-static int
-show_rule(const struct policy *p, const struct rule *rule, const char *what,
-    const struct place *at, struct buf *out)
+int
+explain_show_rule(const struct policy *p, const struct rule *rule,
+    const char *what, const struct place *at, struct buf *out)
 {
 	const struct source *s = &p->source[at->pos.file];
 	int r;
@@ -77,9 +77,9 @@ why_word_failed(const struct nearest *n, const struct subject *s)
 	return "this word does not fit";
 }
 
-/* The rule fits, but not now. */
-static int
-show_window(const struct request *q, const struct rule *rule, struct buf *out)
+int
+explain_show_window(
+    const struct request *q, const struct rule *rule, struct buf *out)
 {
 	static const char day[7][4] = { "Mon", "Tue", "Wed", "Thu", "Fri",
 		"Sat", "Sun" };
@@ -87,15 +87,16 @@ show_window(const struct request *q, const struct rule *rule, struct buf *out)
 	struct zone_local l;
 	int r;
 
-	if ((r = show_rule(q->policy, rule, "rule", &w->at, out)) != 0)
+	if ((r = explain_show_rule(q->policy, rule, "rule", &w->at, out)) != 0)
 		return r;
 	if (q->now <= 0)
 		return buf_putf(out, "postern: the rule has its times, and it "
 		    "is not known what time it is\n");
 	zone_to_local(w->zone, q->now, &l);
-	return buf_putf(out, "postern: the rule allows this command at other "
-	    "times: now it is %s %02u:%02u in %s\n", day[l.weekday],
-	    l.minute / 60, l.minute % 60, w->zone_name);
+	return buf_putf(out,
+	    "postern: the rule allows this at other "
+	    "times: now it is %s %02u:%02u in %s\n",
+	    day[l.weekday], l.minute / 60, l.minute % 60, w->zone_name);
 }
 
 /* The words fit, and what stands beside them does not. */
@@ -117,7 +118,8 @@ show_beside(const struct request *q, const struct nearest *n, struct buf *out)
 		why = "only in a folder: write cd /FOLDER && in front of it";
 	else if (n->way.what == WAY_DIR)
 		why = "not in this folder";
-	if ((r = show_rule(q->policy, run->rule, "nearest rule", at, out)) != 0)
+	if ((r = explain_show_rule(
+		 q->policy, run->rule, "nearest rule", at, out)) != 0)
 		return r;
 	return buf_putf(
 	    out, "postern: the rule allows this command, but %s\n", why);
@@ -134,9 +136,10 @@ show_nearest(const struct request *q, const struct subject *s,
 	if (n->way.what != WAY_WORDS)
 		return show_beside(q, n, out);
 	if (n->way.word == NONE && !rule_is_now(run->rule, q))
-		return show_window(q, run->rule, out);
+		return explain_show_window(q, run->rule, out);
 	if (n->way.word == NONE) {
-		if ((r = show_rule(q->policy, run->rule, "rule", at, out)) != 0)
+		if ((r = explain_show_rule(
+			 q->policy, run->rule, "rule", at, out)) != 0)
 			return r;
 		return buf_putf(out, "postern: the rule allows this command, "
 		    "but no terminal: leave out ssh's -t\n");
@@ -149,12 +152,11 @@ show_nearest(const struct request *q, const struct subject *s,
 	if (n->way.word == 0 &&
 	    n->way.stage == 0) /* a rule of another program would be no help */
 		return 0;
-	return show_rule(q->policy, run->rule, "nearest rule", at, out);
+	return explain_show_rule(q->policy, run->rule, "nearest rule", at, out);
 }
 
-/* The identities of the session, so that a job sees who it is taken for. */
-static int
-show_identities(const struct request *q, struct buf *out)
+int
+explain_show_identities(const struct request *q, struct buf *out)
 {
 	const struct identity *id;
 	size_t n = 0;
@@ -186,7 +188,7 @@ explain_default(const struct request *q, const struct subject *s,
 	if (full)
 		nearest_find(q, s, &n);
 	if (full && n.run == NULL) {
-		if ((r = show_identities(q, out)) != 0)
+		if ((r = explain_show_identities(q, out)) != 0)
 			return r;
 		return buf_putf(out, "postern: denied: no rule allows you "
 		    "anything as %s on %s\n", q->login, q->target->name);
@@ -199,8 +201,20 @@ explain_default(const struct request *q, const struct subject *s,
 
 /* The line of the rule that decided. */
 static const struct place *
-rule_line(const struct rule *rule, const struct subject *s)
+rule_line(
+    const struct rule *rule, const struct request *q, const struct subject *s)
 {
+	bool file = q->kind == REQUEST_READ || q->kind == REQUEST_WRITE;
+	bool git = q->kind == REQUEST_GIT_READ || q->kind == REQUEST_GIT_WRITE;
+
+	for (size_t i = 0; file && i < rule->ntransfer; i++) {
+		if (transfer_matches(&rule->transfer[i], q))
+			return &rule->transfer[i].whole;
+	}
+	for (size_t i = 0; git && i < rule->nrepository; i++) {
+		if (repository_matches(&rule->repository[i], q))
+			return &rule->repository[i].whole;
+	}
 	for (size_t i = 0; s != NULL && i < rule->nrun; i++) {
 		if (run_matches(rule->run[i], s))
 			return &rule->run[i]->at;
@@ -208,8 +222,7 @@ rule_line(const struct rule *rule, const struct subject *s)
 	return &rule->at;
 }
 
-/* s: of a command, else NULL. */
-static int
+int
 explain_rule(const struct request *q, const struct decision *d,
     const struct subject *s, struct buf *out)
 {
@@ -217,8 +230,8 @@ explain_rule(const struct request *q, const struct decision *d,
 	int r;
 
 	if (q->policy->explain == EXPLAIN_FULL &&
-	    (r = show_rule(q->policy, rule, "rule", rule_line(rule, s), out)) !=
-		0)
+	    (r = explain_show_rule(
+		 q->policy, rule, "rule", rule_line(rule, q, s), out)) != 0)
 		return r;
 	if (d->missing != NULL)
 		return buf_putf(out, "postern: denied: rule `%s` allows this, "
@@ -227,28 +240,6 @@ explain_rule(const struct request *q, const struct decision *d,
 	return buf_putf(out, "postern: denied by rule `%s`%s%s\n", rule->name,
 	    rule->because == NULL ? "" : ": ",
 	    rule->because == NULL ? "" : rule->because);
-}
-
-static int
-explain_access(
-    const struct request *q, const struct decision *d, struct buf *out)
-{
-	static const char *const what[] = { [REQUEST_READ] = "read this file",
-		[REQUEST_WRITE] = "write this file",
-		[REQUEST_GIT_READ] = "fetch from this repository",
-		[REQUEST_GIT_WRITE] = "push to this repository",
-		[REQUEST_INTERACTIVE] = "have a shell" };
-	int r;
-
-	if (d->rule != NULL)
-		return explain_rule(q, d, NULL, out);
-	if (q->policy->explain == EXPLAIN_FULL &&
-	    (r = show_identities(q, out)) != 0)
-		return r;
-	return buf_putf(out,
-	    "postern: denied: no rule allows you to %s as %s "
-	    "on %s\n",
-	    what[q->kind], q->login, q->target->name);
 }
 
 static int

@@ -6,7 +6,7 @@ policy_libpolicy_la_SOURCES = \
 	policy/command_print.c \
 	policy/decide.c policy/decide.h policy/judge.h \
 	policy/dict.c policy/dict.h \
-	policy/explain.c \
+	policy/explain.c policy/explain.h policy/explain_access.c \
 	policy/glob.c policy/glob.h \
 	policy/index.c policy/index.h \
 	policy/load.c \
@@ -43,9 +43,9 @@ policy_libtools_la_SOURCES = \
 	policy/cells.c policy/cells.h policy/cells_internal.h \
 	policy/cells_place.c policy/cells_session.c policy/cells_value.c \
 	policy/compare.c policy/compare.h policy/compare_internal.h \
-	policy/compare_ask.c policy/compare_claim.c \
+	policy/compare_ask.c policy/compare_claim.c policy/compare_claim.h \
 	policy/compare_decision.c policy/compare_index.c \
-	policy/compare_line.c policy/compare_piece.c \
+	policy/compare_line.c policy/compare_piece.c policy/compare_place.c \
 	policy/export.c policy/export.h policy/export_rule.c \
 	policy/format.c policy/format.h \
 	policy/items.c policy/items.h \

@@ -2,12 +2,14 @@
 
 Row 6 of the design: one decision, parse included, at 10, 1,000 and 10,000
 rules, and the worst 64 KiB command.  Then the load with the tests of the
-policy, and `sudo -l -U` over sudoers that say the same.  It only prints.
+policy, and `sudo -l -U` over sudoers that say the same; and `prove` and `diff`
+where every rule has changed.  It only prints.
 """
 import json
 import os
 import pathlib
 import random
+import resource
 import statistics
 import subprocess
 import time
@@ -123,8 +125,51 @@ def median_of(policy_text, rnd):
     return {k: statistics.median(g[k] for g in got) for k in got[0]}
 
 
+def wide(n, top=100, crowd=False):
+    """n rules about n programs, or about one, each with a number up to top."""
+    first = "systemctl" if crowd else None
+    text = HEAD + (
+        'identity id0 from g { claim repository_id = "1" }\n'
+        'target t0 { ssh "app@10.0.0.1:22"; hostkey ssh-ed25519 '
+        f'"{HOSTKEY}" }}\ndefaults {{ limit duration 5m }}\n')
+    return text + "".join(
+        f"allow r{i} for id0 on t0 {{ run {first or f'/opt/app{i}/run'} "
+        f"--unit=unit{i} -n <int 1..{top}> [--wait] }}\n" for i in range(n))
+
+
+def cpu_of(*args):
+    """Processor time of a tool, and its exit code."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    r = subprocess.run([BUILD / "cli/postern", "policy", *args],
+                       stdout=subprocess.DEVNULL, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime + after.ru_stime - before.ru_utime -
+            before.ru_stime, r.returncode)
+
+
+def compare(n):
+    """Two policies of n rules, all of which changed: as a ratio of what it
+    takes to load the two, in processor time."""
+    old, new = WORK / "old.postern", WORK / "new.postern"
+    for crowd in (False, True):
+        old.write_text(wide(n, crowd=crowd))
+        loads = 2 * cpu_of("can", "--policy", old, "--as", "id0", "--on",
+                           "nowhere")[0]
+        line = f"{n} rules of {'one program' if crowd else 'as many'}:"
+        for what, top, tool, code in (
+                ("the same", 100, "prove", 0), ("narrower", 99, "prove", 0),
+                ("wider", 101, "prove", 3), ("wider", 101, "diff", 3)):
+            new.write_text(wide(n, top, crowd))
+            took, said = cpu_of(tool, old, new)
+            assert said == code, (what, tool, said)
+            line += (f" {tool} {what} {took:.2f} s "
+                     f"({took / loads:.1f} x the loads);")
+        print(line, flush=True)
+
+
 def main():
     WORK.mkdir(parents=True, exist_ok=True)
+    compare(10000)
     rnd = random.Random(6)
     print("rules   decision median / p99   load with tests   sudo -l -U   "
           "one decision is", flush=True)

@@ -269,6 +269,47 @@ def test_diff_shows_each_kind(tmp_path):
     assert r.returncode == 0 and json.loads(r.stdout) == []
 
 
+# What diff says of the two as a whole.
+KNOWN = [
+    (allow("run id"), allow("run id"), "same"),
+    (allow("run id (a | b)"), allow("run id a; run id b"), "same"),
+    (allow("run id <int 1..3>"), allow("run id <int 1..4>"), "widened"),
+    (allow("run id <int 1..4>"), allow("run id <int 1..3>"), "narrowed"),
+    (allow("run id (a | b)"), allow("run id (b | c)"), "both"),
+    (allow("run /b/a | /b/b x"), allow("run /b/a | /b/b [x]"), "widened"),
+    (allow("run /b/a | /b/b (x | y)"), allow("run /b/a | /b/b y"),
+     "narrowed"),
+    (allow("run /b/a | /b/b"), allow("run /b/b | /b/a"), "both"),
+    (allow("run in </srv/*> id"), allow("run in </srv/**> id"), "widened"),
+    (allow("run in </srv/*> id"), allow("run id"), "both"),
+    (allow("run B=1 A=2 id"), allow("run A=2 B=1 id"), "same"),
+    (allow("run A=<int 1..2> id"), allow("run A=2 id"), "narrowed"),
+    (allow("write under /srv/a by sftp"), allow("write under /srv by sftp"),
+     "widened"),
+    (allow("write under /srv/a by sftp"), allow("write under /srv/b by sftp"),
+     "both"),
+    (allow("read under /srv by sftp rsync"), allow("read under /srv by sftp"),
+     "narrowed"),
+    (allow('git write /r.git refs "refs/heads/**"'),
+     allow('git write /r.git refs "refs/heads/*"'), "narrowed"),
+    (allow("git read /r.git"), allow("git write /r.git"), "both"),
+    (allow("interactive") + deny("interactive", "b"), allow("interactive"),
+     "widened"),
+    (allow("run id <claim env>", "b"), allow("run id prod", "b"), "same"),
+    (allow("run id <claim env>", "a"), allow("run id <claim other>", "a"),
+     "both"),
+]
+
+
+@pytest.mark.parametrize("old, new, want", KNOWN, ids=range(len(KNOWN)))
+def test_diff_knows(old, new, want, tmp_path):
+    r = prove(BASE + old, BASE + new, tmp_path, "diff")
+    assert r.returncode == (0 if want == "same" else 3), r
+    said = {w["change"] for w in json.loads(r.stdout)}
+    assert said == {"same": set(), "widened": {"allowed"}, "narrowed":
+                    {"denied"}, "both": {"allowed", "denied"}}[want], said
+
+
 def test_prove_says_when_it_does_not_know(tmp_path):
     words = " ".join(["(a | <any>)"] * 24)
     old = BASE + allow(f"run id <any>... a {words}")

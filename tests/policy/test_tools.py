@@ -190,6 +190,23 @@ def test_files_repositories_and_shells_are_asked_about(
     assert r.returncode == 77
 
 
+@pytest.mark.parametrize("words, why", [
+    ("--write /srv/app/1/x --by rsync", "but not in this way"),
+    ("--read /srv/app/1/x --by sftp", "to be written, but not to be read"),
+    ("--write /srv/app/2/x --by sftp", "but only what is beneath this"),
+    ("--git-write /srv/git/app.git --ref refs/tags/x",
+     "but not with this ref"),
+    ("--git-read /srv/git/app.git", "to push, but not to fetch"),
+    ("--git-write /srv/git/other.git", "but only this repository")])
+def test_explain_shows_the_nearest_file_or_repository(words, why, tmp_path):
+    path = tmp_path / "a.postern"
+    path.write_text(POLICY + ACCESS)
+    r = run("explain", "--policy", str(path), "--as", "deploy", "--on",
+            "web-1", *words.split())
+    assert r.returncode == 77 and "nearest rule `ship`" in r.stdout
+    assert "the rule allows this " + why in r.stdout and "^" in r.stdout
+
+
 def test_can_lists_files_repositories_and_shells(tmp_path):
     path = tmp_path / "a.postern"
     path.write_text(POLICY + ACCESS)
