@@ -322,6 +322,18 @@ def test_the_five_names_are_known(ledger):
         assert len(got) == (claim == "pull_request"), claim
 
 
+def test_what_the_ledger_has_is_not_what_a_policy_says(ledger):
+    """An identity of that name that the job cannot have been says nothing of
+    its claims."""
+    ledger.old.write_text(edit(('claim ref =', 'claim actor = "17"; claim ref =')))
+    new = ledger.old.read_text().replace("for deploy on", "for ann on").replace(
+        "identity other",
+        'identity ann from ci { claim repo = "1"; claim actor = "18" }\n'
+        "identity other")
+    ask = line(1, "/usr/bin/systemctl restart web", actor="18")
+    assert "claim `repo`" in why(ledger.ask(new, ask, code=UNDECIDED))[0]
+
+
 def test_another_identity_of_the_job(ledger):
     """It may have been `check`, too; it was not `other`."""
     new = edit(("for deploy on", "for check on"))
@@ -334,6 +346,12 @@ def test_another_identity_of_the_job(ledger):
     new = OLD + 'deny checks for check on web-1 { run systemctl <any>...; ' \
         'because "no" }\n'
     assert "`check`" in why(ledger.ask(new, RESTART, code=UNDECIDED))[0]
+    # one of the two may allow it and the other deny it
+    new = edit(("for deploy on", "for check on")).replace(
+        "identity other", 'identity late from ci { claim repo = "1"; claim '
+        'late = "1" }\nidentity other') + \
+        'deny nights for late on * { run systemctl <any>...; because "no" }\n'
+    assert len(why(ledger.ask(new, RESTART, code=UNDECIDED))) == 1
     # what is denied in either case is denied
     stop = line(1, "/usr/bin/systemctl stop web")
     (g,) = ledger.ask(new, stop, code=NEW)
@@ -545,6 +563,8 @@ def test_lists(ledger):
     assert ledger.answer["lists"] == {"denied": 0, "allowed": 0,
                                       "undecided": 0}
     assert ledger.answer["passed_over"] == 2
+    ledger.ask(OLD, beside, limited, code=SAME)
+    assert ledger.answer["lists"]["allowed"] == 0
     assert ledger.ask(NO_RELOAD, line(1, reload, "deny", reason="limit"),
                       code=SAME) == []
     # many at once, in any order, and one that the ledger does not have whole
