@@ -178,6 +178,24 @@ print_outcome(const json_t *o)
 		(void)fputs("\033[0m", stdout);
 }
 
+/* "2/3 && " of a command of a list. */
+static void
+print_place(const json_t *o)
+{
+	const char *joined = member(o, "joined");
+
+	if (json_object_get(o, "positions") == NULL)
+		return;
+	print_value(json_object_get(o, "position"));
+	(void)putchar('/');
+	print_value(json_object_get(o, "positions"));
+	(void)putchar(' ');
+	if (*joined != '\0' && strcmp(joined, "newline") != 0) {
+		cli_print_safe(joined);
+		(void)putchar(' ');
+	}
+}
+
 static void
 list_operation(const json_t *o)
 {
@@ -196,6 +214,7 @@ list_operation(const json_t *o)
 	if (strcmp(member(o, "verdict"), "would-deny") == 0)
 		(void)fputs("  (would-deny)", stdout);
 	(void)fputs("  ", stdout);
+	print_place(o);
 	cli_print_safe(member(o, "command"));
 	(void)putchar('\n');
 }

@@ -302,7 +302,51 @@ t_store_position(void **state)
 	assert_int_equal(n, 0);
 }
 
-/* A file that is no database, a damaged one, one of another version. */
+/* What ties the commands of a list. */
+static void
+t_store_list(void **state)
+{
+	struct fixture *f = *state;
+	struct store_found found = { 'o', "O7" };
+	struct buf b;
+
+	fill(f);
+	apply(f, EVENT_OP_DECIDE, NOW, EV_OPERATION, "O7", EV_SESSION, "S1",
+	    EV_LIST, "L1", EV_POSITION, "2", EV_POSITIONS, "3", EV_JOINED, "&&",
+	    0);
+	assert_non_null(strstr(rows(f, &found, 1, &b),
+	    "\"list\":\"L1\",\"position\":2,\"positions\":3,"
+	    "\"joined\":\"&&\""));
+	buf_clear(&b);
+}
+
+/* An index of an older version is made anew from the ledger. */
+static void
+t_store_older(void **state)
+{
+	static const uint8_t two[] = { 0, 0, 0, 2 };
+	struct fixture *f = *state;
+	uint64_t number, offset;
+	int fd;
+
+	fill(f);
+	store_free(f->s);
+	assert_int_equal(store_open(f->db, &f->s), 0);
+	assert_int_equal(store_position(f->s, &number, &offset), 0);
+	assert_int_equal(number, f->number);
+	store_free(f->s);
+	f->s = NULL;
+	/* user_version in the file's header: sqlite.org/fileformat.html 1.3 */
+	fd = open(f->db, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, two, sizeof(two), 60), sizeof(two));
+	(void)close(fd);
+	assert_int_equal(store_open(f->db, &f->s), 0);
+	assert_int_equal(store_position(f->s, &number, &offset), 0);
+	assert_int_equal(number, 0);
+}
+
+/* A file that is no database, a damaged one. */
 static void
 t_store_begins_anew(void **state)
 {
@@ -705,6 +749,8 @@ main(void)
 		T(t_store_long_command),
 		T(t_store_position),
 		T(t_store_begins_anew),
+		T(t_store_list),
+		T(t_store_older),
 		T(t_record_life),
 		T(t_record_create_refuses),
 		T(t_record_create_full),
