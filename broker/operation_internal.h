@@ -155,9 +155,10 @@ void joblist_break(struct operation *op, uint32_t code, const char *why);
 
 /* operation_limit.c */
 /* Whether one more is within `limit concurrent` and `limit rate`; else the text
- * says so. */
+ * says so.  beside: how many of its list come before it and are the same
+ * identity's. */
 bool operation_fits(const struct operation *op, const struct plan *p,
-    const struct connection *conn, struct buf *text);
+    const struct connection *conn, uint32_t beside, struct buf *text);
 /* It is granted: it counts from here on.  Any error: it must not run. */
 int operation_counts(struct operation *op, const struct plan *p);
 

@@ -284,8 +284,45 @@ say_which(const struct list *l, size_t which, struct buf *text)
 		    which + 1, l->n);
 }
 
-/* The first command that its limits have no room for; n: all fit.  Each one
- * counts for the next, whether the list is run or not. */
+/* How many before it are for the same identity. */
+static uint32_t
+count_beside(const struct decision *d, size_t which)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < which; i++)
+		n += d[i].identity_name != NULL &&
+		     d[which].identity_name != NULL &&
+		     strcmp(d[i].identity_name, d[which].identity_name) == 0;
+	return n;
+}
+
+/* All are granted, and each counts from here on.  The first that cannot be
+ * counted; n: none. */
+static size_t
+count_all(struct operation *op, const struct request *q, const struct list *l,
+    const struct decision *d)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++) {
+		const struct plan p = { .d = d[i], .target = q->target };
+		struct member *m = l->n > 1 ? &op->list->member[i] : NULL;
+
+		if (m != NULL && ulid_new(op->id) != 0)
+			break;
+		if (operation_counts(op, &p) != 0)
+			break;
+		if (m == NULL)
+			continue;
+		memcpy(m->id, op->id, sizeof(m->id));
+		memcpy(m->identity, op->identity, sizeof(m->identity));
+	}
+	return i;
+}
+
+/* The first command that its limits have no room for; n: all fit, and are
+ * counted. */
 static size_t
 fit_all(struct operation *op, const struct connection *conn,
     const struct request *q, const struct list *l, const struct decision *d,
@@ -297,23 +334,14 @@ fit_all(struct operation *op, const struct connection *conn,
 	buf_init(&why, 1024);
 	for (i = 0; i < l->n; i++) {
 		const struct plan p = { .d = d[i], .target = q->target };
-		struct member *m = l->n > 1 ? &op->list->member[i] : NULL;
 
-		if (!operation_fits(op, &p, conn, &why))
+		if (!operation_fits(op, &p, conn, count_beside(d, i), &why))
 			break;
-		if (m != NULL && ulid_new(op->id) != 0)
-			break;
-		if (operation_counts(op, &p) != 0) {
-			(void)buf_putf(&why,
-			    "postern: denied: the broker "
-			    "cannot count this operation; try again\n");
-			break;
-		}
-		if (m == NULL)
-			continue;
-		memcpy(m->id, op->id, sizeof(m->id));
-		memcpy(m->identity, op->identity, sizeof(m->identity));
 	}
+	if (i == l->n && (i = count_all(op, q, l, d)) < l->n)
+		(void)buf_putf(&why,
+		    "postern: denied: the broker cannot count this operation; "
+		    "try again\n");
 	if (i < l->n) {
 		say_which(l, i, text);
 		(void)buf_put(text, buf_ptr(&why), buf_len(&why));

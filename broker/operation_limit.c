@@ -54,12 +54,42 @@ say_rate(const struct plan *p, int64_t wait_ms, struct buf *text)
 	    p->d.limit.rate_per_s, (long long)(wait_ms + 999) / 1000);
 }
 
+static void
+say_too_many(const struct plan *p, struct buf *text)
+{
+	(void)buf_putf(text,
+	    "postern: denied: rule `%s` lets %s start %u operations in %u "
+	    "seconds (limit rate), and this list has more\n",
+	    p->d.rule_name, p->d.identity_name, p->d.limit.rate,
+	    p->d.limit.rate_per_s);
+}
+
+/* As if those beside it were counted already: a list that is denied was
+ * never counted. */
+static bool
+fits_rate(const struct plan *p, uint32_t beside, struct buf *text)
+{
+	struct limits l = p->d.limit;
+	int64_t wait;
+
+	if (l.rate == 0)
+		return true;
+	if (beside >= l.rate) {
+		say_too_many(p, text);
+		return false;
+	}
+	l.rate -= beside;
+	wait = quota_wait_ms(p->d.identity_name, &l, msg_now_ms());
+	if (wait > 0)
+		say_rate(p, wait, text);
+	return wait == 0;
+}
+
 bool
 operation_fits(const struct operation *op, const struct plan *p,
-    const struct connection *conn, struct buf *text)
+    const struct connection *conn, uint32_t beside, struct buf *text)
 {
 	const struct limits *l = &p->d.limit;
-	int64_t wait;
 	uint32_t n;
 
 	if (p->d.identity_name == NULL)
@@ -71,10 +101,7 @@ operation_fits(const struct operation *op, const struct plan *p,
 			return false;
 		}
 	}
-	wait = quota_wait_ms(p->d.identity_name, l, msg_now_ms());
-	if (wait > 0)
-		say_rate(p, wait, text);
-	return wait == 0;
+	return fits_rate(p, beside, text);
 }
 
 int

@@ -42,6 +42,10 @@ allow deploy for shop on web-1 {{
     run /usr/bin/top with pty
     run /usr/bin/echo <any>...
 }}
+allow paced for shop on web-1 {{
+    run /usr/bin/uptime
+    limit rate 3 per 1h
+}}
 allow root for shop on root+web-1 {{ run /usr/bin/id }}
 deny never for * on * {{ run systemctl stop <any>...; because "use the runbook" }}
 """
@@ -980,6 +984,51 @@ def test_p4_terminal_and_input_by_rule(policy, dummy, tmp_path, command, tty,
     for _ in range(5):
         grant.text()
     assert grant.u8() == pty
+
+
+def decided(policy, n):
+    """The next n decisions, all of one list."""
+    out = []
+    while len(out) < n:
+        m = w.receive(policy.audit)
+        if m.name == "KEEP":        # what is counted is kept
+            w.send(policy.audit, "KEPT", w.u32(0), ident=m.id)
+            continue
+        if m.name == "OP_OPEN":     # of what was granted: it waits
+            continue
+        assert m.name == "EVENT"
+        w.send(policy.audit, "EVENT_DONE", w.u32(0) + w.u64(7), ident=m.id)
+        out.append(m.event())
+    assert len({e["list"] for e in out}) == 1
+    return out
+
+
+def test_limit_rate_of_a_list(policy):
+    """It is counted whole, or not at all."""
+    m, handle = policy.login()
+
+    def ask(n):
+        return m.shell(message("RUN", run_body(
+            handle, "; ".join(["/usr/bin/uptime"] * n))))
+    for _ in range(2):
+        err = refused(ask(4), TEMPFAIL)
+        assert "command 4 of 4 is denied" in err
+        assert "3 operations in 3600 seconds (limit rate), and this list " \
+            "has more\n" in err
+        e = decided(policy, 4)
+        assert [x["reason"] for x in e] == ["list", "list", "list", "limit"]
+    conn = ask(2)
+    assert [x["verdict"] for x in decided(policy, 2)] == ["allow"] * 2
+    # both count while the first has not begun; the third would fit
+    err = refused(ask(2), TEMPFAIL)
+    assert "command 2 of 2 is denied" in err
+    assert "try again in 3600 seconds" in err or "in 3599 " in err
+    decided(policy, 2)
+    third = m.shell(message("RUN", run_body(handle, "/usr/bin/uptime")))
+    fourth = m.shell(message("RUN", run_body(handle, "/usr/bin/uptime")))
+    assert "limit rate" in refused(fourth, TEMPFAIL)
+    conn.close()
+    third.close()
 
 
 def test_p4_no_terminal_without_a_rule(policy):
