@@ -41,7 +41,8 @@ tests_unit_test_zone_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_zone_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
 endif
 
-policy_fuzz_targets = tests/fuzz/fuzz_command tests/fuzz/fuzz_policy
+policy_fuzz_targets = tests/fuzz/fuzz_command tests/fuzz/fuzz_policy \
+	tests/fuzz/fuzz_print
 check_PROGRAMS += $(policy_fuzz_targets)
 TESTS += $(policy_fuzz_targets)
 tests_fuzz_fuzz_command_SOURCES = tests/fuzz/fuzz_command.c \
@@ -49,6 +50,10 @@ tests_fuzz_fuzz_command_SOURCES = tests/fuzz/fuzz_command.c \
 tests_fuzz_fuzz_command_LDADD = policy/libpolicy.la
 tests_fuzz_fuzz_policy_SOURCES = tests/fuzz/fuzz_policy.c tests/fuzz/replay.c
 tests_fuzz_fuzz_policy_LDADD = policy/libpolicy.la
+tests_fuzz_fuzz_print_SOURCES = tests/fuzz/fuzz_print.c tests/fuzz/replay.c
+tests_fuzz_fuzz_print_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_fuzz_print_LDADD = policy/libtools.la policy/libpolicy.la \
+	$(JANSSON_LIBS)
 
 # Built with the tests, run by `./dev bench policy`.
 check_PROGRAMS += tests/bench/decide
