@@ -66,4 +66,4 @@ EXTRA_DIST += tests/policy
 check_PROGRAMS += tests/policy/judge
 tests_policy_judge_SOURCES = tests/policy/judge.c
 tests_policy_judge_LDADD = policy/libtools.la policy/libpolicy.la
-TESTS += tests/policy/agree.sh tests/policy/tools.sh
+TESTS += tests/policy/agree.sh tests/policy/parser.sh tests/policy/tools.sh

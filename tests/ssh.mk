@@ -24,11 +24,13 @@ tests_ssh_login_CFLAGS = $(AM_CFLAGS) $(LIBSSH_CFLAGS)
 tests_ssh_login_LDADD = $(LIBSSH_LIBS)
 EXTRA_DIST += \
 	tests/ssh/conftest.py \
+	tests/ssh/shells.py \
 	tests/ssh/stage.py \
 	tests/ssh/test_cert.py \
 	tests/ssh/test_hop.py \
 	tests/ssh/test_hostile.py \
-	tests/ssh/test_quote.py
+	tests/ssh/test_quote.py \
+	tests/ssh/words.py
 
 SSH_FUZZ = tests/fuzz/fuzz_quote tests/fuzz/fuzz_cert
 check_PROGRAMS += $(SSH_FUZZ)

@@ -39,8 +39,8 @@ load(const char *text, size_t len)
 static void
 check_json(const struct buf *b)
 {
-	json_t *j = json_loadb((const char *)buf_ptr(b), buf_len(b),
-	    JSON_REJECT_DUPLICATES, NULL);
+	json_t *j = json_loadb(
+	    (const char *)buf_ptr(b), buf_len(b), JSON_REJECT_DUPLICATES, NULL);
 
 	assert(json_is_object(j));
 	json_decref(j);
@@ -101,8 +101,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert((p == NULL) == (q == NULL));
 	if (p != NULL) {
 		same_policy(p, q);
-		assert(policy_format((const char *)buf_ptr(&out),
-			   buf_len(&out), &again) == 0);
+		assert(policy_format((const char *)buf_ptr(&out), buf_len(&out),
+			   &again) == 0);
 		assert(same_bytes(&out, &again));
 	}
 	policy_free(p);

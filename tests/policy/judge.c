@@ -4,6 +4,7 @@
  *
  *	load PATH...				ok, or `error`
  *	export					the policy's JSON
+ *	split HEX				what a command's text is made of
  *	ask IDENTITY WHERE PTY TIME COMMAND	tab between them
  *	judge IDENTITY WHERE PTY TIME CLAIMS KIND WHAT...
  *
@@ -214,6 +215,70 @@ judge(const struct policy *p, char *line)
 	command_free(c);
 }
 
+/* -- the parser alone
+ * ---------------------------------------------------- */
+
+static void
+put_hex(int mark, const char *s)
+{
+	putchar(mark);
+	for (; *s != '\0'; s++)
+		printf("%02x", (unsigned int)(unsigned char)*s);
+}
+
+/* For each command how it is joined (0, or & | ; of enum connect), each of
+ * its variables behind `$`, each of its words behind `=`; a folder behind `@`,
+ * and `^` between programs. */
+static void
+put_list(const struct list *l)
+{
+	static const char connect[] = { [CONNECT_FIRST] = '0',
+		[CONNECT_AND] = '&',
+		[CONNECT_OR] = '|',
+		[CONNECT_THEN] = ';',
+		[CONNECT_LINE] = 'n' };
+
+	for (size_t i = 0; i < l->n; i++) {
+		const struct command *c = &l->command[i];
+
+		printf("%s%c", i > 0 ? " " : "", connect[l->connect[i]]);
+		if (c->dir != NULL)
+			put_hex('@', c->dir);
+		for (size_t k = 0; k < c->nstage; k++) {
+			if (k > 0)
+				putchar('^');
+			for (size_t n = 0; n < c->stage[k].nassign; n++)
+				put_hex('$', c->stage[k].assign[n]);
+			for (size_t n = 0; n < c->stage[k].argc; n++)
+				put_hex('=', c->stage[k].argv[n]);
+		}
+	}
+	putchar('\n');
+}
+
+static void
+split(const char *hex)
+{
+	struct command_error err;
+	struct list l;
+	size_t n = strlen(hex) / 2;
+	char *text = malloc(n + 1), two[3] = { 0 };
+
+	if (text == NULL)
+		abort();
+	for (size_t i = 0; i < n; i++) {
+		memcpy(two, hex + 2 * i, 2);
+		text[i] = (char)strtoul(two, NULL, 16);
+	}
+	if (list_parse(text, n, LIST_LINE, &l, &err) != 0) {
+		puts("no");
+	} else {
+		put_list(&l);
+		list_clear(&l);
+	}
+	free(text);
+}
+
 int
 main(void)
 {
@@ -235,6 +300,8 @@ main(void)
 			buf_clear(&b);
 		} else if (strncmp(line, "judge\t", 6) == 0) {
 			judge(p, line + 6);
+		} else if (strncmp(line, "split ", 6) == 0) {
+			split(line + 6);
 		} else {
 			ask(p, line + 4);
 		}

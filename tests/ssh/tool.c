@@ -7,8 +7,7 @@
  *					serial, id, principal (repeatable),
  *					after, before, force, source, pty
  *	tool parse < base64		0 when cert_parse takes it
- *	tool quote			lists of words to one quoted line each; a list
- *					is its length, then the words, NUL-ended
+ *	tool quote			commands to one quoted line each
  */
 #include "config.h"
 
@@ -153,15 +152,17 @@ tool_parse(void)
 	return r == 0 ? 0 : 1;
 }
 
-/* One list of words to one line; "!" and the error when it is refused. */
+/* -- quoting -----------------------------------------------------------------
+ */
+
 static void
-quote_list(const char *const *argv, size_t argc)
+print_line(const struct quote_line *l)
 {
 	struct buf b;
 	int r;
 
 	buf_init(&b, PROTO_WIRE_MAX);
-	r = quote_argv(argv, argc, &b);
+	r = quote_put(l, &b);
 	if (r != 0)
 		(void)printf("! %s\n", err_text(r));
 	else
@@ -169,32 +170,79 @@ quote_list(const char *const *argv, size_t argc)
 	buf_clear(&b);
 }
 
-/* Each list: its number of words in decimal and a NUL, then the words. */
+/* The next word of the input, a copy; NULL at its end. */
+static char *
+take_word(void)
+{
+	char *word = NULL;
+	size_t cap = 0;
+
+	if (getdelim(&word, &cap, '\0', stdin) > 0)
+		return word;
+	free(word);
+	return NULL;
+}
+
+static size_t
+take_number(size_t max)
+{
+	char *word = take_word();
+	size_t n = word == NULL ? 0 : strtoul(word, NULL, 10);
+
+	if (word == NULL || n > max)
+		errx(1, "no number up to %zu", max);
+	free(word);
+	return n;
+}
+
+static void
+take_program(struct quote_program *p)
+{
+	const char **argv = calloc(WORDS_MAX + 1, sizeof(*argv));
+
+	if (argv == NULL)
+		err(1, NULL);
+	p->argv = argv;
+	p->argc = take_number(WORDS_MAX);
+	for (size_t i = 0; i < p->argc; i++) {
+		if ((argv[i] = take_word()) == NULL)
+			errx(1, "words missing");
+	}
+}
+
+static void
+free_program(struct quote_program *p)
+{
+	union {
+		const char *const *ro;
+		char **rw;
+	} u = { .ro = p->argv }; /* take_program's own */
+
+	for (size_t i = 0; i < p->argc; i++)
+		free(u.rw[i]);
+	free(u.rw);
+}
+
+/* A command is its folder or nothing, how many programs it has, and of each
+ * how many words and the words, all NUL-ended.  "!" and why is one that is
+ * refused. */
 static int
 tool_quote(void)
 {
-	const char *argv[WORDS_MAX];
-	char *word = NULL;
-	size_t cap = 0, argc;
+	struct quote_program p[QUOTE_PROGRAMS_MAX];
+	struct quote_line l = { .program = p };
+	char *dir;
 
-	while (getdelim(&word, &cap, '\0', stdin) > 0) {
-		char *copy[WORDS_MAX];
-
-		argc = strtoul(word, NULL, 10);
-		if (argc > WORDS_MAX)
-			errx(1, "too many words");
-		for (size_t i = 0; i < argc; i++) {
-			if (getdelim(&word, &cap, '\0', stdin) <= 0)
-				errx(1, "words missing");
-			if ((copy[i] = strdup(word)) == NULL)
-				err(1, NULL);
-			argv[i] = copy[i];
-		}
-		quote_list(argv, argc);
-		for (size_t i = 0; i < argc; i++)
-			free(copy[i]);
+	while ((dir = take_word()) != NULL) {
+		l.dir = *dir == '\0' ? NULL : dir;
+		l.n = take_number(QUOTE_PROGRAMS_MAX);
+		for (size_t i = 0; i < l.n; i++)
+			take_program(&p[i]);
+		print_line(&l);
+		for (size_t i = 0; i < l.n; i++)
+			free_program(&p[i]);
+		free(dir);
 	}
-	free(word);
 	return 0;
 }
 
