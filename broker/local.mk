@@ -37,7 +37,8 @@ broker_postern_policy_SOURCES = \
 	broker/proc.c broker/proc.h \
 	broker/caller.c broker/caller.h \
 	broker/session.c broker/session.h \
-	broker/takeover.c broker/takeover.h
+	broker/takeover.c broker/takeover.h \
+	broker/wallclock.c broker/wallclock.h
 broker_postern_policy_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS)
 broker_postern_policy_LDFLAGS = $(PROGRAM_LDFLAGS)
 broker_postern_policy_LDADD = policy/libpolicy.la ssh/libquote.la \

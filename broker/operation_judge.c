@@ -375,7 +375,7 @@ operation_judge(struct operation *op, struct connection *conn,
 		.identity = conn->session->identity,
 		.claims = &conn->session->claims,
 		.pty = a->tty != 0,
-		.now = time(NULL),
+		.now = policy_time(),
 		.enforces = ENFORCE_BASTION };
 	uint32_t code = POSTERN_EX_DENIED;
 	struct decision *d = calloc(l->n, sizeof(*d));

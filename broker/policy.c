@@ -22,6 +22,7 @@
 #include "broker/peer.h"
 #include "broker/session.h"
 #include "broker/takeover.h"
+#include "broker/wallclock.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
 #include "lib/err.h"
@@ -43,6 +44,7 @@ static struct {
 	uint32_t before_last;      /* the last of its ids */
 	size_t npam;               /* connections of the module */
 	bool stopping;
+	struct wallclock clock;
 } env;
 
 const struct conf *
@@ -55,6 +57,12 @@ uid_t
 policy_job_uid(void)
 {
 	return env.job;
+}
+
+time_t
+policy_time(void)
+{
+	return wallclock_now(&env.clock);
 }
 
 struct peer *
@@ -73,6 +81,14 @@ struct peer *
 policy_signer(void)
 {
 	return env.signer;
+}
+
+/* Whoever reloads has seen what the log says of the clock. */
+static int
+on_reload(uint32_t asked, struct buf *answer)
+{
+	wallclock_believe(&env.clock);
+	return policy_reload(asked, answer);
 }
 
 /* -- oidc ---------------------------------------------------------------------- */
@@ -481,7 +497,7 @@ main(void)
 		.link = on_link,
 		.folder = on_folder,
 		.go = on_go,
-		.reload = policy_reload,
+		.reload = on_reload,
 		.parent = on_parent,
 		.idle = on_idle,
 	};

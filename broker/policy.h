@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "lib/event.h"
 
@@ -19,6 +20,8 @@ struct policy;
 const struct conf *policy_conf(void);
 /* The uid of every postern-shell. */
 uid_t policy_job_uid(void);
+/* Seconds since 1970, 0: not known, as decisions want it. */
+time_t policy_time(void);
 
 /* Sibling links; NULL while a sibling is being started again. */
 struct peer *policy_oidc(void);

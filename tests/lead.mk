@@ -23,7 +23,8 @@ floor_unit_tests = \
 	tests/unit/test_secret \
 	tests/unit/test_session \
 	tests/unit/test_str \
-	tests/unit/test_ulid
+	tests/unit/test_ulid \
+	tests/unit/test_wallclock
 check_PROGRAMS += $(floor_unit_tests)
 TESTS += $(floor_unit_tests)
 
@@ -84,6 +85,10 @@ tests_unit_test_str_LDADD = $(floor_ldadd)
 tests_unit_test_ulid_SOURCES = tests/unit/test_ulid.c
 tests_unit_test_ulid_CFLAGS = $(floor_cflags)
 tests_unit_test_ulid_LDADD = $(floor_ldadd)
+tests_unit_test_wallclock_SOURCES = tests/unit/test_wallclock.c \
+	broker/wallclock.c
+tests_unit_test_wallclock_CFLAGS = $(floor_cflags)
+tests_unit_test_wallclock_LDADD = $(floor_ldadd)
 endif
 
 floor_fuzz_targets = tests/fuzz/fuzz_event tests/fuzz/fuzz_msg
@@ -94,5 +99,11 @@ tests_fuzz_fuzz_event_LDADD = lib/libbase.la
 tests_fuzz_fuzz_msg_SOURCES = tests/fuzz/fuzz_msg.c tests/fuzz/replay.c
 tests_fuzz_fuzz_msg_LDADD = lib/libbase.la
 
+# What tests/broker preloads; nothing of Postern is linked with it.
+check_LTLIBRARIES += tests/broker/clock.la
+tests_broker_clock_la_SOURCES = tests/broker/clock.c
+tests_broker_clock_la_CFLAGS = -std=c17 -Wall -Wextra -fno-sanitize=all
+tests_broker_clock_la_LDFLAGS = -module -avoid-version -shared \
+	-rpath $(posternlibdir) -fno-sanitize=all
 TESTS += tests/broker/floor.sh
 EXTRA_DIST += tests/broker

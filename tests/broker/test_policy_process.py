@@ -827,6 +827,84 @@ def test_reloads_that_wait_are_bounded(policy):
 def test_a_reload_that_nobody_asked_for(policy, name, body):
     w.send(policy.control, name, body, ident=99)
     assert policy.proc.wait(20) == 1
+@pytest.fixture
+def clock(tmp_path):
+    """Sets the wall clock of the next process, in seconds ahead."""
+    page = tmp_path / "clock"
+
+    def ahead(seconds):
+        with open(page, "r+b" if page.exists() else "wb") as f:
+            f.write(seconds.to_bytes(8, sys.byteorder, signed=True))
+    ahead(0)
+    lib = "/opt/clock.so"
+    shutil.copy(BUILD / "tests/broker/.libs/clock.so", lib)
+    ahead.env = {"LD_PRELOAD": lib, "CLOCK_PAGE": str(page), "ASAN_OPTIONS":
+                 "detect_leaks=0:verify_asan_link_order=0"}
+    return ahead
+
+
+TIMES = POLICY + """
+allow hours for shop on web-1 {
+    run /usr/bin/uptime
+    window Mon-Sun 00:00-24:00 UTC
+}
+deny night for shop on web-1 {
+    run /usr/bin/date
+    window Mon-Sun 00:00-00:01 UTC
+}
+allow date for shop on web-1 { run /usr/bin/date }
+"""
+
+
+def test_p1_a_clock_that_was_set_opens_no_window(program, tmp_path, clock,
+                                                 dummies):
+    """Nor does it end what a rule denies at some times."""
+    policy = Policy(program, tmp_path, policy=TIMES, env=clock.env)
+    m, handle = policy.login()
+
+    def denied(command, rule):
+        err = refused(m.shell(message("RUN", run_body(handle, command))),
+                      DENIED)
+        assert policy.heard("operation.decide")["rule"] == rule
+        return err
+
+    def allowed(command):
+        """Audit and parent are asked; for more there is no need."""
+        conn = m.shell(message("RUN", run_body(handle, command)))
+        opened, start, hop = asked(policy, conn)
+        answer_start(policy, start, dummies())
+        answer_open(policy, opened, [], 1, "enough")
+        refused(conn, IOERR)
+        no_start(policy, hop)
+
+    try:
+        allowed("/usr/bin/uptime")
+        clock(50)
+        allowed("/usr/bin/uptime")
+        for seconds in (3600, -3600, 61 * 86400, -10**9):
+            clock(seconds)
+            assert "not known what time it is" in denied("/usr/bin/uptime",
+                                                         "default")
+            denied("/usr/bin/date", "night")
+            policy.logs("ALARM: the clock was set, by ")
+            # What hangs on no time goes on.
+            allowed("/usr/bin/echo x")
+            clock(0)
+            allowed("/usr/bin/uptime")
+        assert policy.log().count("ALARM: the clock was set") == 4
+        # Whoever reloads has seen it.
+        clock(3600)
+        denied("/usr/bin/uptime", "default")
+        policy.reload(policy.path / "policy")
+        policy.heard("policy.load")
+        allowed("/usr/bin/uptime")
+        clock(-10**9)
+        policy.reload(policy.path / "policy")
+        policy.heard("policy.load")
+        policy.logs("the clock was never set")
+        denied("/usr/bin/uptime", "default")
+    finally:
+        policy.stop()
 
 
 def test_a_refused_policy_has_a_bounded_line(policy):

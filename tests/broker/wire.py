@@ -283,7 +283,7 @@ class Keeper:
 class Child:
     """One of posternd's children, with this process as its parent."""
 
-    def __init__(self, program, log, uid, nofile=None):
+    def __init__(self, program, log, uid, nofile=None, env=None):
         self.control, theirs = pair()
         self.log_path = str(log)
 
@@ -303,7 +303,7 @@ class Child:
             self.proc = subprocess.Popen(
                 [program], preexec_fn=ready, pass_fds=(3,), cwd="/",
                 stdin=subprocess.DEVNULL, stdout=f, stderr=f,
-                env={"ASAN_OPTIONS": "detect_leaks=0"})
+                env={"ASAN_OPTIONS": "detect_leaks=0"} | (env or {}))
         if spare != 3:
             os.close(spare)
         theirs.close()
