@@ -463,6 +463,7 @@ on_go(const struct conf *conf, const char *addresses)
 			NULL)
 			return ERR_CONFIG;
 	}
+	wallclock_believe(&env.clock);
 	if ((r = policy_load(conf->policy_folder)) != 0 ||
 	    (r = sandbox_enter(SANDBOX_POLICY,
 		 (const int[SANDBOX_GIVEN_MAX]){

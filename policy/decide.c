@@ -130,14 +130,22 @@ rule_is_now(const struct rule *rule, const struct request *q)
 	return false;
 }
 
+/* As rule_identity, but does not look for the first by name among all. */
+static bool
+rule_is_for(const struct rule *rule, const struct request *q)
+{
+	if (!rule->everyone)
+		return rule_identity(rule, q) != NULL;
+	/* A deny for everyone holds even for whom no identity was found. */
+	return rule->effect == EFFECT_DENY ||
+	       memchr(q->identity, true, q->policy->nidentity) != NULL;
+}
+
 static bool
 rule_applies(const struct rule *rule, const struct request *q)
 {
-	/* A deny for everyone holds even for whom no identity was found. */
-	if (!(rule->everyone && rule->effect == EFFECT_DENY) &&
-	    rule_identity(rule, q) == NULL)
-		return false;
-	return rule_is_here(rule, q) && rule_is_now(rule, q);
+	return rule_is_for(rule, q) && rule_is_here(rule, q) &&
+	       rule_is_now(rule, q);
 }
 
 /* The smaller bound first; 0 is none. */
@@ -310,9 +318,10 @@ struct judge {
 };
 
 static void
-judge_run(const struct run *run, void *ctx)
+judge_run(const void *line, void *ctx)
 {
 	struct judge *j = ctx;
+	const struct run *run = line;
 
 	if (j->stage > 0 && run->rule->effect == EFFECT_ALLOW)
 		return;
@@ -401,49 +410,47 @@ always_fits(const struct request *q, const void *line, const void *ctx)
 }
 
 static void
-judge_files(const struct request *q, struct best *best)
+judge_transfer(const void *line, void *ctx)
 {
-	const struct transfer *t;
+	const struct transfer *t = line;
+	struct judge *j = ctx;
 
-	for (size_t i = 0; i < q->policy->nfiles; i++) {
-		for (size_t k = 0; k < q->policy->files[i]->ntransfer; k++) {
-			t = &q->policy->files[i]->transfer[k];
-			consider(q,
-			    &(struct found){ .rule = t->rule,
-				.transfer = t,
-				.order = t->order,
-				.pty = true },
-			    t, transfer_fits, NULL, best);
-		}
-	}
+	consider(j->q,
+	    &(struct found){ .rule = t->rule,
+		.transfer = t,
+		.order = t->order,
+		.pty = true },
+	    t, transfer_fits, NULL, j->best);
 }
 
 static void
-judge_git(const struct request *q, struct best *best)
+judge_repository(const void *line, void *ctx)
 {
-	const struct repository *r;
+	const struct repository *r = line;
+	struct judge *j = ctx;
 
-	for (size_t i = 0; i < q->policy->ngits; i++) {
-		for (size_t k = 0; k < q->policy->gits[i]->nrepository; k++) {
-			r = &q->policy->gits[i]->repository[k];
-			consider(q,
-			    &(struct found){ .rule = r->rule,
-				.order = r->order,
-				.pty = true },
-			    r, repository_fits, NULL, best);
-		}
-	}
+	consider(j->q,
+	    &(struct found){ .rule = r->rule, .order = r->order, .pty = true },
+	    r, repository_fits, NULL, j->best);
 }
 
 static void
-judge_shell(const struct request *q, struct best *best)
+judge_shell(const void *line, void *ctx)
 {
-	for (size_t i = 0; i < q->policy->nshells; i++)
-		consider(q,
-		    &(struct found){ .rule = q->policy->shells[i],
-			.pty = true,
-			.stdin_ok = true },
-		    NULL, always_fits, NULL, best);
+	struct judge *j = ctx;
+
+	consider(j->q,
+	    &(struct found){ .rule = line, .pty = true, .stdin_ok = true },
+	    NULL, always_fits, NULL, j->best);
+}
+
+static void
+judge_kind(const struct request *q, enum index_kind kind, index_fn fn,
+    struct best *best)
+{
+	struct judge j = { .q = q, .best = best };
+
+	index_each_kind(q, kind, fn, &j);
 }
 
 /* -- the answer --------------------------------------------------------------
@@ -615,14 +622,14 @@ decide(const struct request *q, struct decision *d)
 		return;
 	case REQUEST_READ:
 	case REQUEST_WRITE:
-		judge_files(q, &best);
+		judge_kind(q, INDEX_FILES, judge_transfer, &best);
 		break;
 	case REQUEST_GIT_READ:
 	case REQUEST_GIT_WRITE:
-		judge_git(q, &best);
+		judge_kind(q, INDEX_GIT, judge_repository, &best);
 		break;
 	case REQUEST_INTERACTIVE:
-		judge_shell(q, &best);
+		judge_kind(q, INDEX_SHELL, judge_shell, &best);
 		break;
 	}
 	answer(q, &best, d);

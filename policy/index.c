@@ -5,7 +5,8 @@
  * A line stands under each (word, identity, place) that it is written for; a
  * session looks under its own identities and under its target, the target's
  * groups, and everywhere.  Lines that are written for very many stand under
- * (word, everyone, everywhere), where everybody looks.
+ * (word, everyone, everywhere), where everybody looks.  Lines of files,
+ * repositories and shells stand under words that no command has.
  */
 #include "config.h"
 
@@ -25,6 +26,13 @@
 #define SPELLINGS 3   /* of a first word: its own, a program's name and path */
 #define EVERYONE 0
 #define EVERYWHERE 0
+
+/* The word of lines that are no commands; those of commands count from 1. */
+static uint32_t
+kind_word(enum index_kind kind)
+{
+	return UINT32_MAX - (uint32_t)kind;
+}
 
 struct index_key {
 	uint32_t word, who, where;
@@ -91,7 +99,7 @@ each_at(const struct walk *w, uint32_t word, uint32_t who, uint32_t where)
 	    place(w->p->index, w->p->index_size, &k)->bucket;
 
 	for (size_t i = 0; b != NULL && i < b->n; i++)
-		w->fn(b->run[i], w->ctx);
+		w->fn(b->line[i], w->ctx);
 }
 
 static void
@@ -121,52 +129,72 @@ add_word(struct walk *w, const char *text)
 		w->word[w->nword++] = number;
 }
 
+static void
+each_of_all(const struct walk *w, const struct request *q)
+{
+	const bool *id = q->identity, *end = id + w->p->nidentity;
+
+	if (w->p->index_size == 0)
+		return;
+	each_of(w, EVERYONE);
+	while (
+	    id < end && (id = memchr(id, true, (size_t)(end - id))) != NULL) {
+		each_of(w, (uint32_t)(1 + (id - q->identity)));
+		id++;
+	}
+}
+
 void
 index_each(const struct request *q, const struct subject *s, size_t stage,
     index_fn fn, void *ctx)
 {
-	const struct policy *p = q->policy;
 	const char *first = s->stage[stage].argv[0];
 	const struct program *g = s->stage[stage].program;
 	/* every target is a struct target_full, with pub first */
-	struct walk w = { .p = p,
+	struct walk w = { .p = q->policy,
 		.fn = fn,
 		.ctx = ctx,
 		.nword = 1,
 		.word = { WILD },
 		.t = (const struct target_full *)q->target };
-	const bool *id = q->identity, *end = id + p->nidentity;
 
-	if (p->index_size == 0)
-		return;
 	add_word(&w, first);
 	if (g != NULL && strcmp(g->name, first) != 0)
 		add_word(&w, g->name);
 	if (g != NULL && strcmp(g->path, first) != 0)
 		add_word(&w, g->path);
-	each_of(&w, EVERYONE);
-	while (
-	    id < end && (id = memchr(id, true, (size_t)(end - id))) != NULL) {
-		each_of(&w, (uint32_t)(1 + (id - q->identity)));
-		id++;
-	}
+	each_of_all(&w, q);
+}
+
+void
+index_each_kind(
+    const struct request *q, enum index_kind kind, index_fn fn, void *ctx)
+{
+	const struct walk w = { .p = q->policy,
+		.fn = fn,
+		.ctx = ctx,
+		.nword = 1,
+		.word = { kind_word(kind) },
+		.t = (const struct target_full *)q->target };
+
+	each_of_all(&w, q);
 }
 
 /* -- building
  * ------------------------------------------------------------------- */
 
 static int
-bucket_add(struct policy *p, struct bucket *b, struct run *run)
+bucket_add(struct policy *p, struct bucket *b, const void *line)
 {
-	struct run **v;
+	const void **v;
 
-	if (b->n > 0 && b->run[b->n - 1] == run)
+	if (b->n > 0 && b->line[b->n - 1] == line)
 		return 0; /* two of its first words, or places, are the same */
-	v = arena_extend(p->arena, b->run, b->n, &b->cap, sizeof(*v));
+	v = arena_extend(p->arena, b->line, b->n, &b->cap, sizeof(*v));
 	if (v == NULL)
 		return ERR_NOMEM;
-	b->run = v;
-	b->run[b->n++] = run;
+	b->line = v;
+	b->line[b->n++] = line;
 	return 0;
 }
 
@@ -188,7 +216,7 @@ grow(struct policy *p)
 }
 
 static int
-put(struct policy *p, struct run *run, uint32_t word, uint32_t who,
+put(struct policy *p, const void *line, uint32_t word, uint32_t who,
     uint32_t where)
 {
 	const struct index_key k = { word, who, where };
@@ -205,7 +233,7 @@ put(struct policy *p, struct run *run, uint32_t word, uint32_t who,
 		e->key = k;
 		p->nindex++;
 	}
-	return bucket_add(p, e->bucket, run);
+	return bucket_add(p, e->bucket, line);
 }
 
 static uint32_t
@@ -223,29 +251,30 @@ where_key(const struct policy *p, const struct where *w)
 }
 
 static int
-put_everywhere(struct policy *p, struct run *run, uint32_t word, uint32_t who)
+put_everywhere(struct policy *p, const struct rule *rule, const void *line,
+    uint32_t word, uint32_t who)
 {
-	const struct rule *rule = run->rule;
 	int r = 0;
 
 	for (size_t i = 0; i < rule->nwhere && r == 0; i++)
-		r = put(p, run, word, who, where_key(p, &rule->where[i]));
+		r = put(p, line, word, who, where_key(p, &rule->where[i]));
 	return r;
 }
 
 static int
-put_run(struct policy *p, struct run *run, uint32_t word)
+put_line(
+    struct policy *p, const struct rule *rule, const void *line, uint32_t word)
 {
-	const struct rule *rule = run->rule;
 	int r = 0;
 
 	if (rule->nwhere > PLACES_MAX || rule->nwho > PLACES_MAX ||
 	    rule->nwhere * rule->nwho > PLACES_MAX)
-		return put(p, run, word, EVERYONE, EVERYWHERE);
+		return put(p, line, word, EVERYONE, EVERYWHERE);
 	if (rule->everyone)
-		return put_everywhere(p, run, word, EVERYONE);
+		return put_everywhere(p, rule, line, word, EVERYONE);
 	for (size_t i = 0; i < rule->nwho && r == 0; i++)
-		r = put_everywhere(p, run, word, (uint32_t)(1 + rule->id[i]));
+		r = put_everywhere(
+		    p, rule, line, word, (uint32_t)(1 + rule->id[i]));
 	return r;
 }
 
@@ -261,7 +290,7 @@ put_word(struct policy *p, const char *text, struct run *run)
 			 (void *)(uintptr_t)number)) != 0)
 			return r;
 	}
-	return put_run(p, run, number);
+	return put_line(p, run->rule, run, number);
 }
 
 /* Can every first word of the line be told beforehand? */
@@ -289,7 +318,7 @@ index_run(struct policy *p, struct run *run)
 	int r = 0;
 
 	if (!is_indexable(run))
-		return put_run(p, run, WILD);
+		return put_line(p, run->rule, run, WILD);
 	for (size_t i = 0; i < run->nitem && r == 0; i++) {
 		if (!bit_get(run->first, i))
 			continue;
@@ -304,20 +333,34 @@ index_run(struct policy *p, struct run *run)
 	return r;
 }
 
+static int
+index_rule(struct policy *p, const struct rule *rule)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < rule->nrun && r == 0; i++)
+		r = index_run(p, rule->run[i]);
+	for (size_t i = 0; i < rule->ntransfer && r == 0; i++)
+		r = put_line(
+		    p, rule, &rule->transfer[i], kind_word(INDEX_FILES));
+	for (size_t i = 0; i < rule->nrepository && r == 0; i++)
+		r = put_line(
+		    p, rule, &rule->repository[i], kind_word(INDEX_GIT));
+	if (rule->interactive && r == 0)
+		r = put_line(p, rule, rule, kind_word(INDEX_SHELL));
+	return r;
+}
+
 int
 index_build(struct policy *p)
 {
-	int r;
+	int r = 0;
 
 	for (size_t i = 0; i < p->ngroup; i++)
 		p->group[i]->index = i;
 	for (size_t i = 0; i < p->ntarget; i++)
 		p->target[i]->index = i;
-	for (size_t i = 0; i < p->nrule; i++) {
-		for (size_t k = 0; k < p->rule[i]->nrun; k++) {
-			if ((r = index_run(p, p->rule[i]->run[k])) != 0)
-				return r;
-		}
-	}
-	return 0;
+	for (size_t i = 0; i < p->nrule && r == 0; i++)
+		r = index_rule(p, p->rule[i]);
+	return r;
 }

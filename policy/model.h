@@ -357,9 +357,9 @@ struct test {
 	size_t nexpect, capexpect;
 };
 
-/* Lines that are looked for together. */
+/* Lines that are looked for together (policy/index.h). */
 struct bucket {
-	struct run **run;
+	const void **line;
 	size_t n, cap;
 };
 
@@ -404,8 +404,6 @@ struct policy {
 	struct dict words;         /* first word of lines to its number */
 	struct index_entry *index; /* policy/index.c's */
 	size_t nindex, index_size;
-	struct rule **files, **gits, **shells; /* the rules with such lines */
-	size_t nfiles, ngits, nshells;
 };
 
 /* Is that one of the claim's values? */

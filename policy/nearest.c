@@ -187,9 +187,10 @@ struct search {
 };
 
 static void
-try_indexed(const struct run *run, void *ctx)
+try_indexed(const void *line, void *ctx)
 {
 	const struct search *f = ctx;
+	const struct run *run = line;
 
 	if (f->n->steps <= STEPS_MAX && could_allow(run->rule, f->q))
 		try_run(f->n, run, f->s);

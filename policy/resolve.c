@@ -412,36 +412,6 @@ resolve_rule(struct resolver *v, struct rule *rule)
 	return 0;
 }
 
-static int
-list_rule(struct policy *p, struct rule ***v, size_t *n, struct rule *rule)
-{
-	if (*v == NULL &&
-	    (*v = arena_get(p->arena, p->nrule * sizeof(**v))) == NULL)
-		return ERR_NOMEM;
-	(*v)[(*n)++] = rule;
-	return 0;
-}
-
-/* The rules that have lines of other kinds. */
-static int
-list_access(struct policy *p)
-{
-	struct rule *rule;
-	int r;
-
-	for (size_t i = 0; i < p->nrule; i++) {
-		rule = p->rule[i];
-		if ((rule->ntransfer > 0 &&
-			(r = list_rule(p, &p->files, &p->nfiles, rule)) != 0) ||
-		    (rule->nrepository > 0 &&
-			(r = list_rule(p, &p->gits, &p->ngits, rule)) != 0) ||
-		    (rule->interactive &&
-			(r = list_rule(p, &p->shells, &p->nshells, rule)) != 0))
-			return r;
-	}
-	return 0;
-}
-
 /* -- programs ---------------------------------------------------------------
  */
 
@@ -534,5 +504,5 @@ policy_resolve(struct policy *p, struct diags *d)
 		resolve_test(&v, p->test[i]);
 	if (diags_count(d) > 0)
 		return 0;
-	return (r = list_access(p)) != 0 ? r : index_build(p);
+	return index_build(p);
 }

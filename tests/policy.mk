@@ -1,5 +1,9 @@
 # The policy room and the lexer's library: unit tests, golden malformed
 # policies, fuzz targets.
+# With these a test fails when a decision asks for memory.
+quiet = tests/unit/quiet.c $(floor_fault)
+quiet_wrap = $(fault_wrap) -Wl,--wrap=decide
+
 if HAVE_CMOCKA
 policy_unit_tests = \
 	tests/unit/test_claims tests/unit/test_command tests/unit/test_conf \
@@ -18,14 +22,16 @@ tests_unit_test_command_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
 tests_unit_test_conf_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_conf_LDADD = lib/liblex.la $(CMOCKA_LIBS)
-tests_unit_test_decide_SOURCES = tests/unit/test_decide.c
+tests_unit_test_decide_SOURCES = tests/unit/test_decide.c $(quiet)
 tests_unit_test_decide_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_decide_LDFLAGS = $(AM_LDFLAGS) $(quiet_wrap)
 tests_unit_test_decide_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
 tests_unit_test_diag_SOURCES = tests/unit/test_diag.c
 tests_unit_test_diag_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_diag_LDADD = lib/liblex.la $(CMOCKA_LIBS)
-tests_unit_test_judge_SOURCES = tests/unit/test_judge.c
+tests_unit_test_judge_SOURCES = tests/unit/test_judge.c $(quiet)
 tests_unit_test_judge_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_judge_LDFLAGS = $(AM_LDFLAGS) $(quiet_wrap)
 tests_unit_test_judge_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
 tests_unit_test_lex_SOURCES = tests/unit/test_lex.c
 tests_unit_test_lex_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)

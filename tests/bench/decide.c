@@ -2,7 +2,8 @@
  * The clock of `./dev bench policy`: loads one policy, then parses and decides
  * each command of a file again and again, and prints nanoseconds as JSON.  One
  * "decision" is what the broker does for an operation: bytes to argv, argv to
- * verdict.
+ * verdict.  A line `@read PATH` (by sftp), `@git PATH` (to fetch) or `@shell`
+ * is a request of that kind.
  */
 #include "config.h"
 
@@ -20,6 +21,7 @@
 #include "policy/claims.h"
 #include "policy/command.h"
 #include "policy/decide.h"
+#include "policy/model.h"
 #include "policy/policy.h"
 
 #define COMMANDS_MAX 4096
@@ -49,21 +51,50 @@ by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static uint64_t
-decide_one(struct request *q, const char *text, size_t len)
+static void
+decide_command(
+    struct request *q, const char *text, size_t len, struct decision *d)
 {
 	struct command_error e;
 	struct command *c = NULL;
+
+	if (command_parse(text, len, &c, &e) != 0)
+		return;
+	q->kind = REQUEST_RUN;
+	q->command = c;
+	decide(q, d);
+	command_free(c);
+}
+
+/* Is the line of that kind?  Its path is behind the blank. */
+static bool
+is_kind(struct request *q, const char *text, const char *word,
+    enum request_kind kind)
+{
+	size_t n = strlen(word);
+
+	if (strncmp(text, word, n) != 0)
+		return false;
+	q->kind = kind;
+	q->path = text + n;
+	q->how = BY_SFTP;
+	return true;
+}
+
+static uint64_t
+decide_one(struct request *q, const char *text, size_t len)
+{
 	struct decision d = { 0 };
 	uint64_t t0 = now_ns();
 
-	if (command_parse(text, len, &c, &e) == 0) {
-		q->command = c;
+	if (is_kind(q, text, "@read ", REQUEST_READ) ||
+	    is_kind(q, text, "@git ", REQUEST_GIT_READ) ||
+	    is_kind(q, text, "@shell", REQUEST_INTERACTIVE))
 		decide(q, &d);
-		command_free(c);
-	}
+	else
+		decide_command(q, text, len, &d);
 	t0 = now_ns() - t0;
-	env.allowed += d.verdict == VERDICT_ALLOW;
+	env.allowed += d.meant == VERDICT_ALLOW;
 	return t0;
 }
 
@@ -97,6 +128,7 @@ read_commands(const char *path)
 	while (env.n < COMMANDS_MAX &&
 	       (n = getline(&env.text[env.n], &cap, f)) > 0) {
 		env.len[env.n] = (size_t)n - 1; /* without its newline */
+		env.text[env.n][n - 1] = '\0';
 		env.n++;
 		cap = 0;
 	}

@@ -1,9 +1,10 @@
 """`./dev bench policy`: what a decision and a load cost, beside sudo.
 
 Row 6 of the design: one decision, parse included, at 10, 1,000 and 10,000
-rules, and the worst 64 KiB command.  Then the load with the tests of the
-policy, and `sudo -l -U` over sudoers that say the same; and `prove` and `diff`
-where every rule has changed.  It only prints.
+rules, and the worst 64 KiB command; and of files, repositories and shells.
+Then the load with the tests of the policy, and `sudo -l -U` over sudoers that
+say the same; and `prove` and `diff` where every rule has changed.  It only
+prints.
 """
 import json
 import os
@@ -67,6 +68,43 @@ def commands(rnd):
             "systemctl restart unit1", f"{own} status 'web api'",
             "/usr/bin/systemctl --now stop web", "cat /etc/app.conf")))
     return "".join(c + "\n" for c in out)
+
+
+def other_policy(n):
+    """What is no command: each of n rules is about its own team's target."""
+    text = HEAD
+    for i in range(n // 10):
+        text += (f'identity id{i} from g {{ claim repository_id = "{i + 1}" '
+                 f'}}\ntarget t{i} {{ ssh "app@host{i}:22"; hostkey '
+                 f'ssh-ed25519 "{HOSTKEY}" }}\n')
+    for i in range(n):
+        line = (f"read under /srv/app{i} by sftp", f"git read /srv/r{i}.git",
+                "interactive")[i % 3]
+        text += f"allow r{i} for id{i // 10} on t{i // 10} {{ {line} }}\n"
+    return text
+
+
+OTHERS = {
+    "read": "@read /srv/app0/x\n@read /srv/app3/x/y\n@read /etc/passwd\n",
+    "git": "@git /srv/r1.git\n@git /srv/r4.git\n@git /srv/r5.git\n",
+    "interactive": "@shell\n",
+}
+
+
+def others():
+    """The ratio is of the medians: 1,000 and 10,000 rules to 10."""
+    took = {k: [] for k in OTHERS}
+    for n in SIZES:
+        (WORK / "p.postern").write_text(other_policy(n))
+        for kind, lines in OTHERS.items():
+            (WORK / "c.txt").write_text(lines)
+            took[kind].append(statistics.median(
+                decide(WORK / "p.postern", WORK / "c.txt", 200000)["median_ns"]
+                for _ in range(3)))
+    for kind, ns in took.items():
+        print(f"{kind:12} {' / '.join(f'{t / 1e3:.2f}' for t in ns)} us at "
+              f"{' / '.join(map(str, SIZES))} rules of such lines: "
+              f"{ns[1] / ns[0]:.2f} x, {ns[2] / ns[0]:.2f} x", flush=True)
 
 
 def sudoers(n):
@@ -184,6 +222,7 @@ def main():
     m = median_of(policy(1000, crowd=True), rnd)
     print(f"1,000 rules for one identity on one target: "
           f"{m['median_ns'] / 1e3:.2f} / {m['p99_ns'] / 1e3:.2f} us")
+    others()
     w = worst_case()
     print(f"worst 64 KiB command: median {w['median_ns'] / 1e6:.2f} ms, "
           f"p99 {w['p99_ns'] / 1e6:.2f} ms")
