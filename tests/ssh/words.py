@@ -11,6 +11,8 @@ SHELLS = ["dash", "bash", "bash --posix", "zsh", "mksh", "ksh", "yash",
           "busybox sh", "fish", "tcsh", "csh"]
 # To these no folder and no pipeline is sent.
 ALONE = ("fish", "tcsh", "csh")
+# These have no printf of their own.
+WITHOUT_PRINTF = ("mksh", "tcsh", "csh")
 
 ADVERSARIAL = [
     ["'"], ["''"], ["'\\''"], ["\\"], ["\\\\"], ["\\'"], ["!"], ["!!"],
@@ -105,11 +107,23 @@ def lines(n, folder, alone=False, seed=21):
     return quoted(cases)
 
 
+class Printed(Case):
+    """One program, which is the shell's own printf: nothing is executed."""
+
+    def __init__(self, words):
+        super().__init__([words])
+        self.out = b"".join(b"=" + w.encode() + b"\0" for w in words)
+
+    def programs(self):
+        yield ["printf", "=%s\\0", *self.lists[0]]
+
+
 class Shell:
     def __init__(self, spelling, home, locale="C.UTF-8"):
         self.argv = spelling.split()
         self.path = shutil.which(self.argv[0])
         self.alone = self.argv[0] in ALONE
+        self.prints = self.argv[0] not in WITHOUT_PRINTF
         self.home = home
         self.env = {"HOME": str(home), "PATH": os.environ["PATH"],
                     "LC_ALL": locale}
