@@ -38,8 +38,8 @@ class Judge:
         return self.line("load " + self.file.name) == "ok"
 
     def ask(self, question):
-        who, where, pty, now, command = question
-        return self.line(f"ask {who}\t{where}\t{int(pty)}\t{now}\t{command}")
+        """What is said of each command of a list."""
+        return [parse(a) for a in self.line(question.line()).split("/")]
 
 
 def parse(answer):
@@ -48,16 +48,20 @@ def parse(answer):
         return f[0]
     if f[0] == "deny":
         return "deny", f[1]
-    return (f[0], f[1], f[2], f[3] == "1", f[4] == "1", *map(int, f[5:11]),
-            f[11].count(","), f[12].count(","))
+    return (*f[:3], *map(int, f[3:17]), f[17].count(","), f[18].count(","))
 
 
 def complain(statements, question, *what):
     print("policy 1\n" + "".join(statements))
-    print("question:", *question, sep="\n  ")
+    print("question:", question)
     for w in what:
         print(w)
     sys.exit(1)
+
+
+def worst(answers):
+    """A list is run whole or not at all."""
+    return min(RANK[a if isinstance(a, str) else a[0]] for a in answers)
 
 
 def metamorphic(judge, maker, statements, asked):
@@ -68,22 +72,21 @@ def metamorphic(judge, maker, statements, asked):
     if not judge.load(shuffled):
         complain(shuffled, (), "does not load in another order")
     for q, a in asked:
-        if parse(judge.ask(q))[:2] != a[:2] or (
-                a[0] != "deny" and parse(judge.ask(q)) != a):
+        if judge.ask(q) != a:
             complain(shuffled, q, f"in order: {a}", "shuffled: another")
     allows = [i for i in rules if statements[i].startswith("allow")]
-    changed = [statements + [maker.rule(99, "deny")]]
+    changed = [statements + [maker.rule(90 + n, "deny")] for n in (0, 1, 2)]
     if allows:
         gone = maker.r.choice(allows)
-        if " floor" not in statements[gone] and \
-           "require" not in statements[gone]:
+        # A floor is there to take away: without it there may be more.
+        if " floor" not in statements[gone]:
             changed.append(statements[:gone] + statements[gone + 1:])
     for other in changed:
         if not judge.load(other):
             continue
         for q, a in asked:
-            b = judge.ask(q).split("\t")[0]
-            if RANK[b] > RANK[a[0] if isinstance(a, tuple) else a]:
+            b = judge.ask(q)
+            if worst(b) > worst(a):
                 complain(other, q, f"before: {a}", f"now: {b}")
 
 
@@ -91,7 +94,8 @@ def main():
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     judge, done, loaded, tried = Judge(), 0, 0, 0
-    count = {}
+    count = {}  # (kind, verdict)
+    some = dict.fromkeys(("lists", "pipelines", "folders", "variables"), 0)
     while done < pairs:
         maker = Maker(seed * 1000003 + tried)
         tried += 1
@@ -103,23 +107,35 @@ def main():
         asked = []
         for _ in range(PER_POLICY):
             q = maker.question()
-            a = parse(judge.ask(q))
-            if a == "syntax":
+            a = judge.ask(q)
+            if a == ["syntax"]:
                 continue
-            b = reference.ask(*q)
+            b = reference.ask(q)
             done += 1
-            kind = a if isinstance(a, str) else a[0]
-            count[kind] = count.get(kind, 0) + 1
             if a != b:
                 complain(statements, q, f"postern: {a}", f"reference: {b}")
-            if a != "nobody":
+            for x in a:
+                verdict = x if isinstance(x, str) else x[0]
+                count[q.kind, verdict] = count.get((q.kind, verdict), 0) + 1
+            some["lists"] += len(a) > 1
+            for c in q.commands:
+                some["pipelines"] += len(c.programs) > 1
+                some["folders"] += c.folder is not None
+                some["variables"] += any(v for v, _ in c.programs)
+            if a != ["nobody"]:
                 asked.append((q, a))
         metamorphic(judge, maker, statements, asked)
     print(f"{done} pairs, {loaded} of {tried} policies load: " + ", ".join(
-        f"{n} {k}" for k, n in sorted(count.items())))
+        f"{n} {kind} {verdict}" for (kind, verdict), n in sorted(
+            count.items())))
+    print(", ".join(f"{n} {k}" for k, n in some.items()))
     # A test that only ever denies would agree with anything.
-    assert count.get("allow", 0) > pairs / 20 and \
-        count.get("approval", 0) > pairs / 200, count
+    for kind in ("ask", "file", "git", "shell"):
+        all_of = sum(n for (k, _), n in count.items() if k == kind)
+        assert all_of > pairs / 30, (kind, count)
+        assert count.get((kind, "allow"), 0) > all_of / 20, (kind, count)
+    assert count.get(("ask", "approval"), 0) > pairs / 200, count
+    assert min(some.values()) > pairs / 50, some
     assert loaded > tried / 3, (loaded, tried)
 
 

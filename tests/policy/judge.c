@@ -5,15 +5,20 @@
  *	load PATH...				ok, or `error`
  *	export					the policy's JSON
  *	split HEX				what a command's text is made of
- *	ask IDENTITY WHERE PTY TIME COMMAND	tab between them
+ *	ask IDENTITY WHERE PTY TIME LIST	tab between them
+ *	file IDENTITY WHERE PTY TIME ACCESS WAY PATH
+ *	git IDENTITY WHERE PTY TIME ACCESS REF PATH	REF may be empty
+ *	shell IDENTITY WHERE PTY TIME
  *	judge IDENTITY WHERE PTY TIME CLAIMS KIND WHAT...
  *
  * CLAIMS are NAME=VALUE with commas between them; WHAT is the command, or a
  * path and the way of a file or the ref of a repository.
  *
- * The answer to `ask` is `syntax`, or verdict, rule, identity, pty, stdin,
- * stdin_max, duration, output, concurrent, rate, rate_per, masks, approvals:
- * tab between them; `nobody` for who is not the identity.
+ * The answer to these is `syntax`, `nobody` for who is not the identity, or for
+ * each command of the list, with `/` between them, verdict, rule, identity,
+ * pty, stdin, stdin_max, transfer_max, no_delete, no_symlinks, text_only,
+ * record_input, record_full, duration, output, concurrent, rate, rate_per,
+ * masks, approvals: tab between them.
  */
 #include "config.h"
 
@@ -33,7 +38,7 @@
 #include "policy/show.h"
 #include "policy/whatif.h"
 
-#define FIELDS 5
+#define FIELDS 7
 
 static void
 load(const char *path, struct policy **p)
@@ -88,51 +93,98 @@ put_masks(const struct policy *p, const uint64_t *set)
 static void
 answer(const struct policy *p, const struct decision *d)
 {
-	printf("%s\t%s\t%s\t%d\t%d\t%" PRIu64 "\t%u\t%" PRIu64 "\t%u\t%u\t%u",
+	printf("%s\t%s\t%s\t%d\t%d\t%" PRIu64 "\t%" PRIu64
+	       "\t%d\t%d\t%d\t%d\t%d\t%u\t%" PRIu64 "\t%u\t%u\t%u",
 	    show_verdict(d), d->rule_name,
 	    d->identity_name == NULL ? "" : d->identity_name, d->pty,
-	    d->stdin_ok, d->stdin_max, d->limit.duration_s, d->limit.output,
-	    d->limit.concurrent, d->limit.rate, d->limit.rate_per_s);
+	    d->stdin_ok, d->stdin_max, d->transfer_max, d->no_delete,
+	    d->no_symlinks, d->text_only, d->record_input, d->record_full,
+	    d->limit.duration_s, d->limit.output, d->limit.concurrent,
+	    d->limit.rate, d->limit.rate_per_s);
 	put_masks(p, d->masks);
 	put_set(d->approvals, DECISION_APPROVALS_MAX);
-	putchar('\n');
 }
 
+/* Up to n fields, tab between them; the last one may hold tabs. */
 static void
-ask(const struct policy *p, char *line)
+fields(char *line, char **f, size_t n)
 {
-	char *f[FIELDS] = { line };
-	struct command_error err;
-	struct command *c = NULL;
-	struct user_name u;
-	struct whatif w;
-	struct decision d;
-
-	for (size_t i = 1; i < FIELDS; i++) {
+	f[0] = line;
+	for (size_t i = 1; i < n; i++) {
 		f[i] = strchr(f[i - 1], '\t');
 		if (f[i] == NULL)
 			abort();
 		*f[i]++ = '\0';
 	}
-	if (command_parse(f[4], strlen(f[4]), &c, &err) != 0) {
-		puts("syntax");
+}
+
+static void
+decide_list(const struct policy *p, struct request *q, const char *text)
+{
+	struct command_error err;
+	struct decision d;
+	struct list l;
+
+	if (list_parse(text, strlen(text), LIST_LINE, &l, &err) != 0) {
+		printf("syntax");
 		return;
 	}
+	for (size_t i = 0; i < l.n; i++) {
+		q->command = &l.command[i];
+		decide(q, &d);
+		printf("%s", i > 0 ? "/" : "");
+		answer(p, &d);
+	}
+	list_clear(&l);
+}
+
+static void
+decide_other(const struct policy *p, struct request *q, char kind, char **f)
+{
+	static const char *const way[] = { "sftp", "scp-legacy", "rsync" };
+	bool write = kind != 's' && strcmp(f[4], "write") == 0;
+	struct decision d;
+
+	switch (kind) {
+	case 'f':
+		q->kind = write ? REQUEST_WRITE : REQUEST_READ;
+		for (unsigned int i = 0; i < 3; i++)
+			q->how |= strcmp(f[5], way[i]) == 0 ? 1U << i : 0;
+		break;
+	case 'g':
+		q->kind = write ? REQUEST_GIT_WRITE : REQUEST_GIT_READ;
+		q->ref = *f[5] == '\0' ? NULL : f[5];
+		break;
+	default:
+		q->kind = REQUEST_INTERACTIVE;
+	}
+	if (kind != 's')
+		q->path = f[6];
+	decide(q, &d);
+	answer(p, &d);
+}
+
+static void
+ask(const struct policy *p, char kind, char *line)
+{
+	char *f[FIELDS];
+	struct user_name u;
+	struct whatif w;
+
+	fields(line, f, kind == 'a' ? 5 : kind == 's' ? 4 : FIELDS);
 	if (user_name_parse(f[1], &u) != 0 ||
 	    whatif_init(&w, p, f[0], NULL) != 0)
 		abort();
-	if (!whatif_is_somebody(&w) ||
-	    whatif_where(&w, u.target, u.login) != 0) {
-		puts("nobody");
-	} else {
-		w.q.command = c;
-		w.q.pty = f[2][0] == '1';
-		w.q.now = (time_t)strtoll(f[3], NULL, 10);
-		decide(&w.q, &d);
-		answer(p, &d);
-	}
+	w.q.pty = f[2][0] == '1';
+	w.q.now = (time_t)strtoll(f[3], NULL, 10);
+	if (!whatif_is_somebody(&w) || whatif_where(&w, u.target, u.login) != 0)
+		printf("nobody");
+	else if (kind == 'a')
+		decide_list(p, &w.q, f[4]);
+	else
+		decide_other(p, &w.q, kind, f);
+	putchar('\n');
 	whatif_clear(&w);
-	command_free(c);
 }
 
 static enum request_kind
@@ -210,6 +262,7 @@ judge(const struct policy *p, char *line)
 		w.q.command = c;
 		decide(&w.q, &d);
 		answer(p, &d);
+		putchar('\n');
 	}
 	whatif_clear(&w);
 	command_free(c);
@@ -303,7 +356,7 @@ main(void)
 		} else if (strncmp(line, "split ", 6) == 0) {
 			split(line + 6);
 		} else {
-			ask(p, line + 4);
+			ask(p, line[0], strchr(line, ' ') + 1);
 		}
 		fflush(stdout);
 	}

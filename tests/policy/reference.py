@@ -5,26 +5,60 @@ Everything is enumerated rather than computed: a pattern is one regular
 expression over the words joined by NUL, an answer is the best of a list.
 Nothing of Postern's own code is used but the export."""
 
+import dataclasses
 import datetime
 import re
-import shlex
 import zoneinfo
 
 PLAIN = re.compile(r"[A-Za-z0-9._-]+")
-REDIRECTS = {"2>&1", ">/dev/null", "2>/dev/null"}
+PATH_MAX = 4095
 END = "\0"
 
 
-def argv(command):
-    """The words of a command that Postern's parser takes."""
-    return [w for w in shlex.split(command) if w not in REDIRECTS]
+@dataclasses.dataclass
+class Command:
+    """What a text is made of: a folder or None, and of each program its
+    variables (NAME=value) and its words."""
+    folder: str
+    programs: list
 
 
-def glob(pattern):
+@dataclasses.dataclass
+class Question:
+    """kind is ask (a list of commands), file, git or shell."""
+    kind: str
+    who: str
+    where: str
+    pty: bool
+    now: int
+    text: str = ""         # of ask
+    commands: tuple = ()
+    access: str = ""       # read or write
+    way: str = ""          # of file
+    ref: str = ""          # of git; "": none in particular
+    path: str = ""
+
+    def line(self):
+        """For judge.c."""
+        out = f"{self.kind} {self.who}\t{self.where}\t{int(self.pty)}\t" \
+              f"{self.now}"
+        more = {"ask": [self.text], "shell": [],
+                "file": [self.access, self.way, self.path],
+                "git": [self.access, self.ref, self.path]}[self.kind]
+        return "\t".join([out, *more])
+
+
+def glob(pattern, ends="/:"):
     out = ""
     for part in re.split(r"(\*\*|\*)", pattern):
-        out += {"**": ".*", "*": "[^/:]*"}.get(part, re.escape(part))
+        out += {"**": ".*", "*": f"[^{ends}]*"}.get(part, re.escape(part))
     return out
+
+
+def is_plain(path):
+    parts = path.split("/")
+    return parts[0] == "" and len(path.encode()) <= PATH_MAX and not \
+        {"", ".", ".."} & set(parts[1:]) and len(parts) > 1
 
 
 class Policy:
@@ -33,10 +67,6 @@ class Policy:
         self.identities = {i["name"]: i for i in export["identities"]}
         self.issuers = {i["name"]: i for i in export["issuers"]}
         self.targets = {t["name"]: t for t in export["targets"]}
-        self.spellings = {}
-        for p in export["programs"]:
-            self.spellings[p["name"]] = self.spellings[p["path"]] = (
-                p["name"], p["path"])
         self.cache = {}
 
     # -- who ------------------------------------------------------------------
@@ -87,18 +117,32 @@ class Policy:
 
     # -- where and when -----------------------------------------------------------
 
+    def covers(self, where, target):
+        return where["kind"] == "all" or \
+            where["kind"] == "target" and where["name"] == target or \
+            where["kind"] == "group" and \
+            where["name"] in self.targets[target]["groups"]
+
     def is_here(self, rule, target, login):
-        t = self.targets[target]
+        own = self.targets[target]["login"]
         for w in rule["where"]:
-            if w["kind"] == "target" and w["name"] != target or \
-               w["kind"] == "group" and w["name"] not in t["groups"]:
+            if not self.covers(w, target):
                 continue
             if "login" in w:
                 if w["login"] == login:
                     return True
-            elif rule["effect"] == "deny" or login == t["login"]:
+            elif rule["effect"] == "deny" or login == own:
                 return True
         return False
+
+    def spellings(self, word, target):
+        """A first word as it is, and as the name and path of its program."""
+        out = {word}
+        for p in self.x["programs"]:
+            if word in (p["name"], p["path"]) and (not p["on"] or any(
+                    self.covers(w, target) for w in p["on"])):
+                out |= {p["name"], p["path"]}
+        return out
 
     @staticmethod
     def is_now(rule, now):
@@ -146,56 +190,120 @@ class Policy:
             out = f"(?:{out})?"
         return f"(?:{out})"
 
-    def fits(self, line, deny, words, claims):
-        """One program without folder and variables, as commands here are."""
-        if len(line["programs"]) > 1 or line["programs"][0]["variables"] or (
-                "in" in line and not deny):
-            return False
-        key = (id(line), tuple(sorted(claims.items())))
+    def fullmatch(self, node, text, claims, regex):
+        """regex: what makes an expression of the node."""
+        key = (id(node), regex.__name__, tuple(sorted(claims.items())))
         if key not in self.cache:
-            text = self.pattern(line["programs"][0]["pattern"], claims)
             # `.` means a character of a word
-            self.cache[key] = re.compile(dots(text))
-        spelled = {words[0], *self.spellings.get(words[0], ())}
-        return any(self.cache[key].fullmatch(
-            END.join([w, *words[1:]]) + END) for w in spelled)
+            self.cache[key] = re.compile(dots(regex(node, claims)))
+        return self.cache[key].fullmatch(text) is not None
+
+    def one_word(self, node, text, claims):
+        return self.fullmatch(node, text + END, claims, self.word)
+
+    def program_fits(self, program, deny, given, claims, target):
+        variables, words = given
+        if not deny and len(program["variables"]) != len(variables):
+            return False
+        if not all(any(self.one_word(want, v, claims) for v in variables)
+                   for want in program["variables"]):
+            return False
+        return any(
+            self.fullmatch(program["pattern"],
+                           END.join([first, *words[1:]]) + END, claims,
+                           self.pattern)
+            for first in self.spellings(words[0], target))
+
+    def run_fits(self, line, deny, command, claims, target):
+        if "in" in line:
+            if command.folder is None or \
+               not self.one_word(line["in"], command.folder, claims):
+                return False
+        elif command.folder is not None and not deny:
+            return False
+        have, want = command.programs, line["programs"]
+        # all of them; of a deny rule as many in a row
+        starts = range(len(have) - len(want) + 1) if deny else \
+            [0] if len(have) == len(want) else []
+        return any(all(self.program_fits(p, deny, have[at + k], claims, target)
+                       for k, p in enumerate(want)) for at in starts)
+
+    def beneath(self, node, claims):
+        return self.word(node, claims).removesuffix(END) + "(?:/.*)?" + END
+
+    def path_fits(self, node, deny, path, claims, regex):
+        if not is_plain(path):
+            return deny
+        return self.fullmatch(node, path + END, claims, regex)
+
+    def ref_fits(self, refs, deny, ref, claims):
+        if not refs:
+            return True
+        if ref == "":
+            return not deny
+        return any(
+            re.fullmatch(glob(r["glob"], "/"), ref, re.S) if "glob" in r else
+            self.one_word(r, ref, claims) for r in refs)
+
+    def lines(self, rule, q, command, claims, target):
+        """The rule's lines that fit."""
+        deny = rule["effect"] == "deny"
+        if q.kind == "ask":
+            for line in rule["run"]:
+                if self.run_fits(line, deny, command, claims, target):
+                    yield line
+        elif q.kind == "file":
+            for t in rule["transfers"]:
+                if t["access"] == q.access and q.way in t["by"] and \
+                   self.path_fits(t["under"], deny, q.path, claims,
+                                  self.beneath):
+                    yield t
+        elif q.kind == "git":
+            for g in rule["repositories"]:
+                if g["access"] == q.access and self.path_fits(
+                        g["path"], deny, q.path, claims, self.word) and \
+                        self.ref_fits(g["refs"], deny, q.ref, claims):
+                    yield g
+        elif rule["interactive"]:
+            yield {"pty": True, "stdin": True}
 
     # -- the answer --------------------------------------------------------------------
 
-    def ask(self, identity, where, pty, now, command):
-        login, _, target = where.rpartition("+")
+    def ask(self, q):
+        """A list: of each command."""
+        login, _, target = q.where.rpartition("+")
         login = login or self.targets[target]["login"]
-        claims = self.claims_of(identity)
-        who = self.session(self.identities[identity]["issuer"], claims)
-        if identity not in who:
-            return "nobody"
-        words = argv(command)
+        claims = self.claims_of(q.who)
+        who = self.session(self.identities[q.who]["issuer"], claims)
+        if q.who not in who:
+            return ["nobody"]
+        return [self.decide(q, c, claims, who, target, login)
+                for c in (q.commands if q.kind == "ask" else [None])]
+
+    def decide(self, q, command, claims, who, target, login):
         fit = []
         for rule in self.x["rules"]:
             mine = who if rule["everyone"] else who & set(rule["identities"])
-            if not mine and not (rule["everyone"] and
-                                 rule["effect"] == "deny"):
+            if not mine or not self.is_here(rule, target, login) or \
+               not self.is_now(rule, q.now):
                 continue
-            if not self.is_here(rule, target, login) or \
-               not self.is_now(rule, now):
-                continue
-            for n, line in enumerate(rule["run"]):
-                if self.fits(line, rule["effect"] == "deny", words, claims):
-                    fit.append((rule, line, n, min(mine) if mine else ""))
+            for n, line in enumerate(self.lines(rule, q, command, claims,
+                                                target)):
+                fit.append((rule, line, n, min(mine)))
         denies = sorted(r["name"] for r, *_ in fit if r["effect"] == "deny")
         if denies:
             return "deny", denies[0]
         allows = [f for f in fit if f[0]["effect"] == "allow"]
-        able = [f for f in allows if f[1]["pty"] or not pty]
+        able = [f for f in allows if f[1].get("pty", True) or not q.pty]
         if not able:
             return "deny", "default"
         rule, line, _, name = min(able, key=rank)
         floors = [r for r, *_ in allows if r["floor"]]
-        return self.grant(rule, line, name, pty, floors,
+        return self.grant(rule, line, name, q, floors,
                           [r for r, *_ in allows])
 
     @staticmethod
-    def grant(rule, line, identity, pty, floors, allows):
+    def grant(rule, line, identity, q, floors, allows):
         limits = {k: min((r["limits"][k] for r in [rule, *floors]
                           if k in r["limits"]), default=0)
                   for k in ("duration_s", "output", "concurrent")}
@@ -206,7 +314,12 @@ class Policy:
                 for n in range(len(r["approvals"]))}
         masks = {str(m) for r in allows for m in r["masks"]}
         return ("approval" if need else "allow", rule["name"], identity,
-                pty and line["pty"], line["stdin"], line.get("stdin_max", 0),
+                q.pty and q.kind in ("ask", "shell") and line["pty"],
+                line.get("stdin", False), line.get("stdin_max", 0),
+                line.get("max", 0), line.get("no_delete", False),
+                line.get("no_symlinks", False),
+                *(any(r[k] for r in [rule, *floors])
+                  for k in ("text_only", "record_input", "record_full")),
                 limits["duration_s"], limits["output"], limits["concurrent"],
                 *rate, len(masks), len(need))
 
@@ -230,13 +343,15 @@ def dots(text):
 
 
 def rank(fit):
-    """Fewest people to ask, then with input, then the smaller limits, then
-    the name, then the line."""
+    """Fewest people to ask, then with input, then what a transfer may do, then
+    the smaller limits, then the name, then the line."""
     rule, line, n, _ = fit
     none = float("inf")
     lim = rule["limits"]
     people = sum(a["people"] for a in rule["approvals"])
-    return (people, not line["stdin"], lim.get("duration_s", none),
+    return (people, not line.get("stdin", False),
+            line.get("no_delete", False), line.get("no_symlinks", False),
+            line.get("max", none), lim.get("duration_s", none),
             lim.get("output", none), lim.get("concurrent", none),
             lim["rate"] / lim["rate_per_s"] if "rate" in lim else none,
             lim.get("rate", none), line.get("stdin_max", 0) or none,
