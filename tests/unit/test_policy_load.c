@@ -1,6 +1,7 @@
 /*
  * Policies that nobody would write: large, deep, cut off, damaged at every
- * byte.  None crashes, none loads by accident, memory stays bounded.
+ * byte, with one name in two files, in files that are not ours to read.  None
+ * crashes, none loads by accident, memory stays bounded.
  */
 #include "config.h"
 
@@ -13,7 +14,10 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/buf.h"
 #include "lib/diag.h"
@@ -221,6 +225,135 @@ t_policy_load_rules(void **state)
 	check_memory();
 }
 
+/* -- several files ----------------------------------------------------------
+ */
+
+/* What one file defines no other may, whatever it is; both places are said. */
+static void
+t_policy_load_twice(void **state)
+{
+	static const char *const what[] = {
+		"issuer n { preset custom; url \"https://n\"; audience \"a\"; "
+		"algorithms ES256 }",
+		"identity n from github { claim repository_id = \"2\" }",
+		"person n { key \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMcIyeGzt"
+		"OoClPDsQahV6iiWCpQjStBk2dG9YobMNsg0\" }",
+		"people n { x }",
+		"target n { ssh \"d@10.0.3.12:22\"; hostkey ssh-ed25519 "
+		"\"SHA256:Iqa3gjbrQfns01VnUq4pXClhTXeRLWlnVqBNps45L9U\" }",
+		"program n = /usr/bin/n",
+		"type n = enum a b",
+		"allow n for job on web-1 { run /bin/x }",
+		"deny n for job on web-1 { run /bin/x }",
+		"defaults { explain rule }",
+	};
+	static const char *const name[] = { "a.postern", "b.postern" };
+
+	(void)state;
+	for (size_t i = 0; i < N(what); i++) {
+		struct diags *d = diags_new();
+		struct policy *p = NULL;
+		const char *text[2];
+		struct buf a, b, said;
+		size_t len[2];
+
+		buf_init(&a, 4096);
+		buf_init(&b, 4096);
+		buf_init(&said, 1 << 16);
+		assert_int_equal(buf_putf(&a, HEAD "%s\n", what[i]), 0);
+		assert_int_equal(buf_putf(&b, "policy 1\n\n%s\n", what[i]), 0);
+		text[0] = buf_cstr(&a);
+		text[1] = buf_cstr(&b);
+		len[0] = buf_len(&a);
+		len[1] = buf_len(&b);
+		assert_int_equal(
+		    policy_load_text(name, text, len, 2, d, &p), ERR_CONFIG);
+		assert_null(p);
+		assert_int_equal(diags_print(d, &said), 0);
+		if (strstr(buf_cstr(&said), "a.postern:5:") == NULL ||
+		    strstr(buf_cstr(&said), "b.postern:3:") == NULL)
+			fail_msg("%s: %s", what[i], buf_cstr(&said));
+		buf_clear(&a);
+		buf_clear(&b);
+		buf_clear(&said);
+		diags_free(d);
+	}
+}
+
+static void
+put_file(const char *path, size_t size, mode_t mode)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "policy 1\n", 9), 9);
+	if (size > 0)
+		assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	assert_int_equal(fchmod(fd, mode), 0);
+	(void)close(fd);
+}
+
+static void
+folder_is(const char *dir, const char *want)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+	struct diags *d = diags_new();
+	struct policy *p = NULL;
+	struct buf b;
+
+	buf_init(&b, 1 << 16);
+	r = policy_load_folder(fd, dir, d, &p);
+	assert_int_equal(diags_print(d, &b), 0);
+	if ((r == 0) != (want == NULL) || (r == 0) != (p != NULL) ||
+	    (want != NULL && strstr(buf_cstr(&b), want) == NULL))
+		fail_msg("%d: %s", r, buf_cstr(&b));
+	policy_free(p);
+	diags_free(d);
+	buf_clear(&b);
+	(void)close(fd);
+}
+
+#define NOBODY 65534
+
+/* A file that cannot be read, or is not ours, is no file that is not there. */
+static void
+t_policy_load_foreign_files(void **state)
+{
+	char dir[] = "/tmp/test_load.XXXXXX", good[256], odd[256];
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(chmod(dir, 0755), 0);
+	(void)snprintf(good, sizeof(good), "%s/1.postern", dir);
+	(void)snprintf(odd, sizeof(odd), "%s/2.postern", dir);
+	put_file(good, 0, 0644);
+	folder_is(dir, NULL);
+	put_file(odd, POLICY_FILE_MAX + 1, 0644);
+	folder_is(dir, "2.postern");
+	assert_int_equal(unlink(odd), 0);
+	assert_int_equal(symlink("nowhere", odd), 0);
+	folder_is(dir, "2.postern");
+	assert_int_equal(unlink(odd), 0);
+	assert_int_equal(symlink("/dev/zero", odd), 0);
+	folder_is(dir, "2.postern");
+	assert_int_equal(unlink(odd), 0);
+	assert_int_equal(mkdir(odd, 0755), 0);
+	folder_is(dir, "2.postern");
+	assert_int_equal(rmdir(odd), 0);
+	if (geteuid() == 0) {
+		put_file(odd, 0, 0600);
+		assert_int_equal(seteuid(NOBODY), 0);
+		folder_is(dir, "2.postern: ");
+		assert_int_equal(seteuid(0), 0);
+		assert_int_equal(chown(odd, NOBODY, NOBODY), 0);
+		folder_is(dir, "2.postern: ");
+		assert_int_equal(unlink(odd), 0);
+	}
+	folder_is(dir, NULL);
+	assert_int_equal(unlink(good), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 int
 main(void)
 {
@@ -229,6 +362,8 @@ main(void)
 		cmocka_unit_test(t_policy_load_damaged),
 		cmocka_unit_test(t_policy_load_large),
 		cmocka_unit_test(t_policy_load_rules),
+		cmocka_unit_test(t_policy_load_twice),
+		cmocka_unit_test(t_policy_load_foreign_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
