@@ -213,6 +213,11 @@ line_written(void *arg, int result)
 		operation_refuse(op, POSTERN_EX_IOERR,
 		    "not run: the ledger "
 		    "cannot be written just now; try again");
+	/* The audit that has the lines closes them when it goes; the next one
+	 * MUST NOT hear of these commands again. */
+	else if (j->audit != policy_audit())
+		operation_refuse(op, POSTERN_EX_TEMPFAIL,
+		    "not run: the broker is being restarted; try again");
 	else
 		joblist_go(op);
 }

@@ -1214,6 +1214,23 @@ def test_p2_audit_is_replaced_while_asked(policy, dummy):
     refused(conn, IOERR)
 
 
+def test_p2_audit_is_replaced_while_a_list_is_written(policy):
+    """The one that has the lines closes them as not run, so nothing of them
+    runs; the next one would write them again."""
+    m, handle = policy.login()
+    conn = m.shell(message("RUN", run_body(
+        handle, "systemctl restart web && systemctl restart web")))
+    lines = [w.expect(policy.audit, "EVENT") for _ in range(2)]
+    old, policy.audit = policy.audit, policy.link("audit")
+    for line in lines:
+        w.send(old, "EVENT_DONE", w.u32(0) + w.u64(7), ident=line.id)
+    refused(conn, TEMPFAIL)
+    old.close()
+    w.silent(policy.audit)
+    w.silent(policy.control)
+    policy.wait_status(operations=0)
+
+
 def test_p2_no_denial_is_explained_off_the_record(policy):
     """A job that asks faster than audit writes learns nothing by it, and takes
     no room from the others."""
