@@ -1,121 +1,222 @@
-"""`./dev kill [N [SEED]]`: processes die at random moments while twenty
-operations run, and the broker is reloaded, upgraded and replaced.  Afterwards
-the targets' logs, the ledger, the recordings and what the clients printed are
-held against each other:
+"""`./dev kill [N [SEED [WHAT,…]]]`: twenty operations run all the time, and N
+times each process is killed, N times the broker is reloaded, restarted,
+upgraded and replaced, at random moments; and N times any of these, close on
+each other's heels.  After each round the targets' logs, the ledger, the
+recordings and what the clients printed are held against each other:
 
 - each certificate that a target accepted is an operation of the ledger, with
   its decision and a recording (promise 2);
-- what a client printed is the beginning of what its recording holds
-  (promise 9: no shown byte is missing);
+- what a client printed is the beginning of what its recordings hold, and a
+  recording is what audit measured (promise 9: no shown byte is missing);
+- nothing that ran is cut, but by the death of its own hop or its own job; of a
+  reload, an upgrade and a replacement no job and no session knows;
 - each operation that began has one end, each session one line of each kind;
-- afterwards everything works, and nobody has to do anything for it.
+- after each moment jobs log in and run again, and nobody does anything for it.
 """
 import collections
-import json
+import contextlib
+import dataclasses
 import os
+import pathlib
 import random
-import re
+import shutil
 import signal
+import statistics
 import sys
 import threading
 import time
 
 import house as h
+import killcheck
 
-WORKERS = 20
+WORKERS = 24    # so that about 20 operations run: some are logging in
 JOBS_OF_TOKEN = 5
-LINES = 25      # of one operation; 0.1 s each
-VICTIMS = ("postern-oidc", "postern-policy", "postern-signer", "postern-audit",
-           "postern-hop", "postern-shell", "posternd")
-DEEDS = ("reload", "upgrade", "replace")
-ACCEPTED = re.compile(r'Accepted publickey for .* ID postern '
-                      r'operation=(\w+) .*\(serial (\d+)\)')
+KINDS = ("stream",) * 16 + ("list",) * 2 + ("pty", "bulk")
+CHILDREN = ("postern-oidc", "postern-policy", "postern-signer",
+            "postern-audit")
+OWN = ("postern-hop", "postern-shell", "sshd-monitor")  # one operation's
+VICTIMS = CHILDREN + OWN + ("posternd", "postern-sshd")
+GENTLE = ("reload", "upgrade", "replace")
+DEEDS = GENTLE + ("restart",)
+ROUNDS = VICTIMS + DEEDS + ("mixed",)
+# posternd waits longer after each death of a child; a new one begins anew, so
+# that twenty operations run at each moment, and not those few that found the
+# broker between two deaths.  A mixed round has the long waits.
+DEATHS_OF_POSTERND = 3
+BACK_S = 60     # until jobs log in and run again
 
 
 class Load:
     """Jobs that come again and again; what each has printed."""
+    count = 0   # over all rounds: their numbers tell them apart
 
-    def __init__(self, house):
+    def __init__(self, house, rng):
         self.house, self.stopping = house, threading.Event()
-        self.lock, self.count = threading.Lock(), 0
-        self.printed = {}       # number of the run: (exit code, stdout, stderr)
+        self.lock, self.rng, self.jobs = threading.Lock(), rng, []
         self.threads = [threading.Thread(target=self.work, daemon=True)
                         for _ in range(WORKERS)]
         for t in self.threads:
             t.start()
 
+    def next(self):
+        with self.lock:
+            Load.count += 1
+            kind = self.rng.choice(KINDS)
+            parts = [self.rng.randint(5, 50) for _ in range(
+                2 if kind == "list" else 1)]    # lines; 0.1 s each
+            self.jobs.append(killcheck.Job(Load.count, kind, parts))
+            return self.jobs[-1]
+
     def work(self):
-        job, token, used = self.house.job, None, 0
+        ssh, token, used = self.house.job, None, 0
         while not self.stopping.is_set():
-            with self.lock:
-                self.count += 1
-                number = self.count
             # Several jobs join one session, and sessions-max is not reached.
             if used % JOBS_OF_TOKEN == 0:
-                token = job.issuer.token(ttl=120)
+                token = ssh.issuer.token(ttl=120)
             used += 1
+            job = self.next()
             try:
-                r = job.ssh("web-1", f"/opt/house/bin/stream {number} {LINES}",
-                            token=token, timeout=150)
-                self.printed[number] = (r.code, r.out, r.err)
-            except RuntimeError as e:   # it hangs: said in the sum
-                self.printed[number] = ("hangs", b"", str(e).encode())
+                r = ssh.ssh("web-1", job.command(), token=token, timeout=150,
+                            opts=["-tt"] if job.kind == "pty" else [])
+                job.out, job.err, job.code = r.out, r.err, r.code
+                if r.code == 255:   # no login: not at once again
+                    self.stopping.wait(0.5)
+            except RuntimeError as e:
+                job.code, job.err = "hangs", str(e).encode()
 
     def stop(self):
         self.stopping.set()
         for t in self.threads:
             t.join(200)
-            assert not t.is_alive(), "a job does not end"
+
+
+class Tail:
+    """Whether jobs log in and begin again, from here on."""
+
+    def __init__(self, bastion):
+        self.files = [(f, f.stat().st_size, words) for f, words in (
+            (bastion.sshd_log, b"Accepted keyboard-interactive"),
+            (h.STATE / "ledger/ledger.jsonl", b'"verdict":"allow"'))]
+
+    def serves(self):
+        for f, at, words in self.files:
+            with open(f, "rb") as fp:
+                fp.seek(at)
+                if words not in fp.read():
+                    return False
+        return True
+
+
+class Dead(Exception):
+    """Something did not come back."""
 
 
 class Havoc:
-    def __init__(self, house, rng, say=print):
-        self.house, self.bastion = house, house.bastion
-        self.rng, self.say = rng, say
-        self.done = collections.Counter()
-        self.slowest = collections.Counter()
+    def __init__(self, house, rng):
+        self.bastion, self.rng = house.bastion, rng
+        self.kills = collections.Counter()
+        self.back, self.running = [], []
 
     def pids(self, name):
-        return [p for p, _, n in self.bastion.processes() if n == name]
-
-    def wait(self, what, why, timeout=60):
-        begin = time.monotonic()
-        while not what():
-            assert time.monotonic() < begin + timeout, \
-                f"{why}\n{self.bastion.ledger()[-5:]}\n{self.house.said()}"
-            time.sleep(0.02)
-        return time.monotonic() - begin
+        return [p for p, _, n in self.bastion.processes() if n == name or
+                (name == "sshd-monitor" and n.endswith(" [priv]"))]
 
     def whole(self):
-        return all(self.pids(n) for n in VICTIMS[:4])
+        """Those of posternd's children that must be there, once each."""
+        pid = self.bastion.daemon.proc.pid
+        names = collections.Counter()
+        with contextlib.suppress(OSError):
+            for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children") \
+                    .read_text().split():
+                with contextlib.suppress(OSError):
+                    argv = pathlib.Path(f"/proc/{p}/cmdline").read_bytes()
+                    names[os.path.basename(argv.split(b"\0")[0].decode())] += 1
+        return [n for n in CHILDREN if names[n] != 1]
 
-    def one(self, what):
-        """At a random moment; until all processes are there again."""
-        time.sleep(self.rng.uniform(0, 0.7))
-        if what in DEEDS:
+    def wait_back(self, tail, what):
+        begin = time.monotonic()
+        while not tail.serves() or self.whole():
+            if time.monotonic() > begin + BACK_S:
+                raise Dead(f"not back {BACK_S} s after {what}: not there "
+                           f"{self.whole()}, jobs run: {tail.serves()}")
+            time.sleep(0.04)
+        return time.monotonic() - begin
+
+    def strike(self, name):
+        """SIGKILL to one of that name; there is one, sooner or later."""
+        end = time.monotonic() + BACK_S
+        while True:
+            pids = self.pids(name)
+            with contextlib.suppress(ProcessLookupError):
+                if pids:
+                    os.kill(self.rng.choice(pids), signal.SIGKILL)
+                    return
+            if time.monotonic() > end:
+                raise Dead(f"there is no {name}")
+            time.sleep(0.02)
+
+    def do(self, what):
+        b = self.bastion
+        self.kills[what] += 1
+        if what == "posternd":
+            b.daemon.stop(signal.SIGKILL)
+            b.start_posternd()      # Restart=always
+        elif what == "restart":
+            b.daemon.stop(timeout=30)
+            b.start_posternd()
+        elif what == "postern-sshd":
+            b.sshd.stop(signal.SIGKILL)
+            b.start_sshd()          # Restart=on-failure
+        elif what == "reload":
+            b.daemon.proc.send_signal(signal.SIGHUP)
+        elif what in ("upgrade", "replace"):
             if what == "replace":
                 replace_binaries()
-            {"reload": self.bastion.reload}.get(what, self.bastion.upgrade)()
-        elif what == "posternd":
-            self.bastion.daemon.stop(signal.SIGKILL)
-            self.bastion.start_posternd()   # Restart=always
+            b.daemon.proc.send_signal(signal.SIGUSR2)
         else:
-            self.wait(lambda: self.pids(what), f"there is no {what}")
-            try:
-                os.kill(self.rng.choice(self.pids(what)), signal.SIGKILL)
-            except (ProcessLookupError, IndexError):
-                return      # it ended by itself; another moment counts
-        took = self.wait(self.whole, f"not whole again after {what}")
-        self.done[what] += 1
-        self.slowest[what] = max(self.slowest[what], took)
+            self.strike(what)
 
-    def run(self, moments, what):
-        plan = [w for w in what for _ in range(moments)]
-        self.rng.shuffle(plan)
-        for i, w in enumerate(plan):
-            self.one(w)
-            if (i + 1) % 20 == 0:
-                self.say(f"  {i + 1} of {len(plan)} moments", flush=True)
+    def moment(self, what):
+        """At a random moment, under load; until jobs run again."""
+        time.sleep(self.rng.uniform(0, 0.7))
+        self.running.append(len(self.pids("postern-hop")))
+        tail = Tail(self.bastion)
+        if what in ("upgrade", "replace"):
+            self.bastion.manager.forget()
+        begin = time.monotonic()
+        self.do(what)
+        if what in ("upgrade", "replace"):
+            self.bastion.daemon.wait_for(
+                lambda: self.bastion.manager.told("READY=1"), BACK_S)
+        self.wait_back(tail, what)
+        self.back.append(time.monotonic() - begin)
+        if what in CHILDREN and len(self.back) % DEATHS_OF_POSTERND == 0:
+            tail = Tail(self.bastion)
+            self.do("restart")
+            self.wait_back(tail, "a restart")
+
+    def blow(self):
+        """Any of them, and nobody waits for the one before."""
+        time.sleep(self.rng.uniform(0, 0.7))
+        self.running.append(len(self.pids("postern-hop")))
+        self.do(self.rng.choice(VICTIMS + DEEDS))
+
+    def round(self, name, moments, say):
+        wait = self.wait_back(Tail(self.bastion), "the beginning")
+        end = time.monotonic() + 10     # until the load is what it is to be
+        while len(self.pids("postern-hop")) < WORKERS * 2 // 3 and \
+                time.monotonic() < end:
+            time.sleep(0.1)
+        for i in range(moments):
+            if name == "mixed":
+                self.blow()
+            else:
+                self.moment(name)
+            if (i + 1) % 25 == 0:
+                say(f"  {name}: {i + 1} of {moments} moments")
+        if name == "mixed":
+            self.back.append(self.wait_back(Tail(self.bastion), name))
+        return wait
 
 
 def replace_binaries():
@@ -128,138 +229,140 @@ def replace_binaries():
             os.rename(new, f)
 
 
-def recorded(bastion, operation):
-    """What its recording shows of standard output."""
-    text = bastion.recording(operation).read_text()
-    out = []
-    for line in text.splitlines(True)[1:]:
-        if line.endswith("\n"):     # a crash may cut the last one
-            event = json.loads(line)
-            if event[1] == "o":
-                out.append(event[2])
-    return "".join(out).replace("\r\n", "\n")
+@dataclasses.dataclass
+class Row:
+    """A round's line in the table."""
+    name: str
+    moments: int
+    running: str
+    jobs: int
+    operations: int
+    interrupted: int
+    cut: int
+    bytes: int
+    missing: int
+    unrecorded: int
+    back: str
+    faults: list = dataclasses.field(repr=False)
+
+    HEAD = (f"{'':15}{'moments':>8}{'running':>9}{'jobs':>6}{'opera-':>7}"
+            f"{'inter-':>8}{'cut':>5}{'shown':>9}{'missing':>8}{'unre-':>7}"
+            f"{'back after, s':>15}\n"
+            f"{'':15}{'':>8}{'min/med':>9}{'':>6}{'tions':>7}{'rupted':>8}"
+            f"{'':>5}{'bytes':>9}{'bytes':>8}{'corded':>7}{'med/longest':>15}")
+
+    def __str__(self):
+        return (f"{self.name:15}{self.moments:8}{self.running:>9}{self.jobs:6}"
+                f"{self.operations:7}{self.interrupted:8}{self.cut:5}"
+                f"{self.bytes:9}{self.missing:8}{self.unrecorded:7}"
+                f"{self.back:>15}"
+                f"{f'  {len(self.faults)} FAULTS' if self.faults else ''}")
 
 
-def settle(bastion, mark, timeout=120):
-    """All that began has ended."""
-    end = time.monotonic() + timeout
-    while True:
-        lines = bastion.events(mark)
-        begun = {e["operation"] for e in lines
-                 if e["event"] == "operation.decide" and
-                 e["verdict"] == "allow"}
-        ended = {e["operation"] for e in lines if e["event"] ==
-                 "operation.end"}
-        if begun <= ended:
-            return lines
-        assert time.monotonic() < end, f"no end of {begun - ended}"
-        time.sleep(0.2)
+def left_behind(it, house):
+    """Hops, and commands on the target, that nobody waits for any more."""
+    end = time.monotonic() + 60
+    while it.pids("postern-hop"):
+        if time.monotonic() > end:
+            yield f"hops are left: {it.pids('postern-hop')}"
+            break
+        time.sleep(0.1)
+    if house.job.ssh("web-1", "/usr/bin/true").code != 0:
+        yield "a job does not run, in quiet"
 
 
-def check_targets(house, marks, decided, bastion):
-    n = 0
-    for target, at in marks.items():
-        for operation, serial in ACCEPTED.findall(target.since(at)):
-            assert operation in decided, f"{operation} ran unrecorded"
-            e = decided[operation]
-            assert int(e["serial"]) == int(serial)
-            assert bastion.recording(operation).exists()
-            n += 1
-    return n
-
-
-def check_shown(bastion, decided, printed):
-    """What clients saw, against the recordings; answers the bytes compared."""
-    by_number, seen = {}, 0
-    for e in decided.values():
-        m = re.search(r"/stream (\d+) ", e.get("command", ""))
-        if m:
-            by_number.setdefault(int(m[1]), []).append(e["operation"])
-    for number, (code, out, err) in printed.items():
-        assert code != "hangs", err.decode()
-        lines = out.decode().splitlines(True)
-        assert all(x == f"{number} {i + 1}\n" for i, x in
-                   enumerate(lines[:-1])), (number, lines[:3])
-        if code == 0:
-            assert len(lines) == LINES, (number, len(lines), err)
-        if not out:
-            continue
-        (operation,) = by_number[number]
-        kept = recorded(bastion, operation)
-        assert kept.startswith(out.decode()), (operation, out, kept)
-        seen += len(out)
-    return seen
-
-
-def check_ledger(bastion, lines, decided):
-    all_lines = bastion.ledger()
-    assert [e["number"] for e in all_lines] == \
-        list(range(1, len(all_lines) + 1))
-    for kind, key in (("operation.end", "operation"),
-                      ("operation.decide", "operation"),
-                      ("session.open", "session"),
-                      ("session.close", "session")):
-        count = collections.Counter(e[key] for e in lines
-                                    if e["event"] == kind)
-        twice = [k for k, n in count.items() if n > 1]
-        assert not twice, f"{kind} twice: {twice}"
-    opened = {e["session"] for e in all_lines if e["event"] == "session.open"}
-    named = {e["session"] for e in lines if "session" in e}
-    assert named <= opened, f"never opened: {named - opened}"
-    assert {e["operation"] for e in lines if e["event"] == "operation.end"} \
-        <= set(decided)
-
-
-def havoc(house, moments, seed, what=VICTIMS + DEEDS, say=print):
-    """The whole of it; answers the sum as text."""
-    bastion, rng = house.bastion, random.Random(seed)
-    mark = bastion.mark()
-    marks = {house.web1: house.web1.mark()}
-    begin = time.monotonic()
-    load, it = Load(house), Havoc(house, rng, say)
+def one_round(house, name, moments, seed, say):
+    """Havoc of one kind, and everything that must hold afterwards."""
+    bastion, rng = house.bastion, random.Random(f"{seed} {name}")
+    mark, at, faults = bastion.mark(), house.web1.mark(), []
+    load, it = Load(house, rng), Havoc(house, random.Random(rng.random()))
     try:
-        it.run(moments, what)
+        it.round(name, moments, say)
+    except (Dead, RuntimeError) as e:   # a daemon that does not come up
+        faults.append(str(e))
     finally:
         load.stop()
-    it.wait(lambda: not it.pids("postern-hop"), "hops are left", 60)
-    it.wait(lambda: house.job.ssh("web-1", "/usr/bin/true").code == 0,
-            "it does not work again")
-    lines = settle(bastion, mark)
-    decided = {e["operation"]: e for e in lines
-               if e["event"] == "operation.decide" and e["verdict"] == "allow"}
-    accepted = check_targets(house, marks, decided, bastion)
-    shown = check_shown(bastion, decided, load.printed)
-    check_ledger(bastion, lines, decided)
-    codes = collections.Counter(c for c, _, _ in load.printed.values())
-    states = collections.Counter(e["state"] for e in lines
-                                 if e["event"] == "operation.end")
-    return "\n".join([
-        f"seed {seed}, {time.monotonic() - begin:.0f} s: "
-        f"{sum(it.done.values())} moments "
-        f"({', '.join(f'{n} {w}' for w, n in sorted(it.done.items()))})",
-        f"{len(load.printed)} jobs, exit codes {dict(codes.most_common())}",
-        f"{accepted} certificates accepted, each with decision and recording; "
-        f"{len(decided)} operations: {dict(states)}",
-        f"{shown} bytes printed by clients, all of them in their recordings",
-        "slowest to be whole again: " + ", ".join(
-            f"{w} {s:.1f} s" for w, s in it.slowest.most_common(3))])
+    faults += [f"job {j.number} does not end" for j in load.jobs
+               if j.code is None]
+    faults += left_behind(it, house)
+    lines, left = killcheck.settle(bastion, mark, 20 if faults else 120)
+    check = killcheck.Check(bastion, lines, load.jobs)
+    check.targets(house.web1.since(at))
+    check.shown_is_recorded()
+    check.sealed()
+    check.ledger(left)
+    cut = check.cut(sum(it.kills[w] for w in OWN))
+    if name in GENTLE:
+        check.nobody_noticed()
+    codes = collections.Counter(str(j.code) for j in load.jobs)
+    say(f"  {name}: exit codes "
+        f"{', '.join(f'{n} × {c}' for c, n in codes.most_common())}; "
+        f"{', '.join(f'{n} {s}' for s, n in check.states.most_common())}")
+    running, back = it.running or [0], it.back or [0]
+    return Row(name, len(it.running),
+               f"{min(running)}/{statistics.median(running):.0f}",
+               len(load.jobs), len(check.decided),
+               check.states["interrupted"], cut, check.shown, check.missing,
+               check.unrecorded,
+               f"{statistics.median(back):.1f}/{max(back):.1f}",
+               faults + check.faults)
+
+
+def keep_evidence(house, name):
+    """What a fault is understood from; the house goes with its namespaces."""
+    to = pathlib.Path(os.environ["POSTERN_BUILD"], "log", f"kill-{name}")
+    to.mkdir(parents=True, exist_ok=True)
+    for f in (house.bastion.log, house.bastion.sshd_log,
+              h.STATE / "ledger/ledger.jsonl"):
+        shutil.copy(f, to / f.name)
+    shutil.copy(house.web1.log, to / "target.log")
+    shutil.copytree(h.STATE / "recordings", to / "recordings",
+                    dirs_exist_ok=True)
+    return to
+
+
+def havoc(house, moments, seed, what=ROUNDS, say=print):
+    """All rounds; answers whether each was without a fault."""
+    rows, begin = [], time.monotonic()
+    for name in what:
+        t0 = time.monotonic()
+        rows.append(one_round(house, name, moments, seed, say))
+        say(f"{rows[-1]}  ({time.monotonic() - t0:.0f} s)")
+        if rows[-1].faults:
+            say(f"  {name}: logs, ledger and recordings are in "
+                f"{keep_evidence(house, name)}")
+            for f in rows[-1].faults[:20]:
+                say(f"  FAULT {f}")
+            if len(rows[-1].faults) > 20:
+                say(f"  … and {len(rows[-1].faults) - 20} more")
+    say(f"\nseed {seed}, {time.monotonic() - begin:.0f} s\n{Row.HEAD}")
+    for r in rows:
+        say(r)
+    bad = sum(len(r.faults) for r in rows)
+    say(f"{sum(r.moments for r in rows)} moments, "
+        f"{sum(r.operations for r in rows)} operations, {bad} faults")
+    return bad == 0
 
 
 def main():
     moments = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else \
         random.SystemRandom().randrange(1 << 32)
-    what = sys.argv[3].split(",") if len(sys.argv) > 3 else VICTIMS + DEEDS
-    print(f"seed {seed}", flush=True)
+    what = sys.argv[3].split(",") if len(sys.argv) > 3 else ROUNDS
+    if not set(what) <= set(ROUNDS):
+        sys.exit(f"kill: what is one of {' '.join(ROUNDS)}")
+
+    def say(x):
+        print(x, flush=True)
+
+    say(f"seed {seed}; {moments} moments each of {' '.join(what)}")
     house = h.House()
     try:
         house.open()
-        print(havoc(house, moments, seed, what))
+        return 0 if havoc(house, moments, seed, what, say) else 1
     finally:
         house.close()
-        if sys.exc_info()[0]:
-            print(house.said())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
