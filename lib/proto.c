@@ -55,7 +55,6 @@ static const struct proto_row proto_rows[] = {
 	ROW(EXIT,           PROC_HOP,    PROC_SHELL,  16,       0, 0, 0),
 
 	ROW(HOP_RUN,        PROC_POLICY, PROC_HOP,    160 * KIB, 7, 7, 0),
-	ROW(HOP_STOP,       PROC_POLICY, PROC_HOP,    1 * KIB,  0, 0, 0),
 	ROW(HOP_ENDED,      PROC_HOP,    PROC_POLICY, 16,       0, 0, 0),
 	ROW(GRANT,          PROC_POLICY, PROC_SIGNER, 160 * KIB, 1, 1, 0),
 	ROW(CERT_REQUEST,   PROC_HOP,    PROC_SIGNER, 256,      0, 0,

@@ -46,7 +46,6 @@ enum msg_type {
 	MSG_EXIT = 72,
 	/* policy -> hop, hop -> signer */
 	MSG_HOP_RUN = 80,
-	MSG_HOP_STOP = 82,
 	MSG_GRANT = 84,
 	MSG_CERT_REQUEST = 86,
 	MSG_CERT = 87,

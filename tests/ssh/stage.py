@@ -30,8 +30,7 @@ HOP = os.environ.get("POSTERN_HOP", str(BUILD / "broker/postern-hop"))
 TOOL = os.environ.get("POSTERN_TOOL", str(BUILD / "tests/ssh/tool"))
 ARGS = os.environ.get("POSTERN_ARGS", str(BUILD / "tests/ssh/args"))
 
-RESIZED, SIGNAL, EXIT, HOP_RUN, HOP_STOP, CERT_REQUEST, CERT = \
-    68, 70, 72, 80, 82, 86, 87
+RESIZED, SIGNAL, EXIT, HOP_RUN, CERT_REQUEST, CERT = 68, 70, 72, 80, 86, 87
 UNAVAILABLE, IOERR, TEMPFAIL, DENIED = 69, 74, 75, 77
 
 
