@@ -389,7 +389,7 @@ sibling_may_say(const struct buf *event)
 
 	buf_view(&b, buf_ptr(event), buf_len(event));
 	if (event_get_kind(&b, &kind) != 0 || kind == EVENT_START ||
-	    kind == EVENT_OP_END || kind == EVENT_VIEW ||
+	    kind == EVENT_OP_END || kind == EVENT_VIEW || kind == EVENT_ALARM ||
 	    (env.oidc_speaks && kind != EVENT_LOGIN_REFUSED))
 		return false;
 	while (buf_len(&b) > 0) {
@@ -607,6 +607,7 @@ main(void)
 		.folder = on_folder,
 		.go = on_go,
 		.idle = on_idle,
+		.parent = alarm_take,
 	};
 	int r = child_main("postern-audit", PROC_AUDIT, &handlers);
 

@@ -42,6 +42,11 @@ int audit_store_folder(void);
 bool audit_is_oidc(void);
 const struct conf *audit_conf(void);
 
+/* -- audit_alarm.c ------------------------------------------------------- */
+
+/* What the parent says beside what every child is told: MSG_ALARM. */
+int alarm_take(struct peer *parent, struct msg *m);
+
 /* -- audit_ops.c --------------------------------------------------------- */
 
 /* MSG_OP_OPEN, MSG_OP_STARTED, MSG_OP_ABORT. */

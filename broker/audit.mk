@@ -2,6 +2,7 @@
 posternlibexec_PROGRAMS += broker/postern-audit
 broker_postern_audit_SOURCES = \
 	broker/audit.c broker/audit.h \
+	broker/audit_alarm.c \
 	broker/audit_keep.c \
 	broker/audit_ops.c \
 	broker/audit_query.c

@@ -270,6 +270,35 @@ send_links(struct child *c)
 
 /* -- from start to end ----------------------------------------------------- */
 
+void
+children_alarm(void)
+{
+	struct child *audit = &children[AUDIT];
+	int r;
+
+	if (!audit->ready || audit->replaced)
+		return;
+	for (size_t i = 0; i < NCHILD; i++) {
+		struct child *c = &children[i];
+
+		if ((r = alarm_tell(&c->deaths, c->name, audit->peer)) != 0)
+			log_err(r, "an alarm of postern-%s", c->name);
+	}
+}
+
+static int
+alarm_done(struct msg *m)
+{
+	uint32_t result;
+	int r;
+
+	if ((r = buf_get_u32(&m->body, &result)) != 0 || (r = msg_end(m)) != 0)
+		return r;
+	for (size_t i = 0; i < NCHILD; i++)
+		alarm_told(&children[i].deaths, m->id, result);
+	return 0;
+}
+
 static int
 child_msg(void *arg, struct peer *p, struct msg *m)
 {
@@ -279,6 +308,7 @@ child_msg(void *arg, struct peer *p, struct msg *m)
 	case MSG_READY:
 		c->ready = true;
 		hops_stamp();
+		children_alarm();
 		replace_next();
 		posternd_settled();
 		return msg_end(m);
@@ -286,6 +316,8 @@ child_msg(void *arg, struct peer *p, struct msg *m)
 		return reload_answered(c, m);
 	case MSG_RELOAD_WANTED:
 		return reload_wanted(m);
+	case MSG_ALARM_DONE:
+		return alarm_done(m);
 	case MSG_HOP_START:
 		return hops_start(p, m);
 	default:
@@ -383,6 +415,8 @@ child_dead(struct child *c, int status)
 	peer_free(c->peer);
 	c->peer = NULL;
 	reload_child_gone(c);
+	for (size_t i = 0; i < NCHILD && c == &children[AUDIT]; i++)
+		alarm_untold(&children[i].deaths);
 	if (posternd_stopping()) {
 		posternd_stop_last();
 		return;
@@ -396,7 +430,9 @@ child_dead(struct child *c, int status)
 	    WIFSIGNALED(status) ? "signal" : "exit code",
 	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	c->replaced = false;
+	alarm_note(&c->deaths, status);
 	children_renew_links(c);
+	children_alarm();
 	child_retry(c);
 }
 
@@ -448,8 +484,6 @@ children_tell(struct child *c, uint32_t type)
 		log_err(r, "postern-%s", c->name);
 	msg_clear(&m);
 }
-
-/* The policy folder is opened anew: it may be another one by now. */
 
 /* -- what the others ask --------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "broker/alarm.h"
 #include "broker/setup.h"
 
 struct msg;
@@ -29,6 +30,7 @@ struct child {
 	int64_t backoff_ms;
 	bool ready;
 	bool replaced; /* was told to make room for a newer one */
+	struct alarm deaths;
 };
 
 /* Who talks to whom.  The end of a process that is being started again is held
@@ -72,6 +74,8 @@ void children_tell(struct child *c, uint32_t type);
  * still makes room. */
 void children_stop_by(int64_t ms, struct child *only);
 
+/* Audit is asked to write down the deaths that it has not. */
+void children_alarm(void);
 /* Was reaped: false when pid is no child. */
 bool children_dead(pid_t pid, int status);
 bool children_ready(void); /* every one serves */

@@ -11,6 +11,7 @@ broker_libchild_la_LIBADD = lib/liblex.la lib/libbase.la
 
 sbin_PROGRAMS += broker/posternd
 broker_posternd_SOURCES = \
+	broker/alarm.c broker/alarm.h \
 	broker/children.c broker/children.h \
 	broker/hops.c broker/hops.h \
 	broker/lease.c broker/lease.h \

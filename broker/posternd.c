@@ -271,6 +271,7 @@ on_tick(void *arg)
 {
 	(void)arg;
 	hops_stamp();
+	children_alarm();
 	if (loop_timer(env.loop, LEASE_TICK_MS, on_tick, NULL) == NULL)
 		fatal(ERR_NOMEM, "timer");
 }

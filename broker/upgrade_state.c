@@ -19,7 +19,7 @@
 #include "lib/err.h"
 #include "lib/msg.h"
 
-#define STATE_VERSION 1
+#define STATE_VERSION 2
 
 static int
 state_put_child(struct buf *b, struct upgrade_fds *fds, const struct child *c)
@@ -29,7 +29,8 @@ state_put_child(struct buf *b, struct upgrade_fds *fds, const struct child *c)
 	if ((r = buf_put_cstr(b, c->name)) != 0 ||
 	    (r = buf_put_u32(b, (uint32_t)c->pid)) != 0 ||
 	    (r = buf_put_u64(b, (uint64_t)c->born_ms)) != 0 ||
-	    (r = buf_put_u64(b, (uint64_t)c->backoff_ms)) != 0)
+	    (r = buf_put_u64(b, (uint64_t)c->backoff_ms)) != 0 ||
+	    (r = alarm_put(b, &c->deaths)) != 0)
 		return r;
 	return upgrade_put_fd(b, fds, c->peer == NULL ? -1 : peer_fd(c->peer));
 }
@@ -148,6 +149,7 @@ state_get_child(struct buf *b, bool trial, bool same)
 {
 	char name[32];
 	uint64_t born, backoff;
+	struct alarm deaths;
 	uint32_t pid;
 	int fd, r;
 
@@ -155,6 +157,7 @@ state_get_child(struct buf *b, bool trial, bool same)
 	    (r = buf_get_u32(b, &pid)) != 0 ||
 	    (r = buf_get_u64(b, &born)) != 0 ||
 	    (r = buf_get_u64(b, &backoff)) != 0 ||
+	    (r = alarm_get(b, &deaths)) != 0 ||
 	    (r = upgrade_get_fd(b, trial, &fd)) != 0)
 		return r;
 	for (size_t i = 0; i < NCHILD && !trial; i++) {
@@ -165,6 +168,7 @@ state_get_child(struct buf *b, bool trial, bool same)
 		c->pid = (pid_t)pid;
 		c->born_ms = (int64_t)born;
 		c->backoff_ms = (int64_t)backoff;
+		c->deaths = deaths;
 		if (fd != -1 && same)
 			children_adopt(c, fd);
 		else if (fd != -1)

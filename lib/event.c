@@ -20,6 +20,7 @@ static const char *const event_kinds[] = {
 	[EVENT_OP_DECIDE] = "operation.decide",
 	[EVENT_OP_END] = "operation.end",
 	[EVENT_VIEW] = "view",
+	[EVENT_ALARM] = "alarm",
 };
 
 static const struct event_row {
@@ -68,6 +69,7 @@ static const struct event_row {
 	[EV_POSITION] = { "position", 'n' },
 	[EV_POSITIONS] = { "positions", 'n' },
 	[EV_JOINED] = { "joined", 's' },
+	[EV_PROCESS] = { "process", 's' },
 };
 
 #define EVENT_KINDS (sizeof(event_kinds) / sizeof(event_kinds[0]))

@@ -15,14 +15,15 @@
 #define EVENT_STR_MAX (140 * 1024) /* one field; the command is the longest */
 
 enum event_kind {
-	EVENT_START = 1,	/* "start": audit opened the ledger */
-	EVENT_POLICY_LOAD,	/* "policy.load" */
-	EVENT_LOGIN_REFUSED,	/* "login.refused" */
-	EVENT_SESSION_OPEN,	/* "session.open" */
-	EVENT_SESSION_CLOSE,	/* "session.close" */
-	EVENT_OP_DECIDE,	/* "operation.decide" */
-	EVENT_OP_END,		/* "operation.end": written by audit alone */
-	EVENT_VIEW,		/* "view": somebody read a recording */
+	EVENT_START = 1,     /* "start": audit opened the ledger */
+	EVENT_POLICY_LOAD,   /* "policy.load" */
+	EVENT_LOGIN_REFUSED, /* "login.refused" */
+	EVENT_SESSION_OPEN,  /* "session.open" */
+	EVENT_SESSION_CLOSE, /* "session.close" */
+	EVENT_OP_DECIDE,     /* "operation.decide" */
+	EVENT_OP_END,        /* "operation.end": written by audit alone */
+	EVENT_VIEW,          /* "view": somebody read a recording */
+	EVENT_ALARM,         /* "alarm": a broker process died */
 };
 
 enum event_field {
@@ -75,6 +76,7 @@ enum event_field {
 	EV_RECORDING,
 	EV_RECORDING_SHA256,
 	EV_VIEWER,
+	EV_PROCESS,
 };
 
 /* The ledger's name of a field or kind; NULL when there is none. */

@@ -31,6 +31,9 @@ static const struct proto_row proto_rows[] = {
 	ROW(RELOAD_WANTED,  PROC_POLICY, PROC_PARENT, 0,       0, 0,
 	    MSG_RELOAD_OVER),
 	ROW(RELOAD_OVER,    PROC_PARENT, PROC_POLICY, 256,     0, 0, 0),
+	ROW(ALARM,          PROC_PARENT, PROC_AUDIT, 256,      0, 0,
+	    MSG_ALARM_DONE),
+	ROW(ALARM_DONE,     PROC_AUDIT,  PROC_PARENT, 16,      0, 0, 0),
 
 	ROW(LOGIN,          PROC_PAM,    PROC_OIDC,   20 * KIB, 0, 0,
 	    MSG_LOGIN_RESULT),

@@ -25,6 +25,9 @@ enum msg_type {
 	MSG_HOP_STARTED = 17,
 	MSG_RELOAD_WANTED = 18,
 	MSG_RELOAD_OVER = 19, /* signer and policy have answered */
+	/* parent -> audit: for the ledger */
+	MSG_ALARM = 20,
+	MSG_ALARM_DONE = 21,
 	/* pam_postern -> oidc (pam.sock) */
 	MSG_LOGIN = 32,
 	MSG_LOGIN_RESULT = 33,
@@ -113,6 +116,7 @@ const struct proto_row *proto_table(size_t *n);
 #define PROTO_ID_LEN 26			/* a ULID */
 #define PROTO_POLICY_HASH_LEN 64        /* SHA-256 in hexadecimal */
 #define PROTO_SOURCE_MAX 63		/* numeric client address */
+#define PROTO_ALARM_MAX 160             /* text of an alarm */
 #define PROTO_KEEP_KEY_MAX 80           /* bytes of a kept row's key */
 #define PROTO_KEEP_MAX (72 * 1024)      /* and of its value */
 #define PROTO_CLAIMS_MAX 128		/* claims of one token */

@@ -17,12 +17,12 @@ OP_STARTED, OP_ABORT = 100, 102
 
 KINDS = {"start": 1, "policy.load": 2, "login.refused": 3, "session.open": 4,
          "session.close": 5, "operation.decide": 6, "operation.end": 7,
-         "view": 8}
+         "view": 8, "alarm": 9}
 NAMES = """session operation identity issuer subject user source commit
 pull_request actor workflow run target login command pty stdin policy rule
-verdict reason serial key_id principal exit signal state duration_ms bytes_in
-bytes_out bytes_err sha256_in sha256_out sha256_err recording recording_sha256
-viewer""".split()
+verdict reason serial key_id principal list position positions joined exit
+signal state duration_ms bytes_in bytes_out bytes_err sha256_in sha256_out
+sha256_err recording recording_sha256 viewer process""".split()
 FIELD = {name: i + 1 for i, name in enumerate(NAMES)}
 BOOLS = {"pty", "stdin"}
 

@@ -58,6 +58,7 @@ def test_events_are_numbered_lines(audit):
 
 @pytest.mark.parametrize("kind, fields", [
     ("start", {}), ("view", {"viewer": "uid:0"}),
+    ("alarm", {"reason": "died"}), ("session.open", {"process": "policy"}),
     ("operation.end", {"operation": OP, "state": "complete"}),
     ("operation.decide", {"operation": OP, "recording": "x"}),
     ("operation.decide", {"operation": OP, "exit": 0}),
@@ -70,6 +71,22 @@ def test_what_audit_alone_may_say_is_refused(audit, kind, fields):
         audit.event(kind, **fields)
     assert len(audit.ledger()) == 1
     assert audit.event("session.open", session=w.ulid(0)) == 2
+
+
+def test_the_parents_alarm(audit):
+    """Written, and said to be; what cannot be written is said, too."""
+    body = w.text("policy") + w.text("died (signal 9); started again")
+    w.send(audit.parent, w.MSG["ALARM"], body, 5)
+    assert w.receive(audit.parent)[:3] == (w.MSG["ALARM_DONE"], 5, w.u32(0))
+    last = audit.ledger()[-1]
+    assert (last["event"], last["process"], last["reason"]) == \
+        ("alarm", "policy", "died (signal 9); started again")
+    w.send(audit.parent, w.MSG["ALARM"], w.text(b"\xff") + w.text("x"), 6)
+    got = w.receive(audit.parent)
+    assert got[:2] == (w.MSG["ALARM_DONE"], 6) and got[2] != w.u32(0)
+    assert audit.ledger()[-1] == last
+    w.send(audit.parent, w.MSG["ALARM"], body + b"x")
+    assert audit.proc.wait(10) != 0
 
 
 def test_a_field_twice_is_refused(audit):

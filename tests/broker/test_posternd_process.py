@@ -82,10 +82,15 @@ class Fake:
         self.__dict__.update(json.loads(data))
         self.leash, self.control = leash, socket.socket(fileno=fds[0])
         self.given, self.links, self.settings = {}, {}, None
+        self.alarms = []
 
     def take(self):
         """One message of the parent's, kept where it belongs."""
         m = w.receive(self.control)
+        while m is not None and m.name == "ALARM":
+            self.alarms.append((m.id, m.text(), m.text()))
+            m.end()
+            m = w.receive(self.control)
         assert m is not None
         if m.name in ("LISTEN", "FOLDER"):
             self.given[m.text()] = (m.name, m.fds[0])
@@ -338,6 +343,47 @@ def test_p9_a_dead_child_is_started_again(posternd, name, linked):
     f.say(b"exit")
     assert f.gone()
     posternd.again(name)
+
+
+def test_each_death_is_for_the_ledger(posternd):
+    """Audit is asked until it has written it, whoever dies meanwhile."""
+    def alarm():
+        m = w.expect(posternd.child["audit"].control, "ALARM")
+        out = m.id, m.text(), m.text()
+        m.end()
+        return out
+
+    def done(ident, result=0):
+        w.send(posternd.child["audit"].control, "ALARM_DONE", w.u32(result),
+               ident=ident)
+
+    posternd.start()
+    os.kill(posternd.child["oidc"].pid, signal.SIGKILL)
+    assert posternd.child["audit"].take() == "LINK"
+    ident, *what = alarm()
+    assert what == ["oidc", "died (signal 9); started again"]
+    posternd.again("oidc").say(b"exit")
+    assert posternd.child["audit"].take() == "LINK"
+    posternd.again("oidc")
+    done(ident + 1)     # not that question's
+    done(ident, 1)      # it could not: again, with what came meanwhile
+    ident, *what = alarm()
+    assert what == ["oidc", "died 2 times, the last time (exit code 7); "
+                    "started again"]
+    # Unanswered: the next audit is asked, when it serves.
+    os.kill(posternd.child["audit"].pid, signal.SIGKILL)
+    posternd.again("audit")
+    w.silent(posternd.child["audit"].control, 1.5)
+    posternd.child["audit"].ready()
+    got = {}
+    for _ in range(2):
+        ident, name, why = alarm()
+        got[name] = why
+        done(ident)
+    assert got == {
+        "audit": "died (signal 9); started again",
+        "oidc": "died 2 times, the last time (exit code 7); started again"}
+    w.silent(posternd.child["audit"].control, 1.5)
 
 
 def test_p9_siblings_have_the_link_before_the_child_lives(posternd):

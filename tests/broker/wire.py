@@ -23,7 +23,7 @@ TYPES = {
     "LISTEN": 2, "LINK": 4, "FOLDER": 6, "GO": 8, "RELOAD": 10,
     "RELOADED": 11, "STOP": 12,
     "READY": 14, "HOP_START": 16, "HOP_STARTED": 17, "RELOAD_WANTED": 18,
-    "RELOAD_OVER": 19,
+    "RELOAD_OVER": 19, "ALARM": 20, "ALARM_DONE": 21,
     "LOGIN": 32, "LOGIN_RESULT": 33, "ISSUERS": 34, "SESSION_NEW": 36,
     "SESSION_MADE": 37, "SESSION_OPEN": 48, "SESSION_OPENED": 49,
     "SESSION_CLOSE": 50, "SESSION_CLOSED": 51,
@@ -41,7 +41,8 @@ TYPES = {
 NAMES = {v: k for k, v in TYPES.items()}
 
 KINDS = ["", "start", "policy.load", "login.refused", "session.open",
-         "session.close", "operation.decide", "operation.end", "view"]
+         "session.close", "operation.decide", "operation.end", "view",
+         "alarm"]
 FIELDS = ["", "session", "operation", "identity", "issuer", "subject", "user",
           "source", "commit", "pull_request", "actor", "workflow", "run",
           "target", "login", "command", "pty", "stdin", "policy", "rule",

@@ -188,6 +188,18 @@ class Check:
         for o in set(self.ends) - known:
             self.fault(f"{o} ended and never began")
 
+    def alarms(self, kills):
+        """Each death of a child is told in the ledger."""
+        for name, n in kills.items():
+            told = 0
+            for e in self.lines:
+                if (e["event"] == "alarm" and
+                        f"postern-{e['process']}" == name):
+                    m = re.match(r"died (\d+) times", e["reason"])
+                    told += int(m[1]) if m else 1
+            if told < n:
+                self.fault(f"{n} deaths of {name}, {told} in the ledger")
+
     def cut(self, may):
         """Operations that a target ran and that did not end as they should;
         as many as hops and jobs were killed may be."""
