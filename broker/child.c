@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@
 #define CHILD_IDLE_MS 10    /* between two looks at what is under way */
 #define CHILD_STOP_MS 8000  /* posternd kills after 10 s */
 #define CHILD_ORPHAN_MS 300 /* a new posternd may be there already */
+#define CHILD_AWAIT_MS 60000 /* one wait for the parent's next word */
 
 static struct {
 	const struct child_handlers *h;
@@ -223,6 +225,24 @@ raise_descriptors(void)
 	(void)setrlimit(RLIMIT_NOFILE, &l);
 }
 
+/* Until GO nobody but the parent is heard: what siblings say meanwhile waits in
+ * the sockets, for a process that is confined and knows its settings. */
+static void
+child_await_go(void)
+{
+	int r;
+
+	while (
+	    env.parent != NULL && env.addresses == NULL && env.stop_by == 0) {
+		r = msg_wait(
+		    CHILD_CONTROL_FD, POLLIN, msg_now_ms() + CHILD_AWAIT_MS);
+		if (r == 0)
+			peer_drain(env.parent);
+		else if (r != ERR_TIMEOUT)
+			fatal(r, "the parent");
+	}
+}
+
 int
 child_main(const char *name, unsigned int self,
     const struct child_handlers *h)
@@ -249,7 +269,8 @@ child_main(const char *name, unsigned int self,
 	    child_msg, child_closed, NULL);
 	if (env.parent == NULL)
 		fatal(ERR_NOMEM, "cannot start");
-	if ((r = loop_run(env.loop)) != 0)
+	child_await_go();
+	if (env.addresses != NULL && (r = loop_run(env.loop)) != 0)
 		fatal(r, "loop");
 	peer_free(env.parent);
 	loop_free(env.loop);

@@ -100,6 +100,24 @@ def grant(operation=OPERATION, target="web-1", login="deploy",
             w.text(key_id))
 
 
+def test_what_comes_before_go_waits_for_it(tmp_path, program, ca):
+    """A sibling has its link before the process knows its policy, and before
+    it is confined."""
+    tmp_path.chmod(0o755)
+
+    class Late(Signer):
+        def go(self, settings="", addresses=""):
+            self.hop = self.grant()
+            w.send(self.hop, "CERT_REQUEST", w.text(KEY), ident=7)
+            w.silent(self.hop, 0.5)
+            return super().go(settings, addresses)
+
+    it = Late(program, tmp_path, ca)
+    m = w.expect(it.hop, "CERT")
+    assert (m.id, m.u32()) == (7, 0)
+    assert it.stop() == 0
+
+
 @pytest.fixture
 def signer(tmp_path, program, ca):
     tmp_path.chmod(0o755)
