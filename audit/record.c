@@ -239,6 +239,23 @@ record_find_start(struct record *rec)
 	return r;
 }
 
+/* For writing, also one that was sealed by an audit that died before the ledger
+ * had its end. */
+static int
+record_open(int dir, const char *path, int flags)
+{
+	int fd, ro, r = -1;
+
+	fd = openat(dir, path, O_RDWR | flags | RECORD_FLAGS, 0600);
+	if (fd != -1 || errno != EACCES)
+		return fd;
+	if ((ro = openat(dir, path, O_RDONLY | RECORD_FLAGS)) != -1)
+		r = fchmod(ro, 0600);
+	if (ro != -1)
+		(void)close(ro);
+	return r == -1 ? -1 : openat(dir, path, O_RDWR | RECORD_FLAGS);
+}
+
 int
 record_reopen(struct record *rec, int dir, const char *path)
 {
@@ -252,13 +269,12 @@ record_reopen(struct record *rec, int dir, const char *path)
 	if ((r = str_copy(rec->path, sizeof(rec->path), path)) != 0)
 		return r;
 	(void)unlinkat(dir, copy_path, 0); /* half of one */
-	rec->cast = openat(dir, path, O_RDWR | RECORD_FLAGS);
+	rec->cast = record_open(dir, path, 0);
 	if (rec->cast == -1) {
 		r = errno == ENOENT ? ERR_NOTFOUND : ERR_SYS;
 		goto out;
 	}
-	rec->side =
-	    openat(dir, side_path, O_RDWR | O_CREAT | RECORD_FLAGS, 0600);
+	rec->side = record_open(dir, side_path, O_CREAT);
 	r = rec->side == -1 ? ERR_SYS : record_find_start(rec);
 out:
 	if (r != 0)
@@ -460,6 +476,5 @@ record_seal(struct record *rec)
 
 	if (fchmod(rec->cast, 0440) == -1 || fchmod(rec->side, 0440) == -1)
 		r = ERR_SYS;
-	record_clear(rec);
 	return r;
 }

@@ -89,7 +89,7 @@ int record_hash(struct record *rec, size_t max);
 /* Writes the closing line and makes both files durable. */
 int record_finish(
     struct record *rec, uint64_t now_ms, const char *state, const char *reason);
-/* Both files read-only, both descriptors closed. */
+/* Both files read-only. */
 int record_seal(struct record *rec);
 
 #endif

@@ -259,9 +259,11 @@ op_close_step(struct op *o)
 			return r;
 		o->finished = true;
 	}
-	if ((r = op_write_end(o)) != 0)
+	/* Before the ledger says that it is over: whoever takes up what is open
+	 * there finds it, if this process dies in between. */
+	if ((r = record_seal(&o->rec)) != 0)
 		return r;
-	return record_seal(&o->rec);
+	return op_write_end(o);
 }
 
 /* Timer, and first step.  Each step can be repeated; nothing is given up. */

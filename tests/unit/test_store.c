@@ -455,6 +455,7 @@ t_record_life(void **state)
 					"2cb8421e0d135f50094ee83da7879897");
 	assert_int_equal(record_finish(&rec, NOW, "complete", NULL), 0);
 	assert_int_equal(record_seal(&rec), 0);
+	record_clear(&rec);
 	assert_int_equal(fstatat(f->dir, CAST, &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0440);
 	assert_int_equal(st.st_size, 7);
@@ -470,6 +471,32 @@ t_record_life(void **state)
 	    "\"recording_sha256\":\"cdb18686581b55f18b9c1dc4e50776f1"
 	    "2cb8421e0d135f50094ee83da7879897\"}\n");
 	buf_clear(&b);
+}
+
+/* The account that audit has, which cannot write what is sealed. */
+static void
+t_record_reopen_sealed(void **state)
+{
+	const uid_t other = geteuid() == 0 ? 65534 : geteuid();
+	struct fixture *f = *state;
+	struct record rec;
+	int cast = -1, side = -1;
+
+	create(f, &rec, &cast, &side);
+	(void)close(cast);
+	(void)close(side);
+	assert_int_equal(record_seal(&rec), 0);
+	assert_int_equal(fchown(f->dir, other, (gid_t)-1), 0);
+	assert_int_equal(
+	    fchownat(f->dir, "2026-11-24", other, (gid_t)-1, 0), 0);
+	assert_int_equal(fchown(rec.cast, other, (gid_t)-1), 0);
+	assert_int_equal(fchown(rec.side, other, (gid_t)-1), 0);
+	record_clear(&rec);
+	assert_int_equal(seteuid(other), 0);
+	assert_int_equal(record_reopen(&rec, f->dir, CAST), 0);
+	assert_int_equal(write_all(rec.cast, "x", 1), 0);
+	assert_int_equal(seteuid(getuid()), 0);
+	record_clear(&rec);
 }
 
 static void
@@ -576,6 +603,7 @@ t_record_finish_full(void **state)
 	}
 	assert_int_equal(record_finish(&rec, NOW, "interrupted", "x"), 0);
 	assert_int_equal(record_seal(&rec), 0);
+	record_clear(&rec);
 	/* The hop's piece ends with a newline, so that ours is a line. */
 	file_text(f, SIDE, &b);
 	assert_non_null(strstr(buf_cstr(&b), "{\"kind\":\"ho\n"
@@ -752,6 +780,7 @@ main(void)
 		T(t_store_list),
 		T(t_store_older),
 		T(t_record_life),
+		T(t_record_reopen_sealed),
 		T(t_record_create_refuses),
 		T(t_record_create_full),
 		T(t_record_finish_full),
