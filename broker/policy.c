@@ -193,8 +193,10 @@ sibling_closed(void *arg, struct peer *p, int r)
 	*slot = NULL;
 	if (slot == &env.audit)
 		audit_lost(peer_next_id(p));
-	if (slot == &env.audit_before)
+	if (slot == &env.audit_before) {
 		audit_lost(env.before_last);
+		takeover_lost();
+	}
 }
 
 /* A new audit is on its way.  The one before, if it lives, reads what it was

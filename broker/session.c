@@ -422,8 +422,12 @@ session_noted(void *arg, int result)
 	struct session *s = arg;
 
 	s->noted = result == 0 ? KEPT_YES : KEPT_NO;
-	if (result != 0)
-		takeover_again();
+	if (result == 0)
+		return;
+	/* Nor does its row say so any longer: the next policy must know. */
+	if (!s->ending)
+		takeover_keep_session(s);
+	takeover_again();
 }
 
 /* session.open, before the first connection of a session works, and again when

@@ -159,7 +159,7 @@ put_session(struct buf *b, const struct session *s)
 	    (r = buf_put_u64(b, (uint64_t)s->until_ms)) != 0 ||
 	    (r = buf_put_u64(b, (uint64_t)s->limit_ms)) != 0 ||
 	    (r = buf_put_u8(b, s->over)) != 0 ||
-	    (r = buf_put_u8(b, s->opened)) != 0 ||
+	    (r = buf_put_u8(b, s->opened && s->noted != KEPT_NO)) != 0 ||
 	    (r = buf_put_u32(b, (uint32_t)s->claims.n)) != 0)
 		return r;
 	for (size_t i = 0; i < s->claims.n; i++) {
@@ -540,6 +540,16 @@ takeover_start(void (*done)(void))
 	env.started = true;
 	takeover_ask();
 	return 0;
+}
+
+void
+takeover_lost(void)
+{
+	if (!env.done || policy_audit() == NULL)
+		return;
+	timer_free(env.timer);
+	env.timer = NULL;
+	takeover_settle();
 }
 
 bool

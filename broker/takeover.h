@@ -46,5 +46,7 @@ void takeover_forget_grant(const char *operation);
 /* Something of a session is not with audit yet: settle it in a while, or as
  * soon as there is a new link. */
 void takeover_again(void);
+/* What the audit before did not answer is asked of this one now. */
+void takeover_lost(void);
 
 #endif

@@ -136,6 +136,48 @@ def test_p9_between_the_token_and_the_connection(lives):
     denied(lives.next(), m, handle)
 
 
+def test_p9_a_session_whose_line_is_not_written(lives):
+    """Its row does not say that it is; the next policy writes it before a line
+    that names the session."""
+    handle = lives.now.new()[1]
+    m = lives.now.monitor()
+    assert m.open(handle) == (0, handle)
+    e = w.expect(lives.now.audit, "EVENT")
+    lives.kept("1/")
+    at = session_times(lives.rows[lives.row("1/")][1][32:]) + 17
+
+    def opened():
+        return lives.rows[lives.row("1/")][1][32 + at]
+
+    end = time.monotonic() + 20
+    while opened() != 1:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    w.send(lives.now.audit, "EVENT_DONE", w.u32(1) + w.u64(0), ident=e.id)
+    while opened() != 0:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    policy = lives.next()
+    refused(m.shell(message("RUN", run_body(handle, "id"))), DENIED)
+    assert policy.heard("session.open")["user"] == "web-1"
+    policy.heard("operation.decide")
+
+
+def test_p9_a_line_that_died_with_audit_is_written_at_once(lives):
+    """Also when the next audit's link came before the end of the last one."""
+    policy = lives.now
+    handle = policy.new()[1]
+    m = policy.monitor()
+    assert m.open(handle) == (0, handle)
+    w.expect(policy.audit, "EVENT")
+    old, policy.audit = policy.audit, policy.link("audit")
+    w.silent(policy.audit)
+    old.close()
+    begin = time.monotonic()
+    assert policy.heard("session.open")["session"]
+    assert time.monotonic() < begin + 5     # and not some time later
+
+
 def test_p9_policy_dies_again_and_again(lives):
     m, handle = lives.login()
     for _ in range(4):
