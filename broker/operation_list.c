@@ -396,8 +396,8 @@ joblist_hop_gone(struct operation *op)
 		    "a command before it did not come "
 		    "to its own end");
 	else if (j->audit != policy_audit())
-		joblist_break(
-		    op, POSTERN_EX_IOERR, "the ledger could not be written");
+		joblist_break(op, POSTERN_EX_TEMPFAIL,
+		    "the broker was restarted in the middle of its list");
 	if (op->shell == NULL) {
 		operation_free(op);
 	} else if (j->broken != NULL) {
