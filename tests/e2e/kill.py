@@ -80,7 +80,7 @@ class Load:
                             opts=["-tt"] if job.kind == "pty" else [])
                 job.out, job.err, job.code = r.out, r.err, r.code
                 if r.code == 255:   # no login: not at once again
-                    self.stopping.wait(0.5)
+                    self.stopping.wait(1)
             except RuntimeError as e:
                 job.code, job.err = "hangs", str(e).encode()
 
@@ -176,8 +176,16 @@ class Havoc:
         else:
             self.strike(what)
 
+    def under_load(self):
+        """What the moment before has cost runs again, or most of it."""
+        end = time.monotonic() + 10
+        while len(self.pids("postern-hop")) < WORKERS // 2 and \
+                time.monotonic() < end:
+            time.sleep(0.1)
+
     def moment(self, what):
         """At a random moment, under load; until jobs run again."""
+        self.under_load()
         time.sleep(self.rng.uniform(0, 0.7))
         self.running.append(len(self.pids("postern-hop")))
         tail = Tail(self.bastion)
@@ -202,11 +210,8 @@ class Havoc:
         self.do(self.rng.choice(VICTIMS + DEEDS))
 
     def round(self, name, moments, say):
-        wait = self.wait_back(Tail(self.bastion), "the beginning")
-        end = time.monotonic() + 10     # until the load is what it is to be
-        while len(self.pids("postern-hop")) < WORKERS * 2 // 3 and \
-                time.monotonic() < end:
-            time.sleep(0.1)
+        self.wait_back(Tail(self.bastion), "the beginning")
+        self.under_load()
         for i in range(moments):
             if name == "mixed":
                 self.blow()
@@ -216,7 +221,6 @@ class Havoc:
                 say(f"  {name}: {i + 1} of {moments} moments")
         if name == "mixed":
             self.back.append(self.wait_back(Tail(self.bastion), name))
-        return wait
 
 
 def replace_binaries():
@@ -334,7 +338,7 @@ def havoc(house, moments, seed, what=ROUNDS, say=print):
             say(f"  {name}: logs, ledger and recordings are in "
                 f"{keep_evidence(house, name)}")
             for f in rows[-1].faults[:20]:
-                say(f"  FAULT {f}")
+                say(f"  FAULT {f.strip()}")
             if len(rows[-1].faults) > 20:
                 say(f"  … and {len(rows[-1].faults) - 20} more")
     say(f"\nseed {seed}, {time.monotonic() - begin:.0f} s\n{Row.HEAD}")

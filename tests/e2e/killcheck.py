@@ -183,6 +183,14 @@ class Check:
         opened = {e["session"] for e in every if e["event"] == "session.open"}
         for s in {e["session"] for e in self.lines if "session" in e} - opened:
             self.fault(f"session {s} was never opened")
+        closed = set()
+        for e in every:
+            if e["event"] == "session.close":
+                closed.add(e["session"])
+            elif e["event"] == "operation.decide" and \
+                    e.get("session") in closed:
+                self.fault(f"{e['operation']} began in a session that is "
+                           "closed")
         known = {e["operation"] for e in every
                  if e["event"] == "operation.decide"}
         for o in set(self.ends) - known:
