@@ -4,9 +4,10 @@
  * name, the answers to its prompts, and the broker's answers.
  *
  * It collects a token, has oidc judge it, and ties the session that oidc and
- * policy made of it to this connection.  It parses nothing.  What it refuses
+ * policy made of it to this connection.  It parses nothing.  What oidc refuses
  * it refuses with one text and after one time, whatever the reason; the reason
- * is in the ledger.
+ * is in the ledger.  What oidc could not be asked has another text, which says
+ * as little about the token and the name.
  *
  *	authenticate	in sshd's PAM child (token logins only)
  *	account		there too, or in the monitor (certificate logins)
@@ -43,6 +44,15 @@
 #define REFUSAL                                                                \
 	"postern: this token opens no session here; check its audience, "      \
 	"issuer and lifetime (the reason is in the bastion's ledger)"
+/* Whatever the token is: nobody has looked at it. */
+#define UNJUDGED                                                               \
+	"postern: this bastion cannot judge tokens just now, so no session "   \
+	"was opened; try again in a minute, and tell the bastion's admin if "  \
+	"it stays so"
+#define UNOPENED                                                               \
+	"postern: nothing was run: this connection got no session here; log "  \
+	"in again, and tell the bastion's admin if it stays so (the reason "   \
+	"is in the bastion's log)"
 
 static int
 options(pam_handle_t *ph, int argc, const char **argv, struct opts *o)
@@ -147,7 +157,7 @@ refuse(pam_handle_t *ph, const struct who *w, const struct token *t, int r,
 	    err_text(r), t->trouble == NULL ? "" : ": ",
 	    t->trouble == NULL ? "" : t->trouble);
 	sleep_until(when);
-	(void)pam_error(ph, "%s", REFUSAL);
+	(void)pam_error(ph, "%s", r == ERR_DENIED ? REFUSAL : UNJUDGED);
 	return PAM_AUTH_ERR;
 }
 
@@ -207,8 +217,8 @@ pam_sm_acct_mgmt(pam_handle_t *ph, int flags, int argc, const char **argv)
 	return PAM_SUCCESS;
 }
 
-/* Says nothing to the client: sshd would print it on the operation's standard
- * output. */
+/* sshd prints what is said here on standard output, for want of another way.
+ * There it stands alone: nothing is run, and the client ends with 254. */
 int
 pam_sm_open_session(pam_handle_t *ph, int flags, int argc, const char **argv)
 {
@@ -230,6 +240,7 @@ pam_sm_open_session(pam_handle_t *ph, int flags, int argc, const char **argv)
 		return PAM_SUCCESS;
 	pam_syslog(ph, LOG_NOTICE, "session of %s is not opened: %s",
 	    who_log(&w), err_text(r));
+	(void)pam_error(ph, "%s", UNOPENED);
 	return PAM_SESSION_ERR;
 }
 

@@ -20,7 +20,7 @@ KINDS = {"start": 1, "policy.load": 2, "login.refused": 3, "session.open": 4,
          "view": 8, "alarm": 9}
 NAMES = """session operation identity issuer subject user source commit
 pull_request actor workflow run target login command pty stdin policy rule
-verdict reason serial key_id principal list position positions joined exit
+verdict reason serial key_id principal list position positions joined asker exit
 signal state duration_ms bytes_in bytes_out bytes_err sha256_in sha256_out
 sha256_err recording recording_sha256 viewer process""".split()
 FIELD = {name: i + 1 for i, name in enumerate(NAMES)}

@@ -24,6 +24,12 @@ PROMPT_ECHO_OFF, ERROR_MSG = 1, 3
 RHOST = 4
 REFUSAL = (b"postern: this token opens no session here; check its audience, "
            b"issuer and lifetime (the reason is in the bastion's ledger)")
+UNJUDGED = (b"postern: this bastion cannot judge tokens just now, so no session "
+            b"was opened; try again in a minute, and tell the bastion's admin "
+            b"if it stays so")
+UNOPENED = (b"postern: nothing was run: this connection got no session here; "
+            b"log in again, and tell the bastion's admin if it stays so (the "
+            b"reason is in the bastion's log)")
 JUNK = b"\b\n\r\x7fINCORRECT"
 
 
@@ -208,7 +214,7 @@ def test_answer_that_is_none(tmp_path, name):
     x = wire.Listener(tmp_path / "pam.sock", handle)
     p = Pam(tmp_path, "floor=0", answers=[fresh(5)])
     assert p.authenticate(0) == AUTH_ERR
-    assert p.said == [REFUSAL] and p.session() is None
+    assert p.said == [UNJUDGED] and p.session() is None
     x.close()
 
 
@@ -220,14 +226,14 @@ def took(f):
 def test_oidc_absent(tmp_path):
     p = Pam(tmp_path, "floor=250", answers=[fresh(5)])
     r, t = took(lambda: p.authenticate(0))
-    assert r == AUTH_ERR and 0.248 <= t < 2 and p.said == [REFUSAL]
+    assert r == AUTH_ERR and 0.248 <= t < 2 and p.said == [UNJUDGED]
 
 
 def test_oidc_stalled(tmp_path):
     x = wire.Listener(tmp_path / "pam.sock", lambda conn: time.sleep(3))
     p = Pam(tmp_path, "deadline=300 floor=0", answers=[fresh(5)])
     r, t = took(lambda: p.authenticate(0))
-    assert r == AUTH_ERR and 0.29 <= t < 2 and p.said == [REFUSAL]
+    assert r == AUTH_ERR and 0.29 <= t < 2 and p.said == [UNJUDGED]
     x.close()
 
 
@@ -318,21 +324,21 @@ def test_open_refused(broker, tmp_path):
     p.putenv(b"POSTERN_SESSION=foreign")
     assert p.open_session(0) == SESSION_ERR
     assert len(broker.heard) == 3
-    assert p.said == []  # it would stand on the operation's stdout
+    assert p.said == [UNOPENED] * 4
 
 
 def test_open_with_a_certificate_that_does_not_fit(broker, tmp_path):
     p = Pam(tmp_path)
     p.putenv(b"SSH_AUTH_INFO_0=" + b"A" * 30000)
     assert p.open_session(0) == SESSION_ERR
-    assert broker.heard == []
+    assert broker.heard == [] and p.said == [UNOPENED]
 
 
 def test_policy_absent(tmp_path):
     p = Pam(tmp_path)
     assert p.open_session(0) == SESSION_ERR
     assert p.close_session(0) == SESSION_ERR
-    assert p.said == []
+    assert p.said == [UNOPENED]
 
 
 def test_close_does_not_hang(tmp_path):

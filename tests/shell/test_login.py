@@ -283,7 +283,9 @@ def test_no_command_and_subsystem(bastion):
 def test_session_refused_by_policy(bastion):
     bastion.broker.open = lambda m: (1, "")
     p = bastion.ssh("web-1", "true")
-    assert (p.returncode, p.stdout) == (254, b"")
+    assert p.returncode == 254
+    assert p.stdout.startswith(b"postern: nothing was run: this connection ")
+    assert p.stdout.count(b"\n") == 1
     assert not bastion.broker.all(wire.RUN)
 
 
