@@ -33,6 +33,9 @@
 	"and tell the bastion's admin if it stays so"
 #define SAY_LOST "the broker ended before it answered; try again in a minute"
 #define SAY_CONFINED "this process cannot be confined; tell the bastion's admin"
+#define SAY_STREAMS                                                            \
+	"nothing was run: a standard stream of this connection is missing; "   \
+	"try again, and tell the bastion's admin if it stays so"
 #define SAY_LIST_LOST                                                          \
 	"the broker was restarted in the middle of this list; what follows "   \
 	"the command that just ended was not run"
@@ -120,8 +123,11 @@ main(int argc, char **argv)
 	int conn = -1, sigfd = -1, null, err, r;
 
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 ||
-	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 || !streams_open())
-		_exit(POSTERN_EX_TEMPFAIL);
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		refuse(POSTERN_EX_TEMPFAIL, SAY_CONFINED);
+	/* Where none is open nobody reads this; nothing else is hit. */
+	if (!streams_open())
+		refuse(POSTERN_EX_TEMPFAIL, SAY_STREAMS);
 	request_read(&q);
 	if (!request_form(argc, argv))
 		refuse(POSTERN_EX_DENIED, SAY_FORM);

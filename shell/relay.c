@@ -320,13 +320,12 @@ poll_fill(const struct relay *rl, struct pollfd *p)
 		p[rl->accepted ? AT_CONN : AT_HOP].events |= POLLOUT;
 }
 
-/* What poll found.  The hop's last word comes before what policy made of it. */
+/* What poll found, or r.  The hop's last word comes before what policy made of
+ * it. */
 static int
-relay_step(struct relay *rl, const struct pollfd *p)
+relay_step(struct relay *rl, const struct pollfd *p, int r)
 {
-	int r = 0;
-
-	if (!rl->done && (p[AT_HOP].revents & ~POLLOUT) != 0)
+	if (r == 0 && !rl->done && (p[AT_HOP].revents & ~POLLOUT) != 0)
 		r = relay_hop(rl);
 	if (r == 0 && !rl->done && (p[AT_CONN].revents & ~POLLOUT) != 0)
 		r = relay_receive(rl);
@@ -354,10 +353,9 @@ relay_run(int conn, int sigfd, int null, int err, struct ending *e)
 		return ERR_SYS;
 	while (!rl.done) {
 		poll_fill(&rl, p);
-		if (poll(p, AT_N, -1) == -1 && errno != EINTR)
-			return ERR_SYS;
+		r = poll(p, AT_N, -1) == -1 && errno != EINTR ? ERR_SYS : 0;
 		relay_take_signals(&rl);
-		if ((r = relay_step(&rl, p)) != 0)
+		if ((r = relay_step(&rl, p, r)) != 0)
 			return r;
 		relay_flush(&rl);
 	}
