@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -126,7 +127,12 @@ hop_relay_stdin(struct hop *h)
 	n = read(h->run.in, h->chunk, want);
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n <= 0) {
+	if (n == -1) { /* MUST NOT look like its end: half a script runs */
+		hop_fail(h, POSTERN_EX_TEMPFAIL,
+		    "stopped: standard input broke off: %s", strerror(errno));
+		return;
+	}
+	if (n == 0) {
 		h->in_done = true;
 		(void)conn_eof(h->conn);
 		return;

@@ -204,7 +204,7 @@ class Hop:
                  out_null=False, err_null=False, err_to_out=False, connect=5,
                  handshake=10, head=1 << 20, tail=1 << 16, signer="sign",
                  spec=None, env=None, wrap=(), columns=80, rows=24,
-                 recording=None, away=None):
+                 recording=None, away=None, given=None):
         self.id = secrets.token_hex(13)
         self.ca, self.spec, self.command = hops.ca, spec or {}, command
         self.cast = hops.folder / f"{self.id}.cast"
@@ -213,7 +213,7 @@ class Hop:
         self.shell, shell = seqpacket()
         self.signer, cert = seqpacket()
         self.pty = pty
-        self.open_stdio(pty)
+        self.open_stdio(pty, given)
         pins = pins if pins is not None else [hops.sshd.pin()]
         record = recording if recording is not None else os.open(
             self.cast, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -263,7 +263,8 @@ class Hop:
             recv(self.signer)
             send(self.signer, CERT, u32(1) + s("") + s("no such grant"))
 
-    def open_stdio(self, pty):
+    def open_stdio(self, pty, given=None):
+        """given: (the hop's input, our end of it) instead of a pipe."""
         if pty:
             self.master, slave = os.openpty()
             fcntl.ioctl(slave, termios.TIOCSWINSZ,
@@ -272,7 +273,7 @@ class Hop:
             self.stdin = self.stdout = self.master
             self.stderr = None
         else:
-            r0, self.stdin = os.pipe()
+            r0, self.stdin = given or os.pipe()
             self.stdout, w1 = os.pipe()
             self.stderr, w2 = os.pipe()
             self.theirs = [r0, w1, w2]

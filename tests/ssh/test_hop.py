@@ -188,6 +188,24 @@ def test_stdin_over_its_bound(hop):
     assert "100000" in facts["reason"]
 
 
+def test_stdin_that_breaks_off(hop):
+    """Half of an input is not an input: the command is not told that it ends
+    there."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                    struct.pack("ii", 1, 0))
+    h = hop(sh("cat; echo whole"), given=(theirs.detach(), ours.detach()))
+    os.write(h.stdin, b"half\n")
+    h.until(b"half\n")
+    h.close_stdin()     # a reset, that is
+    end, out, err = h.finish(None)
+    assert end == (0, s.TEMPFAIL) and b"whole" not in out
+    assert err.startswith(b"postern: stopped: standard input broke off: ")
+    assert h.facts()["exit"] == 75
+
+
 # -- limits ---------------------------------------------------------------------
 
 
