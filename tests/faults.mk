@@ -6,6 +6,6 @@ tests_faults_inject_la_CFLAGS = -std=c17 -Wall -Wextra -fno-builtin \
 	-fno-sanitize=all -U_FORTIFY_SOURCE
 tests_faults_inject_la_LDFLAGS = -module -avoid-version -shared \
 	-rpath $(posternlibdir) -fno-sanitize=all
-EXTRA_DIST += tests/faults/faults.py
+EXTRA_DIST += tests/faults/bastion.py tests/faults/faults.py
 
 TESTS += tests/broker/protocol.sh

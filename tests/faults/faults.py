@@ -1,382 +1,445 @@
-"""`./dev faults [--sample] [PROCESS[:PATH[:KIND]] …]`: the Nth call of one kind
-fails in one process of a running bastion, N = 1, 2, 3 … until the path goes
-through untouched.
+"""`./dev faults [--sample | --count] [--again] [PROCESS[:PATH[:KIND]] …]`: the
+Nth call of one kind fails in one process of a running bastion, N = 1, 2, 3 …
+until the path goes through untouched.
 
-Whatever fails, the job gets its output or one of our refusals; what reached a
-target is in the ledger as allowed, with a recording; no process reads or
-writes where it must not; none keeps a descriptor; and the next operation goes
-through, in the same process or in the one that took its place.
+Whatever fails: nothing is allowed that is denied; what reached a target is in
+the ledger as allowed, with a recording, and what a job saw is in it; the job
+gets its output, or a code and words; no process reads or writes where it must
+not, none ends but as the manual says, none keeps a descriptor; and the next
+job goes through, in the same process or in the one that took its place.
+
+A cell is one process, path and kind.  Houses, each with a bastion of its own,
+take cells from one list; what a cell came to is kept in faults.jsonl beside the
+build's logs, and with the table at the end.  --again leaves out the cells that
+are there without a failure.
 """
 import argparse
 import collections
-import contextlib
 import json
-import mmap
 import os
 import pathlib
-import re
-import shutil
 import signal
-import struct
+import subprocess
 import sys
+import threading
 import time
+import traceback
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
-import house as h  # noqa: E402
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "e2e"),
+                str(HERE.parent / "broker")]
 
 KINDS = {"alloc": 1, "files": 2, "write": 4, "send": 8, "socket": 16,
          "process": 32}
-PAGE = h.WORK / "faults"   # postern-sshd has a /run of its own
-LAYOUT = "=32s32sIIqQQ32s"  # struct page of inject.c
-COMMAND = "/opt/house/bin/exitwith 3"
 OURS = {64, 69, 74, 75, 77}
 # Any fault there ends the login itself, as sshd says it.
 LOGIN = OURS | {254, 255}
-SAMPLE = [1, 3, 10, 30]     # of each kind, in the first path
-N_MAX = 3000
-
-
-class Faults:
-    """The page that inject.c reads."""
-
-    def __init__(self):
-        PAGE.write_bytes(bytes(4096))
-        PAGE.chmod(0o666)
-        with open(PAGE, "r+b") as f:
-            self.map = mmap.mmap(f.fileno(), 4096)
-        lib = h.WORK / "inject.so"
-        shutil.copy(pathlib.Path(os.environ["POSTERN_BUILD"]) /
-                    "tests/faults/.libs/inject.so", lib)
-        lib.chmod(0o755)
-        pathlib.Path("/etc/ld.so.preload").write_text(f"{lib}\n")
-
-    def arm(self, program, obj, kind, n):
-        self.off()
-        page = struct.pack(LAYOUT, program.encode(), obj.encode(), 0, 0, n, 0,
-                           0, b"")
-        self.map[:len(page)] = page
-        self.map[64:68] = struct.pack("=I", kind)  # last: now it counts
-
-    def off(self):
-        """(calls that were counted, what failed or None)"""
-        self.map[64:68] = bytes(4)
-        *_, seen, hits, what = struct.unpack_from(LAYOUT, self.map)
-        return seen, what.rstrip(b"\0").decode() if hits else None
-
-
-class Failure(Exception):
-    pass
-
-
-class Bastion:
-    """The bastion under test, and what must hold whatever happens to it."""
-
-    def __init__(self):
-        self.it = it = h.House()
-        self.faults = Faults()
-        it.open()
-        self.bastion, self.job, self.web = it.bastion, it.job, it.web1
-        self.master, self.sock = None, "/tmp/faults.mux"
-        self.log_at = self.sshd_at = 0
-        self.mute = False
-
-    # -- what is done ---------------------------------------------------------
-
-    def login(self):
-        """One operation with a login of its own."""
-        return self.job.ssh("web-1", COMMAND, timeout=90)
-
-    def operation(self):
-        """One operation on a connection that stands."""
-        if self.master is None or self.master.poll() is not None:
-            self.connect()
-        r = self.job.run(["ssh", "-S", self.sock, "-o", "ControlMaster=no",
-                          f"web-1@{h.BASTION}", COMMAND], timeout=90)
-        if r.code != 3:     # perhaps the session is lost
-            self.disconnect()
-        return r
-
-    def connect(self):
-        self.disconnect()
-        end = time.monotonic() + 30
-        while not os.path.exists(self.sock):
-            if self.master is None or self.master.poll() is not None:
-                self.master = self.job.popen(
-                    self.job.argv("web-1", opts=("-N", "-M", "-S", self.sock)),
-                    env=self.job.env(CI_TOKEN=self.job.issuer.token()))
-            if time.monotonic() > end:
-                raise Failure("no connection stands")
-            time.sleep(0.05)
-        if self.operation().code != 3:
-            raise Failure("the connection is of no use")
-
-    def disconnect(self):
-        if self.master is not None:
-            self.job.kill(self.master)
-            self.master.communicate()
-            self.master = None
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.sock)
-
-    def query(self):
-        p = self.bastion.postern("sessions", "--limit", "5", "--json",
-                                 check=False)
-        return h.Result(p.returncode, p.stdout.encode(), p.stderr.encode(), 0)
-
-    def reload(self):
-        """The policy once more; the answer is the next operation's."""
-        lines = len(self.bastion.log.read_text().split("policy "))
-        self.bastion.daemon.proc.send_signal(signal.SIGHUP)
-        end = time.monotonic() + 1
-        while time.monotonic() < end and \
-                len(self.bastion.log.read_text().split("policy ")) == lines:
-            time.sleep(0.02)
-        return self.login()
-
-    def start(self):
-        """All of it anew, sshd apart."""
-        self.bastion.daemon.stop()
-        end = time.monotonic() + 60
-        while True:
-            mark = self.bastion.log.stat().st_size
-            self.bastion.daemon = h.Daemon("posternd", h.inside(
-                "bastion", [h.PREFIX / "sbin/posternd"]), self.bastion.log)
-            try:
-                self.bastion.daemon.wait_for(
-                    lambda: "ready" in self.bastion.log.read_text()[mark:], 10)
-                break
-            except RuntimeError:    # it fell, or its one word was lost
-                self.bastion.daemon.stop()
-                if time.monotonic() > end:
-                    raise
-        return self.login()
-
-    # -- what must hold -------------------------------------------------------
-
-    def said(self):
-        """What was logged since the last call."""
-        out = []
-        for path, at in ((self.bastion.log, "log_at"),
-                         (self.bastion.sshd_log, "sshd_at")):
-            data = path.read_bytes()
-            out.append(data[getattr(self, at):].decode(errors="replace"))
-            setattr(self, at, len(data))
-        return "".join(out)
-
-    def descriptors(self):
-        """{(pid, name): number} of the processes that stay."""
-        out = {}
-        for pid, _, name in self.bastion.processes():
-            if name in ("posternd", "postern-oidc", "postern-policy",
-                        "postern-signer", "postern-audit"):
-                with contextlib.suppress(OSError):
-                    out[pid, name] = len(os.listdir(f"/proc/{pid}/fd"))
-        return out
-
-    def settle(self):
-        """The next operation goes through; then all is quiet."""
-        end = time.monotonic() + 120    # an issuer is not asked again at once
-        while (r := self.login()).code != 3:
-            if time.monotonic() > end:
-                raise Failure(f"nothing works any more: {r.code} {r.error} "
-                              f"{self.bastion.ledger()[-1]}")
-            time.sleep(0.1)
-        self.quiet()
-
-    def quiet(self):
-        """Nothing runs, and what began has its end."""
-        end = time.monotonic() + 30
-        while any(n in ("postern-hop", "postern-shell")
-                  for _, _, n in self.bastion.processes()):
-            if time.monotonic() > end:
-                raise Failure("a hop or a shell stays")
-            time.sleep(0.02)
-        while (open_ := self.unfinished()):
-            if time.monotonic() > end:
-                raise Failure(f"no end in the ledger: {open_}")
-            time.sleep(0.05)
-
-    def unfinished(self):
-        lines = self.bastion.ledger()
-        ended = {e["operation"] for e in lines if e["event"] == "operation.end"}
-        return [e["operation"] for e in lines if e["event"] ==
-                "operation.decide" and e["verdict"] == "allow" and
-                e["operation"] not in ended]
-
-    def leaks(self, before):
-        """Who has more descriptors than before; waits for what closes late."""
-        end = time.monotonic() + 15
-        while True:
-            now = self.descriptors()
-            more = [f"{k[1]} {before[k]} → {n}" for k, n in now.items()
-                    if k in before and n > before[k]]
-            if not more or time.monotonic() > end:
-                return more
-            time.sleep(0.05)
-
-    def recorded(self, since):
-        """What the target ran was allowed, and has its recording."""
-        for op in set(re.findall(r"ID \"?postern operation=([0-9A-Z]{26})",
-                                 since)):
-            decided = [e for e in self.bastion.ledger()
-                       if e["event"] == "operation.decide" and
-                       e["operation"] == op]
-            if [e["verdict"] for e in decided] != ["allow"]:
-                raise Failure(f"{op} reached the target undecided")
-            if not self.bastion.recording(op).stat().st_size:
-                raise Failure(f"{op} reached the target unrecorded")
-
-    def answered(self, r, allowed, done, log):
-        if done(r):
-            return
-        if r.code not in allowed:
-            raise Failure(f"exit code {r.code}: {r.out!r} {r.error}")
-        # A job that was accepted has let its shell go: when the hop falls
-        # then, or the shell, there is nobody left to say so but the log.
-        if r.code in OURS and "postern:" not in r.error and not (
-                r.code == 75 and (self.mute or "postern-hop:" in log or
-                                  "start of operation" in log or
-                                  "a hop could not" in log)):
-            raise Failure(f"exit code {r.code} without a word: {r.error}")
-
-    def sane(self, log):
-        for word in ("AddressSanitizer", "runtime error", "died (signal 11)",
-                     "died (signal 6)", "free():", "malloc():"):
-            if word in log:
-                raise Failure(log[max(0, log.index(word) - 200):][:4000])
-
-
-def operated(r):
-    return r.code == 3
-
-
-def listed(r):
-    return r.code == 0 and r.out.startswith(b"{")
-
+ASKED = {1, 69, 74, 75}     # the tool's
+N_MAX = 5000
+# Each process and each kind that it has; a call that is not there any more is
+# a failure.
+SAMPLE = """
+    pam:login:alloc:3 pam:login:send:2 pam:login:socket:3 pam:login:process:2
+    nss:login:files:1
+    shell:operation:alloc:2 shell:operation:files:2 shell:denied:write:1
+    shell:operation:send:2 shell:operation:socket:8 shell:operation:process:3
+    hop:operation:alloc:3 hop:input:files:2 hop:operation:write:2
+    hop:operation:send:3 hop:operation:socket:9 hop:operation:process:5
+    oidc:judge:alloc:20 oidc:judge:send:2 oidc:judge:socket:2
+    oidc:judge:process:1
+    policy:operation:alloc:9 policy:operation:files:5 policy:operation:send:6
+    policy:operation:socket:4 policy:operation:process:4
+    signer:operation:alloc:6 signer:operation:send:2 signer:operation:socket:1
+    signer:operation:process:1
+    audit:operation:alloc:7 audit:operation:files:5 audit:operation:write:3
+    audit:operation:send:3 audit:operation:socket:2 audit:operation:process:2
+    posternd:operation:alloc:2 posternd:operation:files:1
+    posternd:operation:send:1 posternd:operation:socket:2
+    posternd:operation:process:3
+    cli:query:alloc:7 cli:query:files:2 cli:query:send:3 cli:query:socket:1
+    cli:query:process:2 cli:replay:write:1
+""".split()
+EACH = 10                   # faults between two looks at what costs most
 
 # process: program, object, {path: codes that a fault there may give}
-HOP = {"operation": OURS | {255}}
 PROCESSES = {
-    "pam": ("postern-sshd", "pam_postern.so", {"login": LOGIN}),
+    "pam": ("postern-sshd", "pam_postern.so", {
+        "login": LOGIN, "badtoken": LOGIN}),
     "nss": ("postern-sshd", "libnss_postern.so.2", {"login": LOGIN}),
-    "shell": ("postern-shell", "postern-shell", HOP),
-    "hop": ("postern-hop", "postern-hop", HOP),
-    "oidc": ("postern-oidc", "postern-oidc", {"login": LOGIN, "start": LOGIN}),
+    "shell": ("postern-shell", "postern-shell", {
+        "operation": OURS, "denied": OURS, "list": OURS}),
+    "hop": ("postern-hop", "postern-hop", {"operation": OURS, "input": OURS}),
+    "oidc": ("postern-oidc", "postern-oidc", {
+        "judge": LOGIN, "refuse": LOGIN, "first": LOGIN, "stop": OURS}),
     "policy": ("postern-policy", "postern-policy", {
-        "login": LOGIN, "reload": LOGIN, "query": {1, 69, 75}, "start": LOGIN}),
+        "operation": OURS, "login": LOGIN, "denied": OURS, "list": OURS,
+        "control": LOGIN, "query": ASKED, "reload": LOGIN, "start": LOGIN,
+        "stop": OURS}),
     "signer": ("postern-signer", "postern-signer", {
-        "operation": OURS, "reload": LOGIN, "start": LOGIN}),
+        "operation": OURS, "reload": LOGIN, "start": LOGIN, "stop": OURS}),
     "audit": ("postern-audit", "postern-audit", {
-        "operation": OURS, "query": {1, 69, 75}, "start": LOGIN}),
+        "operation": OURS, "denied": OURS, "query": ASKED, "show": ASKED,
+        "start": LOGIN, "stop": OURS}),
     "posternd": ("posternd", "posternd", {
-        "operation": OURS, "reload": LOGIN, "start": LOGIN}),
-    "cli": ("postern", "postern", {"query": {1, 69, 74, 75}}),
+        "operation": OURS, "reload": LOGIN, "death": OURS, "start": LOGIN,
+        "stop": OURS, "upgrade": LOGIN}),
+    "cli": ("postern", "postern", {
+        "query": ASKED, "status": ASKED, "show": ASKED, "replay": ASKED,
+        "check": ASKED, "explain": ASKED, "can": ASKED, "diff": ASKED,
+        "export": ASKED, "ca": ASKED}),
 }
+TOOL = set(PROCESSES["cli"][2])
+# Those that end with an operation's output.
+RUN = {"login", "operation", "denied", "list", "input", "reload", "start",
+       "stop", "death", "upgrade"}
+OUTPUTS = {"list": b"1\n1\n2\n", "control": None}
+# What each fault came to, as the table's columns.
+ENDS = ("through", "refused", "by ssh", "untold", "failed")
 
 
-class Run:
-    def __init__(self, args):
-        self.b, self.args, self.failed, self.runs = Bastion(), args, 0, 0
-        self.found = []
+def cells(args):
+    if args.sample:
+        yield from (x.rpartition(":")[0] for x in SAMPLE)
+        return
+    for process, (_, _, paths) in PROCESSES.items():
+        for path in paths:
+            for kind in KINDS:
+                names = [process, path, kind]
+                if not args.what or any(
+                        w.split(":") == names[:w.count(":") + 1]
+                        for w in args.what):
+                    yield ":".join(names)
 
-    def wanted(self, *where):
-        return not self.args.what or any(
-            w.split(":") == list(where)[:len(w.split(":"))]
-            for w in self.args.what)
 
-    def all(self):
-        self.b.settle()
-        for process, (program, obj, paths) in PROCESSES.items():
-            for path, codes in paths.items():
-                if self.args.sample and path != next(iter(paths)):
-                    continue
-                for kind in KINDS:
-                    if self.wanted(process, path, kind):
-                        self.loop(process, program, obj, path, kind, codes)
+# -- in a house -------------------------------------------------------------
 
-    def numbers(self):
-        return SAMPLE if self.args.sample else range(self.args.first, N_MAX)
+class Cell:
+    """One process, path and kind on a bastion that lives on."""
 
-    def loop(self, process, program, obj, path, kind, codes):
-        b, t0 = self.b, time.monotonic()
-        # Which faults led to which ends.
-        ends = collections.Counter()
-        b.mute = process == "shell"
-        self.arm = (program, obj if not self.args.deep else "", KINDS[kind])
-        todo = getattr(b, path)
-        done = listed if path == "query" else operated
-        last = 0
-        for n in self.numbers():
-            try:
-                code, what = self.one(n, todo, codes, done)
-            except Failure as e:
-                self.failed += 1
-                self.found.append((process, path, kind, n))
-                what = b.faults.off()[1]
-                print(f"FAIL  {process}:{path}:{kind} N={n} ({what}): {e}",
-                      flush=True)
-                code = "FAIL"
-                b.disconnect()
-                b.said()
-            if what is None and code != "FAIL":
-                break       # it went through untouched
-            last = n
-            ends[code] += 1
-            self.runs += 1
-        print(f"{process}:{path}:{kind}: {last} faults; " + ", ".join(
-            f"{n} × {c}" for c, n in sorted(ends.items(), key=str)) +
-            f" ({time.monotonic() - t0:.0f} s)", flush=True)
+    def __init__(self, bastion, name, args):
+        self.b, self.name, self.args = bastion, name, args
+        process, self.path, kind = name.split(":")
+        program, obj, paths = PROCESSES[process]
+        self.codes = paths[self.path]
+        self.arm = (program, "" if args.deep else obj, KINDS[kind])
+        self.process, self.kind = process, kind
+        self.todo = getattr(bastion, self.path)
+        self.before = getattr(bastion, f"before_{self.path}", lambda: None)
+        self.ends = collections.Counter()
+        self.restarts, self.failures = 0, []
 
-    def one(self, n, todo, codes, done):
+    def untouched(self):
+        """The path without a fault, for what the tool then prints."""
+        if self.path in TOOL and self.path not in self.b.baseline and \
+                self.path != "query":
+            self.before()
+            self.b.baseline[self.path] = self.todo().out
+
+    def through(self, r):
+        """Its end is the one that it has without a fault."""
+        if self.path in ("badtoken", "refuse"):
+            return r.code == 255 and "opens no session here" in r.error
+        if self.path == "denied":
+            return r.code == 77 and "use the runbook" in r.error
+        if self.path == "query":
+            return r.code == 0 and r.out.startswith(b"{")
+        if self.path == "status":
+            return r.code == 0 and r.out != b""
+        if self.path in TOOL:
+            return r.code == 0 and r.out == self.b.baseline[self.path]
+        if self.path == "control":
+            return r.code == 0 and b"shop" in r.out
+        return r.code == 0 and r.out == OUTPUTS.get(self.path, b"1\n2\n3\n")
+
+    def end_of(self, r, what):
+        """Which of ENDS; raises what must not be."""
+        import bastion
+        if self.through(r):
+            return "through"
+        if r.code not in self.codes:
+            raise bastion.Failure(
+                f"exit code {r.code}: {r.out!r} {r.error}")
+        # 254: sshd puts on standard output why there is no session.
+        if "postern:" in r.error or self.process == "cli" and r.error or \
+                r.code == 254 and \
+                r.out.startswith(b"postern: nothing was run"):
+            return "refused"
+        if r.code in (254, 255) and r.error.strip():
+            return "by ssh"
+        # Its very words did not get out: nobody else can say them.
+        if what == "write" and self.process in ("shell", "hop", "cli"):
+            return "untold"
+        raise bastion.Failure(f"exit code {r.code} without a word: {r.error}")
+
+    def one(self, n):
+        """The Nth call fails; None when there is no such call."""
         b = self.b
-        if todo == b.operation and (b.master is None or
-                                    b.master.poll() is not None):
-            b.connect()
+        self.before()
         before = b.descriptors()
-        at = b.web.mark()
-        b.said()
+        begun = len(b.ledger.read().allowed)
+        self.b.said()
         b.faults.arm(*self.arm, n)
         try:
-            r = todo()
-        except (RuntimeError, Failure) as e:
-            raise Failure(e) from e
+            r = self.todo()
+            if self.path not in TOOL or self.path == "query":
+                b.quiet()
         finally:
-            _, what = b.faults.off()
-        log = b.said()
-        b.sane(log)
+            self.seen, what = b.faults.off()
+            log = b.said()
+            if self.path == "stop" and hasattr(b, "stopped"):
+                self.seen, what = b.stopped
+        b.sane(log, r.error)
         if self.args.verbose:
-            print(f"  N={n} {what} → {r.code} {r.error.strip()}\n    " +
-                  log.strip().replace("\n", "\n    "), flush=True)
-        b.answered(r, codes, done, log)
-        if what is not None and not done(r):
-            b.settle()
-        b.quiet()
-        b.sane(b.said())
-        b.recorded(b.web.since(at))
-        if todo != b.start:
-            if more := b.leaks(before):
-                raise Failure(f"descriptors: {more}")
-        return r.code, what
+            print(f"  N={n} {what} ({b.faults.where(self.arm[1])}) → {r.code} {r.error.strip()}\n    " +
+                  log.strip().replace("\n", "\n    "), file=sys.stderr,
+                  flush=True)
+        self.restarts += log.count("ALARM: postern-")
+        if what is None:
+            if not self.through(r):
+                raise b.failure(f"untouched, and {r.code} {r.out!r} {r.error}")
+            return None
+        end = self.end_of(r, what)
+        if self.path in RUN and r.code != 254:
+            b.shown_is_recorded(r.out, begun)
+        if end != "through" and self.path not in TOOL:
+            b.settle(self.next_job)
+        b.revive()
+        self.restarts += b.falls
+        b.falls = 0
+        if self.path not in ("start", "first", "stop", "upgrade") and \
+                (more := b.leaks(before)):
+            raise b.failure(f"descriptors: {more}")
+        return end
+
+    def next_job(self):
+        b = self.b
+        if self.process in ("pam", "nss"):
+            return b.login()
+        if self.process == "oidc":
+            return b.judge()
+        b.connect()
+        return b.operation()
+
+    def numbers(self):
+        if self.args.sample:
+            return [int(x.split(":")[3]) for x in SAMPLE
+                    if x.rpartition(":")[0] == self.name]
+        return range(self.args.first, N_MAX)
+
+    def run(self, say):
+        import bastion
+        t0 = time.monotonic()
+        last = 0
+        self.untouched()
+        for n in [1 << 40] if self.args.count else self.numbers():
+            try:
+                end = self.one(n)
+                if end is None and self.args.count:
+                    last = self.seen
+                if n % EACH == 0 or end is None or self.args.sample:
+                    self.b.recorded()
+                if end is None and self.args.sample:
+                    raise bastion.Failure("there is no such call any more")
+            except Exception as e:      # what else fails is found, too
+                what = self.b.faults.hit()
+                if not isinstance(e, bastion.Failure):
+                    traceback.print_exc()
+                self.b.faults.off()
+                what = f"{what}: {self.b.faults.where(self.arm[1])}"
+                self.failures.append((n, what, str(e)))
+                say("failure", cell=self.name, n=n, what=what, why=str(e))
+                self.b.disconnect()
+                self.b.said()
+                end = "failed"
+            if end is None:
+                break       # it went through untouched
+            last = n
+            self.ends[end] += 1
+            if n % EACH == 0:
+                say("at", cell=self.name, n=n)
+        return {"cell": self.name, "faults": last, "ends": dict(self.ends),
+                "restarts": self.restarts, "failures": self.failures,
+                "seconds": round(time.monotonic() - t0)}
+
+
+def house(args):
+    """In a house: cells by stdin, what they came to by stdout."""
+    import bastion
+
+    def say(event, **what):
+        print(json.dumps({"event": event} | what), file=out, flush=True)
+
+    # What the house itself prints must not come between.
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    b = bastion.Bastion()
+    b.failure = bastion.Failure
+    try:
+        b.settle(b.login)
+        b.connect()
+        say("up")
+        for line in sys.stdin:
+            say("done", **Cell(b, line.strip(), args).run(say))
+    finally:
+        b.faults.off()
+        b.disconnect()
+        b.it.close()
+
+
+# -- over the houses --------------------------------------------------------
+
+class Houses:
+    """Takes cells to houses, and prints what they came to."""
+
+    def __init__(self, args, todo, log):
+        self.args, self.todo, self.log = args, collections.deque(todo), log
+        self.all, self.lock = len(self.todo), threading.Lock()
+        self.results, self.t0 = [], time.monotonic()
+        self.opening = threading.Lock()     # one installs at a time
+        self.whole = not (args.count or args.sample or args.first > 1)
+
+    def print(self, text):
+        t = time.monotonic() - self.t0
+        print(f"{t // 60:3.0f}:{t % 60:02.0f}  {text}", flush=True)
+
+    def next(self):
+        with self.lock:
+            return self.todo.popleft() if self.todo else None
+
+    def heard(self, e):
+        with self.lock:
+            if e["event"] == "failure":
+                self.print(f"FAIL  {e['cell']} N={e['n']} ({e['what']}): "
+                           f"{e['why'][:3000]}")
+            elif e["event"] == "at" and e["n"] % 50 == 0:
+                self.print(f"      {e['cell']} N={e['n']}")
+            elif e["event"] == "done":
+                self.results.append(e)
+                ends = ", ".join(f"{n} {k}" for k, n in e["ends"].items())
+                self.print(f"{len(self.results)} of {self.all}  {e['cell']}: "
+                           f"{e['faults']} faults; {ends} "
+                           f"({e['seconds']} s)")
+                if self.whole:
+                    with open(self.log, "a") as f:
+                        f.write(json.dumps(e) + "\n")
+
+    def serve(self, number):
+        """One house after the other, until there is no cell."""
+        while (cell := self.next()):
+            self.house_of(number, cell)
+
+    def house_of(self, number, cell):
+        err = self.log.with_name(f"faults-house-{number}")
+        with self.opening:
+            with open(err, "ab") as f:
+                p = subprocess.Popen(
+                    ["tests/e2e/enter", "/usr/bin/python3",
+                     "tests/faults/faults.py", "--house", *sys.argv[1:]],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=f,
+                    text=True, preexec_fn=lambda: signal.signal(
+                        signal.SIGINT, signal.SIG_IGN))
+            line = p.stdout.readline()
+        while line and cell:
+            e = json.loads(line)
+            if e["event"] in ("up", "done"):
+                if e["event"] == "done":
+                    self.heard(e)
+                    cell = self.next()
+                if cell:
+                    p.stdin.write(cell + "\n")
+                    p.stdin.flush()
+            else:
+                self.heard(e)
+            if cell:
+                line = p.stdout.readline()
+        p.stdin.close()
+        p.wait()
+        if cell:    # the house fell in the middle of it
+            self.heard({"event": "done", "cell": cell, "faults": 0, "ends": {
+                "failed": 1}, "restarts": 0, "seconds": 0,
+                "failures": [(0, None, f"the house fell, see {err}")]})
+
+    def run(self):
+        threads = [threading.Thread(target=self.serve, args=(i,), daemon=True)
+                   for i in range(min(self.args.houses, self.all))]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        return self.results
+
+
+def table(results):
+    print(f"\n{'process':9} {'path':10} {'kind':8} {'N':>5}" +
+          "".join(f" {e:>8}" for e in ENDS) + f" {'restarts':>8} {'s':>5}")
+    sums = collections.Counter()
+    for e in sorted(results, key=lambda e: order(e["cell"])):
+        process, path, kind = e["cell"].split(":")
+        print(f"{process:9} {path:10} {kind:8} {e['faults']:5}" + "".join(
+            f" {e['ends'].get(k, 0) or '':>8}" for k in ENDS) +
+            f" {e['restarts'] or '':>8} {e['seconds']:5}")
+        sums.update(e["ends"])
+        sums["restarts"] += e["restarts"]
+        sums["N"] += e["faults"]
+        sums["s"] += e["seconds"]
+    print(f"{'all':29} {sums['N']:5}" + "".join(
+        f" {sums[k] or '':>8}" for k in ENDS) +
+        f" {sums['restarts'] or '':>8} {sums['s']:5}")
+    for e in results:
+        for n, what, why in e["failures"]:
+            print(f"FAIL  {e['cell']} N={n} ({what}): "
+                  f"{why.strip().splitlines()[0] if why.strip() else ''}")
+
+
+def order(cell):
+    process, path, kind = cell.split(":")
+    return (list(PROCESSES).index(process),
+            list(PROCESSES[process][2]).index(path), list(KINDS).index(kind))
+
+
+def kept(log):
+    """{cell: what it came to last}"""
+    out = {}
+    if log.exists():
+        for line in log.read_text().splitlines():
+            e = json.loads(line)
+            out[e["cell"]] = e
+    return out
 
 
 def main():
     p = argparse.ArgumentParser(prog="./dev faults", description=__doc__)
-    p.add_argument("--sample", action="store_true", help="a few of each kind")
+    p.add_argument("--sample", action="store_true",
+                   help="one of each kind in each process")
+    p.add_argument("--count", action="store_true",
+                   help="only counts the calls")
+    p.add_argument("--again", action="store_true",
+                   help="leaves out what the last runs did without a failure")
     p.add_argument("--deep", action="store_true",
                    help="calls of the libraries in the process, too")
     p.add_argument("--verbose", action="store_true")
     p.add_argument("--first", type=int, default=1, help="the first N")
+    p.add_argument("--houses", type=int, default=2)
+    p.add_argument("--house", action="store_true", help=argparse.SUPPRESS)
     p.add_argument("what", nargs="*", metavar="PROCESS[:PATH[:KIND]]")
-    run = Run(p.parse_args())
-    try:
-        run.all()
-    finally:
-        run.b.faults.off()
-        run.b.disconnect()
-        run.b.it.close()
-    print(json.dumps(run.found) if run.found else "nothing found")
-    print(f"{run.runs} faults, {run.failed} failed")
-    return run.failed != 0
+    args = p.parse_args()
+    if args.house:
+        return house(args)
+    log = pathlib.Path(os.environ["POSTERN_BUILD"]) / "log/faults.jsonl"
+    todo, old = list(cells(args)), []
+    if args.again:
+        old = [e for c, e in kept(log).items()
+               if c in todo and not e["failures"]]
+        todo = [c for c in todo if c not in {e["cell"] for e in old}]
+    if not todo and not old:
+        p.error("no such cell")
+    results = old + Houses(args, todo, log).run()
+    table(results)
+    failed = sum(len(e["failures"]) for e in results)
+    good = sum(sum(e["ends"].values()) for e in results) - sum(
+        e["ends"].get("failed", 0) for e in results)
+    print(f"{good} faults passed, {failed} failed")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

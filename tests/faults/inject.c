@@ -10,6 +10,7 @@
 #include "config.h"
 
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -18,7 +19,10 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <link.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -41,6 +45,7 @@ struct page {
 	uint64_t seen;
 	uint64_t hits;
 	char what[32]; /* that failed last */
+	uint64_t where; /* its caller, in the object's own addresses */
 };
 
 static struct page *page;
@@ -76,9 +81,9 @@ base_name(const char *path)
 	return slash == NULL ? path : slash + 1;
 }
 
-/* The file that holds the code at p. */
+/* Is the code at p that object's, and where in it? */
 static bool
-called_by(const void *p, const char *object)
+called_by(const void *p, const char *object, uint64_t *where)
 {
 	struct dl_find_object o;
 	union {
@@ -87,8 +92,12 @@ called_by(const void *p, const char *object)
 	} at = { .ro = p };
 	const char *name;
 
+	*where = 0;
 	if (_dl_find_object(at.rw, &o) != 0)
 		return false;
+	*where = (uint64_t)(uintptr_t)p - o.dlfo_link_map->l_addr;
+	if (object[0] == '\0')
+		return true;
 	name = o.dlfo_link_map->l_name;
 	return strcmp(name[0] == '\0' ? program_invocation_short_name
 				      : base_name(name),
@@ -100,11 +109,12 @@ static bool
 fails(uint32_t kind, const char *what, const void *caller)
 {
 	struct page *g = page;
+	uint64_t where;
 	int64_t left;
 
 	if (g == NULL || (g->kinds & kind) == 0 ||
 	    strcmp(program_invocation_short_name, g->program) != 0 ||
-	    (g->object[0] != '\0' && !called_by(caller, g->object)))
+	    !called_by(caller, g->object, &where))
 		return false;
 	__atomic_add_fetch(&g->seen, 1, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&g->left, __ATOMIC_SEQ_CST) <= 0)
@@ -114,6 +124,7 @@ fails(uint32_t kind, const char *what, const void *caller)
 		return false;
 	if (g->stays != 0)
 		g->left = 1;
+	g->where = where;
 	__atomic_add_fetch(&g->hits, 1, __ATOMIC_SEQ_CST);
 	(void)snprintf(g->what, sizeof(g->what), "%s", what);
 	return true;
@@ -219,6 +230,19 @@ INT(SOCKET, dup2, (int from, int to), (from, to), EMFILE)
 
 INT(PROCESS, fork, (void), (), EAGAIN)
 INT(PROCESS, kill, (pid_t pid, int sig), (pid, sig), EPERM)
+INT(PROCESS, poll, (struct pollfd *p, nfds_t n, int ms), (p, n, ms), ENOMEM)
+INT(PROCESS, setgroups, (size_t n, const gid_t *list), (n, list), EPERM)
+INT(PROCESS, setresgid, (gid_t r, gid_t e, gid_t s), (r, e, s), EAGAIN)
+INT(PROCESS, setresuid, (uid_t r, uid_t e, uid_t s), (r, e, s), EAGAIN)
+INT(PROCESS, chdir, (const char *path), (path), EACCES)
+INT(PROCESS, close_range, (unsigned int first, unsigned int last, int flags),
+    (first, last, flags), ENOSYS)
+INT(PROCESS, execve, (const char *path, char *const argv[],
+    char *const envp[]), (path, argv, envp), ENOMEM)
+INT(PROCESS, sigprocmask, (int how, const sigset_t *set, sigset_t *old),
+    (how, set, old), EINVAL)
+SIZE(PROCESS, getrandom, (void *p, size_t n, unsigned int flags),
+    (p, n, flags), ENOSYS)
 
 /* clang-format on */
 
