@@ -59,6 +59,10 @@ class Faults:
         *_, hits, what, _ = struct.unpack_from(LAYOUT, self.map)
         return what.rstrip(b"\0").decode() if hits else None
 
+    def place(self):
+        """Tells one call in the code from another."""
+        return struct.unpack_from(LAYOUT, self.map)[-2:]
+
     def where(self, obj):
         """The functions around the call that failed, innermost first."""
         at = struct.unpack_from(LAYOUT, self.map)[-1]
@@ -261,6 +265,9 @@ class Bastion:
 
     before_replay = before_show
 
+    def gone(self):
+        return self.bastion.daemon.proc.poll() is not None
+
     def revive(self):
         """systemd's part: a posternd that ended, and said why, is started."""
         code = self.bastion.daemon.proc.poll()
@@ -404,6 +411,7 @@ class Bastion:
         """The next job goes through; then all is quiet."""
         end = time.monotonic() + 120    # an issuer is not asked again at once
         self.revive()
+        self.whole()
         while (r := again()).code != 0:
             if time.monotonic() > end:
                 raise Failure(f"nothing works any more: {r.code} {r.error} "

@@ -93,6 +93,8 @@ TOOL = set(PROCESSES["cli"][2])
 RUN = {"login", "operation", "denied", "list", "input", "reload", "start",
        "stop", "death", "upgrade"}
 OUTPUTS = {"list": b"1\n1\n2\n", "control": None}
+# Those that leave other processes behind than there were.
+ANEW = {"start", "first", "stop", "upgrade"}
 # What each fault came to, as the table's columns.
 ENDS = ("through", "refused", "by ssh", "untold", "failed")
 
@@ -126,7 +128,7 @@ class Cell:
         self.todo = getattr(bastion, self.path)
         self.before = getattr(bastion, f"before_{self.path}", lambda: None)
         self.ends = collections.Counter()
-        self.restarts, self.failures = 0, []
+        self.restarts, self.left_out, self.failures = 0, 0, []
 
     def untouched(self):
         """The path without a fault, for what the tool then prints."""
@@ -201,13 +203,18 @@ class Cell:
         end = self.end_of(r, what)
         if self.path in RUN and r.code != 254:
             b.shown_is_recorded(r.out, begun)
-        if end != "through" and self.path not in TOOL:
-            b.settle(self.next_job)
+        # What it broke for good the next one meets, too; what has to come back
+        # is waited for.
+        if self.path not in TOOL or self.path == "query":
+            time.sleep(0.05)    # for one that is ending now
+            if end != "through" and n % EACH == 0 or "ALARM: " in log or \
+                    b.gone() or self.path not in ANEW and \
+                    set(b.descriptors()) != set(before):
+                b.settle(self.next_job)
         b.revive()
         self.restarts += b.falls
         b.falls = 0
-        if self.path not in ("start", "first", "stop", "upgrade") and \
-                (more := b.leaks(before)):
+        if self.path not in ANEW and (more := b.leaks(before)):
             raise b.failure(f"descriptors: {more}")
         return end
 
@@ -221,44 +228,85 @@ class Cell:
         return b.operation()
 
     def numbers(self):
-        if self.args.sample:
-            return [int(x.split(":")[3]) for x in SAMPLE
-                    if x.rpartition(":")[0] == self.name]
-        return range(self.args.first, N_MAX)
+        """Of a sample."""
+        return [int(x.split(":")[3]) for x in SAMPLE
+                if x.rpartition(":")[0] == self.name]
+
+    def tried(self, n, say):
+        """(end, place) of the Nth; None: there is no such call."""
+        import bastion
+        try:
+            end = self.one(n)
+            if n % EACH == 0 or end is None or self.args.sample:
+                self.b.recorded()
+            if end is None and self.args.sample:
+                raise bastion.Failure("there is no such call any more")
+        except Exception as e:      # what else fails is found, too
+            what = self.b.faults.hit()
+            if not isinstance(e, bastion.Failure):
+                traceback.print_exc()
+            self.b.faults.off()
+            what = f"{what}: {self.b.faults.where(self.arm[1])}"
+            self.failures.append((n, what, str(e)))
+            say("failure", cell=self.name, n=n, what=what, why=str(e))
+            self.b.disconnect()
+            self.b.said()
+            end = "failed"
+        if end is not None:
+            self.ends[end] += 1
+        return end, self.b.faults.place()
+
+    def all(self, say):
+        """N = 1, 2, 3 …; the last that there is.  What was harmless EACH times
+        in a row at one place of the code is a loop (memory that is wiped, say):
+        the rest of it is left out, and its end is looked for by halves."""
+        n, same, before = self.args.first, 0, None
+        while n < N_MAX:
+            now = self.tried(n, say)
+            if now[0] is None:
+                return n - 1
+            same = same + 1 if now == before and now[0] == "through" else 0
+            before = now
+            if same >= EACH:
+                n = self.loop_end(n, now, say)
+                same = 0
+            n += 1
+            if n % 50 == 0:
+                say("at", cell=self.name, n=n)
+        return n
+
+    def loop_end(self, n, now, say):
+        """The last N in a row, from n on, whose call has the place of now."""
+        step = 1
+        while self.tried(n + step, say) == now:
+            n += step
+            self.left_out += step - 1
+            step *= 2
+        low, high = n, n + step
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self.tried(middle, say) == now:
+                low = middle
+            else:
+                high = middle
+        self.left_out += low - n
+        return low
 
     def run(self, say):
-        import bastion
         t0 = time.monotonic()
-        last = 0
         self.untouched()
-        for n in [1 << 40] if self.args.count else self.numbers():
-            try:
-                end = self.one(n)
-                if end is None and self.args.count:
-                    last = self.seen
-                if n % EACH == 0 or end is None or self.args.sample:
-                    self.b.recorded()
-                if end is None and self.args.sample:
-                    raise bastion.Failure("there is no such call any more")
-            except Exception as e:      # what else fails is found, too
-                what = self.b.faults.hit()
-                if not isinstance(e, bastion.Failure):
-                    traceback.print_exc()
-                self.b.faults.off()
-                what = f"{what}: {self.b.faults.where(self.arm[1])}"
-                self.failures.append((n, what, str(e)))
-                say("failure", cell=self.name, n=n, what=what, why=str(e))
-                self.b.disconnect()
-                self.b.said()
-                end = "failed"
-            if end is None:
-                break       # it went through untouched
-            last = n
-            self.ends[end] += 1
-            if n % EACH == 0:
-                say("at", cell=self.name, n=n)
+        if self.args.count:
+            self.tried(1 << 40, say)
+            last = self.seen
+        elif self.args.sample:
+            last = max(self.numbers())
+            for n in self.numbers():
+                self.tried(n, say)
+        else:
+            last = self.all(say)
         return {"cell": self.name, "faults": last, "ends": dict(self.ends),
                 "restarts": self.restarts, "failures": self.failures,
+                "left out": self.left_out,
                 "seconds": round(time.monotonic() - t0)}
 
 
@@ -311,7 +359,7 @@ class Houses:
             if e["event"] == "failure":
                 self.print(f"FAIL  {e['cell']} N={e['n']} ({e['what']}): "
                            f"{e['why'][:3000]}")
-            elif e["event"] == "at" and e["n"] % 50 == 0:
+            elif e["event"] == "at":
                 self.print(f"      {e['cell']} N={e['n']}")
             elif e["event"] == "done":
                 self.results.append(e)
@@ -371,20 +419,24 @@ class Houses:
 
 def table(results):
     print(f"\n{'process':9} {'path':10} {'kind':8} {'N':>5}" +
-          "".join(f" {e:>8}" for e in ENDS) + f" {'restarts':>8} {'s':>5}")
+          "".join(f" {e:>8}" for e in ENDS) +
+          f" {'left out':>8} {'restarts':>8} {'s':>5}")
     sums = collections.Counter()
     for e in sorted(results, key=lambda e: order(e["cell"])):
         process, path, kind = e["cell"].split(":")
         print(f"{process:9} {path:10} {kind:8} {e['faults']:5}" + "".join(
             f" {e['ends'].get(k, 0) or '':>8}" for k in ENDS) +
-            f" {e['restarts'] or '':>8} {e['seconds']:5}")
+            f" {e.get('left out') or '':>8} {e['restarts'] or '':>8}"
+            f" {e['seconds']:5}")
         sums.update(e["ends"])
         sums["restarts"] += e["restarts"]
+        sums["left out"] += e.get("left out", 0)
         sums["N"] += e["faults"]
         sums["s"] += e["seconds"]
     print(f"{'all':29} {sums['N']:5}" + "".join(
         f" {sums[k] or '':>8}" for k in ENDS) +
-        f" {sums['restarts'] or '':>8} {sums['s']:5}")
+        f" {sums['left out'] or '':>8} {sums['restarts'] or '':>8}"
+        f" {sums['s']:5}")
     for e in results:
         for n, what, why in e["failures"]:
             print(f"FAIL  {e['cell']} N={n} ({what}): "
