@@ -73,6 +73,10 @@ operation_abort(const char *id, const char *reason)
 	    (r = peer_send(policy_audit(), &m)) != 0)
 		log_err(r, "abort of operation %s", id);
 	msg_clear(&m);
+	/* A command of a list that audit waits for would have no end in the
+	 * ledger.  It writes those ends itself when their policy is gone. */
+	if (r == ERR_NOMEM || r == ERR_TOOBIG)
+		fatal(r, "audit cannot be told what was not run");
 }
 
 static void
@@ -94,6 +98,8 @@ operation_start(struct operation *op)
 
 	op->timer = loop_timer(child_loop(), START_MS, start_expired, op);
 	if (op->timer == NULL) {
+		/* of a list, its decision is in the ledger already */
+		operation_abort(op->id, "the broker was out of memory");
 		operation_refuse(op, POSTERN_EX_TEMPFAIL,
 		    "the broker is out of memory; try again");
 		return;

@@ -180,8 +180,8 @@ class Bastion:
     def operation(self):
         return self.over_mux(COMMAND)
 
-    before_operation = before_denied = before_list = before_input = \
-        lambda self: self.connect()
+    before_operation = before_denied = before_list = before_either = \
+        before_input = lambda self: self.connect()
 
     def denied(self):
         return self.over_mux("systemctl stop web")
@@ -189,6 +189,9 @@ class Bastion:
     def list(self):
         return self.over_mux("/opt/house/bin/lines 1 && "
                              "/opt/house/bin/lines 2")
+
+    def either(self):
+        return self.over_mux(f"{COMMAND} || /opt/house/bin/lines 2")
 
     def input(self):
         return self.over_mux("cat", input=OUTPUT)

@@ -73,8 +73,8 @@ PROCESSES = {
         "judge": LOGIN, "refuse": LOGIN, "first": LOGIN, "stop": OURS}),
     "policy": ("postern-policy", "postern-policy", {
         "operation": OURS, "login": LOGIN, "denied": OURS, "list": OURS,
-        "control": LOGIN, "query": ASKED, "reload": LOGIN, "start": LOGIN,
-        "stop": OURS}),
+        "either": OURS, "control": LOGIN, "query": ASKED, "reload": LOGIN,
+        "start": LOGIN, "stop": OURS}),
     "signer": ("postern-signer", "postern-signer", {
         "operation": OURS, "reload": LOGIN, "start": LOGIN, "stop": OURS}),
     "audit": ("postern-audit", "postern-audit", {
@@ -90,8 +90,8 @@ PROCESSES = {
 }
 TOOL = set(PROCESSES["cli"][2])
 # Those that end with an operation's output.
-RUN = {"login", "operation", "denied", "list", "input", "reload", "start",
-       "stop", "death", "upgrade"}
+RUN = {"login", "operation", "denied", "list", "either", "input", "reload",
+       "start", "stop", "death", "upgrade"}
 OUTPUTS = {"list": b"1\n1\n2\n", "control": None}
 # Those that leave other processes behind than there were.
 ANEW = {"start", "first", "stop", "upgrade"}
