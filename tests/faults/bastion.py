@@ -173,7 +173,9 @@ class Bastion:
             self.connect()
         r = self.job.run(["ssh", "-S", self.sock, "-o", "ControlMaster=no",
                           f"web-1@{h.BASTION}", command], timeout=90, **kw)
-        if r.code == 255:       # the connection is lost
+        # The connection is lost, or its session is over: a new policy that it
+        # could not be held against, say.
+        if r.code == 255 or "has no session here" in r.error:
             self.disconnect()
         return r
 
