@@ -50,7 +50,7 @@ FIELDS = ["", "session", "operation", "identity", "issuer", "subject", "user",
           "position", "positions", "joined", "asker", "exit", "signal", "state",
           "duration_ms", "bytes_in", "bytes_out", "bytes_err", "sha256_in",
           "sha256_out", "sha256_err", "recording", "recording_sha256",
-          "viewer"]
+          "viewer", "process"]
 
 
 def u8(n):
