@@ -6,6 +6,7 @@ LINTS = \
 	tests/lint/headers.sh \
 	tests/lint/man.sh \
 	tests/lint/protocol.sh \
+	tests/lint/python.sh \
 	tests/lint/shell.sh
 TESTS += $(LINTS)
 AM_TESTS_ENVIRONMENT = CC='$(CC)'; export CC;

@@ -400,7 +400,7 @@ def private_kib(pid):
                if line.startswith("Anonymous:"))
 
 
-def memory(pid):
+def memory_of(pid):
     """Every writable byte of a process, region by region."""
     with open(f"/proc/{pid}/maps") as maps, \
             open(f"/proc/{pid}/mem", "rb", 0) as mem:

@@ -753,7 +753,7 @@ def test_promise_7_key_is_wiped(hop):
     random bytes that give the public key that was certified."""
     h = hop(sh("echo ready; cat"))
     h.until(b"ready")
-    text = b"".join(s.memory(h.pid))
+    text = b"".join(s.memory_of(h.pid))
     assert h.key in text or b"postern-hop" in text  # it was read at all
     assert b"BAAAAMwAAAAtzc2gtZWQyNTUxOQ" not in text
     assert b"none\0\0\0\0\0\0\0\1\0\0\0\x33\0\0\0\x0bssh-" not in text
