@@ -88,10 +88,11 @@ def in_turns(go, cases, n):
 
 
 @pytest.fixture(scope="module")
-def target_results(request, up, job, house_is_hostile):
+def results(request, up, job, house_is_hostile):
+    """Of both kits, which run at the same time: mostly they wait."""
     token = up.issuer.token()
 
-    def go(i, cases):
+    def target(i, cases):
         port = PORTS[i]
         command = h.inside("job", [
             "env", "-i", f"HOME={job.home}", "PATH=/usr/bin:/bin",
@@ -102,20 +103,7 @@ def target_results(request, up, job, house_is_hostile):
             "--address", "10.91.0.2", "--port", str(port), "--key", KEY,
             "--limit", "60", *memory, "--job", shlex.join(command)], cases)
 
-    with in_turns(go, wanted(request, "test_kit_target"),
-                  len(PORTS)) as results:
-        yield results
-
-
-@pytest.mark.parametrize("case", params("target"))
-def test_kit_target(target_results, case):
-    r = target_results[case].result()[case]
-    assert r["result"] == "PASS", r
-
-
-@pytest.fixture(scope="module")
-def client_results(request, up, house_is_hostile):
-    def go(i, cases):
+    def client(i, cases):
         return kit("client", NETNS[i], up.issuer.token(), [
             "--host", "10.91.0.1", "--user", "web-1", "--command", CMD,
             "--bulk", BULK], cases)
@@ -125,13 +113,21 @@ def client_results(request, up, house_is_hostile):
     if flood in cases:  # counts against its address: the stranger's turn
         cases.remove(flood)
         cases.insert(3, flood)
-    with in_turns(go, cases, len(NETNS)) as results:
-        yield results
+    with in_turns(target, wanted(request, "test_kit_target"),
+                  len(PORTS)) as of_targets, \
+            in_turns(client, cases, len(NETNS)) as of_clients:
+        yield of_targets, of_clients
+
+
+@pytest.mark.parametrize("case", params("target"))
+def test_kit_target(results, case):
+    r = results[0][case].result()[case]
+    assert r["result"] == "PASS", r
 
 
 @pytest.mark.parametrize("case", params("client"))
-def test_kit_client(client_results, case):
-    r = client_results[case].result()[case]
+def test_kit_client(results, case):
+    r = results[1][case].result()[case]
     assert r["result"] == "PASS", r
 
 

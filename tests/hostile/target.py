@@ -149,8 +149,11 @@ class Auth(AuthHandler):
             self.authenticated = True
             self.transport.say(k.USERAUTH_SUCCESS)
 
-    _server_handler_table = {k.SERVICE_REQUEST: service,
-                             k.USERAUTH_REQUEST: request}
+    @property
+    def _handler_table(self):
+        # paramiko 2 hands these the handler, too; paramiko 3 the message alone.
+        return {k.SERVICE_REQUEST: lambda *args: self.service(args[-1]),
+                k.USERAUTH_REQUEST: lambda *args: self.request(args[-1])}
 
 
 class Yes(paramiko.ServerInterface):
@@ -659,7 +662,7 @@ def extended_data_unknown(s, t, c):
 def opens_channels(s, t, c):
     seen = t._handler_table = dict(t._handler_table)
 
-    def confirmed(t, m):
+    def confirmed(*_):
         s.wrong.append("it let the target open a channel towards it")
     seen[k.CHANNEL_OPEN_OK] = confirmed
     t._channel_handler_table = dict(t._channel_handler_table)
