@@ -148,7 +148,7 @@ LogLevel DEBUG1
         self.wait_up()
 
     def wait_up(self):
-        for _ in range(200):
+        for _ in range(2000):
             with contextlib.suppress(OSError):
                 socket.create_connection(("127.0.0.1", self.port)).close()
                 return
@@ -315,7 +315,7 @@ class Hop:
             fd, self.stdin = self.stdin, None
             os.close(fd)
 
-    def finish(self, data=b"", timeout=60):
+    def finish(self, data=b"", timeout=240):
         """Plays the job to the end: (kind, value), stdout, stderr."""
         out, err = [], []
         jobs = [threading.Thread(target=self.read_all, args=(self.stdout,
@@ -337,7 +337,7 @@ class Hop:
             end = struct.unpack(">II", got[1])
         assert self.run.wait(timeout) == 0
         for t in jobs:  # none may touch a descriptor's number later on
-            t.join(5)
+            t.join(60)
             assert not t.is_alive()
         return end, b"".join(out), b"".join(err)
 
