@@ -12,4 +12,4 @@ TESTS += $(LINTS)
 AM_TESTS_ENVIRONMENT = CC='$(CC)'; export CC;
 # Folders, whole: the files in them are read by name at run time.
 EXTRA_DIST += tests/lint tests/e2e tests/hostile tests/bench \
-	tests/fuzz/corpus .ci/run
+	tests/conftest.py tests/fuzz/corpus .ci/run
