@@ -128,18 +128,27 @@ near_rule(const struct request *q, const struct rule *rule, struct near *n)
 	}
 }
 
+static bool
+speaks_of(const struct rule *rule, enum request_kind kind)
+{
+	return kind == REQUEST_INTERACTIVE ? rule->interactive
+	       : kind == REQUEST_READ || kind == REQUEST_WRITE
+		   ? rule->ntransfer > 0
+		   : rule->nrepository > 0;
+}
+
 static struct near
 find_near(const struct request *q)
 {
 	const struct policy *p = q->policy;
-	bool file = q->kind == REQUEST_READ || q->kind == REQUEST_WRITE;
-	bool shell = q->kind == REQUEST_INTERACTIVE;
-	struct rule *const *v = file ? p->files : shell ? p->shells : p->gits;
-	size_t count = file ? p->nfiles : shell ? p->nshells : p->ngits;
 	struct near n = { .rule = NULL };
 
-	for (size_t i = 0; i < count && n.steps++ < STEPS_MAX; i++)
-		near_rule(q, v[i], &n);
+	for (size_t i = 0; i < p->nrule && n.steps < STEPS_MAX; i++) {
+		if (speaks_of(p->rule[i], q->kind)) {
+			n.steps++;
+			near_rule(q, p->rule[i], &n);
+		}
+	}
 	return n;
 }
 
