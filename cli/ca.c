@@ -197,9 +197,10 @@ cli_ca_show(int argc, char **argv)
 		    "AuthorizedPrincipalsCommandUser nobody\n", target);
 	/* Older ones do not start with that word, so it is no plain line. */
 	(void)puts("# From OpenSSH 9.8 on also this, with the address that this"
-	    " bastion comes from:\n"
-	    "# a few refused jobs would else shut out all of them for a while.\n"
-	    "# PerSourcePenaltyExemptList ADDRESS");
+		   " bastion comes from:\n"
+		   "# a few refused jobs would else shut out all of them for a "
+		   "while.\n"
+		   "# PerSourcePenaltyExemptList ADDRESS");
 out:
 	buf_clear(&line);
 	return r;
