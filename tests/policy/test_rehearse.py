@@ -481,14 +481,16 @@ class Truth(reference.Policy):
     def claims_of(self, name):
         return self.given
 
-    def decide(self, claims, command):
+    def verdict(self, claims, command):
         """The identity that the ledger names, and the verdict."""
         self.given = claims
         who = self.session("ci", claims)
         if not who:
             return None, "deny"
         # the ledger's: of the rule that allows, or the policy's first
-        a = self.ask(min(who), "web-1", False, 1764151200, command)
+        words = reference.Command(None, [((), tuple(command.split()))])
+        a, = self.ask(reference.Question("ask", min(who), "web-1", False,
+                                         1764151200, commands=(words,)))
         first = next(i for i in self.identities if i in who)
         return (a[2] if a[0] == "allow" else first), a[0]
 
@@ -508,13 +510,13 @@ def test_what_is_certain_is_true(ledger):
         lines, want = [], {}
         while len(lines) < 60:
             claims, command = r.claims(), r.command()
-            identity, verdict = was.decide(claims, command)
+            identity, verdict = was.verdict(claims, command)
             if identity is None:
                 if r.r.random() < 0.05:
                     break           # hardly anybody is anybody
                 continue
             name = f"r{len(lines)}"
-            want[name] = (verdict, now.decide(claims, command)[1], claims)
+            want[name] = (verdict, now.verdict(claims, command)[1], claims)
             lines.append(line(
                 len(lines) + 1, command, verdict, identity=identity, rule=name,
                 commit=claims.get("commit"), actor=claims.get("actor")))

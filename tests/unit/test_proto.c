@@ -79,10 +79,13 @@ t_trust(void **state)
 	(void)state;
 	row = proto_table(&n);
 	for (size_t i = 0; i < n; i++) {
-		/* root takes these two from its children, and nothing else */
+		/* root takes these from its children, and nothing else */
 		if ((row[i].to & PROC_PARENT) != 0)
 			assert_true(row[i].type == MSG_READY ||
-			    row[i].type == MSG_HOP_START);
+				    row[i].type == MSG_RELOADED ||
+				    row[i].type == MSG_RELOAD_WANTED ||
+				    row[i].type == MSG_ALARM_DONE ||
+				    row[i].type == MSG_HOP_START);
 		/* only policy and a hop's one question reach the signer */
 		if ((row[i].to & PROC_SIGNER) != 0 &&
 		    row[i].from != PROC_PARENT)
