@@ -1,5 +1,10 @@
 """A target that is only observed: what no rule allows is let through, and the
 ledger says so; what a rule denies is denied."""
+import datetime
+import re
+
+import house as h
+import pytest
 
 
 def test_observed(bastion, job, mark):
@@ -35,3 +40,38 @@ def test_observed_what_is_allowed_is_not_marked(bastion, job, mark):
 def test_observed_is_no_door_for_strangers(job):
     token = job.issuer.token(ref="refs/heads/other")
     assert job.ssh("plain-1", "/bin/echo hello", token=token).code == 255
+
+
+@pytest.fixture
+def until(bastion):
+    """Sets the last day of plain-1's, counted from today (by UTC)."""
+    main = h.ETC / "policy/main.postern"
+    good = main.read_text()
+
+    def days(n):
+        day = datetime.datetime.now(datetime.timezone.utc).date()
+        day += datetime.timedelta(days=n)
+        text, found = re.subn(r"observe until \S+", f"observe until {day}",
+                              good)
+        assert found == 1
+        bastion.write_policy(text)
+        assert "not accepted" not in bastion.reload()
+    yield days
+    bastion.write_policy(good)
+    bastion.reload()
+
+
+def test_observed_until_its_last_day(bastion, job, up, until):
+    until(0)
+    mark = bastion.mark()
+    assert job.ssh("plain-1", "/bin/echo hello").text == "hello\n"
+    assert bastion.event(mark, "operation.decide")["verdict"] == "would-deny"
+    until(-1)
+    mark, at = bastion.mark(), up.plain1.mark()
+    r = job.ssh("plain-1", "/bin/echo hello")
+    assert (r.code, r.out) == (77, b""), r.error
+    d = bastion.event(mark, "operation.decide")
+    assert (d["verdict"], d["rule"]) == ("deny", "default")
+    assert not up.plain1.reached(at)
+    # Only that is over: what a rule allows is allowed.
+    assert job.ssh("plain-1", "systemctl reload web").code == 0
