@@ -362,8 +362,9 @@ operation_audit_lost(uint32_t last)
 		if (op->list != NULL)
 			op->list->audit = NULL; /* it knows no turn any more */
 		if (op->running)
-			joblist_break(op, POSTERN_EX_IOERR,
-			    "the ledger could not be written");
+			joblist_break(op, POSTERN_EX_TEMPFAIL,
+			    "the broker was restarted in the middle of its "
+			    "list");
 		else if (op->shell != NULL && op->open_id != 0 && !op->opened &&
 			 (int32_t)(op->open_id - last) <= 0)
 			operation_refuse(op, POSTERN_EX_IOERR, "not run: the "
