@@ -19,6 +19,7 @@ import dataclasses
 import os
 import pathlib
 import random
+import select
 import shutil
 import signal
 import statistics
@@ -148,8 +149,7 @@ class Havoc:
         while True:
             pids = self.pids(name)
             with contextlib.suppress(ProcessLookupError):
-                if pids:
-                    os.kill(self.rng.choice(pids), signal.SIGKILL)
+                if pids and kill(self.rng.choice(pids)):
                     return
             if time.monotonic() > end:
                 raise Dead(f"there is no {name}")
@@ -221,6 +221,17 @@ class Havoc:
                 say(f"  {name}: {i + 1} of {moments} moments")
         if name == "mixed":
             self.back.append(self.wait_back(Tail(self.bastion), name))
+
+
+def kill(pid):
+    """And it is dead: on a busy machine that takes its time, and a second
+    signal to it would be no second death."""
+    fd = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(fd, signal.SIGKILL)
+        return select.select([fd], [], [], BACK_S)[0]
+    finally:
+        os.close(fd)
 
 
 def replace_binaries():
