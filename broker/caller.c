@@ -11,6 +11,10 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "broker/child.h"
 #include "broker/proc.h"
 #include "broker/session.h"
 
@@ -80,4 +84,15 @@ caller_streams_fit(const int fd[3])
 	for (size_t i = 0; i < 3; i++)
 		fit = stream_fits(fd[i]) && fit;
 	return fit;
+}
+
+bool
+caller_starved(void)
+{
+	int fd = fcntl(CHILD_CONTROL_FD, F_DUPFD_CLOEXEC, 0);
+
+	if (fd == -1)
+		return true;
+	(void)close(fd);
+	return false;
 }

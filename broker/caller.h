@@ -17,4 +17,7 @@ pid_t caller_monitor(int fd);
  * make whoever reads, writes or closes it wait for its owner. */
 bool caller_streams_fit(const int fd[3]);
 
+/* Whoever could not be looked at was perhaps not to blame. */
+bool caller_starved(void);
+
 #endif

@@ -353,7 +353,7 @@ shell_msg(void *arg, struct peer *p, struct msg *m)
 	pid_t pid;
 	uid_t uid;
 	gid_t gid;
-	bool fit;
+	bool fit, starved;
 	int pidfd = -1, r;
 
 	if (op->asked || m->type != MSG_RUN)
@@ -374,13 +374,20 @@ shell_msg(void *arg, struct peer *p, struct msg *m)
 	r = uid != policy_job_uid() ? ERR_DENIED : peer_pidfd(p, &pidfd);
 	if (r == 0)
 		r = session_find(handle, pid, pidfd, &conn);
+	starved = r != 0 && caller_starved(); /* before one is free again */
 	fd_close(&pidfd);
 	explicit_bzero(handle, sizeof(handle));
 	if (r != 0) {
 		caller_log(r, "pid %ld of uid %ld asked without a session",
 		    (long)pid, (long)uid);
-		operation_refuse(op, POSTERN_EX_DENIED, "this connection has "
-		    "no session here; log in again with a token");
+		if (starved)
+			operation_refuse(op, POSTERN_EX_TEMPFAIL,
+			    "the broker has as many files open as it may; "
+			    "try again");
+		else
+			operation_refuse(op, POSTERN_EX_DENIED,
+			    "this connection has "
+			    "no session here; log in again with a token");
 		return 0;
 	}
 	if (!fit) {

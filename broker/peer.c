@@ -17,6 +17,7 @@
 
 #include "broker/loop.h"
 #include "lib/err.h"
+#include "lib/log.h"
 #include "lib/msg.h"
 #include "lib/proto.h"
 
@@ -196,6 +197,16 @@ peer_bound_idle(struct peer *p, int64_t ms)
 	return p->idle == NULL ? ERR_NOMEM : 0;
 }
 
+/* A message that came while no descriptor was left.  A sibling's is an
+ * operation that ends with its asker's patience; what the parent sets a process
+ * up with is not to be done without; and a stranger is closed, and so told. */
+static bool
+peer_can_lose(const struct peer *p, uint32_t type)
+{
+	return (p->from & (PROC_CHILD | PROC_PARENT)) != 0 &&
+	       type != MSG_LISTEN && type != MSG_LINK && type != MSG_FOLDER;
+}
+
 /* One message in; the table's from and to must fit this connection. */
 static int
 peer_read(struct peer *p)
@@ -211,6 +222,10 @@ peer_read(struct peer *p)
 			r = ERR_PROTO;
 		else
 			r = p->on_msg(p->arg, p, &m);
+	} else if (r == ERR_SYS && errno == EMFILE &&
+		   peer_can_lose(p, m.type)) {
+		log_err(r, "a message of type %u is lost", m.type);
+		r = 0;
 	}
 	msg_clear(&m);
 	if (r == 0 && !p->dead && p->idle_ms != 0)

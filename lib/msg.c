@@ -179,13 +179,19 @@ msg_check(struct msg *m, size_t n, int flags, const uint8_t *head)
 {
 	const struct proto_row *row;
 
-	if ((flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || n < MSG_HEADER_LEN ||
-	    head[0] != 0 || head[1] != MSG_VERSION)
+	if ((flags & MSG_TRUNC) != 0 || n < MSG_HEADER_LEN || head[0] != 0 ||
+	    head[1] != MSG_VERSION)
 		return ERR_PROTO;
 	m->type = (uint32_t)head[2] << 8 | head[3];
 	m->id = (uint32_t)head[4] << 24 | (uint32_t)head[5] << 16 |
 	    (uint32_t)head[6] << 8 | head[7];
 	n -= MSG_HEADER_LEN;
+	if ((flags & MSG_CTRUNC) != 0) {
+		/* There was room for more: it is us who have no number left
+		 * for a descriptor. */
+		errno = EMFILE;
+		return m->nfd < MSG_FDS_MAX ? ERR_SYS : ERR_PROTO;
+	}
 	if ((row = proto_find(m->type)) == NULL || n > row->max ||
 	    m->nfd < row->fds_min || m->nfd > row->fds_max)
 		return ERR_PROTO;

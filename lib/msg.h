@@ -55,7 +55,9 @@ int msg_send(int fd, const struct msg *m);
  * whatever comes back).  Every descriptor is close-on-exec.
  * ERR_NOTFOUND: end of file.  ERR_AGAIN: nothing there.  ERR_PROTO: a type the
  * table does not know, a wrong version, too long, a wrong number of
- * descriptors, or cut short; all descriptors that came are closed. */
+ * descriptors, or cut short; all descriptors that came are closed.  ERR_SYS
+ * with EMFILE: this process may have no more descriptors, and a message that
+ * carries some is lost; type says which. */
 int msg_recv(int fd, struct msg *m);
 /* Every field was read and every descriptor taken or expected: ERR_PROTO on
  * leftover bytes. */

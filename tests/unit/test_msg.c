@@ -6,6 +6,7 @@
 
 #include "lib/msg.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -308,6 +309,41 @@ t_recv_refused(void **state)
 	free(d);
 }
 
+/* None is left for those that a message carries: it is lost, and said. */
+static void
+t_recv_no_descriptors(void **state)
+{
+	struct pair *p = *state;
+	size_t before = open_fds();
+	struct rlimit old, few;
+	struct msg m;
+	int top, r, err;
+
+	top = dup(p->ours);
+	assert_int_not_equal(top, -1);
+	assert_int_equal(close(top), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	for (rlim_t more = 0; more < 7; more++) { /* of seven */
+		few = (struct rlimit){ (rlim_t)top + more, old.rlim_max };
+		msg_init(&m, MSG_HOP_RUN);
+		for (int i = 0; i < 7; i++)
+			assert_int_equal(msg_add_fd(&m, p->ours), 0);
+		assert_int_equal(msg_send(p->theirs, &m), 0);
+		msg_clear(&m);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+		errno = 0;
+		r = msg_recv(p->ours, &m);
+		err = errno;
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+		assert_int_equal(r, ERR_SYS);
+		assert_int_equal(err, EMFILE);
+		assert_int_equal(m.nfd, 0);
+		assert_int_equal(m.type, MSG_HOP_RUN);
+		msg_clear(&m);
+		assert_int_equal(open_fds(), before);
+	}
+}
+
 static void
 t_recv_end(void **state)
 {
@@ -543,6 +579,7 @@ main(void)
 		T(t_send_refused),
 		T(t_recv_table),
 		T(t_recv_refused),
+		T(t_recv_no_descriptors),
 		T(t_recv_end),
 		T(t_recv_eof),
 		T(t_recv_last_words),
