@@ -54,6 +54,14 @@ def test_promise_4_a_list(bastion, job, mark):
     kinds = [x["event"] for x in bastion.events(mark)
              if x["event"].startswith("operation.")]
     assert kinds[:3] == ["operation.decide"] * 3
+    # and is found again as what it was
+    shown = bastion.postern("show", d[1]["operation"]).stdout
+    assert f"list              {d[1]['list']}\n" in shown
+    assert "position          2\npositions         3\njoined            &&" \
+        in shown
+    listed = bastion.postern("sessions", "--session", d[0]["session"]).stdout
+    assert f"  deploy@web-1  1/3 {SAY} one\n" in listed
+    assert f"  deploy@web-1  2/3 && {SAY} two\n" in listed
     # and each had a certificate of its own
     assert len({x["serial"] for x in d}) == 3
 
