@@ -192,12 +192,14 @@ class Maker:
     def rule(self, n):
         r = self.r
         deny = r.random() < 0.3
+        who = r.choice(["*", "red", "blue", "some", "red some"])
+        where = r.choice(["*", "t1", "t2", "@web", "root+t1"])
         body = []
         for _ in range(r.randint(1, 3)):
             text, example = self.line(deny)
             if text not in body:
                 body.append(text)
-            self.examples.append(example)
+            self.examples.append((example, who, where))
         if r.random() < 0.15:
             body.append("window Mon-Fri 07:00-19:00 UTC")
         if not deny:
@@ -207,8 +209,6 @@ class Maker:
                 body.append("require 1 approval from team within 5m valid 5m")
             if r.random() < 0.1:
                 body.append("mask 'a+' as \"m\"; floor")
-        who = r.choice(["*", "red", "blue", "some", "red some"])
-        where = r.choice(["*", "t1", "t2", "@web", "root+t1"])
         return (f"{'deny' if deny else 'allow'} r{n} for {who} on {where} {{ "
                 + "; ".join(body) + " }\n")
 
@@ -277,7 +277,12 @@ class Maker:
 
     def question(self):
         r = self.r
-        who = r.choice(["red", "blue", "some"])
+        example, who, where = r.choice(self.examples)
+        if who == "*" or r.random() < 0.2:
+            who = "red blue some"
+        if where == "*" or r.random() < 0.2:
+            where = "t1 t2 root+t1"
+        who = r.choice(who.split())
         claims = {"team": r.choice(VALUES), "env": r.choice(VALUES),
                   "rest": r.choice(VALUES)}
         claims.update({"red": {"team": "red"}, "some": {
@@ -286,10 +291,10 @@ class Maker:
         if r.random() < 0.3:
             claims["rest"] = claims["env"] = claims["team"]
         q = {"as": who, "claims": claims,
-             "where": r.choice(["t1", "t2", "root+t1"]),
+             "where": r.choice(where.replace("@web", "t1").split()),
              "pty": r.random() < 0.1,
              "now": int(time.time()) + r.randrange(300 * 86400)}
-        q["kind"], q["what"] = r.choice(self.examples)(q)
+        q["kind"], q["what"] = example(q)
         return q
 
 
