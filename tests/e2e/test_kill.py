@@ -9,5 +9,5 @@ import pytest
 def test_2_and_9_killed_at_random_moments(bastion, up):
     bastion.owned_hops += 20    # mixed blows may hit hops, too
     seed = random.SystemRandom().randrange(1 << 32)
-    print(f"./dev kill 1 {seed}")   # shown when it fails
-    assert kill.havoc(up, 1, seed)
+    print(f"./dev kill 12 {seed} mixed")   # shown when it fails
+    assert kill.havoc(up, 12, seed, ["mixed"])
