@@ -9,6 +9,7 @@
 
 #include <sys/socket.h>
 
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -63,20 +64,25 @@ void
 operation_abort(const char *id, const char *reason)
 {
 	struct msg m;
+	bool left;
 	int r;
 
 	if (policy_audit() == NULL)
 		return;
 	msg_init(&m, MSG_OP_ABORT);
-	if ((r = buf_put_cstr(&m.body, id)) != 0 ||
-	    (r = buf_put_cstr(&m.body, reason)) != 0 ||
-	    (r = peer_send(policy_audit(), &m)) != 0)
-		log_err(r, "abort of operation %s", id);
+	if ((r = buf_put_cstr(&m.body, id)) == 0 &&
+	    (r = buf_put_cstr(&m.body, reason)) == 0)
+		r = peer_send(policy_audit(), &m);
+	left = r == ERR_NOTFOUND ||
+	       (r == ERR_SYS && (errno == EPIPE || errno == ECONNRESET));
 	msg_clear(&m);
+	if (r == 0)
+		return;
+	log_err(r, "abort of operation %s", id);
 	/* A command of a list that audit waits for would have no end in the
 	 * ledger.  It writes those ends itself when their policy is gone. */
-	if (r == ERR_NOMEM || r == ERR_TOOBIG)
-		fatal(r, "audit cannot be told what was not run");
+	if (!left)
+		fatal(0, "audit cannot be told what was not run");
 }
 
 static void

@@ -427,12 +427,14 @@ class Bastion:
     def quiet(self):
         """Nothing runs, and what began has its end."""
         end = time.monotonic() + 60
+        self.revive()       # without audit nothing has an end
         while any(n in ("postern-hop", "postern-shell")
                   for _, _, n in self.bastion.processes()):
             if time.monotonic() > end:
                 raise Failure("a hop or a shell stays")
             time.sleep(0.02)
         while self.ledger.read().open:
+            self.revive()
             if time.monotonic() > end:
                 open_, self.ledger.open = self.ledger.open, set()
                 raise Failure(f"no end in the ledger: {open_}")
