@@ -346,6 +346,8 @@ conf_parse(const char *name, const char *text, size_t n, struct diags *d,
 	if (text != NULL) {
 		lex_init(&p.l, 0, text, n, VALUE_MAX);
 		r = take_lines(&p);
+		if (p.l.nomem)
+			r = ERR_NOMEM;
 		lex_clear(&p.l);
 	}
 	if (r == 0) {

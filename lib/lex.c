@@ -236,6 +236,7 @@ keep(struct lex *l, struct lex_token *t, size_t n)
 	    l->word.max);
 	t->over = r == ERR_TOOBIG;
 	t->nomem = r != ERR_TOOBIG;
+	l->nomem |= t->nomem;
 	while (!at_end(l) && peek(l) != '\n')
 		step(l, 1);
 	return false;
@@ -587,7 +588,7 @@ lex_next(struct lex *l, enum lex_mode mode, struct lex_token *t)
 	if ((t->kind == LEX_WORD || t->kind == LEX_STRING ||
 	    t->kind == LEX_RAW) && (t->text = buf_cstr(&l->word)) == NULL) {
 		error_at(t, &t->pos, 1, "", "out of memory");
-		t->nomem = true;
+		t->nomem = l->nomem = true;
 	}
 }
 

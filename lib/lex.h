@@ -81,6 +81,7 @@ struct lex {
 	size_t last;		/* end of the token before */
 	unsigned int file, line, col;
 	struct buf word;
+	bool nomem; /* it ran out for some token: nothing is known */
 };
 
 /* word_max bounds one token's text. */

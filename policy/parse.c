@@ -393,6 +393,9 @@ parse_source(struct policy *p, struct diags *d, unsigned int file)
 	}
 	r = 0;
 out:
+	/* What is wrong then is not the policy: it is read again. */
+	if (r == 0 && ps.l.nomem)
+		r = ERR_NOMEM;
 	lex_clear(&ps.l);
 	return r;
 }

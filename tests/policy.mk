@@ -39,8 +39,10 @@ tests_unit_test_lex_LDADD = lib/liblex.la $(CMOCKA_LIBS)
 tests_unit_test_policy_SOURCES = tests/unit/test_policy.c
 tests_unit_test_policy_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_policy_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
-tests_unit_test_policy_load_SOURCES = tests/unit/test_policy_load.c
+tests_unit_test_policy_load_SOURCES = tests/unit/test_policy_load.c \
+	tests/unit/fault.c
 tests_unit_test_policy_load_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_policy_load_LDFLAGS = $(AM_LDFLAGS) $(fault_wrap)
 tests_unit_test_policy_load_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
 tests_unit_test_zone_SOURCES = tests/unit/test_zone.c
 tests_unit_test_zone_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)

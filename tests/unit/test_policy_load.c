@@ -23,6 +23,7 @@
 #include "lib/diag.h"
 #include "lib/err.h"
 #include "policy/policy.h"
+#include "tests/unit/fault.h"
 
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 #define LARGE ((size_t)10 * 1024 * 1024)
@@ -354,6 +355,51 @@ t_policy_load_foreign_files(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+/* A moment's lack of memory is no error of the policy: whoever loads it reads a
+ * policy again for the one, and waits for people after the other. */
+static void
+t_policy_load_out_of_memory(void **state)
+{
+	static const char *const name[] = { "t.postern" };
+	static const char *const text[] = { HEAD
+		"program systemctl = /usr/bin/systemctl\n"
+		"type service = enum web api\n"
+		"allow r for job on web-1 {\n"
+		"\trun systemctl (restart | reload) <service> [--quiet]\n"
+		"\trun /bin/echo \"a b\" <any>... | /usr/bin/wc -l\n"
+		"\tlimit duration 30s\n"
+		"}\n"
+		"deny never for * on * { run systemctl stop <any>... }\n"
+		"test \"t\" as job on web-1 {\n"
+		"\tallow \"systemctl restart web\"\n"
+		"\tdeny \"systemctl stop web\"\n"
+		"}\n" };
+	const size_t len[] = { strlen(text[0]) };
+	struct policy *p;
+	struct diags *d;
+	unsigned long n;
+	int r;
+
+	(void)state;
+	for (n = 1;; n++) {
+		p = NULL;
+		d = diags_new();
+		assert_non_null(d);
+		fault_at(n);
+		r = policy_load_text(name, text, len, 1, d, &p);
+		if (!fault_off())
+			break;
+		if (r != 0 && r != ERR_NOMEM)
+			fail_msg("allocation %lu: %d", n, r);
+		policy_free(p);
+		diags_free(d);
+	}
+	assert_int_equal(r, 0);
+	assert_in_range(n, 10, 1000);
+	policy_free(p);
+	diags_free(d);
+}
+
 int
 main(void)
 {
@@ -361,6 +407,7 @@ main(void)
 		cmocka_unit_test(t_policy_load_cut),
 		cmocka_unit_test(t_policy_load_damaged),
 		cmocka_unit_test(t_policy_load_large),
+		cmocka_unit_test(t_policy_load_out_of_memory),
 		cmocka_unit_test(t_policy_load_rules),
 		cmocka_unit_test(t_policy_load_twice),
 		cmocka_unit_test(t_policy_load_foreign_files),
