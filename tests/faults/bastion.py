@@ -270,6 +270,15 @@ class Bastion:
 
     before_replay = before_show
 
+    def anew(self):
+        """After a failure: the next one is not to be the last one's."""
+        self.disconnect()
+        self.bastion.daemon.stop(timeout=25)
+        self.launch()
+        if not self.hear(b"ready", 30):
+            raise Failure("posternd does not start any more")
+        self.said()
+
     def gone(self):
         return self.bastion.daemon.proc.poll() is not None
 
