@@ -67,3 +67,25 @@ ROWS = table()
 def raw(kind, body=b"", version=1):
     return (version.to_bytes(2, "big") + kind.to_bytes(2, "big") +
             (7).to_bytes(4, "big") + body)
+
+
+# A question that policy hands on to audit as it is, and what is no event: it is
+# answered, and that is all.
+PASSED_ON = {"QUERY", "AUDIT_QUERY", "EVENT"}
+
+
+def broken(row):
+    """(what is wrong, bytes, how many descriptors) of messages of this row
+    that no receiver may take."""
+    body, n = b"".join(row.parts), row.fds_min
+    yield "version", raw(row.kind, body, version=2), n
+    yield "too long", raw(row.kind, bytes(row.limit + 1)), n
+    yield "descriptors", raw(row.kind, body), row.fds_max + 1
+    if row.fds_min:
+        yield "no descriptors", raw(row.kind, body), row.fds_min - 1
+    if row.name not in PASSED_ON:
+        yield "leftovers", raw(row.kind, body + b"\0"), n
+    for i in range(0 if row.name in PASSED_ON else len(body)):
+        yield f"cut at {i}", raw(row.kind, body[:i]), n
+    for i in range(1, 8):   # 0 bytes are an end of file
+        yield f"header of {i}", raw(row.kind)[:i], 0

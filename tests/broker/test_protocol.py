@@ -22,32 +22,10 @@ import process as oidc_wire  # noqa: E402
 import test_policy_process as tp  # noqa: E402
 import test_signer_process as ts  # noqa: E402
 import wire as w  # noqa: E402
-from table import ROWS, raw  # noqa: E402
+from table import ROWS, broken, raw  # noqa: E402
 
 pytestmark = ts.pytestmark
 program = tp.program
-
-
-# A question that policy hands on to audit as it is, and what is no event: it is
-# answered, and that is all.
-PASSED_ON = {"QUERY", "AUDIT_QUERY", "EVENT"}
-
-
-def broken(row):
-    """(what is wrong, bytes, how many descriptors) of messages of this row
-    that no receiver may take."""
-    body, n = b"".join(row.parts), row.fds_min
-    yield "version", raw(row.kind, body, version=2), n
-    yield "too long", raw(row.kind, bytes(row.limit + 1)), n
-    yield "descriptors", raw(row.kind, body), row.fds_max + 1
-    if row.fds_min:
-        yield "no descriptors", raw(row.kind, body), row.fds_min - 1
-    if row.name not in PASSED_ON:
-        yield "leftovers", raw(row.kind, body + b"\0"), n
-    for i in range(0 if row.name in PASSED_ON else len(body)):
-        yield f"cut at {i}", raw(row.kind, body[:i]), n
-    for i in range(1, 8):   # 0 bytes are an end of file
-        yield f"header of {i}", raw(row.kind)[:i], 0
 
 
 # -- the doors ---------------------------------------------------------------
@@ -63,12 +41,11 @@ class House:
 
 def send(sock, data, nfd):
     """Whether it could be sent at all; a descriptor goes with it as often."""
-    fds = [os.open("/dev/null", os.O_RDONLY)] * nfd
+    fd = os.open("/dev/null", os.O_RDONLY)
     try:
-        w.send_raw(sock, data, fds)
+        w.send_raw(sock, data, [fd] * nfd)
     finally:
-        for fd in set(fds):
-            os.close(fd)
+        os.close(fd)
 
 
 def closed(sock, timeout=20):
