@@ -79,6 +79,7 @@ struct hop_sink {
 	enum cast_stream stream;
 	struct hop_count count;
 	size_t npending, at;	/* recorded, but not taken by fd yet */
+	bool gone;              /* nobody reads it any more */
 	uint8_t pending[CONN_CHUNK];
 };
 

@@ -72,6 +72,7 @@ sink_write(struct hop *h, struct hop_sink *k, const uint8_t *p, size_t n)
 		} else if (w == -1 && errno == EAGAIN) {
 			break;
 		} else if (w == -1 && errno != EINTR) {
+			k->gone = true;
 			hop_job_gone(h, "the job hung up");
 			break;
 		}
@@ -86,7 +87,9 @@ sink_flush(struct hop *h, struct hop_sink *k)
 	size_t n = sink_write(h, k, k->pending + k->at, k->npending);
 
 	k->at += n;
-	k->npending -= n;
+	/* MUST end, also where the end is known already: hop_job_gone changes
+	 * nothing then, and who waits for nobody waits for ever. */
+	k->npending = k->gone ? 0 : k->npending - n;
 }
 
 /* Where a stream of the target goes; NULL: nowhere. */
@@ -113,7 +116,7 @@ show_bytes(struct hop *h, struct hop_sink *k, const void *p, size_t n)
 {
 	size_t w = sink_write(h, k, p, n);
 
-	if (w < n) {
+	if (w < n && !k->gone) {
 		memcpy(k->pending, (const uint8_t *)p + w, n - w);
 		k->at = 0;
 		k->npending = n - w;

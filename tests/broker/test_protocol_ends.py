@@ -351,6 +351,21 @@ def test_hop_and_the_signer(tmp_path, target):
     good.interrupt()
 
 
+def test_hop_whose_job_leaves_at_its_end(tmp_path, target):
+    """It has last words, its job takes none, and goes: they are let go of."""
+    h = Hop(tmp_path, target)
+    other = os.open(f"/proc/self/fd/{h.errors}", os.O_WRONLY | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(other, bytes(4096))
+    w.send(h.control, "HOP_STOP", w.text("an admin"))
+    time.sleep(0.2)     # it waits 2 s
+    os.close(h.errors)
+    h.errors = os.open("/dev/null", os.O_RDONLY)
+    assert h.ended() == (0, (0, 77), (0, 77))
+    os.close(other)
+
+
 # -- posternd -------------------------------------------------------------------------------
 
 
