@@ -165,7 +165,8 @@ child_reload(struct msg *m)
 	struct msg a;
 	int r;
 
-	if (env.h->reload == NULL)
+	/* GO brings the settings by which it is read. */
+	if (env.h->reload == NULL || env.addresses == NULL)
 		return ERR_PROTO;
 	if ((r = buf_get_u32(&m->body, &asked)) != 0 || (r = msg_end(m)) != 0)
 		return r;

@@ -30,7 +30,7 @@ WRONG = {
     "LINK": "may come again: it replaces the link before",
     "FOLDER": "twice_from_the_parent",
     "GO": "twice_from_the_parent",
-    "RELOAD": "may come again",
+    "RELOAD": "twice_from_the_parent",
     "STOP": "may come again: it is being done",
     "READY": "posternd",
     "HOP_START": "posternd",
@@ -246,13 +246,22 @@ def test_audit_twice(audit):
 # -- processes that end: a sibling or the parent is not what it was ---------------------
 
 
-@pytest.mark.parametrize("what", ["LISTEN", "FOLDER", "GO"])
+@pytest.mark.parametrize("what", ["LISTEN", "FOLDER", "GO", "RELOAD"])
 def test_twice_from_the_parent(tmp_path, program, what):
+    """RELOAD: before GO, for after it it may come as often as it likes."""
     tmp_path.chmod(0o755)
     if what == "FOLDER":
         lives = p.Lives(tmp_path, aw.Audit)
         lives.ends(what, lambda it: it.parent,
                    p.raw(w.TYPES[what], w.text("ledger")), 1)
+    elif what == "RELOAD":
+        for path in ("policy", "signer"):
+            c = w.Child(program if path == "policy" else p.ts_program(),
+                        tmp_path / path, 0)
+            c.folder("policy", tmp_path)
+            w.send(c.control, "RELOAD")
+            assert c.proc.wait(60) == 1 and "protocol" in c.log(), c.log()
+            c.control.close()
     else:
         lives = p.Lives(tmp_path, lambda d: tp.Policy(program, d))
         lives.ends(what, lambda it: it.control, p.raw(
