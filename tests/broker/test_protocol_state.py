@@ -31,6 +31,11 @@ WRONG = {
     "FOLDER": "twice_from_the_parent",
     "GO": "twice_from_the_parent",
     "RELOAD": "twice_from_the_parent",
+    "RELOADED": "posternd",
+    "RELOAD_WANTED": "may come at any time: the parent has one under way",
+    "RELOAD_OVER": "policy_unasked",
+    "ALARM": "may come again: the parent asks until it has its line",
+    "ALARM_DONE": "posternd",
     "STOP": "may come again: it is being done",
     "READY": "posternd",
     "HOP_START": "posternd",
@@ -51,7 +56,6 @@ WRONG = {
     "SIGNAL": "policy_shells",
     "EXIT": "shell",
     "HOP_RUN": "hop",
-    "HOP_STOP": "hop",
     "HOP_ENDED": "is read once, from a hop that is dead: what else it said is "
                  "never looked at",
     "GRANT": "may come at any time, each with a socket of its own",
@@ -71,6 +75,8 @@ WRONG = {
     "SETTLED": "audit_twice",
     "STATUS": "policy_people",
     "STATUS_IS": "is the end of the command that asked: it reads no more",
+    "RELOAD_POLICY": "may come again: each asker waits for the one under way",
+    "POLICY_RELOADED": "is the end of the command that asked: it reads no more",
     "QUERY": "policy_people",
     "ROW": "is for a command of ours that asked, and that ends with the answer",
     "ROWS_END": "is for a command of ours that asked, and ends it",
@@ -102,6 +108,7 @@ def test_policy_unasked(policy):
     null = os.open("/dev/null", os.O_RDWR)
     for _ in range(2):
         w.send(policy.control, "HOP_STARTED", w.u32(1), [null], 4711)
+        w.send(policy.control, "RELOAD_OVER", w.u32(0) + w.text(""), (), 4711)
         link = policy.keeper.link
         w.send(link, "OP_OPENED", w.u32(0) + w.u64(1) + w.text(""),
                [null, null], 4711)
@@ -259,7 +266,7 @@ def test_twice_from_the_parent(tmp_path, program, what):
             c = w.Child(program if path == "policy" else p.ts_program(),
                         tmp_path / path, 0)
             c.folder("policy", tmp_path)
-            w.send(c.control, "RELOAD")
+            w.send(c.control, "RELOAD", w.u32(0))
             assert c.proc.wait(60) == 1 and "protocol" in c.log(), c.log()
             c.control.close()
     else:
@@ -309,9 +316,6 @@ def test_shell(shells):
 
 def test_hop(tmp_path, target):
     good = e.Hop(tmp_path, target)
-    h = e.Hop(tmp_path, target, run=False)
-    w.send(h.control, "HOP_STOP", w.text("x"))      # before it has work
-    assert h.ended() == (1, None, None)
     h = e.Hop(tmp_path, target)
     null = os.open("/dev/null", os.O_RDWR)
     w.send(h.control, "HOP_RUN", h.body(target), [null] * 7)    # once more
@@ -335,6 +339,8 @@ def test_posternd(parent):
     for _ in range(2):
         for f in it.child.values():
             w.send(f.control, "READY")
+        w.send(it.child["signer"].control, "RELOADED", w.u32(0) + w.text(""))
+        w.send(it.child["audit"].control, "ALARM_DONE", w.u32(0), (), 4711)
     a, b = w.pair()
     w.send(it.child["policy"].control, "HOP_START", w.text("0" * 26),
            [b.fileno()], 9)
