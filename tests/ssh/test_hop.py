@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import termios
@@ -783,4 +784,5 @@ def test_memory_while_idle(hop):
     h.until(b"ready")
     kib = s.private_kib(h.pid)
     h.finish(b"")
-    assert kib <= 1200, kib
+    # What libcrypto has to relocate grew with OpenSSL 3.5 (trixie: 1408).
+    assert kib <= (1200 if ssl.OPENSSL_VERSION_INFO < (3, 5) else 1536), kib

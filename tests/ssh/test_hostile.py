@@ -67,8 +67,10 @@ class Hostile:
 
 @pytest.fixture
 def hostile(sshd, monkeypatch):
-    monkeypatch.setattr(AuthHandler, "_server_handler_table", {
-        5: AuthHandler._parse_service_request, 50: everybody})
+    # paramiko 2 hands these the handler, too; paramiko 3 the message alone.
+    monkeypatch.setattr(AuthHandler, "_handler_table", property(lambda auth: {
+        5: lambda *args: auth._parse_service_request(args[-1]),
+        50: lambda *args: everybody(auth, args[-1])}))
     made = []
 
     def make(message):
