@@ -1,11 +1,10 @@
 # postern-audit
 posternlibexec_PROGRAMS += broker/postern-audit
-broker_postern_audit_SOURCES = \
-	broker/audit.c broker/audit.h \
-	broker/audit_alarm.c \
-	broker/audit_keep.c \
-	broker/audit_ops.c \
-	broker/audit_query.c
+# All but its main, which is fuzzed with them (tests/fuzz.mk), too.
+audit_files = \
+	broker/audit.h broker/audit_alarm.c broker/audit_keep.c \
+	broker/audit_ops.c broker/audit_query.c
+broker_postern_audit_SOURCES = broker/audit.c $(audit_files)
 broker_postern_audit_CFLAGS = $(PROGRAM_CFLAGS)
 broker_postern_audit_LDFLAGS = $(PROGRAM_LDFLAGS)
 broker_postern_audit_LDADD = audit/libaudit.la broker/libchild.la \

@@ -10,44 +10,42 @@ broker_libchild_la_SOURCES = \
 broker_libchild_la_LIBADD = lib/liblex.la lib/libbase.la
 
 sbin_PROGRAMS += broker/posternd
-broker_posternd_SOURCES = \
-	broker/alarm.c broker/alarm.h \
-	broker/children.c broker/children.h \
-	broker/hops.c broker/hops.h \
-	broker/lease.c broker/lease.h \
-	broker/notify.c broker/notify.h \
-	broker/posternd.c broker/posternd.h \
-	broker/reload.c broker/reload.h \
-	broker/replace.c broker/replace.h \
-	broker/setup.c broker/setup.h \
-	broker/upgrade.c broker/upgrade.h \
+# All but its main, which is fuzzed with them (tests/fuzz.mk), too.
+posternd_files = \
+	broker/alarm.c broker/alarm.h broker/children.c broker/children.h \
+	broker/hops.c broker/hops.h broker/lease.c broker/lease.h \
+	broker/notify.c broker/notify.h broker/posternd.h broker/reload.c \
+	broker/reload.h broker/replace.c broker/replace.h broker/setup.c \
+	broker/setup.h broker/upgrade.c broker/upgrade.h \
 	broker/upgrade_state.c broker/upgrade_state.h
+broker_posternd_SOURCES = broker/posternd.c $(posternd_files)
 broker_posternd_CFLAGS = $(PROGRAM_CFLAGS)
 broker_posternd_LDFLAGS = $(PROGRAM_LDFLAGS)
 broker_posternd_LDADD = broker/libchild.la
 
 posternlibexec_PROGRAMS += broker/postern-policy
-broker_postern_policy_SOURCES = \
-	broker/control.c broker/control.h \
-	broker/operation.c broker/operation.h broker/operation_internal.h \
+# All but its main, which is fuzzed with them (tests/fuzz.mk), too.
+policy_files = \
+	broker/control.c broker/control.h broker/operation.c \
+	broker/operation.h broker/operation_internal.h \
 	broker/operation_judge.c broker/operation_limit.c \
 	broker/operation_list.c broker/quota.c broker/quota.h \
-	broker/operation_plan.c broker/operation_start.c \
-	broker/policy.c broker/policy.h broker/policy_audit.c \
-	broker/policy_reload.c broker/rules.c broker/rules.h \
-	broker/proc.c broker/proc.h \
-	broker/caller.c broker/caller.h \
-	broker/session.c broker/session.h \
-	broker/takeover.c broker/takeover.h \
-	broker/wallclock.c broker/wallclock.h
+	broker/operation_plan.c broker/operation_start.c broker/policy.h \
+	broker/policy_audit.c broker/policy_reload.c broker/rules.c \
+	broker/rules.h broker/proc.c broker/proc.h broker/caller.c \
+	broker/caller.h broker/session.c broker/session.h broker/takeover.c \
+	broker/takeover.h broker/wallclock.c broker/wallclock.h
+broker_postern_policy_SOURCES = broker/policy.c $(policy_files)
 broker_postern_policy_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS)
 broker_postern_policy_LDFLAGS = $(PROGRAM_LDFLAGS)
 broker_postern_policy_LDADD = policy/libpolicy.la ssh/libquote.la \
 	broker/libchild.la lib/libsandbox.la $(CRYPTO_LIBS)
 
 posternlibexec_PROGRAMS += broker/postern-signer
-broker_postern_signer_SOURCES = broker/rules.c broker/rules.h \
-	broker/signer.c
+# All but its main, which is fuzzed with them (tests/fuzz.mk), too.
+signer_files = \
+	broker/rules.c broker/rules.h
+broker_postern_signer_SOURCES = broker/signer.c $(signer_files)
 broker_postern_signer_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS)
 broker_postern_signer_LDFLAGS = $(PROGRAM_LDFLAGS)
 broker_postern_signer_LDADD = policy/libpolicy.la ssh/libquote.la \

@@ -27,16 +27,13 @@ check_PROGRAMS += $(proc_fuzz_targets)
 TESTS += $(proc_fuzz_targets)
 
 tests_fuzz_fuzz_proc_audit_SOURCES = tests/fuzz/fuzz_proc_audit.c \
-	$(proc_fuzz_sources) broker/audit_keep.c broker/audit_ops.c \
-	broker/audit_query.c
+	$(proc_fuzz_sources) $(audit_files)
 tests_fuzz_fuzz_proc_audit_LDFLAGS = $(proc_fuzz_ldflags)
 tests_fuzz_fuzz_proc_audit_LDADD = audit/libaudit.la broker/libchild.la \
 	lib/libsandbox.la
 
 tests_fuzz_fuzz_proc_hop_SOURCES = tests/fuzz/fuzz_proc_hop.c \
-	$(proc_fuzz_sources) broker/lease.c broker/hop_connect.c \
-	broker/hop_end.c broker/hop_open.c broker/hop_relay.c broker/hop_run.c \
-	broker/hop_show.c
+	$(proc_fuzz_sources) $(hop_files)
 tests_fuzz_fuzz_proc_hop_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 tests_fuzz_fuzz_proc_hop_LDFLAGS = $(proc_fuzz_ldflags) \
 	-Wl,--wrap=getaddrinfo -Wl,--wrap=freeaddrinfo
@@ -59,11 +56,7 @@ tests_fuzz_fuzz_proc_pam_LDFLAGS = $(proc_fuzz_ldflags)
 tests_fuzz_fuzz_proc_pam_LDADD = lib/libbase.la
 
 tests_fuzz_fuzz_proc_policy_SOURCES = tests/fuzz/fuzz_proc_policy.c \
-	$(proc_fuzz_sources) broker/caller.c broker/control.c \
-	broker/operation.c broker/operation_judge.c broker/operation_limit.c \
-	broker/operation_list.c broker/operation_plan.c \
-	broker/operation_start.c broker/policy_audit.c broker/proc.c \
-	broker/quota.c broker/session.c broker/takeover.c
+	$(proc_fuzz_sources) $(policy_files)
 tests_fuzz_fuzz_proc_policy_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 tests_fuzz_fuzz_proc_policy_LDFLAGS = $(proc_fuzz_ldflags) \
 	-Wl,--wrap=proc_stat -Wl,--wrap=proc_alive -Wl,--wrap=proc_open \
@@ -72,9 +65,7 @@ tests_fuzz_fuzz_proc_policy_LDADD = policy/libpolicy.la ssh/libquote.la \
 	broker/libchild.la $(CRYPTO_LIBS)
 
 tests_fuzz_fuzz_proc_posternd_SOURCES = tests/fuzz/fuzz_proc_posternd.c \
-	$(proc_fuzz_sources) broker/children.c broker/hops.c broker/lease.c \
-	broker/notify.c broker/replace.c broker/setup.c broker/upgrade.c \
-	broker/upgrade_state.c
+	$(proc_fuzz_sources) $(posternd_files)
 tests_fuzz_fuzz_proc_posternd_LDFLAGS = $(proc_fuzz_ldflags) \
 	-Wl,--wrap=setup_spawn -Wl,--wrap=waitpid -Wl,--wrap=kill \
 	-Wl,--wrap=setup_account -Wl,--wrap=setup_group \
@@ -90,9 +81,10 @@ tests_fuzz_fuzz_proc_shell_LDFLAGS = $(proc_fuzz_ldflags) -Wl,--wrap=kill
 tests_fuzz_fuzz_proc_shell_LDADD = lib/libbase.la
 
 tests_fuzz_fuzz_proc_signer_SOURCES = tests/fuzz/fuzz_proc_signer.c \
-	$(proc_fuzz_sources)
+	$(proc_fuzz_sources) $(signer_files)
+tests_fuzz_fuzz_proc_signer_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 tests_fuzz_fuzz_proc_signer_LDFLAGS = $(proc_fuzz_ldflags)
 tests_fuzz_fuzz_proc_signer_LDADD = policy/libpolicy.la ssh/libquote.la \
-	ssh/libcert.la broker/libchild.la
+	ssh/libcert.la broker/libchild.la $(CRYPTO_LIBS)
 
 EXTRA_DIST += tests/fuzz/seeds.py

@@ -5,7 +5,7 @@
 
 #include "tests/fuzz/proc.h"
 
-#include <sys/syscall.h>
+#include <openssl/evp.h>
 
 int process_main(void);
 #define main process_main
