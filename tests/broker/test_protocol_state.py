@@ -33,7 +33,7 @@ WRONG = {
     "RELOAD": "twice_from_the_parent",
     "RELOADED": "posternd",
     "RELOAD_WANTED": "may come at any time: the parent has one under way",
-    "RELOAD_OVER": "policy_unasked",
+    "RELOAD_OVER": "twice_from_the_parent",
     "ALARM": "may come again: the parent asks until it has its line",
     "ALARM_DONE": "posternd",
     "STOP": "may come again: it is being done",
@@ -108,7 +108,6 @@ def test_policy_unasked(policy):
     null = os.open("/dev/null", os.O_RDWR)
     for _ in range(2):
         w.send(policy.control, "HOP_STARTED", w.u32(1), [null], 4711)
-        w.send(policy.control, "RELOAD_OVER", w.u32(0) + w.text(""), (), 4711)
         link = policy.keeper.link
         w.send(link, "OP_OPENED", w.u32(0) + w.u64(1) + w.text(""),
                [null, null], 4711)
@@ -253,7 +252,8 @@ def test_audit_twice(audit):
 # -- processes that end: a sibling or the parent is not what it was ---------------------
 
 
-@pytest.mark.parametrize("what", ["LISTEN", "FOLDER", "GO", "RELOAD"])
+@pytest.mark.parametrize("what", [
+    "LISTEN", "FOLDER", "GO", "RELOAD", "RELOAD_OVER"])
 def test_twice_from_the_parent(tmp_path, program, what):
     """RELOAD: before GO, for after it it may come as often as it likes."""
     tmp_path.chmod(0o755)
@@ -271,9 +271,10 @@ def test_twice_from_the_parent(tmp_path, program, what):
             c.control.close()
     else:
         lives = p.Lives(tmp_path, lambda d: tp.Policy(program, d))
-        lives.ends(what, lambda it: it.control, p.raw(
-            w.TYPES[what], w.text("session") if what == "LISTEN" else
-            w.text("") + w.text("10.91.0.1/32")), what == "LISTEN")
+        body = {"LISTEN": w.text("session"), "RELOAD_OVER": w.u32(0) +
+                w.text(""), "GO": w.text("") + w.text("10.91.0.1/32")}[what]
+        lives.ends(what, lambda it: it.control, p.raw(w.TYPES[what], body),
+                   what == "LISTEN")
 
 
 def test_recalled_unasked(tmp_path, program):

@@ -126,11 +126,14 @@ proc_fail(const char *what)
 void
 proc_over(int code)
 {
+	/* What has ended by itself leaves its memory to the system. */
+	bool ended = proc_inside;
+
 	proc_inside = false;
 	if (code != 0 && !proc.may_end && proc_stranger())
 		proc_fail("a stranger's message ended the process");
 	coverage_end();
-	if (env.leaks && __lsan_do_recoverable_leak_check != NULL &&
+	if (!ended && env.leaks && __lsan_do_recoverable_leak_check != NULL &&
 	    __lsan_do_recoverable_leak_check() != 0)
 		proc_fail("memory is lost");
 	syscall(SYS_exit_group, 0);
