@@ -9,6 +9,7 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,6 +164,7 @@ static void
 recall(void *arg)
 {
 	struct msg m;
+	bool gone;
 	int r;
 
 	(void)arg;
@@ -172,10 +174,12 @@ recall(void *arg)
 	m.id = env.recall_id = peer_next_id(env.judge.audit);
 	if ((r = buf_put_cstr(&m.body, env.after)) == 0)
 		r = peer_send(env.judge.audit, &m);
+	/* Dead, and the loop is about to see it: the next one is asked. */
+	gone = r == ERR_SYS && (errno == EPIPE || errno == ECONNRESET);
 	msg_clear(&m);
-	if (r != 0)
+	if (r != 0 && !gone)
 		fatal(r, "cannot ask audit for the marks");
-	env.recalling = true;
+	env.recalling = !gone;
 }
 
 static void

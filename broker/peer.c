@@ -264,7 +264,7 @@ peer_drain(struct peer *p)
 {
 	int r = 0;
 
-	if (p->busy)
+	if (p == NULL || p->busy)
 		return;
 	p->busy = true;
 	while (r == 0 && !p->dead)

@@ -43,7 +43,7 @@ int peer_send(struct peer *p, const struct msg *m);
 void peer_end(struct peer *p);
 /* Goes on counting ids where the link before this one stopped. */
 void peer_continue(struct peer *p, const struct peer *before);
-/* Reads all that has come already, as if the loop had found it. */
+/* Reads all that has come already, as if the loop had found it.  Takes NULL. */
 void peer_drain(struct peer *p);
 /* How many messages wait for the socket. */
 size_t peer_queued(const struct peer *p);

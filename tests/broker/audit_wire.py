@@ -232,8 +232,10 @@ class Audit:
     # -- what is on the disk ----------------------------------------------
 
     def ledger(self):
-        lines = (self.folder / "ledger/ledger.jsonl").read_text()
-        assert lines == "" or lines.endswith("\n")
+        path = self.folder / "ledger/ledger.jsonl"
+        end = time.monotonic() + 5      # it may just be writing one
+        while (lines := path.read_text()) and not lines.endswith("\n"):
+            assert time.monotonic() < end, lines[-200:]
         rows = [json.loads(line) for line in lines.splitlines()]
         assert [r["number"] for r in rows] == list(range(1, len(rows) + 1))
         return rows

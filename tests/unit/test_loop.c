@@ -332,7 +332,9 @@ t_timers_free(void **state)
 	s->t[0] = loop_timer(s->loop, 5, on_time, &whos[4]);
 	s->t[1] = loop_timer(s->loop, 5, on_time, &whos[5]);
 	s->t[2] = loop_timer(s->loop, 5, on_time, &whos[6]);
-	run(s, 40);
+	/* On a busy machine the end may come in the same turn. */
+	for (int i = 0; i < 100 && s->nlog < 3; i++)
+		run(s, 40);
 	assert_int_equal(s->log[0], 'e');
 	assert_null(strchr(s->log, 'f'));
 	assert_non_null(strchr(s->log, 'g'));

@@ -518,7 +518,8 @@ t_queue_to_the_dead(void **state)
 	say(s->theirs, MSG_READY, 77, 0);
 	(void)close(s->theirs);
 	s->theirs = -1;
-	run(s);
+	for (int i = 0; i < 100 && s->closed == NEVER; i++)
+		run(s); /* a busy machine's five milliseconds are short */
 	assert_int_equal(s->last_id, 77);
 	assert_int_equal(s->closed, ERR_NOTFOUND);
 }
