@@ -20,6 +20,8 @@ def settings(bastion, text):
     bastion.stop()
     try:
         conf.write_text(before + text)
+        # As after a boot: the sessions of other tests are nobody's now.
+        (h.RUN / "session-key").unlink()
         bastion.start()
         yield
     finally:
