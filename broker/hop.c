@@ -217,8 +217,7 @@ hop_dispatch(struct hop *h, const struct pollfd *p)
 		hop_target(h);
 	}
 	/* While the job does not read, neither do we: that is not silence. */
-	if (h->phase == HOP_RUNNING && ((p[AT_TARGET].revents & POLLIN) != 0 ||
-					   (p[AT_TARGET].events & POLLIN) == 0))
+	if (h->phase == HOP_RUNNING && (p[AT_TARGET].events & POLLIN) == 0)
 		hop_relay_heard(h);
 	if (p[AT_TARGET].revents != 0)
 		hop_target(h);
@@ -236,6 +235,11 @@ hop_late(struct hop *h)
 		    "stopped after the %u seconds that the policy grants it "
 		    "(limit duration)",
 		    h->run.duration_s);
+	/* Also what libssh read while it was asked for something else. */
+	if (h->phase == HOP_RUNNING && conn_heard(h->conn) != h->heard) {
+		h->heard = conn_heard(h->conn);
+		hop_relay_heard(h);
+	}
 	if (h->phase == HOP_RUNNING && now >= h->ask_ms)
 		hop_relay_silent(h);
 	if (h->deadline_ms == 0 || now < h->deadline_ms)

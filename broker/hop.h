@@ -105,6 +105,7 @@ struct hop {
 	int64_t started_ms;
 	int64_t deadline_ms;	/* of the phase; 0: none */
 	int64_t over_ms;        /* `limit duration`; 0: none */
+	uint64_t heard;         /* packets of the target */
 	int64_t ask_ms;         /* the target, if it is silent */
 	uint32_t asked;         /* since its last word */
 	uint64_t shown;         /* of the target's output */

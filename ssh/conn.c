@@ -147,6 +147,7 @@ conn_new(int fd, const struct conn_want *w, struct conn **out)
 		goto out;
 	if ((r = conn_options(c)) != 0)
 		goto out;
+	ssh_set_counters(c->session, NULL, &c->raw);
 	ssh_set_message_callback(c->session, conn_on_message, NULL);
 	*out = c;
 	c = NULL;
@@ -436,6 +437,12 @@ conn_signal(struct conn *c, uint32_t number)
 			    conn_signals[i].name) == SSH_ERROR ? ERR_PROTO : 0;
 	}
 	return ERR_NOTFOUND;
+}
+
+uint64_t
+conn_heard(const struct conn *c)
+{
+	return c->raw.in_packets;
 }
 
 /* libssh remembers the last answer (a refusal, from most servers) until it is

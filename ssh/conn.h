@@ -107,9 +107,12 @@ int conn_write(struct conn *c, const void *p, size_t n);
 int conn_eof(struct conn *c);
 int conn_resize(struct conn *c, uint32_t columns, uint32_t rows);
 /* Asks the target, through the connection, whether it is there
- * (keepalive@openssh.com, as OpenSSH does): whatever comes next is an answer.
- * Asked again before there was one, nothing is sent. */
+ * (keepalive@openssh.com, as OpenSSH does): whatever comes next is an answer,
+ * and may have come when this returns.  Asked again before there was one,
+ * nothing is sent. */
 int conn_keepalive(struct conn *c);
+/* How many packets the target has sent, of whatever kind. */
+uint64_t conn_heard(const struct conn *c);
 /* A Linux signal number; ERR_NOTFOUND when SSH has no name for it. */
 int conn_signal(struct conn *c, uint32_t signal);
 /* The Linux number of a name in an exit-signal, 0 when there is none. */

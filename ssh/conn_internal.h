@@ -16,6 +16,7 @@ struct conn_drawn {
 };
 
 struct conn {
+	struct ssh_counter_struct raw; /* what libssh has read */
 	const struct conn_want *want;
 	enum conn_state state;
 	int fd;			/* libssh's to close once it has it */
