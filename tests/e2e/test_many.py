@@ -32,7 +32,7 @@ def test_10_two_hundred_operations_at_once(bastion, job, mark):
         for i, (_, p) in enumerate(running):
             p.stdin.write(b"number %d\n" % i)
             p.stdin.flush()
-        wait_for(lambda: hops(bastion) == MASTERS * EACH, 120)
+        wait_for(lambda: hops(bastion) == MASTERS * EACH, 300)
         for i, (_, p) in enumerate(running):
             assert p.stdout.readline() == b"number %d\n" % i
         for _, p in running:

@@ -715,6 +715,12 @@ def measured(argv):
     return use.ru_utime + use.ru_stime, use.ru_maxrss
 
 
+with open(BUILD + "/cli/postern", "rb") as f:
+    memory = pytest.mark.skipif(b"__asan_init" in f.read(), reason="sanitizers "
+                                "have memory of their own")
+
+
+@memory
 def test_a_long_ledger(ledger):
     """100,000 lines, all different, in 5,000 groups: ten times the lines take
     about ten times as long, and no more memory than their groups."""
@@ -733,6 +739,7 @@ def test_a_long_ledger(ledger):
     assert "in groups beyond the first 2000" in ledger.run(NO_RELOAD).stdout
 
 
+@memory
 def test_memory_has_a_bound(ledger):
     """Long lines, too, within 64 MiB of address space beyond the start."""
     with ledger.file.open("w") as f:
