@@ -25,8 +25,8 @@
 #include "lib/proto.h"
 #include "policy/command.h"
 
-#define CALLERS_MAX 64       /* on ctl.sock, and not handed on to audit */
-#define CALLER_IDLE_MS 10000 /* between two questions */
+#define CALLERS_MAX 64        /* on ctl.sock, and not handed on to audit */
+#define CALLER_IDLE_MS 10000  /* between two questions */
 #define RELOAD_IDLE_MS 130000 /* and for two rounds of posternd's */
 
 static struct {
