@@ -532,19 +532,13 @@ on_folder(const char *name, int fd)
 	return 0;
 }
 
-/* What siblings said last is still read; their ends, or silence, follow it.
- * What has come already is read here: a disk may be so slow that writing one
- * line would look like silence, or take all the time there is. */
+/* What siblings said last is still read; their ends, or silence, follow it. */
 static bool
 on_idle(void)
 {
 	if (!env.stopping)
 		env.heard = msg_now_ms();
 	env.stopping = true;
-	peer_drain(env.policy_before);
-	peer_drain(env.oidc_before);
-	peer_drain(env.policy);
-	peer_drain(env.oidc);
 	return (env.policy == NULL && env.policy_before == NULL &&
 		   env.oidc == NULL && env.oidc_before == NULL) ||
 	       msg_now_ms() - env.heard > AUDIT_QUIET_MS;

@@ -367,7 +367,6 @@ on_idle(void)
 	if (!env.stopping)
 		env.heard = msg_now_ms();
 	env.stopping = true;
-	peer_drain(env.policy_peer);
 	return env.first == NULL &&
 	       (env.policy_peer == NULL || msg_now_ms() - env.heard > QUIET_MS);
 }
