@@ -231,6 +231,8 @@ class Cell:
             return b.login()
         if self.process == "oidc":
             return b.judge()
+        if self.path == "query":    # an operation would make it longer
+            return b.query()
         b.connect()
         return b.operation()
 
