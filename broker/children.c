@@ -223,9 +223,17 @@ link_make(struct link *l)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == -1)
 		return ERR_SYS;
-	if ((r = link_give(l, 0, sv[0])) == 0)
-		return link_give(l, 1, sv[1]);
-	(void)close(sv[1]);
+	if ((r = link_give(l, 0, sv[0])) != 0) {
+		(void)close(sv[1]);
+		return r;
+	}
+	r = link_give(l, 1, sv[1]);
+	/* Half a link is none, and what is held is not made anew: whoever waits
+	 * for this end would have got one that nobody answers, for good. */
+	if (r != 0 && l->held[0] != -1) {
+		(void)close(l->held[0]);
+		l->held[0] = -1;
+	}
 	return r;
 }
 

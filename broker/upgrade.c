@@ -121,11 +121,16 @@ upgrade_try(char **argv, const struct buf *state, pid_t *pidp)
 	return 0;
 }
 
-static void
+static int
 fds_mark(const struct upgrade_fds *fds, int flags)
 {
-	for (size_t i = 0; i < fds->n; i++)
-		(void)fcntl(fds->fd[i], F_SETFD, flags);
+	int r = 0;
+
+	for (size_t i = 0; i < fds->n; i++) {
+		if (fcntl(fds->fd[i], F_SETFD, flags) == -1)
+			r = ERR_SYS;
+	}
+	return r;
 }
 
 int
@@ -136,10 +141,11 @@ upgrade_exec(
 
 	if ((r = state_write(state, &fd)) != 0)
 		return r;
-	fds_mark(fds, 0);
-	(void)execv(argv[0], argv);
+	/* All of them or none: the state speaks of each by its number. */
+	if (fds_mark(fds, 0) == 0)
+		(void)execv(argv[0], argv);
 	err = errno;
-	fds_mark(fds, FD_CLOEXEC);
+	(void)fds_mark(fds, FD_CLOEXEC);
 	(void)close(fd);
 	(void)unsetenv(UPGRADE_ENV);
 	errno = err;
