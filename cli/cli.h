@@ -30,6 +30,8 @@ struct cli_command {
 void cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The usage line of the running command; returns 64. */
 int cli_usage(void);
+/* Says that memory ran out; returns CLI_EX_FAILED. */
+int cli_no_memory(void);
 
 /* Prints text of somebody else's: control characters, bidi controls and what
  * is not UTF-8 are shown escaped. */

@@ -50,7 +50,7 @@ cli_policy_check(int argc, char **argv)
 		file[n++] = argv[optind];
 	}
 	if ((d = diags_new()) == NULL)
-		return CLI_EX_FAILED;
+		return cli_no_memory();
 	r = policy_load_from(file, n, d, &p);
 	if (r == 0 && policy_lint(p, d, &fails) != 0)
 		r = ERR_NOMEM;

@@ -303,6 +303,10 @@ ask_commands(const struct ask *a, int argc, char **argv, struct list *out)
 	buf_init(&said, 64 * 1024);
 	for (int i = 0; i < argc && r == 0; i++)
 		r = buf_putf(&b, "%s%s", i == 0 ? "" : " ", argv[i]);
+	if (r == ERR_NOMEM) {
+		r = cli_no_memory();
+		goto out;
+	}
 	if (r != 0) {
 		cli_error("the command is too long");
 		r = POSTERN_EX_USAGE;
@@ -310,7 +314,9 @@ ask_commands(const struct ask *a, int argc, char **argv, struct list *out)
 	}
 	r = list_parse(
 	    (const char *)buf_ptr(&b), buf_len(&b), LIST_LINE, out, &err);
-	if (r != 0) {
+	if (r == ERR_NOMEM) {
+		r = cli_no_memory();
+	} else if (r != 0) {
 		if (command_error_print((const char *)buf_ptr(&b), buf_len(&b),
 			&err, &said) == 0)
 			(void)fwrite(buf_ptr(&said), 1, buf_len(&said), stderr);
@@ -368,7 +374,7 @@ policy_of(const char *const *path, size_t n, struct policy **out)
 	int r;
 
 	if (d == NULL)
-		return CLI_EX_FAILED;
+		return cli_no_memory();
 	buf_init(&b, 1024 * 1024);
 	if ((r = policy_load_from(path, n, d, out)) != 0) {
 		if (diags_count(d) == 0)

@@ -271,7 +271,11 @@ cli_policy_can(int argc, char **argv)
 	}
 	if ((r = policy_of(&a.policy, a.policy != NULL, &p)) != 0)
 		goto out;
-	if (whatif_init(&w, p, a.as, &a.claim) != 0) {
+	if ((r = whatif_init(&w, p, a.as, &a.claim)) == ERR_NOMEM) {
+		r = cli_no_memory();
+		goto out;
+	}
+	if (r != 0) {
 		cli_error("the policy has no identity `%s'", a.as);
 		r = POSTERN_EX_USAGE;
 		goto out;

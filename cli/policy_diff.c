@@ -312,10 +312,12 @@ diff_run(int argc, char **argv, bool only_new)
 	struct diff *to = calloc(1, sizeof(*to));
 	struct policy *p[2] = { NULL, NULL };
 	struct ask a;
-	int r;
+	int said = 0, r;
 
-	if (to == NULL)
+	if (to == NULL) {
+		(void)cli_no_memory();
 		return CLI_EX_UNDECIDED;
+	}
 	if ((r = ask_parse(&a, argc, argv, "jb")) != 0)
 		goto out;
 	if (argc - optind != 2) {
@@ -337,13 +339,16 @@ diff_run(int argc, char **argv, bool only_new)
 	r = compare(to, p[0], p[1], a.budget_s);
 	if (a.json) {
 		json_close(&to->j, ']');
-		(void)buf_put(&to->b, "\n", 1);
+		if ((said = json_end(&to->j)) == 0)
+			said = buf_put(&to->b, "\n", 1);
 	} else if (r == 0) {
-		(void)buf_putf(&to->b, only_new ? "proved: nothing is allowed "
-						  "that was not\n"
-						: "no difference\n");
+		said = buf_putf(&to->b, only_new ? "proved: nothing is allowed "
+						   "that was not\n"
+						 : "no difference\n");
 	}
-	(void)policy_say(&to->b, 0);
+	/* Half an answer is none, whatever was found. */
+	if (policy_say(&to->b, said) != 0)
+		r = CLI_EX_UNDECIDED;
 out:
 	policy_free(p[0]);
 	policy_free(p[1]);

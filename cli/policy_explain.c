@@ -297,7 +297,11 @@ cli_policy_explain(int argc, char **argv)
 	if ((r = ask_commands(&a, argc - optind, argv + optind, &l)) != 0 ||
 	    (r = policy_of(&a.policy, a.policy != NULL, &p)) != 0)
 		goto out;
-	if ((r = whatif_init(&w, p, a.as, &a.claim)) != 0) {
+	if ((r = whatif_init(&w, p, a.as, &a.claim)) == ERR_NOMEM) {
+		r = cli_no_memory();
+		goto out;
+	}
+	if (r != 0) {
 		cli_error("the policy has no identity `%s'", a.as);
 		r = POSTERN_EX_USAGE;
 		goto out;

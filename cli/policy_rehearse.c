@@ -436,9 +436,9 @@ load_old(const char *path, struct policy **old)
 	if (path != NULL)
 		return policy_of(&path, 1, old);
 	if ((d = diags_new()) == NULL)
-		return CLI_EX_FAILED;
+		return cli_no_memory();
 	if (policy_load_from(NULL, 0, d, old) == ERR_NOMEM)
-		r = CLI_EX_FAILED;
+		r = cli_no_memory();
 	diags_free(d);
 	return r;
 }

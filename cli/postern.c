@@ -89,6 +89,13 @@ cli_error(const char *fmt, ...)
 }
 
 int
+cli_no_memory(void)
+{
+	cli_error("%s", err_text(ERR_NOMEM));
+	return CLI_EX_FAILED;
+}
+
+int
 cli_usage(void)
 {
 	(void)fprintf(stderr, "usage: postern %s %s\n", running->words,
@@ -174,7 +181,9 @@ cli_conf(void)
 	if (d == NULL || conf_parse(path, (const char *)buf_ptr(&text),
 	    buf_len(&text), d, &settings) != 0) {
 		buf_init(&out, 256 * 1024);
-		if (d != NULL && diags_print(d, &out) == 0)
+		if (d == NULL || diags_count(d) == 0)
+			exit(cli_no_memory());
+		if (diags_print(d, &out) == 0)
 			(void)write_all(STDERR_FILENO, buf_ptr(&out),
 			    buf_len(&out));
 		exit(CLI_EX_FAILED);

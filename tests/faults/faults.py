@@ -86,7 +86,7 @@ PROCESSES = {
         "stop": OURS, "upgrade": LOGIN}),
     "cli": ("postern", "postern", {
         "query": ASKED, "status": ASKED, "show": ASKED, "replay": ASKED,
-        "check": ASKED, "explain": ASKED, "can": ASKED, "diff": ASKED,
+        "check": ASKED, "explain": ASKED, "can": ASKED, "diff": ASKED | {4},
         "export": ASKED, "ca": ASKED}),
 }
 TOOL = set(PROCESSES["cli"][2])
