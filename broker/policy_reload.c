@@ -87,6 +87,7 @@ put_issuer(struct buf *b, const struct issuer *is)
 			return r;
 	}
 	if ((r = buf_put_u32(b, is->max_age_s)) != 0 ||
+	    (r = buf_put_u32(b, is->max_life_s)) != 0 ||
 	    (r = buf_put_u32(b, is->leeway_s)) != 0)
 		return r;
 	return buf_put_u8(b, is->once);

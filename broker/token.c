@@ -88,12 +88,14 @@ token_rules_get(struct buf *b, struct token_rules *out)
 	    (r = token_rules_get_aud(b, &t)) != 0 ||
 	    (r = token_rules_get_algs(b, &t)) != 0 ||
 	    (r = buf_get_u32(b, &t.max_age_s)) != 0 ||
+	    (r = buf_get_u32(b, &t.max_life_s)) != 0 ||
 	    (r = buf_get_u32(b, &t.leeway_s)) != 0 ||
 	    (r = buf_get_u8(b, &once)) != 0)
 		goto out;
 	r = ERR_FORMAT;
 	if (!name_valid(t.name) || *t.url == '\0' || once > 1 ||
-	    t.leeway_s > TOKEN_LEEWAY_MAX)
+	    t.leeway_s > TOKEN_LEEWAY_MAX || t.max_life_s == 0 ||
+	    t.max_life_s > TOKEN_LIFE_MAX)
 		goto out;
 	t.once = once == 1;
 	*out = t;
@@ -196,6 +198,10 @@ token_check_times(struct token *t, const struct token_rules *rules,
 		return r;
 	*why = "the token expires before it was issued";
 	if (t->exp <= iat)
+		return ERR_DENIED;
+	/* MUST be bounded: a spent token's mark is kept until then */
+	*why = "the token lives longer than tokens of its issuer may";
+	if (t->exp - iat > rules->max_life_s)
 		return ERR_DENIED;
 	*why = "the token has expired";
 	if (now >= t->exp + leeway)

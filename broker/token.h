@@ -17,6 +17,7 @@ struct buf;
 #define TOKEN_NAME_MAX 64	/* bytes of an issuer's name and algorithms' */
 #define TOKEN_URL_MAX 1024	/* bytes of an issuer's url and an audience */
 #define TOKEN_LEEWAY_MAX 60	/* seconds */
+#define TOKEN_LIFE_MAX (7 * 86400) /* seconds from iat to exp */
 
 /* What a policy says of an issuer: one entry of the message ISSUERS. */
 struct token_rules {
@@ -26,6 +27,7 @@ struct token_rules {
 	size_t naud;
 	uint32_t algs;		/* jwa_bit set; 0: none of them is known */
 	uint32_t max_age_s;	/* now - iat; 0: no such bound */
+	uint32_t max_life_s;    /* exp - iat; never 0, at most TOKEN_LIFE_MAX */
 	uint32_t leeway_s;
 	bool once;		/* a token serves one client address only */
 };
@@ -47,7 +49,7 @@ struct token {
 int token_parse(const void *payload, size_t n, struct token *out,
     const char **why);
 /* The claims of a verified token against its issuer's rules at time now
- * (seconds): iss, aud, azp, sub, exp, iat, nbf, the age. */
+ * (seconds): iss, aud, azp, sub, exp, iat, nbf, the age, the lifetime. */
 int token_check(struct token *t, const struct token_rules *rules, int64_t now,
     const char **why);
 /* Appends u32 count and count times (str name, str value), as text: strings as

@@ -401,7 +401,9 @@ takes_all(const struct issuer *old, const struct issuer *new)
 		   old->nalgorithm) &&
 	       (old->max_age_s == 0 ||
 		   (new->max_age_s != 0 && new->max_age_s <= old->max_age_s)) &&
-	       new->leeway_s <= old->leeway_s && (new->once || !old->once);
+	       old->max_life_s >= new->max_life_s &&new->leeway_s <=
+		   old->leeway_s &&
+	       (new->once || !old->once);
 }
 
 static const char *

@@ -63,6 +63,7 @@ put_issuer(struct json *j, const struct policy *p, const void *thing)
 	put_strings(j, "audience", is->pub.audience, is->pub.naudience);
 	put_strings(j, "algorithms", is->pub.algorithm, is->pub.nalgorithm);
 	json_kv_num(j, "max_age_s", is->pub.max_age_s);
+	json_kv_num(j, "max_life_s", is->pub.max_life_s);
 	json_kv_num(j, "leeway_s", is->pub.leeway_s);
 	json_key(j, "once");
 	json_bool(j, is->pub.once);

@@ -236,6 +236,7 @@ issuer_finish(struct parser *ps, struct issuer_block *b, const struct ref *name)
 		    "`preset`, as github, gitlab or custom", name->name);
 	if (!b->max_age)
 		is->max_age_s = row->max_age_s;
+	is->max_life_s = row->max_life_s != 0 ? row->max_life_s : PRESET_LIFE_S;
 	if (!b->replay)
 		is->once = row->once;
 	if (is->nalgorithm == 0) {

@@ -27,6 +27,7 @@ struct issuer {
 	const char *const *algorithm; /* the preset's when not written */
 	size_t nalgorithm;
 	uint32_t max_age_s;	/* now - iat, 0: the preset has no such bound */
+	uint32_t max_life_s;    /* exp - iat, the preset's */
 	uint32_t leeway_s;	/* at most 60 */
 	bool once;		/* replay once */
 	const char *keys_file;  /* the keys are in this file; NULL: asked for */

@@ -140,8 +140,12 @@ static const struct risky spacelift_risky[] = {
 	{ .word = NULL },
 };
 
-/* once is false where the same token is handed out again and again. */
+#define WEEK (7 * 86400)
+
+/* A long max_life_s is for tokens that live as long as their job may run.
+ * once is false where the same token is handed out again and again. */
 static const struct preset presets[] = {
+	/* clang-format off */
 	{ .name = "github",
 	    .url = "https://token.actions.githubusercontent.com",
 	    .algorithm = rs256, .max_age_s = 300, .once = true,
@@ -151,7 +155,8 @@ static const struct preset presets[] = {
 	    .pin = github_pin, .claim = github_claim, .risky = github_risky,
 	    GITHUB_TIES },
 	{ .name = "gitlab", .url = "https://gitlab.com", .algorithm = rs256,
-	    .max_age_s = 3600, .once = true, .shared = "https://gitlab.com",
+	    .max_age_s = 3600, .max_life_s = WEEK, .once = true,
+	    .shared = "https://gitlab.com",
 	    .pin = gitlab_pin, .claim = gitlab_claim, .risky = gitlab_risky,
 	    .commit = "sha", .actor = "user_login",
 	    .workflow = "ci_config_ref_uri", .run = "pipeline_id" },
@@ -186,8 +191,9 @@ static const struct preset presets[] = {
 	{ .name = "spiffe", .algorithm = rs256_es256, .max_age_s = 3600,
 	    .claim = sub_claim },
 	{ .name = "terraform", .url = "https://app.terraform.io",
-	    .algorithm = rs256, .max_age_s = 3600, .once = true,
-	    .shared = "https://app.terraform.io", .pin = terraform_pin,
+	    .algorithm = rs256, .max_age_s = 3600, .max_life_s = WEEK,
+	    .once = true, .shared = "https://app.terraform.io",
+	    .pin = terraform_pin,
 	    .claim = terraform_claim, .run = "terraform_run_id" },
 	{ .name = "spacelift", .algorithm = rs256, .max_age_s = 3600,
 	    .once = true, .claim = spacelift_claim,
@@ -199,6 +205,7 @@ static const struct preset presets[] = {
 	    .commit = "commit", .actor = "actor", .workflow = "workflow",
 	    .run = "run", .pull_request = "pull_request" },
 	{ .name = NULL },
+	/* clang-format on */
 };
 
 const struct preset *

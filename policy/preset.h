@@ -10,6 +10,7 @@
 
 struct claims;
 
+#define PRESET_LIFE_S 86400 /* where a preset says nothing of it */
 #define PRESET_RISKY_MAX 64 /* dangers of one preset: bits of a uint64_t */
 
 enum risky_kind {
@@ -34,7 +35,8 @@ struct preset {
 	const char *name;	/* NULL ends the table */
 	const char *url;	/* NULL: must be written */
 	const char *const *algorithm;
-	uint32_t max_age_s;	/* 0: none */
+	uint32_t max_age_s;  /* now - iat; 0: none */
+	uint32_t max_life_s; /* exp - iat, at most a week; 0: a day */
 	bool once;
 	/* The URL that serves strangers, too, "*" for all: an identity must
 	 * pin one of the claims below.  NULL: none. */

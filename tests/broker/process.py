@@ -217,7 +217,8 @@ class Oidc:
             body += u32(1) + text("bastion")
             algs = e.get("algs", ("RS256", "ES256"))
             body += u32(len(algs)) + b"".join(map(text, algs))
-            body += u32(e.get("max_age", 600)) + u32(30)
+            body += u32(e.get("max_age", 600))
+            body += u32(e.get("max_life", 86400)) + u32(30)
             body += bytes([e.get("once", True)])
         send(self.policy, ISSUERS, body)
 

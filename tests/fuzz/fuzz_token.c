@@ -45,8 +45,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char name[] = "i", url[] = "https://i.example", us[] = "us";
 	static char *aud[] = { us };
-	const struct token_rules rules = { .name = name, .url = url,
-		.aud = aud, .naud = 1, .max_age_s = 600, .leeway_s = 60 };
+	const struct token_rules rules = { .name = name,
+		.url = url,
+		.aud = aud,
+		.naud = 1,
+		.max_age_s = 600,
+		.max_life_s = 86400,
+		.leeway_s = 60 };
 	const char *why = NULL;
 	struct token t;
 	struct buf b;

@@ -26,6 +26,7 @@ put(struct buf *b, const char *url, const char *alg)
 	(void)buf_put_u32(b, 1);
 	(void)buf_put_cstr(b, alg);
 	(void)buf_put_u32(b, 0);
+	(void)buf_put_u32(b, 3600);
 	(void)buf_put_u32(b, 0);
 	(void)buf_put_u8(b, 1);
 }

@@ -248,6 +248,7 @@ t_policy_load_issuer(void **state)
 	assert_true(is->once);
 	assert_true(is->leeway_s <= 60);
 	assert_int_equal(is->max_age_s, 300);
+	assert_int_equal(is->max_life_s, 86400);
 	is = policy_issuer_find(p, "acme");
 	assert_ptr_equal(is, policy_issuer(p, 1));
 	assert_string_equal(is->url, "https://ci.acme.example:8443/a");
@@ -784,6 +785,8 @@ t_preset_table_sound(void **state)
 		assert_non_null(row->algorithm);
 		assert_non_null(row->algorithm[0]);
 		assert_true(row->max_age_s > 0 && row->max_age_s <= 3600);
+		/* TOKEN_LIFE_MAX */
+		assert_in_range(row->max_life_s, 0, 7 * 86400);
 		assert_true(row->shared == NULL || row->pin != NULL);
 		for (k = 0; row->pin != NULL && row->pin[k] != NULL; k++) {
 			assert_true(preset_has_claim(row, row->pin[k]));

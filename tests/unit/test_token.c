@@ -34,9 +34,14 @@ rules(void)
 {
 	static char name[] = "i", url[] = "https://i.example";
 
-	return (struct token_rules){ .name = name, .url = url,
-		.aud = audiences, .naud = 2, .max_age_s = 600,
-		.leeway_s = 30, .once = true };
+	return (struct token_rules){ .name = name,
+		.url = url,
+		.aud = audiences,
+		.naud = 2,
+		.max_age_s = 600,
+		.max_life_s = 3600,
+		.leeway_s = 30,
+		.once = true };
 }
 
 static int
@@ -129,7 +134,8 @@ t_token_check_times(void **state)
 	static const struct {
 		const char *times;
 		bool good;
-	} cases[] = { /* leeway 30, max_age 600 */
+	} cases[] = {
+		/* leeway 30, max_age 600 */
 		{ "\"iat\":1700000000,\"exp\":1700000300", true },
 		/* exp */
 		{ "\"iat\":1699999900,\"exp\":1699999971", true },
@@ -141,13 +147,13 @@ t_token_check_times(void **state)
 		{ "\"iat\":1700000000,\"exp\":null", false },
 		{ "\"iat\":1700000000,\"exp\":true", false },
 		{ "\"iat\":1700000000,\"exp\":-1", false },
-		{ "\"iat\":1700000000,\"exp\":253402300799", true },
+		{ "\"iat\":1700000000,\"exp\":253402300799", false },
 		{ "\"iat\":1700000000,\"exp\":253402300800", false },
 		{ "\"iat\":1700000000,\"exp\":9223372036854775807", false },
 		{ "\"iat\":1700000000,\"exp\":9223372036854775808", false },
 		{ "\"iat\":1700000000,\"exp\":1e300", false },
 		{ "\"iat\":1700000000,\"exp\":1.7e9", false }, /* = iat */
-		{ "\"iat\":1700000000,\"exp\":1.8e9", true },
+		{ "\"iat\":1700000000,\"exp\":1.7000001e9", true },
 		{ "\"iat\":1700000000,\"exp\":-1e300", false },
 		/* iat */
 		{ "\"exp\":1700000300", false },
@@ -159,6 +165,10 @@ t_token_check_times(void **state)
 		{ "\"iat\":0,\"exp\":1700000300", false },
 		{ "\"iat\":1700000010,\"exp\":1700000010", false },
 		{ "\"iat\":1700000010,\"exp\":1700000009", false },
+		/* the lifetime: 3600 */
+		{ "\"iat\":1700000000,\"exp\":1700003600", true },
+		{ "\"iat\":1700000000,\"exp\":1700003601", false },
+		{ "\"iat\":1699999900,\"exp\":1700003501", false },
 		/* nbf */
 		{ "\"nbf\":1699999000,\"iat\":1700000000,\"exp\":1700000300",
 		    true },
@@ -170,8 +180,7 @@ t_token_check_times(void **state)
 		    false },
 		{ "\"nbf\":\"0\",\"iat\":1700000000,\"exp\":1700000300",
 		    false },
-		{ "\"nbf\":null,\"iat\":1700000000,\"exp\":1700000300",
-		    false },
+		{ "\"nbf\":null,\"iat\":1700000000,\"exp\":1700000300", false },
 	};
 	char payload[512];
 
@@ -182,6 +191,33 @@ t_token_check_times(void **state)
 		if ((check(payload, NOW) == 0) != cases[i].good)
 			fail_msg("%s", cases[i].times);
 	}
+}
+
+/* The last second that is a date, and the one behind it. */
+static void
+t_token_check_last_date(void **state)
+{
+#define LATE "{" ISS AUD SUB "\"iat\":253402300000,\"exp\":25340230"
+	(void)state;
+	assert_int_equal(check(LATE "0799}", INT64_C(253402300100)), 0);
+	assert_int_equal(
+	    check(LATE "0800}", INT64_C(253402300100)), ERR_FORMAT);
+}
+
+/* Rules that nobody filled in bound every lifetime by zero. */
+static void
+t_token_check_no_life(void **state)
+{
+	static const char payload[] = "{" ISS AUD SUB IAT EXP "}";
+	struct token_rules ru = rules();
+	const char *why = NULL;
+	struct token t;
+
+	(void)state;
+	ru.max_life_s = 0;
+	assert_int_equal(token_parse(payload, strlen(payload), &t, &why), 0);
+	assert_int_equal(token_check(&t, &ru, NOW, &why), ERR_DENIED);
+	token_clear(&t);
 }
 
 static void
@@ -338,7 +374,8 @@ t_token_put_claims_count(void **state)
 /* One entry of ISSUERS. */
 static void
 put_rules(struct buf *b, const char *name, const char *url, uint32_t naud,
-    const char *aud, const char *alg, uint32_t leeway, uint8_t once)
+    const char *aud, const char *alg, uint32_t life, uint32_t leeway,
+    uint8_t once)
 {
 	(void)buf_put_cstr(b, name);
 	(void)buf_put_cstr(b, url);
@@ -349,6 +386,7 @@ put_rules(struct buf *b, const char *name, const char *url, uint32_t naud,
 	(void)buf_put_cstr(b, alg);
 	(void)buf_put_cstr(b, "XX999");
 	(void)buf_put_u32(b, 600);
+	(void)buf_put_u32(b, life);
 	(void)buf_put_u32(b, leeway);
 	(void)buf_put_u8(b, once);
 }
@@ -360,20 +398,26 @@ t_token_rules_get(void **state)
 		const char *name, *url;
 		uint32_t naud;
 		const char *aud;
-		uint32_t leeway;
+		uint32_t life, leeway;
 		uint8_t once;
 		bool good;
 	} cases[] = {
-		{ "github", "https://x", 1, "us", 60, 1, true },
-		{ "github", "https://x", TOKEN_AUD_MAX, "us", 0, 0, true },
-		{ "github", "https://x", TOKEN_AUD_MAX + 1, "us", 0, 0, false },
-		{ "github", "https://x", 0, "us", 60, 1, false },
-		{ "github", "https://x", 1, "", 60, 1, false },
-		{ "github", "https://x", 1, "us", 61, 1, false },
-		{ "github", "https://x", 1, "us", 60, 2, false },
-		{ "github", "", 1, "us", 60, 1, false },
-		{ "Git hub", "https://x", 1, "us", 60, 1, false },
-		{ "", "https://x", 1, "us", 60, 1, false },
+		{ "github", "https://x", 1, "us", 3600, 60, 1, true },
+		{ "github", "https://x", TOKEN_AUD_MAX, "us", 3600, 0, 0,
+		    true },
+		{ "github", "https://x", TOKEN_AUD_MAX + 1, "us", 3600, 0, 0,
+		    false },
+		{ "github", "https://x", 0, "us", 3600, 60, 1, false },
+		{ "github", "https://x", 1, "", 3600, 60, 1, false },
+		{ "github", "https://x", 1, "us", 3600, 61, 1, false },
+		{ "github", "https://x", 1, "us", 3600, 60, 2, false },
+		{ "github", "https://x", 1, "us", TOKEN_LIFE_MAX, 60, 1, true },
+		{ "github", "https://x", 1, "us", TOKEN_LIFE_MAX + 1, 60, 1,
+		    false },
+		{ "github", "https://x", 1, "us", 0, 60, 1, false },
+		{ "github", "", 1, "us", 3600, 60, 1, false },
+		{ "Git hub", "https://x", 1, "us", 3600, 60, 1, false },
+		{ "", "https://x", 1, "us", 3600, 60, 1, false },
 	};
 
 	(void)state;
@@ -384,7 +428,8 @@ t_token_rules_get(void **state)
 
 		buf_init(&b, 64 * 1024);
 		put_rules(&b, cases[i].name, cases[i].url, cases[i].naud,
-		    cases[i].aud, "ES256", cases[i].leeway, cases[i].once);
+		    cases[i].aud, "ES256", cases[i].life, cases[i].leeway,
+		    cases[i].once);
 		for (size_t n = 0; n < buf_len(&b); n++) {
 			buf_view(&cut, buf_ptr(&b), n);
 			assert_int_not_equal(token_rules_get(&cut, &t), 0);
@@ -408,6 +453,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_token_check_claims),
 		cmocka_unit_test(t_token_check_times),
+		cmocka_unit_test(t_token_check_last_date),
+		cmocka_unit_test(t_token_check_no_life),
 		cmocka_unit_test(t_token_check_sub_length),
 		cmocka_unit_test(t_token_put_claims_text),
 		cmocka_unit_test(t_token_put_claims_refused),
