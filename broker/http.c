@@ -8,6 +8,9 @@
 
 #include "broker/http.h"
 
+#include <sys/socket.h>
+
+#include <netdb.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +19,13 @@
 #include <curl/curl.h>
 
 #include "broker/loop.h"
+#include "broker/reach.h"
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/log.h"
+#include "lib/str.h"
+
+#define HTTP_ADDRESS_MAX 64 /* an address as text */
 
 struct http_req {
 	struct http_req *next, **prev;
@@ -31,6 +38,8 @@ struct http_req {
 	size_t header_bytes;
 	int64_t max_age, age;
 	char why[CURL_ERROR_SIZE];
+	/* an address that was not connected to; "" for none */
+	char refused[HTTP_ADDRESS_MAX];
 };
 
 struct http {
@@ -40,6 +49,7 @@ struct http {
 	struct http_req *reqs;
 	size_t nreqs;
 	struct buf ca;
+	struct reach reach;
 };
 
 /* -- what the answer says ------------------------------------------------ */
@@ -166,13 +176,21 @@ http_finish(struct http_req *q, CURLcode code)
 {
 	struct http_answer a = { .r = ERR_SYS, .why = q->why,
 		.max_age = q->max_age };
-	char text[64];
+	char text[HTTP_WHY_MAX];
 	long status = 0;
 
 	(void)curl_easy_getinfo(q->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (code == CURLE_WRITE_ERROR) {
 		a.r = ERR_TOOBIG;
 		a.why = "the answer is too long";
+	} else if (code != CURLE_OK && q->refused[0] != '\0') {
+		a.r = ERR_DENIED;
+		(void)snprintf(text, sizeof(text),
+		    "%s is not an address of "
+		    "the public internet: if it is the issuer's, postern.conf "
+		    "names it with issuer-address",
+		    q->refused);
+		a.why = text;
 	} else if (code != CURLE_OK) {
 		a.r = code == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_SYS;
 		if (q->why[0] == '\0')
@@ -284,6 +302,26 @@ http_want_timer(CURLM *multi, long ms, void *arg)
 	return 0;
 }
 
+/* The one place where a socket is made: what it is about to be connected to is
+ * an address, whatever name that came from and however often it was resolved.
+ */
+static curl_socket_t
+http_open_socket(void *arg, curlsocktype what, struct curl_sockaddr *a)
+{
+	struct http_req *q = arg;
+
+	if (what != CURLSOCKTYPE_IPCXN)
+		return CURL_SOCKET_BAD;
+	if (!reach_allows(&q->http->reach, &a->addr, a->addrlen)) {
+		if (getnameinfo(&a->addr, a->addrlen, q->refused,
+			sizeof(q->refused), NULL, 0, NI_NUMERICHOST) != 0)
+			(void)str_copy(
+			    q->refused, sizeof(q->refused), "its address");
+		return CURL_SOCKET_BAD;
+	}
+	return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+}
+
 /* -- requests ------------------------------------------------------------ */
 
 struct http *
@@ -331,6 +369,12 @@ http_set_ca(struct http *h, const void *pem, size_t n)
 	return n == 0 ? ERR_FORMAT : buf_put(&h->ca, pem, n);
 }
 
+void
+http_set_reach(struct http *h, const struct reach *r)
+{
+	h->reach = *r;
+}
+
 #define HTTP_SET(q, option, value) \
 	(curl_easy_setopt((q)->easy, option, value) == CURLE_OK)
 
@@ -339,19 +383,21 @@ static bool
 http_restrict(struct http_req *q)
 {
 	return HTTP_SET(q, CURLOPT_PROTOCOLS_STR, "https") &&
-	    HTTP_SET(q, CURLOPT_REDIR_PROTOCOLS_STR, "https") &&
-	    HTTP_SET(q, CURLOPT_FOLLOWLOCATION, 0L) &&
-	    HTTP_SET(q, CURLOPT_SSL_VERIFYPEER, 1L) &&
-	    HTTP_SET(q, CURLOPT_SSL_VERIFYHOST, 2L) &&
-	    HTTP_SET(q, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) &&
-	    HTTP_SET(q, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) &&
-	    HTTP_SET(q, CURLOPT_PROXY, "") && /* nor the environment's */
-	    HTTP_SET(q, CURLOPT_NOPROXY, "*") &&
-	    HTTP_SET(q, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) &&
-	    HTTP_SET(q, CURLOPT_NOSIGNAL, 1L) &&
-	    HTTP_SET(q, CURLOPT_CONNECTTIMEOUT_MS, (long)HTTP_CONNECT_MS) &&
-	    HTTP_SET(q, CURLOPT_TIMEOUT_MS, (long)HTTP_TOTAL_MS) &&
-	    HTTP_SET(q, CURLOPT_MAXFILESIZE, (long)HTTP_BODY_MAX);
+	       HTTP_SET(q, CURLOPT_REDIR_PROTOCOLS_STR, "https") &&
+	       HTTP_SET(q, CURLOPT_FOLLOWLOCATION, 0L) &&
+	       HTTP_SET(q, CURLOPT_SSL_VERIFYPEER, 1L) &&
+	       HTTP_SET(q, CURLOPT_SSL_VERIFYHOST, 2L) &&
+	       HTTP_SET(q, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) &&
+	       HTTP_SET(q, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) &&
+	       HTTP_SET(q, CURLOPT_PROXY, "") && /* nor the environment's */
+	       HTTP_SET(q, CURLOPT_NOPROXY, "*") &&
+	       HTTP_SET(q, CURLOPT_OPENSOCKETFUNCTION, http_open_socket) &&
+	       HTTP_SET(q, CURLOPT_OPENSOCKETDATA, q) &&
+	       HTTP_SET(q, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) &&
+	       HTTP_SET(q, CURLOPT_NOSIGNAL, 1L) &&
+	       HTTP_SET(q, CURLOPT_CONNECTTIMEOUT_MS, (long)HTTP_CONNECT_MS) &&
+	       HTTP_SET(q, CURLOPT_TIMEOUT_MS, (long)HTTP_TOTAL_MS) &&
+	       HTTP_SET(q, CURLOPT_MAXFILESIZE, (long)HTTP_BODY_MAX);
 }
 
 static bool

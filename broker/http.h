@@ -1,7 +1,8 @@
 /*
  * GET over HTTPS for the issuers' documents, by libcurl, in the poll loop.
- * https alone, certificate and host name checked, no redirects, no proxy, no
- * cookies, no compression; bounded in time and in size.
+ * https alone, to public addresses and those that the settings name,
+ * certificate and host name checked, no redirects, no proxy, no cookies, no
+ * compression; bounded in time and in size.
  */
 #ifndef POSTERN_BROKER_HTTP_H
 #define POSTERN_BROKER_HTTP_H
@@ -13,6 +14,7 @@
 struct http;
 struct http_req;
 struct loop;
+struct reach;
 
 #define HTTP_BODY_MAX (256 * 1024)
 #define HTTP_HEADERS_MAX (32 * 1024)
@@ -36,6 +38,9 @@ void http_free(struct http *h);
 /* Trusts exactly the certificates of this PEM bundle (copied); without it the
  * system's. */
 int http_set_ca(struct http *h, const void *pem, size_t n);
+
+/* Where else than in the public internet servers may be (copied). */
+void http_set_reach(struct http *h, const struct reach *r);
 
 /* Starts a request.  cb is called once, later, from the loop, unless the
  * request is cancelled. */

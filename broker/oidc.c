@@ -23,6 +23,7 @@
 #include "broker/jws.h"
 #include "broker/loop.h"
 #include "broker/peer.h"
+#include "broker/reach.h"
 #include "broker/replay.h"
 #include "lib/err.h"
 #include "lib/log.h"
@@ -368,6 +369,7 @@ on_folder(const char *name, int fd)
 static int
 on_go(const struct conf *conf, const char *addresses)
 {
+	struct reach reach;
 	int r;
 
 	(void)addresses;
@@ -379,6 +381,9 @@ on_go(const struct conf *conf, const char *addresses)
 		return ERR_CONFIG;
 	if ((env.http = http_new(child_loop())) == NULL)
 		return ERR_NOMEM;
+	if ((r = reach_init(&conf->issuer_address, &reach)) != 0)
+		return r;
+	http_set_reach(env.http, &reach);
 	if (buf_len(&env.ca) > 0 && (r = http_set_ca(env.http,
 	    buf_ptr(&env.ca), buf_len(&env.ca))) != 0)
 		return r;

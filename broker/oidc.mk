@@ -9,6 +9,7 @@ broker_liboidc_la_SOURCES = \
 	broker/jwks.c broker/jwks.h \
 	broker/jws.c broker/jws.h \
 	broker/login.c broker/login.h \
+	broker/reach.c broker/reach.h \
 	broker/replay.c broker/replay.h \
 	broker/token.c broker/token.h
 broker_liboidc_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS) \

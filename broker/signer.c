@@ -453,12 +453,12 @@ on_go(const struct conf *conf, const char *addresses)
 	int r = 0;
 
 	env.conf = conf;
-	env.source_fixed = conf->nsource_address > 0;
+	env.source_fixed = conf->source_address.n > 0;
 	buf_init(&b, sizeof(env.source_address) - 1);
-	for (size_t i = 0; i < conf->nsource_address && r == 0; i++)
-		r = buf_putf(&b, "%s%s", i == 0 ? "" : ",",
-		    conf->source_address[i]);
-	if (r == 0 && conf->nsource_address == 0)
+	for (size_t i = 0; i < conf->source_address.n && r == 0; i++)
+		r = buf_putf(
+		    &b, "%s%s", i == 0 ? "" : ",", conf->source_address.at[i]);
+	if (r == 0 && conf->source_address.n == 0)
 		r = buf_put(&b, addresses, strlen(addresses));
 	if (r == 0 && (buf_len(&b) == 0 || buf_cstr(&b) == NULL))
 		r = ERR_CONFIG;

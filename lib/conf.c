@@ -41,7 +41,10 @@ static const struct setting {
 	    POSTERN_RUNDIR, 0 },
 	{ "issuer-ca", CONF_PATH, offsetof(struct conf, issuer_ca), 0, 0, NULL,
 	    0 },
-	{ "source-address", CONF_CIDR, 0, 0, 0, NULL, 0 },
+	{ "issuer-address", CONF_CIDR, offsetof(struct conf, issuer_address), 0,
+	    0, NULL, 0 },
+	{ "source-address", CONF_CIDR, offsetof(struct conf, source_address), 0,
+	    0, NULL, 0 },
 	{ "connect-timeout", CONF_SECONDS,
 	    offsetof(struct conf, connect_timeout_s), 1, 300, NULL, 10 },
 	{ "handshake-timeout", CONF_SECONDS,
@@ -82,6 +85,12 @@ static char **
 path_member(struct conf *c, const struct setting *s)
 {
 	return (char **)(void *)((char *)c + s->at);
+}
+
+static struct conf_nets *
+nets_member(struct conf *c, const struct setting *s)
+{
+	return (struct conf_nets *)(void *)((char *)c + s->at);
 }
 
 static void
@@ -184,18 +193,18 @@ conf_cidr_valid(const char *s)
 static int
 take_cidr(struct conf_parser *p, const struct setting *s)
 {
-	struct conf *c = p->c;
+	struct conf_nets *nets = nets_member(p->c, s);
 	char *copy;
 
 	if (!conf_cidr_valid(p->t.text))
 		return fail(p, "%s: expected an address or network, as "
 		    "10.0.3.1 or 2001:db8::/64", s->name);
-	if (c->nsource_address >= CONF_ADDRESSES_MAX)
+	if (nets->n >= CONF_ADDRESSES_MAX)
 		return fail(p, "%s: more than %d of them", s->name,
 		    CONF_ADDRESSES_MAX);
 	if ((copy = strdup(p->t.text)) == NULL)
 		return ERR_NOMEM;
-	c->source_address[c->nsource_address++] = copy;
+	nets->at[nets->n++] = copy;
 	return 0;
 }
 
@@ -359,6 +368,13 @@ out:
 	return r;
 }
 
+static void
+nets_clear(struct conf_nets *nets)
+{
+	for (size_t i = 0; i < nets->n; i++)
+		free(nets->at[i]);
+}
+
 void
 conf_clear(struct conf *c)
 {
@@ -367,8 +383,8 @@ conf_clear(struct conf *c)
 	for (size_t i = 0; i < NSETTINGS; i++) {
 		if (settings[i].kind == CONF_PATH)
 			free(*path_member(c, &settings[i]));
+		if (settings[i].kind == CONF_CIDR)
+			nets_clear(nets_member(c, &settings[i]));
 	}
-	for (size_t i = 0; i < c->nsource_address; i++)
-		free(c->source_address[i]);
 	*c = (struct conf){ 0 };
 }

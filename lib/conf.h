@@ -15,14 +15,21 @@ struct diags;
 #define CONF_MAX (64 * 1024)
 #define CONF_ADDRESSES_MAX 16
 
+/* Addresses and networks, as text. */
+struct conf_nets {
+	char *at[CONF_ADDRESSES_MAX];
+	size_t n;
+};
+
 struct conf {
 	char *policy_folder;	/* SYSCONFDIR/postern/policy */
 	char *ca_folder;	/* SYSCONFDIR/postern/ca: target.pem, job.pem */
 	char *state_folder;	/* LOCALSTATEDIR/lib/postern */
 	char *run_folder;	/* RUNSTATEDIR/postern */
 	char *issuer_ca;	/* PEM bundle oidc trusts; NULL: the system's */
-	char *source_address[CONF_ADDRESSES_MAX]; /* CIDR; none: the host's own */
-	size_t nsource_address;
+	struct conf_nets issuer_address; /* where issuers may be, beside the
+					    public internet */
+	struct conf_nets source_address; /* none: the host's own */
 	uint32_t connect_timeout_s;	/* reaching a target, 10 */
 	uint32_t handshake_timeout_s;	/* up to the command's start, 20 */
 	uint32_t server_alive_interval_s; /* of a target's silence, 30 */

@@ -45,7 +45,8 @@ tests_fuzz_fuzz_proc_oidc_SOURCES = tests/fuzz/fuzz_proc_oidc.c \
 tests_fuzz_fuzz_proc_oidc_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) \
 	$(JANSSON_CFLAGS)
 tests_fuzz_fuzz_proc_oidc_LDFLAGS = $(proc_fuzz_ldflags) \
-	-Wl,--wrap=http_new -Wl,--wrap=http_set_ca -Wl,--wrap=http_get \
+	-Wl,--wrap=http_new -Wl,--wrap=http_set_ca \
+	-Wl,--wrap=http_set_reach -Wl,--wrap=http_get \
 	-Wl,--wrap=http_cancel
 tests_fuzz_fuzz_proc_oidc_LDADD = broker/liboidc.la broker/libchild.la
 

@@ -11,6 +11,7 @@ oidc_unit_tests = \
 	tests/unit/test_jwk \
 	tests/unit/test_jwks \
 	tests/unit/test_jws \
+	tests/unit/test_reach \
 	tests/unit/test_replay \
 	tests/unit/test_token
 check_PROGRAMS += $(oidc_unit_tests)
@@ -34,6 +35,9 @@ tests_unit_test_jws_SOURCES = tests/unit/test_jws.c tests/unit/mint.c \
 tests_unit_test_jws_CPPFLAGS = $(oidc_cppflags)
 tests_unit_test_jws_CFLAGS = $(oidc_cflags)
 tests_unit_test_jws_LDADD = $(oidc_ldadd)
+tests_unit_test_reach_SOURCES = tests/unit/test_reach.c
+tests_unit_test_reach_CFLAGS = $(oidc_cflags)
+tests_unit_test_reach_LDADD = $(oidc_ldadd)
 tests_unit_test_replay_SOURCES = tests/unit/test_replay.c
 tests_unit_test_replay_CFLAGS = $(oidc_cflags)
 tests_unit_test_replay_LDADD = $(oidc_ldadd)

@@ -89,7 +89,8 @@ class Session:
 
 
 class Oidc:
-    def __init__(self, folder, ca_pem=None, settings="", go=True, marks=None):
+    def __init__(self, folder, ca_pem=None, settings="", go=True, marks=None,
+                 reach="issuer-address 127.0.0.1\n"):
         self.folder = folder
         self.sessions, self.events = [], []
         # what audit keeps, and its answer to KEEP (None: none)
@@ -127,7 +128,7 @@ class Oidc:
             ca.write_bytes(ca_pem)
             with open(ca, "rb") as f:
                 send(self.control, FOLDER, text("issuer-ca"), [f.fileno()])
-        self.settings = settings
+        self.settings = settings + reach
         if go:
             self.go()
 

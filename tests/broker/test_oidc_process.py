@@ -548,6 +548,20 @@ def test_host_name_is_resolved(tmp_path):
     issuer.close()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_private_address(tmp_path, host):
+    """By address or by name: it is not even connected to, unless the settings
+    name it."""
+    issuer = web.Issuer(tmp_path, CA, host=host)
+    issuer.keys = [RSA]
+    oidc = p.Oidc(tmp_path, CA.pem(), reach="issuer-address 10.0.0.0/8\n")
+    oidc.issuers({"name": "ci", "url": issuer.url})
+    keys_refused(oidc, issuer, "keys of .*issuer-address")
+    assert issuer.paths == [] and issuer.accepted == 0
+    assert oidc.close() == 0
+    issuer.close()
+
+
 @pytest.mark.parametrize("ca,hosts", [
     (OTHER_CA, ("127.0.0.1",)), (CA, ("localhost", "127.0.0.2"))],
     ids=["unknown CA", "another host"])

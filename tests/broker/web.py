@@ -124,9 +124,14 @@ def hs256(secret, claims, kid):
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
+    accepted = 0
 
     def handle_error(self, request, client_address):
         pass  # clients that hang up are part of the tests
+
+    def get_request(self):
+        self.accepted += 1
+        return super().get_request()
 
 
 class Issuer:
@@ -178,6 +183,11 @@ class Issuer:
         if path == "/.well-known/openid-configuration":
             return {"issuer": self.url, "jwks_uri": self.url + "/keys"}
         return {"keys": [k.jwk() for k in self.keys]}
+
+    @property
+    def accepted(self):
+        """Connections, whatever became of them."""
+        return self.server.accepted
 
     def fetches(self):
         with self.lock:

@@ -715,7 +715,8 @@ class Bastion:
         for folder in (ETC / "policy", STATE.parent, RUN.parent):
             folder.mkdir(parents=True, exist_ok=True)
         (ETC / "postern.conf").write_text(
-            f"issuer-ca {self.issuer.ca_file}\nhandshake-timeout 8s\n"
+            f"issuer-ca {self.issuer.ca_file}\n"
+            f"issuer-address {NET['issuer'][0]}\nhandshake-timeout 8s\n"
             "server-alive-interval 5s\n")
         self.hostkey = ssh_keygen(ETC / "sshd/host_ed25519", "postern")
 

@@ -40,6 +40,7 @@ static struct {
 
 struct http *__wrap_http_new(struct loop *l);
 int __wrap_http_set_ca(struct http *h, const void *pem, size_t n);
+void __wrap_http_set_reach(struct http *h, const struct reach *r);
 int __wrap_http_get(struct http *h, const char *url, http_cb cb, void *arg,
     struct http_req **out);
 void __wrap_http_cancel(struct http_req *q);
@@ -57,6 +58,13 @@ __wrap_http_set_ca(struct http *h, const void *pem, size_t n)
 	(void)pem;
 	(void)n;
 	return 0;
+}
+
+void
+__wrap_http_set_reach(struct http *h, const struct reach *r)
+{
+	(void)h;
+	(void)r;
 }
 
 int

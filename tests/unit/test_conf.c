@@ -37,7 +37,8 @@ t_conf_parse_defaults(void **state)
 		assert_string_equal(c.state_folder, POSTERN_STATEDIR);
 		assert_string_equal(c.run_folder, POSTERN_RUNDIR);
 		assert_null(c.issuer_ca);
-		assert_int_equal(c.nsource_address, 0);
+		assert_int_equal(c.source_address.n, 0);
+		assert_int_equal(c.issuer_address.n, 0);
 		assert_int_equal(c.connect_timeout_s, 10);
 		assert_int_equal(c.handshake_timeout_s, 20);
 		assert_int_equal(c.server_alive_interval_s, 30);
@@ -62,6 +63,7 @@ t_conf_parse_all(void **state)
 	static const char text[] =
 	    "policy-folder /p; ca-folder \"/c d\"\nstate-folder /s # here\n"
 	    "run-folder /r\nissuer-ca /i.pem\n"
+	    "issuer-address 10.9.0.0/16\n"
 	    "source-address 10.0.0.1\nsource-address 2001:db8::/64\n"
 	    "connect-timeout 3s\nhandshake-timeout 4m\nlogin-deadline 5s\n"
 	    "server-alive-interval 6s\nserver-alive-count-max 9\n"
@@ -78,8 +80,10 @@ t_conf_parse_all(void **state)
 	assert_string_equal(c.state_folder, "/s");
 	assert_string_equal(c.run_folder, "/r");
 	assert_string_equal(c.issuer_ca, "/i.pem");
-	assert_int_equal(c.nsource_address, 2);
-	assert_string_equal(c.source_address[1], "2001:db8::/64");
+	assert_int_equal(c.issuer_address.n, 1);
+	assert_string_equal(c.issuer_address.at[0], "10.9.0.0/16");
+	assert_int_equal(c.source_address.n, 2);
+	assert_string_equal(c.source_address.at[1], "2001:db8::/64");
 	assert_int_equal(c.connect_timeout_s, 3);
 	assert_int_equal(c.handshake_timeout_s, 240);
 	assert_int_equal(c.server_alive_interval_s, 6);
