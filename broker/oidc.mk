@@ -14,7 +14,7 @@ broker_liboidc_la_SOURCES = \
 	broker/token.c broker/token.h
 broker_liboidc_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS) \
 	$(CURL_CFLAGS) $(LIBJWT_CFLAGS)
-broker_liboidc_la_LIBADD = lib/libbase.la $(LIBJWT_LIBS) $(CURL_LIBS) \
+broker_liboidc_la_LIBADD = lib/libclaimtext.la lib/libbase.la $(LIBJWT_LIBS) $(CURL_LIBS) \
 	$(JANSSON_LIBS) $(CRYPTO_LIBS)
 
 posternlibexec_PROGRAMS += broker/postern-oidc

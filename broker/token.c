@@ -14,6 +14,7 @@
 #include "broker/jsonin.h"
 #include "broker/jwa.h"
 #include "lib/buf.h"
+#include "lib/claimtext.h"
 #include "lib/err.h"
 #include "lib/proto.h"
 #include "lib/str.h"
@@ -276,30 +277,6 @@ token_check(struct token *t, const struct token_rules *rules, int64_t now,
 
 /* -- for policy ---------------------------------------------------------- */
 
-/* The claim's text; NULL for what has none.  num: room for an integer. */
-static const char *
-token_claim_text(const json_t *v, char *num, size_t size)
-{
-	switch (json_typeof(v)) {
-	case JSON_STRING:
-		return json_string_value(v);
-	case JSON_INTEGER:
-		(void)snprintf(num, size, "%" JSON_INTEGER_FORMAT,
-		    json_integer_value(v));
-		return num;
-	case JSON_TRUE:
-		return "true";
-	case JSON_FALSE:
-		return "false";
-	case JSON_NULL:
-	case JSON_REAL:
-	case JSON_ARRAY:
-	case JSON_OBJECT:
-		break;
-	}
-	return NULL;
-}
-
 static bool
 token_claim_sane(const char *name, const char *value)
 {
@@ -312,27 +289,28 @@ int
 token_put_claims(const struct token *t, struct buf *b, const char **why)
 {
 	const char *name, *text;
-	char num[24];
-	json_t *v;
-	uint32_t n = 0;
+	json_t *flat = NULL, *v;
 	int r;
 
-	*why = "the token has too many claims";
-	json_object_foreach (t->claims, name, v)
-		n += token_claim_text(v, num, sizeof(num)) != NULL;
-	if (n > PROTO_CLAIMS_MAX)
-		return ERR_TOOBIG;
-	if ((r = buf_put_u32(b, n)) != 0)
-		return r;
-	json_object_foreach (t->claims, name, v) {
-		if ((text = token_claim_text(v, num, sizeof(num))) == NULL)
-			continue;
+	r = claimtext_flatten(t->claims, &flat);
+	*why = r == ERR_EXISTS ? "two claims of the token have one name"
+	       : r == ERR_NOMEM
+		   ? "the broker is out of memory"
+		   : "the token has too many claims, or one with too long a name";
+	if (r != 0 ||
+	    (r = buf_put_u32(b, (uint32_t)json_object_size(flat))) != 0)
+		goto out;
+	json_object_foreach (flat, name, v) {
+		text = json_string_value(v);
 		*why = "a claim is too long or has control characters";
+		r = ERR_DENIED;
 		if (!token_claim_sane(name, text))
-			return ERR_DENIED;
+			goto out;
 		if ((r = buf_put_cstr(b, name)) != 0 ||
 		    (r = buf_put_cstr(b, text)) != 0)
-			return r;
+			goto out;
 	}
-	return 0;
+out:
+	json_decref(flat);
+	return r;
 }

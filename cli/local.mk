@@ -8,4 +8,4 @@ cli_postern_CFLAGS = $(PROGRAM_CFLAGS) $(JANSSON_CFLAGS)
 cli_postern_LDFLAGS = $(PROGRAM_LDFLAGS)
 cli_postern_LDADD = policy/libtools.la policy/libpolicy.la ssh/libcert.la audit/libreplay.la \
 	audit/libledger.la audit/libcast.la \
-	lib/liblex.la lib/libbase.la $(JANSSON_LIBS)
+	lib/libclaimtext.la lib/liblex.la lib/libbase.la $(JANSSON_LIBS)

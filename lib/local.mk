@@ -28,3 +28,9 @@ lib_liblex_la_SOURCES = \
 	lib/diag.c lib/diag.h \
 	lib/lex.c lib/lex.h
 lib_liblex_la_LIBADD = lib/libbase.la
+
+# A token's claims: for oidc, and for the tools.
+noinst_LTLIBRARIES += lib/libclaimtext.la
+lib_libclaimtext_la_SOURCES = lib/claimtext.c lib/claimtext.h
+lib_libclaimtext_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+lib_libclaimtext_la_LIBADD = lib/libbase.la $(JANSSON_LIBS)

@@ -1,7 +1,6 @@
 /*
  * The claims of a verified token, as text: what identities are matched on.
- * Conversion to text is oidc's: strings as they are, integers in decimal,
- * booleans as "true" or "false"; arrays and objects are not passed on.
+ * Conversion to text is oidc's (lib/claimtext.h).
  */
 #ifndef POSTERN_POLICY_CLAIMS_H
 #define POSTERN_POLICY_CLAIMS_H

@@ -71,7 +71,8 @@ facts_init(struct facts *f, const struct preset *row, const struct past *past)
 {
 	*f = (struct facts){ .was = NULL };
 	add_tie(f, row->commit, past->commit);
-	add_tie(f, row->actor, past->actor);
+	if (row->actor_after == NULL)
+		add_tie(f, row->actor, past->actor);
 	add_tie(f, row->workflow, past->workflow);
 	add_tie(f, row->run, past->run);
 	if (*past->subject != '\0')

@@ -317,6 +317,37 @@ pull_number(const char *s, char *dst, size_t dstsize)
 	dst[n] = '\0';
 }
 
+/* A build that a person starts may name a branch where others have a commit:
+ * what is no hash is none. */
+static const char *
+commit_of(const struct preset *row, const char *s)
+{
+	if (s == NULL || row->claim == NULL)
+		return s;
+	return strlen(s) <= 64 && s[strspn(s, "0123456789abcdefABCDEF")] == '\0'
+		   ? s
+		   : NULL;
+}
+
+/* The part of an actor's claim that names the actor, in room of the ties. */
+static const char *
+actor_of(const struct preset *row, const char *s, struct ties *t)
+{
+	size_t n;
+
+	if (s == NULL || row->actor_after == NULL)
+		return s;
+	if ((s = strstr(s, row->actor_after)) == NULL)
+		return NULL;
+	s += strlen(row->actor_after);
+	n = strcspn(s, "/");
+	if (n == 0 || n >= sizeof(t->actor_part))
+		return NULL;
+	memcpy(t->actor_part, s, n);
+	t->actor_part[n] = '\0';
+	return t->actor_part;
+}
+
 void
 issuer_ties(const struct issuer *is, const struct claims *cs, struct ties *out)
 {
@@ -325,8 +356,8 @@ issuer_ties(const struct issuer *is, const struct claims *cs, struct ties *out)
 	*out = (struct ties){ 0 };
 	if (row == NULL)
 		return;
-	out->commit = get(cs, row->commit);
-	out->actor = get(cs, row->actor);
+	out->commit = commit_of(row, get(cs, row->commit));
+	out->actor = actor_of(row, get(cs, row->actor), out);
 	out->workflow = get(cs, row->workflow);
 	out->run = get(cs, row->run);
 	pull_number(get(cs, row->pull_request), out->pull_request,

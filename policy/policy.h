@@ -58,11 +58,13 @@ struct target {
 };
 
 /* The claims that tie a session to a change; NULL where there is none.
- * pull_request is the number alone. */
+ * pull_request is the number alone.  Not to be copied: actor may point to
+ * actor_part. */
 struct ties {
 	const char *commit;
 	char pull_request[24];
 	const char *actor;
+	char actor_part[64];
 	const char *workflow;
 	const char *run;
 };
@@ -143,7 +145,8 @@ size_t policy_match(const struct policy *p, const char *issuer,
 void policy_match_explain(const struct policy *p, const char *issuer,
     const struct claims *cs, char *dst, size_t dstsize);
 
-/* Values stay inside cs. */
+/* Values stay inside cs and *out.  A commit is hexadecimal, but for the preset
+ * custom. */
 void issuer_ties(const struct issuer *is, const struct claims *cs,
     struct ties *out);
 

@@ -31,6 +31,32 @@ struct risky {
 	const char *why;
 };
 
+/* What a claim is to those who write conditions on it. */
+enum claim_kind {
+	CLAIM_ID,	/* of something that lasts; nobody chooses it */
+	CLAIM_RUN,	/* the id or number of this run */
+	CLAIM_NAME,	/* may be given up and taken by somebody else */
+	CLAIM_REF,	/* a branch or tag */
+	CLAIM_COMMIT,
+	CLAIM_FACT,	/* what the issuer says of the job */
+	CLAIM_CHOSEN,	/* text of whoever started the job or asked for the
+			 * token */
+};
+
+/* How the issuer writes it; conditions are always on the text. */
+enum claim_type {
+	CLAIM_STRING,
+	CLAIM_INT,	/* matched in decimal */
+	CLAIM_BOOL,	/* matched as true and false */
+	CLAIM_LIST,	/* of texts: no condition can match it */
+};
+
+struct preset_claim {
+	const char *name;	/* "x_*": all that begin so; NULL ends */
+	enum claim_kind kind;
+	enum claim_type type;
+};
+
 struct preset {
 	const char *name;	/* NULL ends the table */
 	const char *url;	/* NULL: must be written */
@@ -42,12 +68,14 @@ struct preset {
 	 * pin one of the claims below.  NULL: none. */
 	const char *shared;
 	const char *const *pin;
-	/* The claims there are, "x_*" for all that begin so; NULL: any. */
-	const char *const *claim;
+	const struct preset_claim *claim; /* NULL: any */
 	const struct risky *risky;
 	/* Where the five ties are found. */
 	const char *commit, *actor, *workflow, *run;
 	const char *pull_request; /* a number, or refs/pull/N/... */
+	/* The actor is the part of that claim between this and the next `/`;
+	 * NULL: all of it. */
+	const char *actor_after;
 };
 
 const struct preset *preset_table(void);
@@ -61,6 +89,9 @@ const struct risky *preset_risky_value(const struct preset *p,
 /* Bit i for each row i with this word; 0: the preset has no such word. */
 uint64_t preset_risky_word(const struct preset *p, const char *word);
 bool preset_has_claim(const struct preset *p, const char *claim);
+/* What the row says of a claim; NULL: nothing. */
+const struct preset_claim *preset_claim(const struct preset *p,
+    const char *claim);
 /* Does the claim hold an id, which nobody can choose or take over? */
 bool preset_is_id(const struct preset *p, const char *claim);
 /* Does this URL serve strangers? */

@@ -52,6 +52,29 @@ check_issuers(struct resolver *v)
 	}
 }
 
+/* What the issuer's tokens can never say is a mistake. */
+static void
+check_type(struct resolver *v, const struct preset_claim *claim,
+    const struct condition *c, const struct claim_value *value)
+{
+	switch (claim->type) {
+	case CLAIM_STRING:
+	case CLAIM_LIST: /* said once, for the whole condition */
+		return;
+	case CLAIM_BOOL:
+		if (strcmp(value->text, "true") != 0 &&
+		    strcmp(value->text, "false") != 0)
+			policy_error(v->p, v->d, &value->at, "`%s` is \"true\" "
+			    "or \"false\"", c->claim);
+		return;
+	case CLAIM_INT:
+		if (value->text[strspn(value->text, "0123456789")] != '\0')
+			policy_error(v->p, v->d, &value->at, "`%s` is a whole "
+			    "number, as \"1201\"", c->claim);
+		return;
+	}
+}
+
 /* One value of a condition. */
 static void
 check_value(struct resolver *v, const struct identity *id,
@@ -76,19 +99,28 @@ check_condition(struct resolver *v, const struct identity *id,
     const struct condition *c)
 {
 	const struct preset *row = id->issuer->preset;
+	const struct preset_claim *claim = preset_claim(row, c->claim);
 	struct diag_near near = diag_near(c->claim);
 	char text[NEAR_TEXT_MAX];
 
 	if (!preset_has_claim(row, c->claim)) {
-		for (size_t i = 0; row->claim[i] != NULL; i++)
-			diag_near_try(&near, row->claim[i]);
+		for (size_t i = 0; row->claim[i].name != NULL; i++)
+			diag_near_try(&near, row->claim[i].name);
 		policy_error(v->p, v->d, &c->at, "tokens of the preset `%s` "
 		    "have no claim `%.80s`%s", row->name, c->claim,
 		    near_text(&near, text, sizeof(text)));
 		return;
 	}
-	for (size_t i = 0; i < c->nvalue; i++)
+	if (claim != NULL && claim->type == CLAIM_LIST) {
+		policy_error(v->p, v->d, &c->at, "`%s` is a list, and no "
+		    "condition can be on it", c->claim);
+		return;
+	}
+	for (size_t i = 0; i < c->nvalue; i++) {
 		check_value(v, id, c, &c->value[i]);
+		if (claim != NULL)
+			check_type(v, claim, c, &c->value[i]);
+	}
 }
 
 /* Every value that the condition lets through is one, whole and not "". */

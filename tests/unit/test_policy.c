@@ -743,6 +743,24 @@ t_issuer_ties_table(void **state)
 		    "1f0c", "17", NULL, "12", "3" },
 		{ "circle", { "oidc.circleci.com/pipeline-id", "3" }, NULL, "",
 		    NULL, NULL, "3" },
+		/* a part of the subject */
+		{ "circle", { "sub", "org/1/project/2/user/u-3" }, NULL, "",
+		    "u-3", NULL, NULL },
+		{ "circle", { "sub", "org/1/user/u-3/vcs-ref/user/x" }, NULL,
+		    "", "u-3", NULL, NULL },
+		{ "circle", { "sub", "org/1/project/2/user/" }, NULL, "", NULL,
+		    NULL, NULL },
+		{ "circle", { "sub", "org/1/project/2" }, NULL, "", NULL, NULL,
+		    NULL },
+		{ "circle", { "sub", "/user/1234567890123456789012345678901234"
+		    "567890123456789012345678901234" }, NULL, "", NULL, NULL,
+		    NULL },
+		/* what is no hash is no commit */
+		{ "azure", { "rpo_ver", "HEAD" }, NULL, "", NULL, NULL, NULL },
+		{ "azure", { "rpo_ver", "abcdef0 " }, NULL, "", NULL, NULL,
+		    NULL },
+		{ "acme", { "commit", "r1234" }, "r1234", "", NULL, NULL,
+		    NULL },
 	};
 	struct policy *p;
 	struct claims cs;
@@ -798,7 +816,13 @@ t_preset_table_sound(void **state)
 			assert_int_not_equal(preset_risky_word(row,
 			    row->risky[k].word), 0);
 			assert_true(k < PRESET_RISKY_MAX);
+			if (row->risky[k].kind == RISKY_DIFFERS)
+				assert_true(preset_has_claim(row,
+				    row->risky[k].value));
 		}
+		for (k = 0; row->claim != NULL && row->claim[k].name; k++)
+			assert_ptr_equal(preset_claim(row, row->claim[k].name),
+			    &row->claim[k]); /* once, or not hidden */
 		{
 			const char *tie[] = { row->commit, row->actor,
 				row->workflow, row->run, row->pull_request };

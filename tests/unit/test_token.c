@@ -252,15 +252,14 @@ put(const char *payload, struct buf *out)
 	return r;
 }
 
-/* The value that policy gets for claim "c"; NULL when it gets none. */
+/* The value that policy gets for a claim; NULL when it gets none. */
 static char *
-passed(const char *json)
+passed_of(const char *payload, const char *claim)
 {
-	char payload[512], *name, *value, *found = NULL;
+	char *name, *value, *found = NULL;
 	struct buf b;
 	uint32_t n;
 
-	(void)snprintf(payload, sizeof(payload), "{" ISS "\"c\":%s}", json);
 	assert_int_equal(put(payload, &b), 0);
 	assert_int_equal(buf_get_u32(&b, &n), 0);
 	while (n-- > 0) {
@@ -268,7 +267,7 @@ passed(const char *json)
 		    0);
 		assert_int_equal(buf_get_cstr(&b, PROTO_CLAIM_VALUE_MAX,
 		    &value), 0);
-		if (strcmp(name, "c") == 0)
+		if (strcmp(name, claim) == 0)
 			found = value;
 		else
 			free(value);
@@ -277,6 +276,15 @@ passed(const char *json)
 	assert_int_equal(buf_end(&b), 0);
 	buf_clear(&b);
 	return found;
+}
+
+static char *
+passed(const char *json)
+{
+	char payload[512];
+
+	(void)snprintf(payload, sizeof(payload), "{" ISS "\"c\":%s}", json);
+	return passed_of(payload, "c");
 }
 
 static void
@@ -315,6 +323,66 @@ t_token_put_claims_text(void **state)
 	}
 }
 
+/* What lies in objects has its path for a name. */
+static void
+t_token_put_claims_nested(void **state)
+{
+	static const struct {
+		const char *json, *name, *text;
+	} cases[] = {
+		{ "\"k.io\":{\"ns\":\"a\",\"pod\":{\"uid\":\"u\"}}",
+		    "k.io/pod/uid", "u" },
+		{ "\"k.io\":{\"ns\":\"a\"}", "k.io/ns", "a" },
+		{ "\"https://x/\":{\"n\":7,\"t\":{\"a/b\":true}}",
+		    "https://x/t/a/b", "true" },
+		{ "\"https://x/\":{\"n\":7}", "https://x/n", "7" },
+		{ "\"a\":{\"b\":{\"c\":{\"d\":1}}}", "a/b/c/d", "1" },
+		/* deeper ones are not there */
+		{ "\"a\":{\"b\":{\"c\":{\"d\":{\"e\":1}}}}", "a/b/c/d/e",
+		    NULL },
+		{ "\"a\":{\"b\":[\"c\"]}", "a/b", NULL },
+		{ "\"a\":{\"b\":null}", "a/b", NULL },
+		{ "\"a\":[{\"b\":\"c\"}]", "a/b", NULL },
+		{ "\"\":{\"b\":\"c\"}", "/b", NULL },
+	};
+	char payload[512], *value;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		(void)snprintf(payload, sizeof(payload), "{" ISS "%s}",
+		    cases[i].json);
+		value = passed_of(payload, cases[i].name);
+		if (cases[i].text == NULL
+			? value != NULL
+			: value == NULL || strcmp(value, cases[i].text) != 0)
+			fail_msg("%s: %s", payload, value ? value : "-");
+		free(value);
+	}
+}
+
+/* Two claims that a rule could not tell apart. */
+static void
+t_token_put_claims_twice(void **state)
+{
+	static const char *const bad[] = {
+		"{\"a/b\":\"1\",\"a\":{\"b\":\"2\"}}",
+		"{\"a\":{\"b\":\"2\"},\"a/b\":\"1\"}",
+		"{\"a\":{\"b/c\":1,\"b\":{\"c\":1}}}",
+		"{\"a/\":{\"b\":1},\"a\":{\"b\":1}}",
+	};
+	char payload[512];
+	struct buf b;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		(void)snprintf(payload, sizeof(payload), "{" ISS "%s",
+		    bad[i] + 1);
+		if (put(payload, &b) != ERR_EXISTS)
+			fail_msg("%s", payload);
+		buf_clear(&b);
+	}
+}
+
 static void
 t_token_put_claims_refused(void **state)
 {
@@ -350,6 +418,14 @@ t_token_put_claims_refused(void **state)
 	    PROTO_CLAIM_NAME_MAX + 1, 0);
 	assert_int_equal(put(payload, &b), ERR_DENIED);
 	buf_clear(&b);
+	/* the path is the name */
+	for (int n = PROTO_CLAIM_NAME_MAX - 2; n < PROTO_CLAIM_NAME_MAX; n++) {
+		(void)snprintf(payload, sizeof(payload),
+		    "{" ISS "\"a\":{\"%0*d\":\"c\"}}", n, 0);
+		assert_int_equal(put(payload, &b),
+		    n == PROTO_CLAIM_NAME_MAX - 2 ? 0 : ERR_TOOBIG);
+		buf_clear(&b);
+	}
 }
 
 static void
@@ -457,6 +533,8 @@ main(void)
 		cmocka_unit_test(t_token_check_no_life),
 		cmocka_unit_test(t_token_check_sub_length),
 		cmocka_unit_test(t_token_put_claims_text),
+		cmocka_unit_test(t_token_put_claims_nested),
+		cmocka_unit_test(t_token_put_claims_twice),
 		cmocka_unit_test(t_token_put_claims_refused),
 		cmocka_unit_test(t_token_put_claims_count),
 		cmocka_unit_test(t_token_rules_get),

@@ -1,0 +1,21 @@
+/*
+ * A token's claims as text, which is what conditions are on: strings as they
+ * are, integers in decimal, booleans as true and false.  A claim within an
+ * object has its path for a name, as kubernetes.io/pod/uid; a `/` at the end of
+ * the object's own name is not doubled.  null, fractions and arrays have no
+ * text, nor has what lies deeper than CLAIMTEXT_DEPTH objects.
+ */
+#ifndef POSTERN_LIB_CLAIMTEXT_H
+#define POSTERN_LIB_CLAIMTEXT_H
+
+#include <jansson.h>
+
+#define CLAIMTEXT_DEPTH 4
+
+/* A new object of texts in the order of the claims.  ERR_TOOBIG: more than
+ * PROTO_CLAIMS_MAX, or a name within an object that is longer than
+ * PROTO_CLAIM_NAME_MAX.  ERR_EXISTS: two claims with one name, of which a rule
+ * would see but one. */
+int claimtext_flatten(const json_t *claims, json_t **flat);
+
+#endif
