@@ -78,7 +78,7 @@ def test_good_login(shared, key):
         "iat": str(claims["iat"]), "nbf": str(claims["nbf"]),
         "exp": str(claims["exp"]), "repository_id": "7712345",
         "run_attempt": "2", "protected": "true", "jti": key.kid,
-        "workflow": "Grüße", "empty": ""}
+        "workflow": "Grüße", "empty": "", "nested/a": "1"}
 
 
 def test_long_github_like_token(shared):
