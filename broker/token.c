@@ -293,14 +293,16 @@ token_put_claims(const struct token *t, struct buf *b, const char **why)
 	int r;
 
 	r = claimtext_flatten(t->claims, &flat);
-	*why = r == ERR_EXISTS ? "two claims of the token have one name"
-	       : r == ERR_NOMEM
-		   ? "the broker is out of memory"
-		   : "the token has too many claims, or one with too long a name";
+	*why =
+	    r == ERR_EXISTS ? "two claims of the token have one name"
+	    : r == ERR_NOMEM
+		? "the broker is out of memory"
+		: "the token has too many claims, or one with too long a name";
 	if (r != 0 ||
 	    (r = buf_put_u32(b, (uint32_t)json_object_size(flat))) != 0)
 		goto out;
-	json_object_foreach (flat, name, v) {
+	json_object_foreach(flat, name, v)
+	{
 		text = json_string_value(v);
 		*why = "a claim is too long or has control characters";
 		r = ERR_DENIED;

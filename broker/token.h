@@ -53,10 +53,10 @@ int token_parse(const void *payload, size_t n, struct token *out,
 int token_check(struct token *t, const struct token_rules *rules, int64_t now,
     const char **why);
 /* Appends u32 count and count times (str name, str value): the claims as text
- * (lib/claimtext.h).  ERR_DENIED: a name or value is empty where it must not be,
- * too long, or holds a control or bidi character; a claim that is only dropped
- * would look absent to a rule, so the token is refused.  ERR_EXISTS, ERR_TOOBIG
- * as claimtext_flatten. */
+ * (lib/claimtext.h).  ERR_DENIED: a name or value is empty where it must not
+ * be, too long, or holds a control or bidi character; a claim that is only
+ * dropped would look absent to a rule, so the token is refused.  ERR_EXISTS,
+ * ERR_TOOBIG as claimtext_flatten. */
 int token_put_claims(const struct token *t, struct buf *b, const char **why);
 void token_clear(struct token *t);
 

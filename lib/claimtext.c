@@ -69,7 +69,8 @@ walk(json_t *flat, const json_t *object, const char *path, int depth)
 	json_t *v;
 	int r = 0;
 
-	json_object_foreach ((json_t *)(uintptr_t)object, key, v) {
+	json_object_foreach((json_t *)(uintptr_t)object, key, v)
+	{
 		if (!has_text(v) && !json_is_object(v))
 			continue;
 		full = key;

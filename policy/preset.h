@@ -33,26 +33,26 @@ struct risky {
 
 /* What a claim is to those who write conditions on it. */
 enum claim_kind {
-	CLAIM_ID,	/* of something that lasts; nobody chooses it */
-	CLAIM_RUN,	/* the id or number of this run */
-	CLAIM_NAME,	/* may be given up and taken by somebody else */
-	CLAIM_REF,	/* a branch or tag */
+	CLAIM_ID,   /* of something that lasts; nobody chooses it */
+	CLAIM_RUN,  /* the id or number of this run */
+	CLAIM_NAME, /* may be given up and taken by somebody else */
+	CLAIM_REF,  /* a branch or tag */
 	CLAIM_COMMIT,
-	CLAIM_FACT,	/* what the issuer says of the job */
-	CLAIM_CHOSEN,	/* text of whoever started the job or asked for the
-			 * token */
+	CLAIM_FACT,   /* what the issuer says of the job */
+	CLAIM_CHOSEN, /* text of whoever started the job or asked for the
+		       * token */
 };
 
 /* How the issuer writes it; conditions are always on the text. */
 enum claim_type {
 	CLAIM_STRING,
-	CLAIM_INT,	/* matched in decimal */
-	CLAIM_BOOL,	/* matched as true and false */
-	CLAIM_LIST,	/* of texts: no condition can match it */
+	CLAIM_INT,  /* matched in decimal */
+	CLAIM_BOOL, /* matched as true and false */
+	CLAIM_LIST, /* of texts: no condition can match it */
 };
 
 struct preset_claim {
-	const char *name;	/* "x_*": all that begin so; NULL ends */
+	const char *name; /* "x_*": all that begin so; NULL ends */
 	enum claim_kind kind;
 	enum claim_type type;
 };
@@ -90,8 +90,8 @@ const struct risky *preset_risky_value(const struct preset *p,
 uint64_t preset_risky_word(const struct preset *p, const char *word);
 bool preset_has_claim(const struct preset *p, const char *claim);
 /* What the row says of a claim; NULL: nothing. */
-const struct preset_claim *preset_claim(const struct preset *p,
-    const char *claim);
+const struct preset_claim *preset_claim(
+    const struct preset *p, const char *claim);
 /* Does the claim hold an id, which nobody can choose or take over? */
 bool preset_is_id(const struct preset *p, const char *claim);
 /* Does this URL serve strangers? */

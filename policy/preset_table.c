@@ -18,9 +18,13 @@ static const char *const svid[] = { "RS256", "RS384", "RS512", "ES256", "ES384",
 
 #define NOT_MERGED "its code has not been merged"
 #define S CLAIM_STRING
-#define END { .name = NULL }
+#define END                                                                    \
+	{                                                                      \
+		.name = NULL                                                   \
+	}
 
-/* -- GitHub and what is like it --------------------------------------------- */
+/* -- GitHub and what is like it ---------------------------------------------
+ */
 
 /* GitHub serves every repository on Earth from one issuer; names can be
  * renamed and registered anew, ids cannot. */
@@ -77,7 +81,8 @@ static const struct risky github_risky[] = {
 	.commit = "sha", .actor = "actor", .workflow = "workflow_ref",         \
 	.run = "run_id", .pull_request = "ref"
 
-/* -- GitLab ------------------------------------------------------------------ */
+/* -- GitLab ------------------------------------------------------------------
+ */
 
 static const char *const gitlab_pin[] = { "project_id", "job_project_id",
 	"namespace_id", NULL };
@@ -128,7 +133,8 @@ static const struct risky gitlab_risky[] = {
 	{ .word = NULL },
 };
 
-/* -- CircleCI ------------------------------------------------------------------ */
+/* -- CircleCI
+ * ------------------------------------------------------------------ */
 
 #define CIRCLE "oidc.circleci.com/"
 
@@ -163,8 +169,8 @@ static const struct risky circleci_risky[] = {
 
 /* -- Buildkite, Bitbucket, Azure DevOps ------------------------------------ */
 
-static const char *const buildkite_pin[] = { "pipeline_id",
-	"organization_id", NULL };
+static const char *const buildkite_pin[] = { "pipeline_id", "organization_id",
+	NULL };
 
 static const struct preset_claim buildkite_claim[] = {
 	{ "sub", CLAIM_NAME, S },
@@ -205,8 +211,8 @@ static const struct preset_claim bitbucket_claim[] = {
 	END,
 };
 
-static const char *const azure_pin[] = { "def_id", "prj_id", "rpo_id",
-	"org_id", NULL };
+static const char *const azure_pin[] = { "def_id", "prj_id", "rpo_id", "org_id",
+	NULL };
 
 static const struct preset_claim azure_claim[] = {
 	{ "sub", CLAIM_NAME, S },
@@ -228,7 +234,8 @@ static const struct risky azure_risky[] = {
 	{ .word = NULL },
 };
 
-/* -- clouds ---------------------------------------------------------------------- */
+/* -- clouds
+ * ---------------------------------------------------------------------- */
 
 static const char *const sub_pin[] = { "sub", NULL };
 
@@ -265,7 +272,8 @@ static const struct preset_claim aws_claim[] = {
 	END,
 };
 
-/* -- clusters and workloads ---------------------------------------------------- */
+/* -- clusters and workloads
+ * ---------------------------------------------------- */
 
 #define KUBE "kubernetes.io/"
 
@@ -290,7 +298,8 @@ static const struct preset_claim spiffe_claim[] = {
 	END,
 };
 
-/* -- Terraform and Spacelift ----------------------------------------------------- */
+/* -- Terraform and Spacelift
+ * ----------------------------------------------------- */
 
 static const char *const terraform_pin[] = { "terraform_workspace_id",
 	"terraform_organization_id", NULL };

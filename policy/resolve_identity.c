@@ -64,13 +64,17 @@ check_type(struct resolver *v, const struct preset_claim *claim,
 	case CLAIM_BOOL:
 		if (strcmp(value->text, "true") != 0 &&
 		    strcmp(value->text, "false") != 0)
-			policy_error(v->p, v->d, &value->at, "`%s` is \"true\" "
-			    "or \"false\"", c->claim);
+			policy_error(v->p, v->d, &value->at,
+			    "`%s` is \"true\" "
+			    "or \"false\"",
+			    c->claim);
 		return;
 	case CLAIM_INT:
 		if (value->text[strspn(value->text, "0123456789")] != '\0')
-			policy_error(v->p, v->d, &value->at, "`%s` is a whole "
-			    "number, as \"1201\"", c->claim);
+			policy_error(v->p, v->d, &value->at,
+			    "`%s` is a whole "
+			    "number, as \"1201\"",
+			    c->claim);
 		return;
 	}
 }
@@ -112,8 +116,10 @@ check_condition(struct resolver *v, const struct identity *id,
 		return;
 	}
 	if (claim != NULL && claim->type == CLAIM_LIST) {
-		policy_error(v->p, v->d, &c->at, "`%s` is a list, and no "
-		    "condition can be on it", c->claim);
+		policy_error(v->p, v->d, &c->at,
+		    "`%s` is a list, and no "
+		    "condition can be on it",
+		    c->claim);
 		return;
 	}
 	for (size_t i = 0; i < c->nvalue; i++) {

@@ -715,31 +715,35 @@ t_issuer_ties_table(void **state)
 		const char *claim[11];
 		const char *commit, *pull, *actor, *workflow, *run;
 	} c[] = {
-		{ "github", { "sha", "1f0c", "ref", "refs/pull/17/merge",
-		    "actor", "octocat", "workflow_ref", "o/r/d.yml@x",
-		    "run_id", "99" }, "1f0c", "17", "octocat", "o/r/d.yml@x",
-		    "99" },
+		{ "github",
+		    { "sha", "1f0c", "ref", "refs/pull/17/merge", "actor",
+			"octocat", "workflow_ref", "o/r/d.yml@x", "run_id",
+			"99" },
+		    "1f0c", "17", "octocat", "o/r/d.yml@x", "99" },
 		{ "github", { "ref", "refs/heads/main" }, NULL, "", NULL, NULL,
 		    NULL },
-		{ "github", { "ref", "refs/pull/x/merge", "sha", "" }, NULL,
-		    "", NULL, NULL, NULL },
+		{ "github", { "ref", "refs/pull/x/merge", "sha", "" }, NULL, "",
+		    NULL, NULL, NULL },
 		{ "github", { "ref", "refs/pull/1x" }, NULL, "", NULL, NULL,
 		    NULL },
 		{ "github", { "ref", "refs/pull/123456789012345678901234" },
 		    NULL, "", NULL, NULL, NULL },
 		{ "github", { "commit", "1f0c", "run", "1" }, NULL, "", NULL,
 		    NULL, NULL },
-		{ "acme", { "commit", "1f0c", "pull_request", "5", "actor",
-		    "a", "workflow", "w", "run", "1" }, "1f0c", "5", "a", "w",
-		    "1" },
+		{ "acme",
+		    { "commit", "1f0c", "pull_request", "5", "actor", "a",
+			"workflow", "w", "run", "1" },
+		    "1f0c", "5", "a", "w", "1" },
 		{ "acme", { "sha", "1f0c", "pull_request", "5; rm" }, NULL, "",
 		    NULL, NULL, NULL },
-		{ "lab", { "sha", "1f0c", "user_login", "anna", "pipeline_id",
-		    "9", "ci_config_ref_uri", "g/p//.gitlab-ci.yml@x", "ref",
-		    "refs/pull/17/merge" }, "1f0c", "", "anna",
-		    "g/p//.gitlab-ci.yml@x", "9" },
-		{ "azure", { "rpo_ver", "1f0c", "rpo_ref",
-		    "refs/pull/17/merge", "def_id", "12", "run_id", "3" },
+		{ "lab",
+		    { "sha", "1f0c", "user_login", "anna", "pipeline_id", "9",
+			"ci_config_ref_uri", "g/p//.gitlab-ci.yml@x", "ref",
+			"refs/pull/17/merge" },
+		    "1f0c", "", "anna", "g/p//.gitlab-ci.yml@x", "9" },
+		{ "azure",
+		    { "rpo_ver", "1f0c", "rpo_ref", "refs/pull/17/merge",
+			"def_id", "12", "run_id", "3" },
 		    "1f0c", "17", NULL, "12", "3" },
 		{ "circle", { "oidc.circleci.com/pipeline-id", "3" }, NULL, "",
 		    NULL, NULL, "3" },
@@ -752,9 +756,10 @@ t_issuer_ties_table(void **state)
 		    NULL, NULL },
 		{ "circle", { "sub", "org/1/project/2" }, NULL, "", NULL, NULL,
 		    NULL },
-		{ "circle", { "sub", "/user/1234567890123456789012345678901234"
-		    "567890123456789012345678901234" }, NULL, "", NULL, NULL,
-		    NULL },
+		{ "circle",
+		    { "sub", "/user/1234567890123456789012345678901234"
+			     "567890123456789012345678901234" },
+		    NULL, "", NULL, NULL, NULL },
 		/* what is no hash is no commit */
 		{ "azure", { "rpo_ver", "HEAD" }, NULL, "", NULL, NULL, NULL },
 		{ "azure", { "rpo_ver", "abcdef0 " }, NULL, "", NULL, NULL,
@@ -817,8 +822,8 @@ t_preset_table_sound(void **state)
 			    row->risky[k].word), 0);
 			assert_true(k < PRESET_RISKY_MAX);
 			if (row->risky[k].kind == RISKY_DIFFERS)
-				assert_true(preset_has_claim(row,
-				    row->risky[k].value));
+				assert_true(
+				    preset_has_claim(row, row->risky[k].value));
 		}
 		for (k = 0; row->claim != NULL && row->claim[k].name; k++)
 			assert_ptr_equal(preset_claim(row, row->claim[k].name),

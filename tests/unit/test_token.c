@@ -349,8 +349,8 @@ t_token_put_claims_nested(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		(void)snprintf(payload, sizeof(payload), "{" ISS "%s}",
-		    cases[i].json);
+		(void)snprintf(
+		    payload, sizeof(payload), "{" ISS "%s}", cases[i].json);
 		value = passed_of(payload, cases[i].name);
 		if (cases[i].text == NULL
 			? value != NULL
@@ -375,8 +375,8 @@ t_token_put_claims_twice(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		(void)snprintf(payload, sizeof(payload), "{" ISS "%s",
-		    bad[i] + 1);
+		(void)snprintf(
+		    payload, sizeof(payload), "{" ISS "%s", bad[i] + 1);
 		if (put(payload, &b) != ERR_EXISTS)
 			fail_msg("%s", payload);
 		buf_clear(&b);
