@@ -180,7 +180,8 @@ http_finish(struct http_req *q, CURLcode code)
 	long status = 0;
 
 	(void)curl_easy_getinfo(q->easy, CURLINFO_RESPONSE_CODE, &status);
-	if (code == CURLE_WRITE_ERROR) {
+	/* ours, or curl's own word for the same */
+	if (code == CURLE_WRITE_ERROR || code == CURLE_FILESIZE_EXCEEDED) {
 		a.r = ERR_TOOBIG;
 		a.why = "the answer is too long";
 	} else if (code != CURLE_OK && q->refused[0] != '\0') {

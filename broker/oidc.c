@@ -80,7 +80,9 @@ on_keys(void *arg, int r, const char *why)
 	const char *url = arg;
 
 	if (r != 0)
-		log_err(r, "keys of %s: %s", log_safe(url), log_safe(why));
+		/* what curl says is no errno */
+		log_err(r == ERR_SYS ? 0 : r, "keys of %s: %s", log_safe(url),
+		    log_safe(why));
 	conns_rejudge(url);
 }
 
