@@ -165,8 +165,10 @@ control_no_audit(struct peer *p, uint32_t id)
 	msg_init(&m, MSG_ROWS_END);
 	m.id = id;
 	if ((r = buf_put_u32(&m.body, 1)) == 0 &&
-	    (r = buf_put_cstr(&m.body, "postern-audit is not running; see the "
-	    "bastion's log")) == 0)
+	    (r = buf_put_cstr(&m.body,
+		 "postern-audit is not running, or is "
+		 "behind with what it has to write; see the bastion's log")) ==
+		0)
 		r = peer_send(p, &m);
 	msg_clear(&m);
 	return r;
@@ -183,7 +185,7 @@ control_query(struct peer *p, const struct msg *q)
 	gid_t gid;
 	int r;
 
-	if (policy_audit() == NULL)
+	if (policy_audit_room() == 0)
 		return control_no_audit(p, q->id);
 	if ((r = peer_cred(p, &pid, &uid, &gid)) != 0)
 		return r;

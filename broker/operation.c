@@ -221,6 +221,14 @@ operation_refuse(struct operation *op, uint32_t code, const char *text)
 	operation_free(op);
 }
 
+void
+operation_behind(struct operation *op)
+{
+	operation_refuse(op, POSTERN_EX_TEMPFAIL,
+	    "not run: the broker is behind with writing down what it was asked "
+	    "before; try again");
+}
+
 /* -- RUN ---------------------------------------------------------------------- */
 
 static int

@@ -124,6 +124,8 @@ void operation_free(struct operation *op);
 void operation_drop_start(struct operation *op);
 /* A refusal in one line of text; frees op. */
 void operation_refuse(struct operation *op, uint32_t code, const char *text);
+/* The same, because audit does not keep up. */
+void operation_behind(struct operation *op);
 
 int operation_answer(struct operation *op, uint32_t code, const struct buf *out,
     const struct buf *err);

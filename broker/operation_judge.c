@@ -43,9 +43,12 @@ static void
 deny_unwritten(struct operation *op, int r)
 {
 	log_err(r, "denial %s has no ledger line", op->id);
-	operation_refuse(op, POSTERN_EX_IOERR,
-	    "not run: the ledger "
-	    "cannot be written just now; try again");
+	if (r == ERR_TOOBIG)
+		operation_behind(op);
+	else
+		operation_refuse(op, POSTERN_EX_IOERR,
+		    "not run: the ledger "
+		    "cannot be written just now; try again");
 }
 
 void
@@ -101,7 +104,7 @@ deny_list(struct operation *op, const struct connection *conn,
 {
 	char id[ULID_LEN + 1];
 	struct buf b;
-	int r = policy_audit_room(URGENCY_DENIAL) < l->n ? ERR_TOOBIG : 0;
+	int r = policy_denial_room() < l->n ? ERR_TOOBIG : 0;
 
 	memcpy(id, op->id, sizeof(id));
 	buf_init(&b, EVENT_BODY_MAX);
@@ -119,7 +122,7 @@ deny_list(struct operation *op, const struct connection *conn,
 		if (i == which)
 			memcpy(id, op->id, sizeof(id));
 		r = i == which ? session_denial(conn->session, &b)
-			       : policy_event(&b);
+			       : policy_event_denial(&b, NULL, NULL);
 	}
 	buf_clear(&b);
 	memcpy(op->id, id, sizeof(op->id));
@@ -383,6 +386,13 @@ operation_judge(struct operation *op, struct connection *conn,
 	size_t which;
 
 	buf_init(&text, PROTO_TEXT_MAX);
+	/* Before anything is decided or counted, and alike for what would be
+	 * denied: its line, and that of its count, for each command. */
+	if (policy_audit() != NULL && policy_audit_room() < 2 * l->n) {
+		log_err(0, "operation %s: audit is behind", op->id);
+		operation_behind(op);
+		goto out;
+	}
 	if (d == NULL || (l->n > 1 && joblist_new(l, a, &op->list) != 0)) {
 		operation_refuse(op, POSTERN_EX_TEMPFAIL,
 		    "the broker is out of memory; try again");

@@ -35,8 +35,6 @@ ask_audit(struct operation *op)
 {
 	if (policy_audit() == NULL)
 		return ERR_NOTFOUND;
-	if (policy_audit_room(URGENCY_START) == 0)
-		return ERR_TOOBIG;
 	op->open.id = op->open_id = peer_next_id(policy_audit());
 	return peer_send(policy_audit(), &op->open);
 }

@@ -39,7 +39,7 @@ struct peer {
 	peer_close_cb on_close;
 	void *arg;
 	struct queued *first, **last;
-	size_t nqueued;
+	size_t nqueued, queue_max;
 	uint32_t next_id;
 	int64_t idle_ms; /* without a bound: 0 */
 	struct timer *idle;
@@ -59,8 +59,14 @@ peer_new(struct loop *l, int fd, unsigned int from, unsigned int self,
 
 	if ((p = calloc(1, sizeof(*p))) == NULL)
 		goto fail;
-	*p = (struct peer){ .loop = l, .fd = fd, .from = from, .self = self,
-		.on_msg = on_msg, .on_close = on_close, .arg = arg };
+	*p = (struct peer){ .loop = l,
+		.fd = fd,
+		.from = from,
+		.self = self,
+		.on_msg = on_msg,
+		.on_close = on_close,
+		.arg = arg,
+		.queue_max = PEER_QUEUE_MAX };
 	p->last = &p->first;
 	if ((fl = fcntl(fd, F_GETFL)) == -1 ||
 	    fcntl(fd, F_SETFL, fl | O_NONBLOCK) == -1 ||
@@ -115,6 +121,12 @@ peer_free(struct peer *p)
 }
 
 void
+peer_bound_queue(struct peer *p, size_t n)
+{
+	p->queue_max = n;
+}
+
+void
 peer_set_arg(struct peer *p, void *arg)
 {
 	p->arg = arg;
@@ -126,7 +138,7 @@ peer_enqueue(struct peer *p, const struct msg *m)
 	struct queued *q;
 	int r;
 
-	if (p->nqueued == PEER_QUEUE_MAX)
+	if (p->nqueued >= p->queue_max)
 		return ERR_TOOBIG;
 	if ((q = calloc(1, sizeof(*q))) == NULL)
 		return ERR_NOMEM;

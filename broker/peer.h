@@ -12,7 +12,7 @@ struct loop;
 struct msg;
 struct peer;
 
-#define PEER_QUEUE_MAX 256
+#define PEER_QUEUE_MAX 256 /* messages, but for peer_bound_queue */
 
 /* A message has come; it is cleared after the callback (take its descriptors
  * to keep them).  Non-zero closes the connection (on_close is called). */
@@ -32,6 +32,8 @@ void peer_free(struct peer *p);
 /* Closes, with ERR_TIMEOUT, when no message has come for that long; runs anew
  * with each one.  ERR_NOMEM: there is no bound. */
 int peer_bound_idle(struct peer *p, int64_t ms);
+/* As many messages may wait for the socket from here on. */
+void peer_bound_queue(struct peer *p, size_t n);
 /* Changes the callbacks' argument. */
 void peer_set_arg(struct peer *p, void *arg);
 

@@ -210,6 +210,7 @@ link_audit(int fd)
 	    sibling_msg, sibling_closed, &env.audit);
 	if (env.audit == NULL)
 		return ERR_NOMEM;
+	policy_audit_bound(env.audit);
 	if (before != NULL) {
 		if (env.audit_before != NULL) {
 			peer_free(env.audit_before);
@@ -458,6 +459,7 @@ on_go(const struct conf *conf, const char *addresses)
 		return ERR_CONFIG;
 	env.job = pw->pw_uid;
 	env.conf = conf;
+	policy_audit_bound(env.audit);
 	for (size_t i = 0; i < NLISTENERS; i++) {
 		if (listeners[i].fd == -1 ||
 		    (listeners[i].watch = loop_watch(child_loop(),

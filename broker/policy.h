@@ -74,9 +74,16 @@ void policy_ask_drop(const void *arg);
 /* Answers are still to come. */
 bool policy_audit_answers(void);
 
-/* How many messages of that urgency the queue to audit still takes. */
-enum policy_urgency { URGENCY_DENIAL, URGENCY_START, URGENCY_SESSION };
-size_t policy_audit_room(enum policy_urgency u);
+/* The link's queue is as long as the settings ask for, once they are there. */
+void policy_audit_bound(struct peer *audit);
+/* How many messages of what begins the queue to audit still takes; what follows
+ * from it has its room. */
+size_t policy_audit_room(void);
+/* A denial's line; ERR_TOOBIG: so many are not written yet that this one is
+ * not taken. */
+int policy_event_denial(struct buf *event, policy_done_cb done, void *arg);
+/* How many more are taken. */
+size_t policy_denial_room(void);
 
 /* EVENT_DONE and KEPT; and the end of a link, whose last id that was. */
 int policy_audit_done(struct msg *m);

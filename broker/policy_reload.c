@@ -159,7 +159,7 @@ note_policy(const char *verdict, const char *hash, const char *reason)
 	    (r = event_str(&b, EV_VERDICT, verdict)) != 0 ||
 	    (r = event_str(&b, EV_REASON, reason)) != 0 ||
 	    (r = event_str(&b, EV_ASKER, asker)) != 0 ||
-	    (r = policy_event(&b)) != 0)
+	    (r = policy_audit_room() > 0 ? policy_event(&b) : ERR_TOOBIG) != 0)
 		log_err(r, "the policy's load has no ledger line");
 	buf_clear(&b);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/policy.h"
 #include "broker/takeover.h"
 #include "lib/err.h"
 #include "lib/str.h"
@@ -47,13 +48,15 @@ quota_drop_oldest(struct quota *q)
 	q->n--;
 }
 
-/* More than the largest rate and older than the longest time: no rule asks. */
+/* More than the largest rate and older than the longest time: no rule asks.
+ * Audit is told, so it waits for the next time where audit is behind. */
 static void
 quota_trim(struct quota *q, size_t most, int64_t now)
 {
-	while (q->n > most ||
-	       (q->n > 0 &&
-		   quota_at(q, 0)->at <= now - (int64_t)env.longest_s * 1000))
+	while ((q->n > most ||
+		   (q->n > 0 && quota_at(q, 0)->at <=
+				    now - (int64_t)env.longest_s * 1000)) &&
+	       policy_audit_room() > 0)
 		quota_drop_oldest(q);
 }
 
@@ -133,7 +136,7 @@ quota_bounds(uint32_t most, uint32_t longest_s)
 	env.most = most;
 	env.longest_s = longest_s;
 	while ((q = *at) != NULL) {
-		while (q->n > most)
+		while (q->n > most && policy_audit_room() > 0)
 			quota_drop_oldest(q);
 		if (q->n > 0) {
 			at = &q->next;
@@ -185,7 +188,7 @@ quota_adopt(const char *identity, const char *operation, int64_t at)
 	if ((r = quota_get(identity, &q)) != 0 ||
 	    (r = quota_insert(q, operation, at)) != 0)
 		return r;
-	while (q->n > env.most)
+	while (q->n > env.most && policy_audit_room() > 0)
 		quota_drop_oldest(q);
 	return 0;
 }

@@ -337,6 +337,11 @@ session_new(struct session_proof *proof, struct connection **out, char *why,
 		    "which is the limit", s->id, s->nconnection);
 		return ERR_DENIED;
 	}
+	if (policy_audit_room() == 0) {
+		(void)snprintf(why, whysize,
+		    "audit is away, or behind with what it has to write");
+		return ERR_AGAIN;
+	}
 	if ((r = connection_make(proof->user, &c)) != 0)
 		return r;
 	if (s == NULL &&
@@ -604,10 +609,9 @@ session_denial(struct session *s, struct buf *event)
 {
 	int r = ERR_TOOBIG;
 
-	if (s->ndenials < SESSION_DENIALS_MAX &&
-	    policy_audit_room(URGENCY_DENIAL) > 0) {
+	if (s->ndenials < SESSION_DENIALS_MAX) {
 		s->ndenials++;
-		if ((r = policy_event_then(event, denial_done, s)) != 0)
+		if ((r = policy_event_denial(event, denial_done, s)) != 0)
 			s->ndenials--;
 	}
 	buf_reset(event);
@@ -765,7 +769,7 @@ session_keep_all(void)
 		next = s->next;
 		if (!s->ending) {
 			r = session_keep(s);
-		} else if (policy_audit_room(URGENCY_SESSION) > 1) {
+		} else if (policy_audit_room() > 1) {
 			/* SETTLED follows, and closes it in the ledger. */
 			takeover_forget_session(s);
 			session_drop(s);

@@ -14,6 +14,7 @@ unshare --mount --pid --fork true 2>/dev/null || skip "no namespaces here"
 POSTERN_BUILD=${POSTERN_BUILD:-$(pwd)} PYTHONDONTWRITEBYTECODE=1
 export POSTERN_BUILD PYTHONDONTWRITEBYTECODE
 [ $# -gt 0 ] || set -- "$top/tests/broker/test_policy_process.py" \
+    "$top/tests/broker/test_slow_audit.py" \
     "$top/tests/broker/test_takeover.py" \
     "$top/tests/broker/test_posternd_process.py" \
     "$top/tests/broker/test_signer_process.py"

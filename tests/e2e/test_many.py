@@ -28,15 +28,12 @@ def test_10_two_hundred_operations_at_once(bastion, job, mark):
     with contextlib.ExitStack() as stack:
         masters = [stack.enter_context(master(job)) for _ in range(MASTERS)]
         running = []
-        # A connection's eight after the other's: what policy has queued for
-        # audit is bounded, and a slow disk would make it refuse some.
-        for run in masters:
-            for _ in range(EACH):
-                p = run.popen("cat", stdin=-1)
-                p.stdin.write(b"number %d\n" % len(running))
-                p.stdin.flush()
-                running.append((run, p))
-            wait_for(lambda: hops(bastion) >= len(running), 60)
+        for run in masters * EACH:
+            p = run.popen("cat", stdin=-1)
+            p.stdin.write(b"number %d\n" % len(running))
+            p.stdin.flush()
+            running.append((run, p))
+        wait_for(lambda: hops(bastion) >= len(running), 60)
         assert hops(bastion) == MASTERS * EACH
         for i, (_, p) in enumerate(running):
             assert p.stdout.readline() == b"number %d\n" % i

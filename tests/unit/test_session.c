@@ -99,6 +99,12 @@ policy_event_then(struct buf *event, policy_done_cb done, void *arg)
 	return 0;
 }
 
+int
+policy_event_denial(struct buf *event, policy_done_cb done, void *arg)
+{
+	return policy_event_then(event, done, arg);
+}
+
 void
 policy_ask_drop(const void *arg)
 {
@@ -106,9 +112,8 @@ policy_ask_drop(const void *arg)
 }
 
 size_t
-policy_audit_room(enum policy_urgency u)
+policy_audit_room(void)
 {
-	(void)u;
 	return world.event_result == 0 ? 8 : 0;
 }
 

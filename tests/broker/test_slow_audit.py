@@ -1,0 +1,204 @@
+"""postern-policy with an audit that does not read for a while: what is asked
+meanwhile is run or told to come again, nothing is lost, and policy lives."""
+import contextlib
+import os
+import pathlib
+import resource
+import select
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import wire as w  # noqa: E402
+from test_policy_process import (  # noqa: E402
+    DENIED, TEMPFAIL, Policy, files, message, program, pytestmark, refused,
+    run_body)
+
+__all__ = ["program", "pytestmark"]
+
+ONE = "systemctl restart web"
+LIST = "; ".join([ONE] * 4)
+SINGLES, LISTS = 220, 8
+
+
+class Narrow(Policy):
+    """What it tells audit waits in its own queue, not in sockets."""
+
+    def link(self, sibling):
+        ours, theirs = w.pair()
+        if sibling == "audit":
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        w.send(self.control, "LINK", w.text(sibling), [theirs.fileno()])
+        theirs.close()
+        if sibling != "audit":
+            return ours
+        self.keeper = w.Keeper(self.rows, ours)
+        self.keeper.near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        return self.keeper.audit
+
+
+@pytest.fixture
+def policy(tmp_path, program, request):  # noqa: F811
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16384), hard))
+    it = Narrow(program, tmp_path, getattr(request, "param", ""))
+    yield it
+    it.stop()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def run(handle, command):
+    return message("RUN", run_body(handle, command))
+
+
+class Neighbours:
+    """Audit, parent and signer; and hops that end well when they may."""
+
+    def __init__(self, policy, tmp_path):
+        self.policy, self.tmp = policy, tmp_path
+        self.hop, self.proc = {}, {}
+        self.opened, self.aborted, self.decided = [], [], []
+        self.started, self.over = [], set()
+
+    def turn(self, audit=True, seconds=0.05):
+        """Hears one message of each; whether there was any."""
+        p = self.policy
+        those = [p.control, p.signer] + [p.audit] * audit
+        got = select.select(those, [], [], seconds)[0]
+        for s in got:
+            m = w.receive(s)
+            assert m is not None, p.log()
+            getattr(self, "on_" + m.name.lower())(m)
+        return bool(got)
+
+    def on_hop_start(self, m):
+        op = m.text()
+        self.hop[op] = socket.socket(fileno=m.fds[0])
+        self.proc[op] = subprocess.Popen(["sleep", "1000"], close_fds=True)
+        pidfd = os.pidfd_open(self.proc[op].pid)
+        w.send(self.policy.control, "HOP_STARTED", w.u32(self.proc[op].pid),
+               [pidfd], m.id)
+        os.close(pidfd)
+
+    def on_grant(self, m):
+        m.close()
+
+    def on_event(self, m):
+        w.send(self.policy.audit, "EVENT_DONE", w.u32(0) + w.u64(7),
+               ident=m.id)
+        self.decided.append(m.event())
+
+    def on_op_open(self, m):
+        fds = files(self.tmp)
+        with contextlib.suppress(BrokenPipeError):
+            w.send(self.policy.audit, "OP_OPENED", w.u32(0) + w.u64(8) +
+                   w.text(""), fds, m.id)
+        for fd in fds:
+            os.close(fd)
+        self.opened.append(m.text())
+
+    def on_op_started(self, m):
+        self.started.append(m.text())
+        m.close()
+
+    def on_op_abort(self, m):
+        self.aborted.append(m.text())
+
+    def end(self, op):
+        w.send(self.hop[op], "HOP_ENDED", w.u8(1) + w.u32(0) + w.u32(0))
+        self.over.add(op)
+        self.proc[op].kill()
+        self.proc[op].wait()
+
+    def close(self):
+        for op, s in self.hop.items():
+            s.close()
+            self.proc[op].kill()
+            self.proc[op].wait()
+
+
+@pytest.fixture
+def others(policy, tmp_path):
+    it = Neighbours(policy, tmp_path)
+    yield it
+    it.close()
+
+
+def test_p2_all_at_once_and_audit_does_not_read(policy, others):
+    """None is refused, none is lost, and what is denied is in the ledger."""
+    m, handle = policy.login()
+    conns = []
+    for i in range(SINGLES):
+        conns.append(m.shell(run(handle, ONE)))
+        if i * LISTS // SINGLES != (i + 1) * LISTS // SINGLES:
+            conns.append(m.shell(run(handle, LIST)))
+        if i % 20 == 0:
+            refused(m.shell(run(handle, "id")), DENIED)
+        while others.turn(audit=False, seconds=0):
+            pass
+    denied = len(range(0, SINGLES, 20))
+    end = time.monotonic() + 1      # the parent and the signer go on
+    while time.monotonic() < end:
+        others.turn(audit=False)
+    assert not others.opened and policy.alive()
+    want = SINGLES + 4 * LISTS
+    end = time.monotonic() + 30
+    while len(others.started) < want:
+        others.turn()
+        for op in others.started:   # a list goes on when that is over
+            if op not in others.over:
+                others.end(op)
+        assert time.monotonic() < end, len(others.started)
+    assert sorted(others.started) == sorted(others.opened)
+    assert len(set(others.opened)) == want and not others.aborted
+    assert sum(e["verdict"] == "deny" for e in others.decided) == denied
+    assert sum("list" in e for e in others.decided) == 4 * LISTS
+    for conn in conns:
+        w.expect(conn, "ACCEPTED")
+    policy.wait_status(operations=0)
+    while others.turn():
+        pass
+    # What the next policy would take up, is not there any more.
+    end = time.monotonic() + 20
+    while any(k.startswith("3/") for k in policy.rows):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("policy", ["operations-max 64\n"], indirect=True)
+def test_p2_jobs_that_leave_while_audit_does_not_read(policy, others):
+    """Each leaves two messages behind, again and again: at some length of the
+    queue the next ones are told so, before anything of theirs has begun."""
+    codes, asked = [], 0
+    for wave in range(8):
+        m, handle = policy.login(first=wave == 0)
+        conns = [m.shell(run(handle, ONE)) for _ in range(60)]
+        while others.turn(audit=False, seconds=0.05):
+            pass
+        asked += len(conns)
+        told = select.select(conns, [], [], 0)[0]
+        codes += [refused(c, TEMPFAIL) for c in told]
+        m.kill()
+        for conn in conns:
+            conn.close()
+        policy.wait_status(operations=0)
+        if codes:
+            break
+    assert codes and "is behind" in codes[-1]
+    # Nor is there anybody let in; and who is denied, is denied on record.
+    result, _, reason = policy.new(token="b" * 64)
+    assert result != 0 and "behind" in reason
+    while others.turn():
+        pass
+    assert len(others.opened) == asked - len(codes)
+    assert sorted(others.opened) == sorted(others.aborted)
+    assert policy.alive() and "cannot be told" not in policy.log()
+    m, handle = policy.login(token="c" * 64)
+    conn = m.shell(run(handle, ONE))
+    while not others.started:
+        others.turn()
+    w.expect(conn, "ACCEPTED")
