@@ -117,6 +117,23 @@ jwks_got_set(void *arg, const struct http_answer *a)
 	jwks_ended(k, r, why);
 }
 
+/* Who is known to keep its keys on another host than its own. */
+static const struct {
+	const char *issuer, *keys;
+} elsewhere[] = {
+	{ "https://accounts.google.com", "https://www.googleapis.com" },
+};
+
+static bool
+jwks_may_be_at(const char *issuer, const char *uri)
+{
+	for (size_t i = 0; i < sizeof(elsewhere) / sizeof(elsewhere[0]); i++) {
+		if (strcmp(elsewhere[i].issuer, issuer) == 0)
+			issuer = elsewhere[i].keys;
+	}
+	return http_same_origin(issuer, uri);
+}
+
 /* The address of the keys: of the same host, so that a document cannot send us
  * elsewhere. */
 static int
@@ -137,7 +154,7 @@ jwks_discovered(struct jwks *k, const void *p, size_t n, const char **why)
 		goto out;
 	*why = "the discovery document's jwks_uri is not https of its own host";
 	if (uri == NULL || strlen(uri) > JWKS_URL_MAX ||
-	    !http_same_origin(k->issuer, uri))
+	    !jwks_may_be_at(k->issuer, uri))
 		goto out;
 	free(k->uri);
 	r = (k->uri = strdup(uri)) == NULL ? ERR_NOMEM : 0;

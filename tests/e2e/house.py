@@ -33,6 +33,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 import jwt
 
+import shapes
+
 TOP = pathlib.Path(os.environ.get("POSTERN_TOP", ".")).resolve()
 PREFIX = pathlib.Path("/opt/postern")
 ETC = PREFIX / "etc/postern"
@@ -166,7 +168,7 @@ def make_network():
         f.write("127.0.0.1 localhost\n::1 localhost\n"
                 f"10.91.0.1 {BASTION} bastion\n10.91.0.2 web-1.acme.example\n"
                 "10.91.0.3 web-2.acme.example\n10.91.0.6 ")
-        f.write(" ".join(u.split("/")[2] for u in (GITHUB, ACME, FOREIGN)))
+        f.write(" ".join(issuer_hosts()))
         f.write("\n")
     # A bastion without DNS: what is not in hosts does not exist, at once.
     pathlib.Path("/etc/resolv.conf").write_text("")
@@ -238,18 +240,29 @@ class Key:
         else:
             self.key = ec.generate_private_key(ec.SECP256R1())
 
-    def jwk(self):
+    def jwk(self, zero=False):
+        """zero: Java's BigInteger, with a sign byte in front of the modulus."""
         n = self.key.public_key().public_numbers()
         d = {"kid": self.kid, "alg": self.alg, "use": "sig"}
         if self.alg == "RS256":
-            return d | {"kty": "RSA", "n": _b64u(n.n), "e": _b64u(n.e)}
+            return d | {"kty": "RSA", "n": _b64u(n.n, 257 if zero else None),
+                        "e": _b64u(n.e)}
         return d | {"kty": "EC", "crv": "P-256", "x": _b64u(n.x, 32),
                     "y": _b64u(n.y, 32)}
 
 
+def issuer_hosts():
+    """Every name that the issuers' server has."""
+    urls = [GITHUB, ACME, FOREIGN]
+    return sorted({u.split("/")[2] for u in urls} |
+                  {s.host for s in shapes.SHAPES} |
+                  {s.jwks_host for s in shapes.SHAPES if s.jwks_host})
+
+
 class Issuer:
     """HTTPS with discovery and JWKS for three issuers: GitHub's name (RS256),
-    a custom one (ES256) and one that no policy names."""
+    a custom one (ES256) and one that no policy names.  Those of shapes.py are
+    added by who needs them."""
 
     def __init__(self):
         self.keys = {
@@ -257,6 +270,7 @@ class Issuer:
             ACME: Key("ES256", "acme-1"),
             FOREIGN: Key("RS256", "foreign-1"),
         }
+        self.shapes = {}
         self.requests = []
         self.minted = []
         self.ca_file = WORK / "issuer/ca.pem"
@@ -299,7 +313,7 @@ class Issuer:
         self._pem = WORK / "issuer/server.pem"
         self._pem.write_bytes(
             cert("issuer", key, "house CA", ca_key, False,
-                 [u.split("/")[2] for u in self.keys]).public_bytes(pem) +
+                 issuer_hosts()).public_bytes(pem) +
             key.private_bytes(pem, serialization.PrivateFormat.PKCS8,
                               serialization.NoEncryption()))
 
@@ -338,7 +352,28 @@ class Issuer:
             do_handshake_on_connect=False)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
+    def add(self, shape, key):
+        """An issuer of that shape; GitHub's own is there and keeps its key."""
+        if shape.iss not in self.keys:
+            self.keys[shape.iss] = key
+            self.shapes[shape.iss] = shape
+
+    def shaped(self, url):
+        """The document of one that was added."""
+        for iss, s in self.shapes.items():
+            where = f"https://{s.jwks_host}" if s.jwks_host else iss
+            if url == iss + "/.well-known/openid-configuration":
+                return {"issuer": iss, "jwks_uri": where + s.jwks,
+                        "response_types_supported": ["id_token"],
+                        "subject_types_supported": ["public"],
+                        "id_token_signing_alg_values_supported": [s.alg]}
+            if url == where + s.jwks:
+                return {"keys": [self.keys[iss].jwk(s.zero)]}
+        return None
+
     def document(self, iss, path):
+        if (doc := self.shaped(iss + path)) is not None:
+            return doc
         if iss not in self.keys:
             return None
         if path == "/.well-known/openid-configuration":

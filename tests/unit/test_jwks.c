@@ -85,16 +85,22 @@ changed(void *arg, int r, const char *why)
 }
 
 static struct jwks *
-new(void)
+new_of(const char *issuer)
 {
 	static char arg[] = "arg";
 	struct jwks *k;
 
 	memset(&web, 0, sizeof(web));
 	web.now = 5000 * S;
-	k = jwks_new(&io, ISS, changed, arg);
+	k = jwks_new(&io, issuer, changed, arg);
 	assert_non_null(k);
 	return k;
+}
+
+static struct jwks *
+new(void)
+{
+	return new_of(ISS);
 }
 
 /* Answers the request that waits. */
@@ -205,6 +211,39 @@ t_jwks_discovery_refused(void **state)
 		if (web.gets != 1 || web.changed != 1 || web.last == 0)
 			fail_msg("%s", bad[i]);
 		assert_int_equal(keys(k), ERR_NOTFOUND);
+		jwks_free(k);
+	}
+}
+
+/* Google's keys lie on one other host of Google's, and nobody else's do. */
+static void
+t_jwks_discovery_elsewhere(void **state)
+{
+	static const struct {
+		const char *keys;
+		bool good;
+	} cases[] = {
+		{ "https://www.googleapis.com/oauth2/v3/certs", true },
+		{ "https://www.googleapis.com.evil/certs", false },
+		{ "http://www.googleapis.com/oauth2/v3/certs", false },
+		{ "https://i.example/certs", false },
+	};
+	char text[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct jwks *k = new_of("https://accounts.google.com");
+
+		assert_int_equal(keys(k), ERR_AGAIN);
+		(void)snprintf(text, sizeof(text),
+		    "{\"issuer\":\"https://accounts.google.com\","
+		    "\"jwks_uri\":\"%s\"}",
+		    cases[i].keys);
+		answer(0, text, -1);
+		if (cases[i].good)
+			assert_string_equal(web.url, cases[i].keys);
+		else
+			assert_int_equal(web.last, ERR_DENIED);
 		jwks_free(k);
 	}
 }
@@ -392,6 +431,7 @@ main(void)
 		cmocka_unit_test(t_jwks_first_fetch),
 		cmocka_unit_test(t_jwks_free_while_fetching),
 		cmocka_unit_test(t_jwks_discovery_refused),
+		cmocka_unit_test(t_jwks_discovery_elsewhere),
 		cmocka_unit_test(t_jwks_failure_cooldown),
 		cmocka_unit_test(t_jwks_unknown_key),
 		cmocka_unit_test(t_jwks_lifetime),

@@ -1,0 +1,143 @@
+"""Each issuer's tokens (shapes.py), through stock ssh: who comes in, what the
+ledger then says of commit, pull request, actor, workflow and run, and which
+variants of a good token are nobody."""
+import concurrent.futures
+import time
+
+import house as h
+import jwt
+import pytest
+import shapes
+
+NAMES = ("commit", "pull_request", "actor", "workflow", "run")
+each = pytest.mark.parametrize("shape", shapes.SHAPES,
+                               ids=[s.preset for s in shapes.SHAPES])
+
+
+@pytest.fixture(scope="module")
+def issuers(bastion, issuer):
+    """All of them, under one policy beside the house's own."""
+    keys = {alg: h.Key(alg, alg) for alg in ("RS256", "ES256")}
+    for s in shapes.SHAPES:
+        key = h.Key.__new__(h.Key)
+        key.alg, key.kid, key.key = s.alg, s.kid, keys[s.alg].key
+        issuer.add(s, key)
+    path = h.ETC / "policy/presets.postern"
+    bastion.write_policy(shapes.policy(), path.name)
+    assert bastion.postern("reload").returncode == 0
+    yield issuer
+    path.unlink()
+    assert bastion.postern("reload").returncode == 0
+
+
+def mint(issuer, shape, **changes):
+    key = issuer.keys[shape.iss]
+    headers = {"typ": "JWT", "kid": key.kid}
+    token = jwt.encode(shape.token_claims(int(time.time()), **changes),
+                       key.key, algorithm=key.alg, headers=headers)
+    issuer.minted.append(token)
+    return token
+
+
+def ties(e):
+    return {n: e[n] for n in NAMES if n in e}
+
+
+@pytest.fixture(scope="module")
+def logins(bastion, job, issuers):
+    """Every shape and every variant of it, eight at a time: what ssh said to
+    each, and what the ledger did."""
+    mark = bastion.mark()
+    todo = [(s, what, changes) for s in shapes.SHAPES for what, changes in
+            [("good", {}), *((w, c) for w, (c, _) in s.nobody.items())]]
+
+    def login(one):
+        shape, _, changes = one
+        token = mint(issuers, shape, **changes)
+        return token, job.ssh("web-1", "/usr/bin/true", token=token,
+                              opts=("-o", "NumberOfPasswordPrompts=1"))
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        said = list(pool.map(login, todo))
+    bastion.mark()
+    return ({(s.preset, what): r for (s, what, _), r in zip(todo, said)},
+            bastion.events(mark))
+
+
+@each
+def test_the_job_and_its_five_names(logins, shape):
+    said, events = logins
+    token, r = said[shape.preset, "good"]
+    mine = [e for e in events if e.get("issuer") == shape.issuer]
+    assert (r.code, r.err) == (0, b""), (r, mine)
+    assert abs(len(token) - shape.size) < 0.2 * shape.size, len(token)
+    (e,) = [e for e in mine if e["event"] == "session.open"]
+    assert (e["identity"], e["subject"]) == \
+        (f"of-{shape.preset}", shape.claims["sub"])
+    assert ties(e) == shape.ties
+    (d,) = [e for e in events if e["event"] == "operation.decide" and
+            e["identity"] == f"of-{shape.preset}"]
+    assert (d["verdict"], d["rule"]) == ("allow", "any-preset")
+    assert ties(d) == shape.ties
+    assert token not in (h.STATE / "ledger/ledger.jsonl").read_text()
+
+
+@each
+def test_nobody(logins, shape):
+    """Each variant is refused, and the ledger has its reason."""
+    said, events = logins
+    reasons = [e["reason"] for e in events if e["event"] == "login.refused" and
+               e.get("issuer") == shape.issuer]
+    assert len(reasons) == len(shape.nobody), reasons
+    for what, (_, reason) in shape.nobody.items():
+        token, r = said[shape.preset, what]
+        assert (r.code, r.out) == (255, b""), (what, r)
+        found = [x for x in reasons if reason in x]
+        assert found, (what, reasons)
+        reasons.remove(found[0])
+        assert token not in (h.STATE / "ledger/ledger.jsonl").read_text()
+
+
+def test_a_pull_request_that_is_let_in_has_its_number(bastion, job, issuers,
+                                                      mark):
+    """And only by the identity that opened it by name."""
+    s = shapes.SHAPES[0]
+    good = shapes.policy()
+    risky = good + (
+        'identity pr from github { claim repository_id = "456789012"; '
+        'allow-risky pull-request; claim event_name = "pull_request" }\n'
+        "allow prs for pr on web-1 { run /usr/bin/true }\n")
+    bastion.write_policy(risky, "presets.postern")
+    assert bastion.postern("reload").returncode == 0
+    try:
+        changes = s.nobody["pull request"][0]
+        r = job.ssh("web-1", "/usr/bin/true",
+                    token=mint(issuers, s, **changes))
+        assert r.code == 0, r
+        e = bastion.event(mark, "session.open")
+        assert (e["identity"], e["pull_request"]) == ("pr", "17")
+    finally:
+        bastion.write_policy(good, "presets.postern")
+        assert bastion.postern("reload").returncode == 0
+
+
+def test_what_a_person_typed_is_no_commit(bastion, job, issuers, mark):
+    s = next(s for s in shapes.SHAPES if s.preset == "buildkite")
+    r = job.ssh("web-1", "/usr/bin/true",
+                token=mint(issuers, s, build_commit="HEAD"))
+    assert r.code == 0, r
+    assert ties(bastion.event(mark, "session.open")) == {"run": "1201"}
+
+
+def test_a_token_of_one_issuer_is_none_of_anothers(bastion, job, issuers,
+                                                   mark):
+    """Signed by one issuer, with the claims of another: the key decides."""
+    gitlab = next(s for s in shapes.SHAPES if s.preset == "gitlab")
+    spiffe = next(s for s in shapes.SHAPES if s.preset == "spiffe")
+    token = jwt.encode(gitlab.token_claims(int(time.time())),
+                       issuers.keys[spiffe.iss].key, algorithm="ES256",
+                       headers={"kid": gitlab.kid})
+    r = job.ssh("web-1", "/usr/bin/true", token=token,
+                opts=("-o", "NumberOfPasswordPrompts=1"))
+    assert r.code == 255
+    assert "algorithm" in bastion.event(mark, "login.refused")["reason"]
