@@ -97,8 +97,7 @@ new_of(const char *issuer)
 	return k;
 }
 
-static struct jwks *
-new(void)
+static struct jwks *new (void)
 {
 	return new_of(ISS);
 }
