@@ -24,6 +24,7 @@
 #include "lib/log.h"
 #include "lib/msg.h"
 #include "lib/proto.h"
+#include "lib/str.h"
 
 #define CONN_HANGUP_MS 5000 /* given to the module to read its answer */
 /* Refusals leave at whole multiples of this after the question, so that the
@@ -33,8 +34,8 @@
 enum conn_state {
 	CONN_NEW,     /* no LOGIN yet */
 	CONN_KEYS,    /* waits for an issuer's keys */
-	CONN_MARK,    /* waits until audit has the mark of its token */
 	CONN_POLICY,  /* waits for SESSION_MADE */
+	CONN_MARK,    /* has a session, and waits until audit has the mark */
 	CONN_REFUSED, /* decided, not said yet */
 	CONN_DONE,    /* answered */
 };
@@ -46,9 +47,10 @@ struct conn {
 	struct timer *timer;	/* the deadline, then the refusal's moment */
 	enum conn_state state;
 	int64_t since;		/* when LOGIN came, ms */
-	uint32_t id;		/* of LOGIN */
-	uint32_t audit_id;      /* of KEEP */
+	uint32_t id;            /* of LOGIN */
 	uint32_t policy_id;	/* of SESSION_NEW */
+	char handle[PROTO_HANDLE_LEN + 1]; /* of its session */
+	uint32_t audit_id;                 /* of KEEP */
 	struct login login;
 };
 
@@ -77,6 +79,7 @@ conn_free(struct conn *c)
 	if ((*c->prev = c->next) != NULL)
 		c->next->prev = c->prev;
 	env.n--;
+	login_unspend(&c->login, env.judge->marks);
 	timer_free(c->timer);
 	peer_free(c->peer);
 	login_forget(&c->login);
@@ -167,6 +170,7 @@ conn_refuse(struct conn *c, const char *reason)
 		log_err(0, "ALARM: %s (login of %s from %s refused)", reason,
 		    log_safe(c->login.user), log_safe(c->login.source));
 	refusal_report(c, reason);
+	login_unspend(&c->login, env.judge->marks);
 	login_forget(&c->login);
 	timer_free(c->timer);
 	c->state = CONN_REFUSED;
@@ -219,8 +223,8 @@ out:
 	return r;
 }
 
-/* The mark is with audit before the token opens anything: whatever dies from
- * here on, it stays spent. */
+/* The mark is with audit before anybody is told of the session: whatever dies
+ * from here on, the token stays spent. */
 static int
 conn_keep_mark(struct conn *c, const char **why)
 {
@@ -237,25 +241,23 @@ conn_keep_mark(struct conn *c, const char **why)
 	    (r = buf_put_u64(&m.body, (uint64_t)l->spent_until)) == 0 &&
 	    (r = buf_put_cstr(&m.body, l->source)) == 0)
 		r = peer_send(env.judge->audit, &m);
+	login_keep(l, env.judge->marks);
 	c->audit_id = m.id;
 	c->state = CONN_MARK;
 	msg_clear(&m);
 	return r;
 }
 
+/* The mark is made first, so that nobody else can come with the token while
+ * policy looks for an identity; it is taken back if there is none. */
 static int
 conn_spend(struct conn *c, const char **why)
 {
-	bool marked = false;
-	int r;
-
 	*why = "policy is not running";
 	if (env.judge->policy == NULL)
 		return ERR_NOTFOUND;
-	if ((r = login_spend(&c->login, &env.judge->issuers, env.judge->marks,
-		 (int64_t)time(NULL), &marked, why)) != 0)
-		return r;
-	return marked ? conn_keep_mark(c, why) : conn_ask_policy(c, why);
+	return login_spend(&c->login, &env.judge->issuers, env.judge->marks,
+	    (int64_t)time(NULL), why);
 }
 
 /* As far as it goes now. */
@@ -269,8 +271,8 @@ conn_judge(struct conn *c)
 	r = login_verify(&c->login, &env.judge->issuers, (int64_t)time(NULL), &why);
 	if (r == ERR_AGAIN)
 		return;
-	if (r == 0)
-		r = conn_spend(c, &why);
+	if (r == 0 && (r = conn_spend(c, &why)) == 0)
+		r = conn_ask_policy(c, &why);
 	if (r != 0)
 		conn_refuse(c, why);
 }
@@ -383,28 +385,37 @@ conns_rejudge(const char *iss)
 void
 conns_session_made(uint32_t id, const char *handle, const char *reason)
 {
+	const char *why = "internal error";
 	struct conn *c = env.first;
 
 	while (c != NULL && (c->state != CONN_POLICY || c->policy_id != id))
 		c = c->next;
 	if (c == NULL)
 		return; /* its login has timed out or hung up */
-	if (handle != NULL)
-		conn_answer(c, 0, handle);
-	else
+	if (handle == NULL ||
+	    str_copy(c->handle, sizeof(c->handle), handle) != 0)
 		conn_refuse(c, reason);
+	else if (!c->login.marked)
+		conn_answer(c, 0, c->handle);
+	/* Again: another login with this token may have had its mark taken
+	 * back meanwhile, and then others may have come. */
+	else if (conn_spend(c, &why) != 0 || conn_keep_mark(c, &why) != 0)
+		conn_refuse(c, why);
 }
 
 void
 conns_kept(uint32_t id, bool kept)
 {
-	const char *why = "the token cannot be marked as spent";
 	struct conn *c = env.first;
 
 	while (c != NULL && (c->state != CONN_MARK || c->audit_id != id))
 		c = c->next;
-	if (c != NULL && (!kept || conn_ask_policy(c, &why) != 0))
-		conn_refuse(c, why);
+	if (c == NULL)
+		return;
+	if (kept)
+		conn_answer(c, 0, c->handle);
+	else
+		conn_refuse(c, "the token cannot be marked as spent");
 }
 
 /* Whoever is in that state asks (again). */

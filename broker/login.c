@@ -4,7 +4,8 @@
  *
  * Order: gate, then the issuer by the exact iss, then that issuer's keys,
  * OpenSSL's verdict, libjwt's, and only then the claims; the mark of a spent
- * token comes last, so that nobody can mark a token that is not his.
+ * token comes last, so that nobody can mark a token that is not his, and lasts
+ * only if policy has an identity for it.
  */
 #include "config.h"
 
@@ -96,7 +97,7 @@ login_verify(struct login *l, const struct issuers *is, int64_t now,
 
 int
 login_spend(struct login *l, const struct issuers *is, struct replay *marks,
-    int64_t now, bool *marked, const char **why)
+    int64_t now, const char **why)
 {
 	const struct trusted *t = issuers_find(is, l->claims.iss);
 	uint8_t digest[32];
@@ -109,7 +110,6 @@ login_spend(struct login *l, const struct issuers *is, struct replay *marks,
 	if ((r = jws_digest(&l->jws, digest)) != 0)
 		return r;
 	hex_encode(digest, sizeof(digest), l->digest);
-	*marked = t->rules.once;
 	if (!t->rules.once)
 		return 0;
 	*why = "the token cannot be marked as spent";
@@ -117,7 +117,30 @@ login_spend(struct login *l, const struct issuers *is, struct replay *marks,
 	r = replay_mark(marks, digest, l->source, l->spent_until, now);
 	if (r == ERR_EXISTS)
 		*why = "the token was spent by another address";
+	l->alarm = r == ERR_TOOBIG;
+	if (r == ERR_TOOBIG)
+		*why = "as many spent tokens are remembered as can be: no new "
+		       "one is taken until some of them expire";
+	l->marked = r == 0;
 	return r;
+}
+
+void
+login_keep(const struct login *l, struct replay *marks)
+{
+	uint8_t digest[32];
+
+	if (l->marked && hex_decode(l->digest, digest, sizeof(digest)) == 0)
+		replay_keep(marks, digest);
+}
+
+void
+login_unspend(const struct login *l, struct replay *marks)
+{
+	uint8_t digest[32];
+
+	if (l->marked && hex_decode(l->digest, digest, sizeof(digest)) == 0)
+		replay_unmark(marks, digest);
 }
 
 int

@@ -2,7 +2,7 @@
  * One login's way from a token to a question to policy.
  *
  *	login_read -> login_parse -> login_verify (again after ERR_AGAIN)
- *	-> login_put_session
+ *	-> login_spend -> login_put_session -> (policy) -> login_spend again
  */
 #ifndef POSTERN_BROKER_LOGIN_H
 #define POSTERN_BROKER_LOGIN_H
@@ -29,9 +29,10 @@ struct login {
 	struct jws jws;		/* views into token */
 	struct token claims;
 	bool verified;		/* both verdicts: the claims are the issuer's */
-	bool alarm;		/* the two verdicts differ */
+	bool alarm;             /* its refusal is for a person to look at */
 	char digest[PROTO_TOKEN_DIGEST_LEN + 1]; /* set by login_spend */
 	int64_t spent_until; /* seconds: nobody else may use it so long */
+	bool marked;         /* spent: its issuer wants that */
 };
 
 /* The body of LOGIN.  An error here is the sender's: ERR_FORMAT, ERR_TOOBIG. */
@@ -43,10 +44,15 @@ int login_parse(struct login *l, const char **why);
  * keys are on their way (jwks.h). */
 int login_verify(struct login *l, const struct issuers *is, int64_t now,
     const char **why);
-/* Marks the token as spent by the source; *marked: its issuer wants that (a
- * mark is then to be kept, too). */
+/* Marks the token as spent by the source if its issuer wants that (l->marked);
+ * a mark is then to be kept, too. */
 int login_spend(struct login *l, const struct issuers *is, struct replay *marks,
-    int64_t now, bool *marked, const char **why);
+    int64_t now, const char **why);
+/* The mark is to stay: a login with this token gets its session. */
+void login_keep(const struct login *l, struct replay *marks);
+/* Nothing was opened by this login: its mark is taken back, unless another
+ * login with the token had it kept. */
+void login_unspend(const struct login *l, struct replay *marks);
 /* Writes the body of SESSION_NEW of a login that was spent. */
 int login_put_session(const struct login *l, const struct issuers *is,
     struct buf *b, const char **why);

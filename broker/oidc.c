@@ -218,7 +218,10 @@ recall_mark(struct buf *b)
 		return ERR_PROTO;
 	r = replay_mark(env.judge.marks, digest, source, (int64_t)until,
 	    (int64_t)time(NULL));
-	return r == ERR_EXISTS ? 0 : r; /* the first one counts */
+	if (r != 0 && r != ERR_EXISTS) /* the first one counts */
+		return r;
+	replay_keep(env.judge.marks, digest);
+	return 0;
 }
 
 static int

@@ -6,6 +6,7 @@
 
 #include "broker/replay.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@
 struct mark {
 	struct mark *next;
 	int64_t until;
+	bool kept;
 	uint8_t digest[32];
 	char source[PROTO_SOURCE_MAX + 1];
 };
@@ -70,20 +72,56 @@ replay_count(const struct replay *t)
 	return t->n;
 }
 
+/* A digest is as good a hash as any. */
+static size_t
+replay_slot(const uint8_t digest[32])
+{
+	return ((size_t)digest[0] << 8 | digest[1]) % REPLAY_BUCKETS;
+}
+
+/* Where the token's mark hangs; NULL behind it when there is none. */
+static struct mark **
+replay_at(struct mark **at, const uint8_t digest[32])
+{
+	while (*at != NULL &&
+	       !mem_equal((*at)->digest, digest, sizeof((*at)->digest)))
+		at = &(*at)->next;
+	return at;
+}
+
+void
+replay_keep(struct replay *t, const uint8_t digest[32])
+{
+	struct mark *m = *replay_at(&t->bucket[replay_slot(digest)], digest);
+
+	if (m != NULL)
+		m->kept = true;
+}
+
+void
+replay_unmark(struct replay *t, const uint8_t digest[32])
+{
+	struct mark **at = replay_at(&t->bucket[replay_slot(digest)], digest);
+	struct mark *m = *at;
+
+	if (m == NULL || m->kept)
+		return;
+	*at = m->next;
+	free(m);
+	t->n--;
+}
+
 int
 replay_mark(struct replay *t, const uint8_t digest[32], const char *source,
     int64_t until, int64_t now)
 {
-	/* a digest is as good a hash as any */
-	size_t slot = ((size_t)digest[0] << 8 | digest[1]) % REPLAY_BUCKETS;
+	size_t slot = replay_slot(digest);
 	struct mark *m;
 	int r;
 
 	replay_sweep(t, &t->bucket[slot], now);
-	for (m = t->bucket[slot]; m != NULL; m = m->next) {
-		if (mem_equal(m->digest, digest, sizeof(m->digest)))
-			return strcmp(m->source, source) == 0 ? 0 : ERR_EXISTS;
-	}
+	if ((m = *replay_at(&t->bucket[slot], digest)) != NULL)
+		return strcmp(m->source, source) == 0 ? 0 : ERR_EXISTS;
 	for (size_t i = 0; t->n >= t->max && i < REPLAY_BUCKETS; i++)
 		replay_sweep(t, &t->bucket[i], now);
 	if (t->n >= t->max)

@@ -21,9 +21,15 @@ void replay_free(struct replay *t);
 /* Marks the token of this digest as used from source, until `until` (seconds,
  * as now).  0: first use, or a repeat from the same source.  ERR_EXISTS: spent
  * by another one.  ERR_TOOBIG: full of marks that are still needed.  MUST only
- * be called for verified tokens, or anybody could fill the table. */
+ * be called for verified tokens, and taken back for those that policy has no
+ * identity for: everybody at a shared issuer could fill the table. */
 int replay_mark(struct replay *t, const uint8_t digest[32],
     const char *source, int64_t until, int64_t now);
+/* The token's mark is to stay, whoever wants to take it back. */
+void replay_keep(struct replay *t, const uint8_t digest[32]);
+/* Takes the token's mark back, unless it is to stay: nobody was given anything
+ * for it. */
+void replay_unmark(struct replay *t, const uint8_t digest[32]);
 size_t replay_count(const struct replay *t);
 
 #endif

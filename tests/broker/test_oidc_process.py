@@ -370,22 +370,62 @@ def test_p6_a_spent_token_stays_spent(tmp_path, issuer):
     assert two.close() == 0
 
 
-def test_p6_no_session_before_the_mark_is_kept(oidc, issuer):
+def test_p6_no_handle_before_the_mark_is_kept(oidc, issuer):
     """audit does not answer: the token opens nothing, and is spent."""
     oidc.keeps = None
     token = RSA.token(issuer.claims())
     e = oidc.refused(token, source="10.0.0.1")
-    assert "marked as spent" in e["reason"] and oidc.sessions == []
+    assert "marked as spent" in e["reason"] and len(oidc.sessions) == 1
     oidc.keeps = 0
     assert "another address" in oidc.refused(token,
                                              source="10.0.0.2")["reason"]
+    assert len(oidc.sessions) == 1
 
 
 def test_p6_a_mark_that_cannot_be_kept(oidc, issuer):
     oidc.keeps = 2
     assert "marked as spent" in oidc.refused(
         RSA.token(issuer.claims()))["reason"]
-    assert oidc.sessions == []
+
+
+def test_a_token_without_an_identity_is_not_spent(oidc, issuer):
+    """Everybody at a shared issuer has good tokens: those that policy has no
+    identity for leave nothing behind, in oidc or in audit."""
+    oidc.answer = lambda s: (1, "", "no identity matches")
+    token = RSA.token(issuer.claims())
+    assert "no identity" in oidc.refused(token, source="10.0.0.1")["reason"]
+    assert oidc.marks == {}
+    oidc.answer = lambda s: (0, p.HANDLE, "")
+    assert oidc.login(token, source="10.0.0.2")[0] == 0
+    assert len(oidc.marks) == 1
+    assert "another address" in oidc.refused(token,
+                                             source="10.0.0.1")["reason"]
+
+
+def test_one_token_twice_at_once(oidc, issuer):
+    """From another address while policy still looks: refused.  From the same:
+    whichever is refused, the mark of the other stays."""
+    gate, first = threading.Event(), []
+
+    def answer(s):
+        first.append(s)
+        if len(first) == 1:
+            gate.wait(10)
+            return 0, p.HANDLE, ""
+        return 1, "", "too many connections"
+
+    oidc.answer = answer
+    token = RSA.token(issuer.claims())
+    with oidc.ask(token, source="10.0.0.1") as a:
+        oidc.wait(lambda: len(oidc.sessions) == 1)
+        assert "another address" in oidc.refused(
+            token, source="10.0.0.2")["reason"]
+        with oidc.ask(token, source="10.0.0.1") as b:
+            gate.set()
+            assert oidc.result(a) == (0, p.HANDLE)
+            assert oidc.result(b) == (1, "")
+    assert "another address" in oidc.refused(token,
+                                             source="10.0.0.2")["reason"]
 
 
 def test_p6_audit_is_replaced_before_it_answers(oidc, issuer):

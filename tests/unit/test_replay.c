@@ -69,6 +69,33 @@ t_replay_mark_full(void **state)
 	replay_free(t);
 }
 
+/* Taken back, it is nobody's; kept, it stays. */
+static void
+t_replay_unmark(void **state)
+{
+	struct replay *t = replay_new(2);
+
+	(void)state;
+	replay_unmark(t, digest(1)); /* none yet */
+	replay_keep(t, digest(1));
+	/* tokens that policy refuses fill no table */
+	for (unsigned int i = 0; i < 5000; i++) {
+		assert_int_equal(replay_mark(t, digest(i), "a", 100, 0), 0);
+		replay_unmark(t, digest(i));
+	}
+	assert_int_equal(replay_count(t), 0);
+	assert_int_equal(replay_mark(t, digest(0x101), "a", 100, 0), 0);
+	assert_int_equal(replay_mark(t, digest(0x102), "a", 100, 0), 0);
+	replay_unmark(t, digest(0x101)); /* behind the other in its chain */
+	assert_int_equal(replay_mark(t, digest(0x101), "b", 100, 0), 0);
+	replay_keep(t, digest(0x101));
+	replay_unmark(t, digest(0x101));
+	assert_int_equal(
+	    replay_mark(t, digest(0x101), "a", 100, 0), ERR_EXISTS);
+	assert_int_equal(replay_count(t), 2);
+	replay_free(t);
+}
+
 static void
 t_replay_mark_long_source(void **state)
 {
@@ -90,6 +117,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_replay_mark_source),
 		cmocka_unit_test(t_replay_mark_full),
+		cmocka_unit_test(t_replay_unmark),
 		cmocka_unit_test(t_replay_mark_long_source),
 	};
 
