@@ -235,6 +235,40 @@ out:
 	return r;
 }
 
+/* RFC 8725 section 3.4, RFC 8032 section 5.1.3: the point's y below the prime,
+ * and none of the eight points of small order, with which some signatures are
+ * good for every text.  That it is on the curve OpenSSL sees when it verifies.
+ */
+static bool
+jwk_ed25519_sane(const uint8_t *x)
+{
+	static const uint8_t small[][32] = {
+		{ 0 },
+		{ 1 },
+		{ 0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3,
+		    0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05,
+		    0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53,
+		    0xfc, 0x05 },
+		{ 0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c,
+		    0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20, 0x53, 0xfa,
+		    0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
+		    0x03, 0x7a },
+	};
+	uint8_t y[32];
+	bool high;
+
+	memcpy(y, x, sizeof(y));
+	y[31] &= 0x7f; /* the sign of x */
+	for (size_t k = 0; k < sizeof(small) / sizeof(small[0]); k++) {
+		if (memcmp(y, small[k], sizeof(y)) == 0)
+			return false;
+	}
+	high = y[31] == 0x7f; /* the prime is 0x7f, 30 times 0xff, 0xed */
+	for (size_t i = 1; i < 31; i++)
+		high = high && y[i] == 0xff;
+	return !high || y[0] < 0xec;
+}
+
 static int
 jwk_okp(const json_t *j, struct jwk *k)
 {
@@ -247,7 +281,7 @@ jwk_okp(const json_t *j, struct jwk *k)
 	if ((r = jwk_bytes(j, "x", 32, &x)) != 0)
 		goto out;
 	r = ERR_FORMAT;
-	if (buf_len(&x) != 32)
+	if (buf_len(&x) != 32 || !jwk_ed25519_sane(buf_ptr(&x)))
 		goto out;
 	k->kind = JWK_ED25519;
 	k->key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL,
@@ -258,7 +292,8 @@ out:
 	return r;
 }
 
-/* `use` and `key_ops`, where they are given, must speak of signatures. */
+/* `use` and `key_ops`, where they are given, must speak of signatures;
+ * "jwt-svid" is how SPIFFE bundles call it (SPIFFE-JWT-SVID, section 6). */
 static bool
 jwk_for_signatures(const json_t *j)
 {
@@ -268,7 +303,8 @@ jwk_for_signatures(const json_t *j)
 	size_t i;
 
 	use = jsonin_str(j, "use", &set);
-	if (set && (use == NULL || strcmp(use, "sig") != 0))
+	if (set && (use == NULL || (strcmp(use, "sig") != 0 &&
+				       strcmp(use, "jwt-svid") != 0)))
 		return false;
 	if (ops == NULL)
 		return true;

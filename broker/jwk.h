@@ -36,12 +36,13 @@ struct jwk_set {
 	size_t skipped;		/* entries that are of no use to us */
 };
 
-/* Parses a set.  Skipped: an unknown kty, curve or alg, another use than "sig",
- * key_ops without "verify", secret (oct) and private keys, RSA outside
- * JWK_RSA_MIN..MAX or with a bad or weak modulus or exponent, points that are
- * not on their curve.  A set of which nothing is left is a set: the issuer
- * withdrew its keys.  ERR_FORMAT: not a set, or one kid on two usable keys;
- * ERR_TOOBIG: past a bound.  *why gets a literal.  jwk_set_free the result. */
+/* Parses a set.  Skipped: an unknown kty, curve or alg, another use than "sig"
+ * (or SPIFFE's "jwt-svid"), key_ops without "verify", secret (oct) and private
+ * keys, RSA outside JWK_RSA_MIN..MAX or with a bad or weak modulus or exponent,
+ * points that are not on their curve or of small order.  A set of which nothing
+ * is left is a set: the issuer withdrew its keys.  ERR_FORMAT: not a set, or
+ * one kid on two usable keys; ERR_TOOBIG: past a bound.  *why gets a literal.
+ * jwk_set_free the result. */
 int jwk_set_parse(const void *p, size_t n, struct jwk_set **out,
     const char **why);
 void jwk_set_free(struct jwk_set *s);

@@ -74,7 +74,9 @@ t_jwk_parse_members(void **state)
 		{ "{" OKP "}", 1 },
 		{ "{" OKP ",\"alg\":\"EdDSA\"}", 1 },
 		{ "{" OKP ",\"alg\":\"Ed25519\"}", 1 },
+		{ "{" EC ",\"use\":\"jwt-svid\"}", 1 },
 		/* other uses */
+		{ "{" EC ",\"use\":\"x509-svid\"}", 0 },
 		{ "{" EC ",\"use\":\"enc\"}", 0 },
 		{ "{" EC ",\"use\":\"SIG\"}", 0 },
 		{ "{" EC ",\"use\":[\"sig\"]}", 0 },
@@ -117,22 +119,29 @@ t_jwk_parse_members(void **state)
 		{ "{\"kty\":\"EC\",\"crv\":\"P-256\"}", 0 },
 		{ "{\"kty\":\"EC\",\"x\":\"" X "\",\"y\":\"" Y "\"}", 0 },
 		{ "{\"kty\":\"EC\",\"crv\":\"secp256k1\",\"x\":\"" X
-		    "\",\"y\":\"" Y "\"}", 0 },
-		{ "{\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"" X
-		    "\",\"y\":\"" Y "\"}", 0 },
+		  "\",\"y\":\"" Y "\"}",
+		    0 },
+		{ "{\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"" X "\",\"y\":\"" Y
+		  "\"}",
+		    0 },
 		{ "{\"kty\":\"RSA\",\"crv\":\"P-256\",\"x\":\"" X
-		    "\",\"y\":\"" Y "\"}", 0 },
+		  "\",\"y\":\"" Y "\"}",
+		    0 },
 		{ "{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"" X "\"}", 0 },
 		{ "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AAAA\"}", 0 },
 		/* off the curve; a coordinate twice; too long; padded */
-		{ "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" X
-		    "\",\"y\":\"" X "\"}", 0 },
+		{ "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" X "\",\"y\":\"" X
+		  "\"}",
+		    0 },
 		{ "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AAAA\",\"y\":\"" Y
-		    "\"}", 0 },
-		{ "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" X "=\",\"y\":\""
-		    Y "\"}", 0 },
+		  "\"}",
+		    0 },
 		{ "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" X
-		    "AA\",\"y\":\"" Y "\"}", 0 },
+		  "=\",\"y\":\"" Y "\"}",
+		    0 },
+		{ "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" X
+		  "AA\",\"y\":\"" Y "\"}",
+		    0 },
 	};
 
 	(void)state;
@@ -216,6 +225,64 @@ t_jwk_rsa_zeros(void **state)
 	assert_int_equal(usable_zeros(0), 1);
 	assert_int_equal(usable_zeros(1), 1); /* Java's sign byte */
 	assert_int_equal(usable_zeros(2), 0);
+}
+
+/* A set of one Ed25519 key of these bytes: the first, 30 times one, the last.
+ */
+static int
+usable_ed(uint8_t first, uint8_t middle, uint8_t last)
+{
+	uint8_t x[32];
+	struct buf b;
+	int r;
+
+	memset(x, middle, sizeof(x));
+	x[0] = first;
+	x[31] = last;
+	buf_init(&b, 1024);
+	(void)buf_putf(&b, "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"");
+	mint_b64(&b, x, sizeof(x));
+	(void)buf_putf(&b, "\"}");
+	r = usable(buf_cstr(&b));
+	buf_clear(&b);
+	return r;
+}
+
+static void
+t_jwk_ed25519_points(void **state)
+{
+	/* of order 8, both with either sign of x */
+	static const char *const eighth[] = {
+		"JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_AU",
+		"JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_IU",
+		"xxdqcD1N2E-6PAt2DRBnDyogU_osOczGTsf9d5KsA3o",
+		"xxdqcD1N2E-6PAt2DRBnDyogU_osOczGTsf9d5KsA_o",
+	};
+	char jwk[128];
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		(void)snprintf(jwk, sizeof(jwk),
+		    "{\"kty\":\"OKP\","
+		    "\"crv\":\"Ed25519\",\"x\":\"%s\"}",
+		    eighth[i]);
+		assert_int_equal(usable(jwk), 0);
+	}
+	for (unsigned int sign = 0; sign <= 0x80; sign += 0x80) {
+		uint8_t top = (uint8_t)(0x7f | sign), none = (uint8_t)sign;
+
+		assert_int_equal(usable_ed(0, 0, none), 0);
+		assert_int_equal(usable_ed(1, 0, none), 0);
+		assert_int_equal(usable_ed(2, 0, none), 1);
+		/* around the prime, 2^255 - 19 */
+		assert_int_equal(usable_ed(0xeb, 0xff, top), 1);
+		assert_int_equal(usable_ed(0xec, 0xff, top), 0);
+		for (unsigned int y = 0xed; y <= 0xff; y++)
+			assert_int_equal(usable_ed((uint8_t)y, 0xff, top), 0);
+		assert_int_equal(
+		    usable_ed(0xff, 0xff, (uint8_t)(0x7e | sign)), 1);
+		assert_int_equal(usable_ed(0xff, 0xfe, top), 1);
+	}
 }
 
 static void
@@ -349,6 +416,7 @@ main(void)
 		cmocka_unit_test(t_jwk_parse_members),
 		cmocka_unit_test(t_jwk_rsa_sizes),
 		cmocka_unit_test(t_jwk_rsa_zeros),
+		cmocka_unit_test(t_jwk_ed25519_points),
 		cmocka_unit_test(t_jwk_set_parse_form),
 		cmocka_unit_test(t_jwk_set_parse_bounds),
 		cmocka_unit_test(t_jwk_set_find),

@@ -17,6 +17,7 @@
 #include <openssl/bn.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/rsa.h>
 
 #include "broker/jws.h"
 #include "lib/b64.h"
@@ -220,7 +221,8 @@ keys_new(void)
 	return s;
 }
 
-/* The first error on the token's way, the second opinion included. */
+/* The first error on the token's way.  Here, the two judges agree about every
+ * token: what only the second refuses, the first should have. */
 static int
 judge(const char *token, size_t n, uint32_t allowed)
 {
@@ -230,8 +232,9 @@ judge(const char *token, size_t n, uint32_t allowed)
 	int r;
 
 	if ((r = jws_parse(token, n, &j, &why)) == 0 &&
-	    (r = jws_verify(&j, keys, allowed, &why)) == 0)
-		r = jws_second_opinion(&j, keys, &why);
+	    (r = jws_verify(&j, keys, allowed, &why)) == 0 &&
+	    (r = jws_second_opinion(&j, keys, &why)) == ERR_CRYPTO)
+		fail_msg("%s: %s", why, token);
 	if (r != 0)
 		assert_non_null(why);
 	jws_clear(&j);
@@ -635,6 +638,81 @@ t_jws_verify_rs_shapes(void **state)
 	buf_clear(&sig);
 }
 
+/* A PS256 signature with another salt or another mask than RFC 7518 says. */
+static int
+judge_pss(int salt, const EVP_MD *mgf)
+{
+	static const char h[] = "{\"alg\":\"PS256\",\"kid\":\"r\"}";
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	EVP_PKEY_CTX *pctx = NULL;
+	uint8_t sig[256];
+	size_t n = sizeof(sig);
+	struct buf in;
+
+	buf_init(&in, 4096);
+	mint_b64(&in, h, strlen(h));
+	(void)buf_putf(&in, ".");
+	mint_b64(&in, CLAIMS, strlen(CLAIMS));
+	assert_int_equal(
+	    EVP_DigestSignInit(ctx, &pctx, EVP_sha256(), NULL, env.rsa), 1);
+	assert_int_equal(
+	    EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING), 1);
+	assert_int_equal(EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, salt), 1);
+	assert_int_equal(EVP_PKEY_CTX_set_rsa_mgf1_md(pctx, mgf), 1);
+	assert_int_equal(
+	    EVP_DigestSign(ctx, sig, &n, buf_ptr(&in), buf_len(&in)), 1);
+	EVP_MD_CTX_free(ctx);
+	buf_clear(&in);
+	return judge_signature(h, sig, n);
+}
+
+static void
+t_jws_verify_pss_shapes(void **state)
+{
+	(void)state;
+	assert_int_equal(judge_pss(32, EVP_sha256()), 0);
+	assert_int_equal(judge_pss(0, EVP_sha256()), ERR_CRYPTO);
+	assert_int_equal(judge_pss(20, EVP_sha256()), ERR_CRYPTO);
+	assert_int_equal(judge_pss(31, EVP_sha256()), ERR_CRYPTO);
+	assert_int_equal(judge_pss(33, EVP_sha256()), ERR_CRYPTO);
+	assert_int_equal(judge_pss(222, EVP_sha256()), ERR_CRYPTO);
+	assert_int_equal(judge_pss(32, EVP_sha1()), ERR_CRYPTO);
+	assert_int_equal(judge_pss(32, EVP_sha512()), ERR_CRYPTO);
+}
+
+/* RFC 8032 section 5.1.7: s below the order, and the one length. */
+static void
+t_jws_verify_ed_shapes(void **state)
+{
+	static const uint8_t order[32] = { 0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63,
+		0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde,
+		0x14, [31] = 0x10 };
+	static const char h[] = "{\"alg\":\"EdDSA\",\"kid\":\"ed\"}";
+	struct buf in, sig;
+	uint8_t s[128] = { 0 };
+	unsigned int carry = 0;
+
+	(void)state;
+	buf_init(&in, 4096);
+	buf_init(&sig, 4096);
+	mint_b64(&in, h, strlen(h));
+	(void)buf_putf(&in, ".");
+	mint_b64(&in, CLAIMS, strlen(CLAIMS));
+	mint_signature(&sig, env.ed, "EdDSA", buf_ptr(&in), buf_len(&in));
+	memcpy(s, buf_ptr(&sig), 64);
+	for (size_t n = 1; n < sizeof(s); n++)
+		assert_int_equal(
+		    judge_signature(h, s, n), n == 64 ? 0 : ERR_CRYPTO);
+	for (size_t i = 0; i < 32; i++) {
+		carry += s[32 + i] + (unsigned int)order[i];
+		s[32 + i] = (uint8_t)carry;
+		carry >>= 8;
+	}
+	assert_int_equal(judge_signature(h, s, 64), ERR_CRYPTO);
+	buf_clear(&in);
+	buf_clear(&sig);
+}
+
 /* The second judge is really asked, and never without a key. */
 static void
 t_jws_second_opinion(void **state)
@@ -715,6 +793,8 @@ main(void)
 		cmocka_unit_test(t_jws_verify_allowed),
 		cmocka_unit_test(t_jws_verify_es_shapes),
 		cmocka_unit_test(t_jws_verify_rs_shapes),
+		cmocka_unit_test(t_jws_verify_pss_shapes),
+		cmocka_unit_test(t_jws_verify_ed_shapes),
 		cmocka_unit_test(t_jws_second_opinion),
 		cmocka_unit_test(t_jws_digest),
 	};
