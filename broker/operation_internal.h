@@ -152,6 +152,8 @@ void joblist_take(struct operation *op, struct buf *decision);
 void joblist_begin(struct operation *op);
 /* The hop of a command that is not the last is dead. */
 void joblist_hop_gone(struct operation *op);
+/* Is a command of this identity still to come? */
+bool joblist_needs(const struct joblist *j, const char *identity);
 /* Nothing more of it is run. */
 void joblist_break(struct operation *op, uint32_t code, const char *why);
 

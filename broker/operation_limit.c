@@ -4,7 +4,8 @@
  * the other: between the count and the grant nobody else is counted.
  *
  * Both count grants by the name of the identity: however many sessions,
- * connections and tokens a job makes, they are one.
+ * connections and tokens a job makes, they are one.  What a list needs later is
+ * taken when it is granted, so that no limit can fill up in front of it.
  */
 #include "config.h"
 
@@ -16,6 +17,16 @@
 #include "lib/msg.h"
 #include "policy/policy.h"
 
+/* Runs for this identity, or will: a list was granted whole, so it holds a
+ * place for each identity that a command of it still needs. */
+static bool
+counts_for(const struct operation *op, const char *identity)
+{
+	if (strcmp(op->identity, identity) == 0)
+		return true;
+	return op->list != NULL && joblist_needs(op->list, identity);
+}
+
 /* Operations of this identity on this target, from their grant to the death of
  * their hop. */
 static uint32_t
@@ -26,8 +37,7 @@ count_running(
 	uint32_t n = 0;
 
 	for (o = operation_first(); o != NULL; o = o->next)
-		n += o != op && o->conn != NULL &&
-		     strcmp(o->identity, identity) == 0 &&
+		n += o != op && o->conn != NULL && counts_for(o, identity) &&
 		     strcmp(o->conn->name.target, target) == 0;
 	return n;
 }

@@ -279,6 +279,16 @@ joblist_answer(struct operation *op, uint32_t code, const char *text)
 	operation_free(op);
 }
 
+bool
+joblist_needs(const struct joblist *j, const char *identity)
+{
+	for (size_t i = j->at; i < j->n; i++) {
+		if (strcmp(j->member[i].identity, identity) == 0)
+			return true;
+	}
+	return false;
+}
+
 void
 joblist_break(struct operation *op, uint32_t code, const char *why)
 {

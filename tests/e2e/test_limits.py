@@ -3,6 +3,7 @@ however many ways."""
 import json
 import os
 import signal
+import subprocess
 import time
 
 import house as h
@@ -89,6 +90,35 @@ def test_limit_concurrent(bastion, job, mark):
     while (r := job.ssh("web-1", f"{SLOW} 0", token=token(job))).code != 0:
         assert r.code == 75 and time.monotonic() < end, r.error
         time.sleep(0.1)
+
+
+def test_limit_concurrent_of_a_list(bastion, job):
+    """A list was granted whole: what a later command of it needs is taken,
+    though another identity's command runs now."""
+    p = job.popen(job.argv("web-1", f"cat; {SLOW} 0"), stdin=subprocess.PIPE,
+                  env=job.env(CI_TOKEN=token(job)))
+    p.stdin.write(b"first\n")
+    p.stdin.flush()
+    assert p.stdout.readline() == b"first\n"
+    r = job.ssh("web-1", f"{SLOW} 0", token=token(job))
+    assert r.code == 75 and "limit concurrent" in r.error, r.error
+    # What the first command was counted for is free when it has ended, and
+    # the second one finds its place.
+    out, err = p.communicate(timeout=60)
+    assert p.returncode == 0 and out == b"started\ndone\n", err
+    r = job.ssh("web-1", f"{SLOW} 0", token=token(job))
+    assert r.code == 0, r.error
+    # What is not run any more holds nothing.
+    p = job.popen(job.argv("web-1", f"{SLOW} 0 || {SLOW} 0; cat"),
+                  stdin=subprocess.PIPE, env=job.env(CI_TOKEN=token(job)))
+    p.stdin.write(b"last\n")
+    p.stdin.flush()
+    assert p.stdout.readline() + p.stdout.readline() == b"started\ndone\n"
+    assert p.stdout.readline() == b"last\n"
+    r = job.ssh("web-1", f"{SLOW} 0", token=token(job))
+    assert r.code == 0, r.error
+    p.communicate(timeout=60)
+    assert p.returncode == 0
 
 
 def test_limit_rate(bastion, job):
