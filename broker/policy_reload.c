@@ -377,9 +377,10 @@ policy_reload_ask(struct peer *p, uint32_t id)
 			return ERR_PROTO; /* it waits already */
 	}
 	if (env.nasker == ASKERS_MAX || child_parent() == NULL) {
-		answer(&a, RULES_UNREAD,
-		    "too many reloads wait already, or "
-		    "posternd is not there; try again in a moment");
+		answer(&a, RULES_BUSY,
+		    child_parent() == NULL
+			? "posternd, which opens the folder, is not there"
+			: "as many reloads wait already as may");
 		return 0;
 	}
 	log_info("uid %ld asks for a reload of the policy", (long)a.uid);

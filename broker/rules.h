@@ -16,13 +16,14 @@ struct diags;
 struct policy;
 struct timer;
 
-/* Also on the wire: RELOADED; and POLICY_RELOADED, the only one that DIFFERs.
- */
+/* Also on the wire: RELOADED; and POLICY_RELOADED, the only one that DIFFERs
+ * or is BUSY. */
 enum rules_outcome {
 	RULES_LOADED = 0,
 	RULES_REFUSED = 1, /* it is wrong: somebody has to mend it */
 	RULES_UNREAD = 2,  /* it could not be read: tried again every second */
 	RULES_DIFFER = 3,  /* policy has it, the signer not yet */
+	RULES_BUSY = 4,    /* nobody was asked to read it */
 };
 
 struct rules {

@@ -39,6 +39,8 @@ static const struct {
 	    "second" },
 	{ "differ", POSTERN_EX_TEMPFAIL,
 	    "the policy is loaded, but not everywhere" },
+	{ "busy", POSTERN_EX_TEMPFAIL,
+	    "nothing was loaded for you; reload again in a moment" },
 };
 #define NOUTCOMES (sizeof(outcomes) / sizeof(outcomes[0]))
 

@@ -108,6 +108,29 @@ def test_nobody_waits_for_a_signer_that_is_not_there(bastion, policy):
         time.sleep(0.1)
 
 
+def test_one_too_many_is_told_to_come_again(bastion, policy):
+    """Sixteen wait for a signer that is stopped; who comes then is not told
+    that the bastion goes on trying for him."""
+    (pid,) = [p for p, _, n in bastion.processes() if n == "postern-signer"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        many = [bastion.popen("reload") for _ in range(17)]
+        end = time.monotonic() + 20
+        while not (done := [p for p in many if p.poll() is not None]):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    said = [p.communicate(timeout=60) for p in many]
+    (one,) = done
+    assert one.returncode == 75, said
+    err = said[many.index(one)][1]
+    assert "as many reloads wait already as may" in err
+    assert "reload again in a moment; in force is " in err
+    assert "every second" not in err
+    assert sorted(p.returncode for p in many) == [0] * 16 + [75], said
+
+
 def test_the_next_policy_process_answers(bastion, policy):
     """The one that was asked is killed before it listens."""
     (pid,) = [p for p, _, n in bastion.processes() if n == "postern-policy"]
