@@ -161,18 +161,29 @@ compare_is_settled(const struct compare *c, const struct piece_of *p)
 /* -- looking --------------------------------------------------------------- */
 
 static int
-ask_pieces(struct compare *c, size_t group, size_t with)
+ask_each(struct compare *c, size_t group)
 {
 	int r = 0;
 
-	if (compare_has_claims(c, group, with))
-		return compare_claims(c, group, with);
-	compare_cut(c, group, with);
 	for (size_t i = 0; i < c->npiece && r == 0; i++)
 		r = compare_ask_piece(c, group, &c->piece[i], c->cells.session,
 		    c->cells.nsession);
 	compare_forget_pieces(c);
 	return r;
+}
+
+static int
+ask_pieces(struct compare *c, size_t group, size_t with)
+{
+	int r;
+
+	if (compare_has_claims(c, group, with))
+		return compare_claims(c, group, with);
+	if (with == NO_GROUP && compare_cut_words(c, group) &&
+	    (r = ask_each(c, group)) != ERR_NOTFOUND)
+		return r;
+	compare_cut(c, group, with);
+	return ask_each(c, group);
 }
 
 /* What was denied by it: each line of NEW that allows some of it. */

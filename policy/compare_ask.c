@@ -397,6 +397,7 @@ int
 compare_ask_piece(struct compare *c, size_t group, struct piece_of *p,
     const struct session *s, size_t nsession)
 {
+	bool given = p->text != NULL;
 	struct fa *fa;
 	char *text;
 	size_t n;
@@ -411,6 +412,8 @@ compare_ask_piece(struct compare *c, size_t group, struct piece_of *p,
 		free(text);
 		if ((r != ERR_NOTFOUND && r != ERR_TOOBIG) || p->fa != NULL)
 			break;
+		if (given)
+			return ERR_NOTFOUND;
 		/* what was put together is no example: find one */
 		fa = group_fa(c, group);
 		p->fa = fa == NULL ? NULL : language_copy(fa);

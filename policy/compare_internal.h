@@ -71,7 +71,8 @@ struct spelling {
 
 /* Requests that the same groups match. */
 struct piece_of {
-	struct fa *fa; /* NULL: the one that is looked at, whole */
+	struct fa *fa; /* NULL: the one that is looked at, whole, or: */
+	char *text;    /* one request of it */
 	size_t *group;
 	size_t n, cap;
 };
@@ -142,13 +143,23 @@ struct fa *group_fa(struct compare *c, size_t group);
 /* A request of the piece as a text; NULL: undecided. */
 char *piece_example(
     struct compare *c, size_t group, const struct piece_of *p, size_t *n);
+/* One more, without lines; NULL: there are too many. */
+struct piece_of *piece_new(struct compare *c, size_t of, struct fa *take_fa);
+/* The group matches it. */
+void piece_add(struct compare *c, struct piece_of *p, size_t group);
+
+/* -- compare_word.c -- */
+/* The same for a group that each of the others differs from in one word at
+ * most; false: that is not so, and there are no pieces. */
+bool compare_cut_words(struct compare *c, size_t group);
 
 /* -- compare_ask.c -- */
 /* About a request, in these sessions and everywhere; the text is cut up.
  * ERR_NOTFOUND, ERR_TOOBIG: it is no request of the piece. */
 int compare_ask_text(struct compare *c, const struct piece_of *p, char *text,
     size_t n, const struct session *s, size_t nsession);
-/* About an example of the piece. */
+/* About an example of the piece.  ERR_NOTFOUND: the one that it came with is
+ * none. */
 int compare_ask_piece(struct compare *c, size_t group, struct piece_of *p,
     const struct session *s, size_t nsession);
 int compare_ask_observed(struct compare *c);

@@ -65,6 +65,7 @@ compare_forget_pieces(struct compare *c)
 {
 	for (size_t i = 0; i < c->npiece; i++) {
 		fa_free(c->piece[i].fa);
+		free(c->piece[i].text);
 		free(c->piece[i].group);
 	}
 	c->npiece = 0;
@@ -74,8 +75,8 @@ compare_forget_pieces(struct compare *c)
 
 /* -- pieces ---------------------------------------------------------------- */
 
-static struct piece_of *
-new_piece(struct compare *c, size_t of, struct fa *take_fa)
+struct piece_of *
+piece_new(struct compare *c, size_t of, struct fa *take_fa)
 {
 	struct piece_of *v;
 
@@ -98,8 +99,8 @@ new_piece(struct compare *c, size_t of, struct fa *take_fa)
 	return v;
 }
 
-static void
-add_match(struct compare *c, struct piece_of *p, size_t group)
+void
+piece_add(struct compare *c, struct piece_of *p, size_t group)
 {
 	size_t *v;
 
@@ -119,7 +120,7 @@ static void
 copy_matches(struct compare *c, struct piece_of *to, size_t from)
 {
 	for (size_t i = 0; i < c->piece[from].n; i++)
-		add_match(c, to, c->piece[from].group[i]);
+		piece_add(c, to, c->piece[from].group[i]);
 }
 
 /* What is in the language stays, the rest is a new piece; true: something
@@ -143,7 +144,7 @@ cut(struct compare *c, size_t of, size_t piece, struct fa *fa)
 		compare_doubt(c, first_line(c, of), "too many states");
 	else if (language_is_empty(rest))
 		fa_free(rest);
-	else if ((p = new_piece(c, of, rest)) != NULL)
+	else if ((p = piece_new(c, of, rest)) != NULL)
 		copy_matches(c, p, piece);
 	fa_free(c->piece[piece].fa);
 	c->piece[piece].fa = both;
@@ -158,7 +159,7 @@ cut_by(struct compare *c, size_t of, size_t group)
 
 	for (size_t i = 0; fa != NULL && i < n && compare_has_time(c); i++) {
 		if (cut(c, of, i, fa))
-			add_match(c, &c->piece[i], group);
+			piece_add(c, &c->piece[i], group);
 	}
 }
 
@@ -233,14 +234,14 @@ compare_cut(struct compare *c, size_t group, size_t with)
 
 	if (!whole && (fa = begin(c, group, with)) == NULL)
 		return;
-	if ((p = new_piece(c, group, fa)) == NULL)
+	if ((p = piece_new(c, group, fa)) == NULL)
 		return;
-	add_match(c, p, group);
+	piece_add(c, p, group);
 	if (with != NO_GROUP)
-		add_match(c, p, with);
+		piece_add(c, p, with);
 	for (size_t i = 0; i < c->nfound; i++) {
 		if (whole)
-			add_match(c, &c->piece[0], c->found[i]);
+			piece_add(c, &c->piece[0], c->found[i]);
 		else if (c->found[i] != group && c->found[i] != with)
 			cut_by(c, group, c->found[i]);
 	}
@@ -280,6 +281,10 @@ piece_example(
 	struct fa *fa = p->fa;
 	char *text;
 
+	if (p->text != NULL) {
+		*n = strlen(p->text);
+		return strdup(p->text);
+	}
 	if (fa == NULL &&
 	    (text = example_at_hand(first_line(c, group), n)) != NULL)
 		return text;

@@ -141,3 +141,9 @@ item_has_claim(const struct item *it)
 	}
 	return false;
 }
+
+bool
+item_is_text(const struct item *it)
+{
+	return it->npiece == 1 && it->piece[0].text != NULL;
+}

@@ -37,5 +37,7 @@ size_t items_by_name(const struct run *run, const struct item **out);
  * ITEMS_FLAT_MAX; false: more. */
 bool item_flatten(const struct item *it, const struct piece **out, size_t *n);
 bool item_has_claim(const struct item *it);
+/* Is it one literal? */
+bool item_is_text(const struct item *it);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <fa.h>
@@ -110,6 +111,12 @@ language_both(struct fa *a, struct fa *b)
 }
 
 struct fa *
+language_either(struct fa *a, struct fa *b)
+{
+	return fa_checked(fa_union(a, b), NULL, NULL);
+}
+
+struct fa *
 language_without(struct fa *a, struct fa *b)
 {
 	return fa_checked(fa_minus(a, b), NULL, NULL);
@@ -137,17 +144,34 @@ language_is_within(struct fa *a, struct fa *b)
 	return yes;
 }
 
+/* Does it have none but printable characters of one byte, and ends? */
+static bool
+is_readable(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if ((s[i] < ' ' || s[i] > '~') &&
+		    (s[i] < LANGUAGE_END || s[i] > LANGUAGE_DIR))
+			return false;
+	}
+	return true;
+}
+
 char *
 language_example(struct fa *fa, size_t *n)
 {
 	/* those without a character of more than one byte */
 	static const char text[] = "([\001-\004]|[ -~])*";
-	struct fa *ascii = fa_regex(text, strlen(text)), *some = NULL;
+	struct fa *ascii, *some = NULL;
 	char *s = NULL;
 	int r;
 
 	*n = 0;
-	if (ascii != NULL)
+	if (fa_example(fa, &s, n) == 0 && s != NULL && is_readable(s, *n))
+		return s;
+	free(s);
+	s = NULL;
+	*n = 0;
+	if ((ascii = fa_regex(text, strlen(text))) != NULL)
 		some = language_both(fa, ascii);
 	r = fa_example(
 	    some != NULL && !language_is_empty(some) ? some : fa, &s, n);

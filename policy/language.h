@@ -72,6 +72,7 @@ struct fa *language_text(const char *text);
 
 /* Sets; the arguments stay as they are. */
 struct fa *language_both(struct fa *a, struct fa *b);
+struct fa *language_either(struct fa *a, struct fa *b);
 struct fa *language_without(struct fa *a, struct fa *b);
 struct fa *language_copy(struct fa *a);
 bool language_is_empty(struct fa *a);

@@ -46,13 +46,15 @@ policy_libtools_la_SOURCES = \
 	policy/compare_ask.c policy/compare_claim.c policy/compare_claim.h \
 	policy/compare_decision.c policy/compare_index.c \
 	policy/compare_line.c policy/compare_piece.c policy/compare_place.c \
+	policy/compare_word.c \
 	policy/export.c policy/export.h policy/export_rule.c \
 	policy/format.c policy/format.h \
 	policy/items.c policy/items.h \
 	policy/language.c policy/language.h policy/language_internal.h \
 	policy/language_line.c \
 	policy/lint.c policy/lint.h \
-	policy/overlap.c policy/overlap.h policy/overlap_example.c \
+	policy/overlap.c policy/overlap.h policy/overlap_apart.c \
+	policy/overlap_example.c \
 	policy/past.c policy/past.h \
 	policy/regex.c policy/regex.h \
 	policy/rehearse.c policy/rehearse.h \

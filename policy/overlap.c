@@ -1,6 +1,7 @@
 /*
- * A look at two lines, which saves most of the work with their languages: runs
- * in the command line tools.  Whatever is not plain to see is not known.
+ * A look at two lines, which saves most of the work with their languages: is
+ * the one within the other, or would it be but for one word?  Runs in the
+ * command line tools.  Whatever is not plain to see is not known.
  */
 #include "config.h"
 
@@ -13,141 +14,6 @@
 #include "policy/match.h"
 #include "policy/model.h"
 #include "policy/slot.h"
-
-/* -- words that are apart -------------------------------------------------- */
-
-static bool
-is_text(const struct item *it)
-{
-	return it->npiece == 1 && it->piece[0].text != NULL;
-}
-
-static bool
-is_slot(const struct item *it, enum slot_kind kind)
-{
-	return it->npiece == 1 && it->piece[0].text == NULL &&
-	       it->piece[0].slot->kind == kind;
-}
-
-static bool
-text_is_apart(const char *text, const struct item *it)
-{
-	if (item_has_claim(it))
-		return it->npiece > 1 && it->piece[0].text != NULL &&
-		       strncmp(text, it->piece[0].text, it->piece[0].len) != 0;
-	return !text_matches_item(it, NULL, text, strlen(text));
-}
-
-/* Before any slot, the one or the other word goes elsewhere. */
-static bool
-beginnings_are_apart(const struct item *a, const struct item *b)
-{
-	const struct piece *p = &a->piece[0], *q = &b->piece[0];
-
-	return p->text != NULL && q->text != NULL &&
-	       memcmp(p->text, q->text, p->len < q->len ? p->len : q->len) != 0;
-}
-
-static bool
-items_are_apart(const struct item *a, const struct item *b)
-{
-	const struct slot *s = a->piece[0].slot, *t = b->piece[0].slot;
-
-	if (is_text(a))
-		return text_is_apart(a->piece[0].text, b);
-	if (is_text(b))
-		return text_is_apart(b->piece[0].text, a);
-	if (is_slot(a, SLOT_INT) && is_slot(b, SLOT_INT))
-		return s->max < t->min || t->max < s->min;
-	if (is_slot(b, SLOT_ENUM) && !is_slot(a, SLOT_ENUM))
-		return items_are_apart(b, a);
-	if (!is_slot(a, SLOT_ENUM))
-		return beginnings_are_apart(a, b);
-	for (size_t i = 0; i < s->nvalue; i++) {
-		if (!text_is_apart(s->value[i], b))
-			return false;
-	}
-	return true;
-}
-
-/* Words that stand at a fixed place: the pattern's beginning. */
-static bool
-words_are_apart(const struct run *a, const struct run *b)
-{
-	const struct node *m = a->tree->child, *n = b->tree->child;
-
-	if (a->min_words > b->max_words || b->min_words > a->max_words)
-		return true;
-	for (bool first = true; m != NULL && n != NULL; first = false) {
-		if (m->kind != NODE_WORD || n->kind != NODE_WORD ||
-		    m->optional || n->optional)
-			return false;
-		if (!first &&
-		    items_are_apart(&a->item[m->item], &b->item[n->item]))
-			return true;
-		if (m->repeat || n->repeat)
-			return false;
-		m = m->next;
-		n = n->next;
-	}
-	return false;
-}
-
-/* -- commands that are apart ----------------------------------------------- */
-
-static bool
-is_deny(const struct run *run)
-{
-	return run->rule->effect == EFFECT_DENY;
-}
-
-static bool
-sets_are_apart(const struct run *allow, const struct run *b)
-{
-	size_t k;
-
-	if (!is_deny(b) && allow->nassign != b->nassign)
-		return true;
-	for (size_t i = 0; i < b->nassign; i++) {
-		for (k = 0; k < allow->nassign &&
-			    items_are_apart(&allow->assign[k], &b->assign[i]);
-		     k++)
-			;
-		if (k == allow->nassign)
-			return true;
-	}
-	return false;
-}
-
-/* A deny line's programs from the allow line's on. */
-static bool
-stages_are_apart(const struct run *allow, const struct run *b)
-{
-	for (; b != NULL; allow = allow->next, b = b->next) {
-		if (sets_are_apart(allow, b) || words_are_apart(allow, b))
-			return true;
-	}
-	return false;
-}
-
-bool
-overlap_runs_apart(const struct run *a, const struct run *b)
-{
-	if (is_deny(a) && is_deny(b))
-		return false;
-	if (is_deny(a))
-		return overlap_runs_apart(b, a);
-	if (a->dir == NULL && b->dir != NULL)
-		return true;
-	if (!is_deny(b))
-		return (a->dir == NULL) != (b->dir == NULL) ||
-		       a->nstage != b->nstage || stages_are_apart(a, b);
-	for (; a != NULL && a->nstage >= b->nstage; a = a->next) {
-		if (!stages_are_apart(a, b))
-			return false;
-	}
-	return true;
-}
 
 /* -- words within others --------------------------------------------------- */
 
@@ -219,6 +85,12 @@ slot_is_within(const struct slot *s, const struct slot *t, bool deny)
 }
 
 static bool
+is_deny(const struct run *run)
+{
+	return run->rule->effect == EFFECT_DENY;
+}
+
+static bool
 begins_without_dash(const struct item *it)
 {
 	return it->no_dash ||
@@ -236,7 +108,7 @@ overlap_item_within(const struct item *a, const struct item *b)
 		return false;
 	if (same_pieces(p, a->npiece, q, b->npiece))
 		return true;
-	if (is_text(a))
+	if (item_is_text(a))
 		return !item_has_claim(b) &&
 		       text_matches_item(b, NULL, p->text, p->len);
 	if (a->npiece == 1 && b->npiece == 1 && q->text == NULL)
@@ -246,18 +118,28 @@ overlap_item_within(const struct item *a, const struct item *b)
 	       slot_is_within(p[1].slot, q[1].slot, b->deny);
 }
 
+static bool row_is_within(const struct run *a, const struct node *m,
+    const struct run *b, const struct node *n);
+
+/* One node, whatever stands behind it. */
+static bool
+node_is_within(const struct run *a, const struct node *m, const struct run *b,
+    const struct node *n)
+{
+	if (m->kind != n->kind || (m->repeat && !n->repeat) ||
+	    (m->optional && !n->optional))
+		return false;
+	return m->kind == NODE_WORD
+		   ? overlap_item_within(&a->item[m->item], &b->item[n->item])
+		   : row_is_within(a, m->child, b, n->child);
+}
+
 static bool
 row_is_within(const struct run *a, const struct node *m, const struct run *b,
     const struct node *n)
 {
 	for (; m != NULL && n != NULL; m = m->next, n = n->next) {
-		if (m->kind != n->kind || (m->repeat && !n->repeat) ||
-		    (m->optional && !n->optional))
-			return false;
-		if (m->kind == NODE_WORD
-			? !overlap_item_within(
-			      &a->item[m->item], &b->item[n->item])
-			: !row_is_within(a, m->child, b, n->child))
+		if (!node_is_within(a, m, b, n))
 			return false;
 	}
 	/* what a has more is too much; what b has more must be optional, and is
@@ -309,28 +191,85 @@ overlap_run_within(const struct run *a, const struct run *b)
 	return true;
 }
 
-/* -- files, repositories --------------------------------------------------- */
+/* -- but for one word ------------------------------------------------------ */
 
-/* The paths' beginnings, with the / that ends a part where the path does. */
+/* One word, and always one. */
 static bool
-folders_are_apart(const struct item *a, const struct item *b)
+is_one_word(const struct node *n)
 {
-	const struct piece *p = &a->piece[0], *q = &b->piece[0];
-	size_t n = p->len < q->len ? p->len : q->len;
-
-	if (p->text == NULL || q->text == NULL)
+	if (n->optional || n->repeat)
 		return false;
-	if (memcmp(p->text, q->text, n) != 0)
+	switch (n->kind) {
+	case NODE_WORD:
 		return true;
-	return (a->npiece == 1 && q->len > n && q->text[n] != '/') ||
-	       (b->npiece == 1 && p->len > n && p->text[n] != '/');
+	case NODE_SEQ:
+		return n->child != NULL && n->child->next == NULL &&
+		       is_one_word(n->child);
+	case NODE_ALT:
+		for (n = n->child; n != NULL && is_one_word(n); n = n->next)
+			;
+		return n == NULL;
+	}
+	return false;
+}
+
+static bool
+are_one_word(const struct node *n, const struct node *end)
+{
+	while (n != end && n != NULL && is_one_word(n))
+		n = n->next;
+	return n == end;
+}
+
+/* The one place of a program where a is not within b.  It must be known by
+ * its distance from an end, in both, and not have the first word, which has
+ * several spellings.  false: there are more, or it is not such a place. */
+static bool
+find_word(const struct run *a, const struct run *b, struct overlap_word *in_a,
+    struct overlap_word *in_b)
+{
+	const struct node *m = a->tree->child, *n = b->tree->child;
+
+	if (m == NULL || n == NULL || !is_one_word(m) || !is_one_word(n))
+		return false;
+	while (m != NULL && n != NULL && node_is_within(a, m, b, n)) {
+		m = m->next;
+		n = n->next;
+	}
+	if (m == NULL || n == NULL || m == a->tree->child || !is_one_word(m) ||
+	    !is_one_word(n) || !row_is_within(a, m->next, b, n->next))
+		return false;
+	if ((!are_one_word(a->tree->child, m) ||
+		!are_one_word(b->tree->child, n)) &&
+	    (!are_one_word(m, NULL) || !are_one_word(n, NULL)))
+		return false;
+	*in_a = (struct overlap_word){ a, m };
+	*in_b = (struct overlap_word){ b, n };
+	return true;
 }
 
 bool
-overlap_transfers_apart(const struct transfer *a, const struct transfer *b)
+overlap_run_word(const struct run *a, const struct run *b,
+    struct overlap_word *in_a, struct overlap_word *in_b)
 {
-	return folders_are_apart(&a->under, &b->under);
+	bool found = false;
+
+	if ((is_deny(a) && !is_deny(b)) || a->nstage != b->nstage ||
+	    !dir_is_within(a, b))
+		return false;
+	for (; a != NULL; a = a->next, b = b->next) {
+		if (!sets_are_within(a, b))
+			return false;
+		if (row_is_within(a, a->tree->child, b, b->tree->child))
+			continue;
+		if (found || !find_word(a, b, in_a, in_b))
+			return false;
+		found = true;
+	}
+	return found;
 }
+
+/* -- files, repositories --------------------------------------------------- */
 
 bool
 overlap_transfer_within(const struct transfer *a, const struct transfer *b)
@@ -345,13 +284,6 @@ overlap_transfer_within(const struct transfer *a, const struct transfer *b)
 	return b->under.npiece == 1 && p->text != NULL && q->text != NULL &&
 	       p->len > q->len && memcmp(p->text, q->text, q->len) == 0 &&
 	       p->text[q->len] == '/';
-}
-
-bool
-overlap_repositories_apart(
-    const struct repository *a, const struct repository *b)
-{
-	return items_are_apart(&a->path, &b->path);
 }
 
 static bool

@@ -6,9 +6,11 @@
 #define POSTERN_POLICY_OVERLAP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct buf;
 struct item;
+struct node;
 struct repository;
 struct run;
 struct transfer;
@@ -30,9 +32,28 @@ bool overlap_transfer_within(
 bool overlap_repository_within(
     const struct repository *a, const struct repository *b);
 
+/* A place for one word in a line: a literal, a slot, or a choice of them. */
+struct overlap_word {
+	const struct run *stage; /* the program */
+	const struct node *node;
+};
+
+/* Would a be within b, were it not for one place?  There a command that a
+ * matches has one word, and b matches the command if its own place has that
+ * word, and only then.  false: not known. */
+bool overlap_run_word(const struct run *a, const struct run *b,
+    struct overlap_word *in_a, struct overlap_word *in_b);
+
 /* A text of the line's language (policy/language.h); ERR_NOTFOUND: none is at
  * hand. */
 int overlap_run_example(const struct run *run, struct buf *out);
+/* The same with other words at some places. */
+struct overlap_chosen {
+	struct overlap_word at;
+	const char *word;
+};
+int overlap_run_chosen(const struct run *run, const struct overlap_chosen *v,
+    size_t n, struct buf *out);
 int overlap_transfer_example(const struct transfer *t, struct buf *out);
 int overlap_repository_example(const struct repository *g, struct buf *out);
 

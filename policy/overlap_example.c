@@ -83,31 +83,55 @@ put_ended(const struct item *it, char end, struct buf *out)
 	return r != 0 ? r : buf_put(out, &end, 1);
 }
 
+struct chosen {
+	const struct overlap_chosen *v;
+	size_t n;
+};
+
+static const char *
+chosen_word(const struct chosen *x, const struct node *node)
+{
+	for (size_t i = 0; i < x->n; i++) {
+		if (x->v[i].at.node == node)
+			return x->v[i].word;
+	}
+	return NULL;
+}
+
+static int put_row(const struct run *run, const struct node *n,
+    const struct chosen *x, struct buf *out);
+
+static int
+put_node(const struct run *run, const struct node *n, const struct chosen *x,
+    struct buf *out)
+{
+	const char *word = chosen_word(x, n);
+	struct node one;
+
+	if (word != NULL)
+		return buf_putf(out, "%s%c", word, LANGUAGE_END);
+	switch (n->kind) {
+	case NODE_WORD:
+		return put_ended(&run->item[n->item], LANGUAGE_END, out);
+	case NODE_SEQ:
+		return put_row(run, n->child, x, out);
+	case NODE_ALT:
+		one = *n->child;
+		one.next = NULL;
+		return put_row(run, &one, x, out);
+	}
+	return ERR_INTERNAL;
+}
+
 /* With the first of each choice, and without what is optional. */
 static int
-put_row(const struct run *run, const struct node *n, struct buf *out)
+put_row(const struct run *run, const struct node *n, const struct chosen *x,
+    struct buf *out)
 {
 	int r = 0;
 
-	for (; n != NULL && r == 0; n = n->next) {
-		if (n->optional)
-			continue;
-		switch (n->kind) {
-		case NODE_WORD:
-			r = put_ended(&run->item[n->item], LANGUAGE_END, out);
-			break;
-		case NODE_SEQ:
-			r = put_row(run, n->child, out);
-			break;
-		case NODE_ALT: {
-			struct node one = *n->child;
-
-			one.next = NULL;
-			r = put_row(run, &one, out);
-			break;
-		}
-		}
-	}
+	for (; n != NULL && r == 0; n = n->next)
+		r = n->optional ? 0 : put_node(run, n, x, out);
 	return r;
 }
 
@@ -124,18 +148,26 @@ put_sets(const struct run *run, struct buf *out)
 }
 
 int
-overlap_run_example(const struct run *run, struct buf *out)
+overlap_run_chosen(const struct run *run, const struct overlap_chosen *v,
+    size_t n, struct buf *out)
 {
+	const struct chosen x = { v, n };
 	const char pipe = LANGUAGE_PIPE;
 	int r = run->dir == NULL ? 0 : put_ended(run->dir, LANGUAGE_DIR, out);
 
 	for (; run != NULL && r == 0; run = run->next) {
 		if ((r = put_sets(run, out)) == 0)
-			r = put_row(run, run->tree, out);
+			r = put_row(run, run->tree, &x, out);
 		if (r == 0 && run->next != NULL)
 			r = buf_put(out, &pipe, 1);
 	}
 	return r;
+}
+
+int
+overlap_run_example(const struct run *run, struct buf *out)
+{
+	return overlap_run_chosen(run, NULL, 0, out);
 }
 
 int
