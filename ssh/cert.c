@@ -1,8 +1,8 @@
 /*
- * Building OpenSSH user certificates (OpenSSH's PROTOCOL.certkeys), Ed25519
- * keys and signatures only.  Runs in the signer.  Distrusts the spec: names
- * and commands come from policy and, behind it, from a job; what breaks a rule
- * here is not signed.
+ * Building OpenSSH user certificates (OpenSSH's PROTOCOL.certkeys), signed by
+ * Ed25519.  Runs in the signer.  Distrusts the spec: names, commands and keys
+ * come from policy and, behind it, from a job; what breaks a rule here is not
+ * signed.
  */
 #include "config.h"
 
@@ -20,6 +20,7 @@
 #include "lib/proto.h"
 #include "lib/str.h"
 #include "ssh/cert_internal.h"
+#include "ssh/pubkey.h"
 
 /* sshd writes the key id into its log as it is: a newline there would forge a
  * line, a trailing blank would be lost. */
@@ -246,6 +247,29 @@ cert_put_principals(struct buf *b, const struct cert_spec *spec)
 	return 0;
 }
 
+/* Type, nonce and key: the key's fields are those of its blob. */
+static int
+cert_put_key(struct buf *b, const struct cert_spec *spec,
+    const uint8_t nonce[CERT_NONCE_LEN])
+{
+	const struct pubkey_kind *k = NULL;
+	struct buf own, pub;
+	int r = 0;
+
+	buf_init(&own, 128);
+	buf_view(&pub, spec->pub, spec->npub);
+	if (spec->pub == NULL && (r = cert_ed25519_blob(spec->key, &own)) == 0)
+		buf_view(&pub, buf_ptr(&own), buf_len(&own));
+	if (r == 0 &&
+	    (r = pubkey_check(buf_ptr(&pub), buf_len(&pub), &k)) == 0 &&
+	    (r = buf_skip(&pub, 4 + strlen(k->name))) == 0 &&
+	    (r = buf_put_cstr(b, k->cert_name)) == 0 &&
+	    (r = buf_put_str(b, nonce, CERT_NONCE_LEN)) == 0)
+		r = buf_put(b, buf_ptr(&pub), buf_len(&pub));
+	buf_clear(&own);
+	return r;
+}
+
 /* Everything that is signed. */
 static int
 cert_put_body(struct buf *b, const struct cert_ca *ca,
@@ -256,9 +280,7 @@ cert_put_body(struct buf *b, const struct cert_ca *ca,
 
 	if (RAND_bytes(nonce, sizeof(nonce)) != 1)
 		return ERR_CRYPTO;
-	if ((r = buf_put_cstr(b, CERT_TYPE)) != 0 ||
-	    (r = buf_put_str(b, nonce, sizeof(nonce))) != 0 ||
-	    (r = buf_put_str(b, spec->key, CERT_KEY_LEN)) != 0 ||
+	if ((r = cert_put_key(b, spec, nonce)) != 0 ||
 	    (r = buf_put_u64(b, spec->serial)) != 0 ||
 	    (r = buf_put_u32(b, CERT_KIND_USER)) != 0 ||
 	    (r = buf_put_cstr(b, spec->key_id)) != 0 ||

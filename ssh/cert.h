@@ -1,6 +1,7 @@
 /*
- * OpenSSH user certificates (PROTOCOL.certkeys), Ed25519 only: built, signed
- * and parsed.  The signer builds; tests and `postern` parse.
+ * OpenSSH user certificates (PROTOCOL.certkeys): built, signed and parsed.  The
+ * CA's key is Ed25519, the key that is certified one that pubkey.h takes.  The
+ * signer builds; policy, tests and `postern` parse.
  */
 #ifndef POSTERN_SSH_CERT_H
 #define POSTERN_SSH_CERT_H
@@ -11,7 +12,8 @@
 
 #define CERT_KEY_LEN 32
 #define CERT_KEY_ID_MAX 699	/* sshd cuts its log line at 1022 bytes */
-#define CERT_PRINCIPALS_MAX 16
+#define CERT_PRINCIPALS_MAX 256 /* sshd reads no more */
+#define CERT_PRINCIPAL_MAX 128  /* bytes of one */
 #define CERT_BLOB_MAX (160 * 1000)
 
 struct buf;
@@ -19,7 +21,9 @@ struct cert_ca; /* a CA key: an EVP_PKEY and its SSH public blob */
 
 /* What a certificate says.  Texts belong to whoever fills it. */
 struct cert_spec {
-	uint8_t key[CERT_KEY_LEN];
+	uint8_t key[CERT_KEY_LEN]; /* of Ed25519 */
+	const uint8_t *pub;        /* or any key's blob; NULL: key above */
+	size_t npub;               /* read back: always set */
 	uint64_t serial;
 	const char *key_id;	/* printable ASCII, no blank at either end */
 	const char *principal[CERT_PRINCIPALS_MAX];
@@ -61,5 +65,7 @@ void cert_free(struct cert *c);
 int cert_fingerprint(const void *blob, size_t n, char *dst, size_t dstsize);
 /* The SSH public blob of a raw Ed25519 key. */
 int cert_ed25519_blob(const uint8_t key[CERT_KEY_LEN], struct buf *out);
+/* How the certificate's own type is called, as sshd does ("" for none). */
+const char *cert_type_name(const void *blob, size_t n);
 
 #endif

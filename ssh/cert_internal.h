@@ -8,12 +8,10 @@
 
 #include "ssh/cert.h"
 
-#define CERT_TYPE "ssh-ed25519-cert-v01@openssh.com"
 #define CERT_KEY_TYPE "ssh-ed25519"
 #define CERT_NONCE_LEN 32
 #define CERT_SIG_LEN 64
 #define CERT_KIND_USER 1
-#define CERT_PRINCIPAL_MAX 128	/* bytes of one principal */
 #define CERT_SOURCE_MAX 1024	/* bytes of the source-address list */
 
 struct cert_ca {

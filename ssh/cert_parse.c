@@ -16,12 +16,14 @@
 #include "lib/err.h"
 #include "lib/proto.h"
 #include "ssh/cert_internal.h"
+#include "ssh/pubkey.h"
 
 #define CERT_PRINCIPALS_BYTES \
 	(CERT_PRINCIPALS_MAX * (4 + CERT_PRINCIPAL_MAX))
 
-/* Moves a string into c->texts.  The room is as large as the blob, and each
- * string gave up four bytes of length for its one NUL. */
+/* Moves a string into c->texts.  The room is as large as the blob: each string
+ * gave up four bytes of length for its one NUL, and the key's blob is shorter
+ * than what it is made from. */
 struct texts {
 	char *at;
 };
@@ -200,20 +202,50 @@ parse_authority(struct buf *b, const uint8_t *blob, struct cert *c)
 	    sizeof(c->ca_fingerprint));
 }
 
+/* Its blob, put together from the kind's name and the fields that are in the
+ * certificate. */
+static int
+parse_key(struct buf *b, struct cert_spec *spec, struct texts *t)
+{
+	const struct pubkey_kind *k;
+	const uint8_t *name, *nonce, *rest;
+	struct buf pub;
+	size_t n;
+	int r;
+
+	if ((r = buf_get_view(b, 64, &name, &n)) != 0)
+		return r;
+	if ((k = pubkey_cert_kind_find(name, n)) == NULL)
+		return ERR_FORMAT;
+	if ((r = parse_exact(b, CERT_NONCE_LEN, &nonce)) != 0)
+		return r;
+	rest = buf_ptr(b);
+	if ((r = pubkey_get_rest(b, k)) != 0)
+		return r;
+	buf_init(&pub, PUBKEY_BLOB_MAX);
+	n = (size_t)(buf_ptr(b) - rest);
+	if ((r = buf_put_cstr(&pub, k->name)) == 0 &&
+	    (r = buf_put(&pub, rest, n)) == 0) {
+		spec->pub = memcpy(t->at, buf_ptr(&pub), buf_len(&pub));
+		spec->npub = buf_len(&pub);
+		t->at += spec->npub;
+		if (k->len == CERT_KEY_LEN)
+			memcpy(spec->key, rest + 4, CERT_KEY_LEN);
+	}
+	buf_clear(&pub);
+	return r;
+}
+
 static int
 parse_body(struct buf *b, struct cert_spec *spec, struct texts *t)
 {
-	const uint8_t *nonce, *key = NULL;
 	uint32_t kind = 0;
 	int r;
 
-	if ((r = parse_literal(b, CERT_TYPE)) != 0 ||
-	    (r = parse_exact(b, CERT_NONCE_LEN, &nonce)) != 0 ||
-	    (r = parse_exact(b, CERT_KEY_LEN, &key)) != 0 ||
+	if ((r = parse_key(b, spec, t)) != 0 ||
 	    (r = buf_get_u64(b, &spec->serial)) != 0 ||
 	    (r = buf_get_u32(b, &kind)) != 0)
 		return r;
-	memcpy(spec->key, key, CERT_KEY_LEN);
 	if (kind != CERT_KIND_USER)
 		return ERR_FORMAT;
 	if ((r = parse_text(b, CERT_KEY_ID_MAX, t, &spec->key_id)) != 0 ||
@@ -263,4 +295,19 @@ cert_free(struct cert *c)
 		return;
 	free(c->texts);
 	free(c);
+}
+
+const char *
+cert_type_name(const void *blob, size_t n)
+{
+	const struct pubkey_kind *k;
+	const uint8_t *name;
+	struct buf b;
+	size_t len;
+
+	buf_view(&b, blob, n);
+	if (buf_get_view(&b, 64, &name, &len) != 0 ||
+	    (k = pubkey_cert_kind_find(name, len)) == NULL)
+		return "";
+	return k->cert_name;
 }

@@ -7,7 +7,7 @@ ssh_libquote_la_LIBADD = lib/libbase.la
 noinst_LTLIBRARIES += ssh/libcert.la
 ssh_libcert_la_SOURCES = \
 	ssh/cert.c ssh/cert.h ssh/cert_internal.h \
-	ssh/cert_ca.c ssh/cert_parse.c
+	ssh/cert_ca.c ssh/cert_parse.c ssh/pubkey.c ssh/pubkey.h
 ssh_libcert_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 ssh_libcert_la_LIBADD = lib/libbase.la $(CRYPTO_LIBS)
 

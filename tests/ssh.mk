@@ -1,6 +1,7 @@
 # The ssh room: unit tests, fuzz targets, and what tests/ssh needs.
 if HAVE_CMOCKA
-SSH_TESTS = tests/unit/test_quote tests/unit/test_cert tests/unit/test_key
+SSH_TESTS = tests/unit/test_quote tests/unit/test_cert tests/unit/test_key \
+	tests/unit/test_pubkey
 check_PROGRAMS += $(SSH_TESTS)
 TESTS += $(SSH_TESTS)
 tests_unit_test_quote_SOURCES = tests/unit/test_quote.c
@@ -9,6 +10,9 @@ tests_unit_test_quote_LDADD = ssh/libquote.la $(CMOCKA_LIBS)
 tests_unit_test_cert_SOURCES = tests/unit/test_cert.c
 tests_unit_test_cert_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(CRYPTO_CFLAGS)
 tests_unit_test_cert_LDADD = ssh/libcert.la $(CMOCKA_LIBS) $(CRYPTO_LIBS)
+tests_unit_test_pubkey_SOURCES = tests/unit/test_pubkey.c
+tests_unit_test_pubkey_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_pubkey_LDADD = ssh/libcert.la $(CMOCKA_LIBS)
 tests_unit_test_key_SOURCES = tests/unit/test_key.c
 tests_unit_test_key_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(CRYPTO_CFLAGS)
 tests_unit_test_key_LDADD = ssh/libconn.la $(CMOCKA_LIBS) $(CRYPTO_LIBS)
@@ -32,10 +36,12 @@ EXTRA_DIST += \
 	tests/ssh/test_quote.py \
 	tests/ssh/words.py
 
-SSH_FUZZ = tests/fuzz/fuzz_quote tests/fuzz/fuzz_cert
+SSH_FUZZ = tests/fuzz/fuzz_quote tests/fuzz/fuzz_cert tests/fuzz/fuzz_pubkey
 check_PROGRAMS += $(SSH_FUZZ)
 TESTS += $(SSH_FUZZ)
 tests_fuzz_fuzz_quote_SOURCES = tests/fuzz/fuzz_quote.c tests/fuzz/replay.c
 tests_fuzz_fuzz_quote_LDADD = ssh/libquote.la
 tests_fuzz_fuzz_cert_SOURCES = tests/fuzz/fuzz_cert.c tests/fuzz/replay.c
 tests_fuzz_fuzz_cert_LDADD = ssh/libcert.la
+tests_fuzz_fuzz_pubkey_SOURCES = tests/fuzz/fuzz_pubkey.c tests/fuzz/replay.c
+tests_fuzz_fuzz_pubkey_LDADD = ssh/libcert.la

@@ -117,6 +117,50 @@ t_cert_sign_round_trip(void **state)
 	round_trip(&s);
 }
 
+/* Keys of every kind: in the certificate are the fields of their blobs. */
+static void
+t_cert_sign_any_key(void **state)
+{
+	static const struct {
+		const char *kind, *curve;
+		size_t n;
+	} keys[] = {
+		{ "ssh-ed25519", NULL, 32 },
+		{ "ecdsa-sha2-nistp256", "nistp256", 65 },
+		{ "ecdsa-sha2-nistp384", "nistp384", 97 },
+		{ "ecdsa-sha2-nistp521", "nistp521", 133 },
+	};
+	uint8_t raw[133] = { 4, 7 };
+	struct cert_spec s = plain;
+	struct cert *c = NULL;
+	struct buf k, b;
+
+	(void)state;
+	for (size_t i = 0; i < N(keys); i++) {
+		buf_init(&k, 512);
+		buf_init(&b, CERT_BLOB_MAX);
+		assert_int_equal(buf_put_cstr(&k, keys[i].kind), 0);
+		if (keys[i].curve != NULL)
+			assert_int_equal(buf_put_cstr(&k, keys[i].curve), 0);
+		assert_int_equal(buf_put_str(&k, raw, keys[i].n), 0);
+		s.pub = buf_ptr(&k);
+		s.npub = buf_len(&k);
+		assert_int_equal(cert_sign(ca, &s, &b), 0);
+		assert_memory_equal(cert_type_name(buf_ptr(&b), buf_len(&b)),
+		    keys[i].kind, strlen(keys[i].kind));
+		assert_int_equal(cert_parse(buf_ptr(&b), buf_len(&b), &c), 0);
+		assert_int_equal(c->spec.npub, s.npub);
+		assert_memory_equal(c->spec.pub, s.pub, s.npub);
+		cert_free(c);
+		s.npub--; /* and half a key gets none */
+		buf_reset(&b);
+		assert_int_not_equal(cert_sign(ca, &s, &b), 0);
+		assert_int_equal(buf_len(&b), 0);
+		buf_clear(&b);
+		buf_clear(&k);
+	}
+}
+
 static void
 refused(const struct cert_spec *s)
 {
@@ -273,7 +317,8 @@ parse_options(const void *critical, size_t ncritical, const void *ext,
 	buf_init(&b, 4096);
 	buf_init(&k, 128);
 	assert_int_equal(cert_ed25519_blob(ca->pub, &k), 0);
-	assert_int_equal(buf_put_cstr(&b, CERT_TYPE), 0);
+	assert_int_equal(
+	    buf_put_cstr(&b, "ssh-ed25519-cert-v01@openssh.com"), 0);
 	assert_int_equal(buf_put_str(&b, zero, CERT_NONCE_LEN), 0);
 	assert_int_equal(buf_put_str(&b, zero, CERT_KEY_LEN), 0);
 	assert_int_equal(buf_put_u64(&b, 1), 0);
@@ -404,6 +449,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_cert_sign_round_trip),
+		cmocka_unit_test(t_cert_sign_any_key),
 		cmocka_unit_test(t_cert_sign_key_id_rules),
 		cmocka_unit_test(t_cert_sign_principal_rules),
 		cmocka_unit_test(t_cert_sign_source_rules),
