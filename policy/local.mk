@@ -11,6 +11,7 @@ policy_libpolicy_la_SOURCES = \
 	policy/index.c policy/index.h \
 	policy/load.c \
 	policy/match.c policy/match.h \
+	policy/names.c policy/names.h \
 	policy/model.h \
 	policy/nearest.c policy/nearest.h \
 	policy/parse.c policy/parse.h \

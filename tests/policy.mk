@@ -8,7 +8,7 @@ if HAVE_CMOCKA
 policy_unit_tests = \
 	tests/unit/test_claims tests/unit/test_command tests/unit/test_conf \
 	tests/unit/test_decide tests/unit/test_diag tests/unit/test_judge \
-	tests/unit/test_lex tests/unit/test_policy tests/unit/test_policy_load \
+	tests/unit/test_lex tests/unit/test_names tests/unit/test_policy tests/unit/test_policy_load \
 	tests/unit/test_zone
 check_PROGRAMS += $(policy_unit_tests)
 TESTS += $(policy_unit_tests)
@@ -36,6 +36,9 @@ tests_unit_test_judge_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
 tests_unit_test_lex_SOURCES = tests/unit/test_lex.c
 tests_unit_test_lex_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_lex_LDADD = lib/liblex.la $(CMOCKA_LIBS)
+tests_unit_test_names_SOURCES = tests/unit/test_names.c
+tests_unit_test_names_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_names_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
 tests_unit_test_policy_SOURCES = tests/unit/test_policy.c
 tests_unit_test_policy_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_policy_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
