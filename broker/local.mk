@@ -26,7 +26,8 @@ broker_posternd_LDADD = broker/libchild.la
 posternlibexec_PROGRAMS += broker/postern-policy
 # All but its main, which is fuzzed with them (tests/fuzz.mk), too.
 policy_files = \
-	broker/control.c broker/control.h broker/operation.c \
+	broker/control.c broker/control.h broker/keyid.c broker/keyid.h \
+	broker/operation.c \
 	broker/operation.h broker/operation_internal.h \
 	broker/operation_judge.c broker/operation_limit.c \
 	broker/operation_list.c broker/quota.c broker/quota.h \
@@ -44,7 +45,8 @@ broker_postern_policy_LDADD = policy/libpolicy.la ssh/libquote.la \
 posternlibexec_PROGRAMS += broker/postern-signer
 # All but its main, which is fuzzed with them (tests/fuzz.mk), too.
 signer_files = \
-	broker/rules.c broker/rules.h
+	broker/keyid.c broker/keyid.h broker/rules.c broker/rules.h \
+	broker/signer_job.c broker/signer_job.h
 broker_postern_signer_SOURCES = broker/signer.c $(signer_files)
 broker_postern_signer_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS)
 broker_postern_signer_LDFLAGS = $(PROGRAM_LDFLAGS)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/keyid.h"
 #include "broker/policy.h"
 #include "broker/session.h"
 #include "lib/conf.h"
@@ -23,7 +24,6 @@
 #include "ssh/quote.h"
 
 #define PLAN_ENV "/usr/bin/env"
-#define KEY_ID_MAX 400	/* sshd's log line has to hold it whole */
 
 /* -- the decision ----------------------------------------------------------- */
 
@@ -72,19 +72,6 @@ ask_event_command(struct buf *b, const struct ask *a)
 
 /* -- what the hop and the signer get ----------------------------------------- */
 
-/* A claim's text in a key id: sshd writes it raw into its log. */
-static int
-put_safe(struct buf *b, const char *name, const char *value)
-{
-	static const char ok[] = "abcdefghijklmnopqrstuvwxyz"
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/@:+-";
-
-	if (value == NULL || *value == '\0' || strlen(value) > 100 ||
-	    value[strspn(value, ok)] != '\0')
-		return 0;
-	return buf_putf(b, " %s=%s", name, value);
-}
-
 static int
 make_key_id(const struct operation *op, const struct connection *conn,
     const char *identity, struct buf *b)
@@ -92,9 +79,9 @@ make_key_id(const struct operation *op, const struct connection *conn,
 	int r;
 
 	if ((r = buf_putf(b, "postern operation=%s", op->id)) != 0 ||
-	    (r = put_safe(b, "identity", identity)) != 0 ||
-	    (r = put_safe(b, "commit", conn->session->ties.commit)) != 0 ||
-	    (r = put_safe(b, "run", conn->session->ties.run)) != 0)
+	    (r = keyid_put(b, "identity", identity)) != 0 ||
+	    (r = keyid_put(b, "commit", conn->session->ties.commit)) != 0 ||
+	    (r = keyid_put(b, "run", conn->session->ties.run)) != 0)
 		return r;
 	return buf_cstr(b) == NULL ? ERR_NOMEM : 0;
 }

@@ -168,6 +168,8 @@ sibling_msg(void *arg, struct peer *p, struct msg *m)
 		return policy_audit_done(m);
 	case MSG_RECALLED:
 		return takeover_recalled(m);
+	case MSG_JOB_CERT_MADE:
+		return 0; /* whoever asked is gone */
 	default:
 		return ERR_PROTO;
 	}

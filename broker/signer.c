@@ -5,6 +5,7 @@
  * reads it, the command is in the canonical form of the wire, validity and
  * source are its own.  A hop asks on a socket that came with its grant; it is
  * answered once.  Whoever owns a hop gets nothing that policy did not grant.
+ * Certificates for jobs, by another key, are signer_job.c's.
  */
 #include "config.h"
 
@@ -20,6 +21,7 @@
 #include "broker/loop.h"
 #include "broker/peer.h"
 #include "broker/rules.h"
+#include "broker/signer_job.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
 #include "lib/err.h"
@@ -58,7 +60,7 @@ struct grant {
 };
 
 static struct {
-	struct cert_ca *target_ca;
+	struct cert_ca *target_ca, *job_ca;
 	struct rules rules;
 	const struct conf *conf;
 	char source_address[ADDRESSES_MAX];
@@ -322,8 +324,9 @@ policy_msg(void *arg, struct peer *p, struct msg *m)
 	int r;
 
 	(void)arg;
-	(void)p;
 	env.heard = msg_now_ms();
+	if (m->type == MSG_JOB_CERT)
+		return signer_job(env.job_ca, &env.rules, p, m);
 	if (m->type != MSG_GRANT)
 		return ERR_PROTO;
 	if (env.n == GRANTS_MAX) {
@@ -427,7 +430,9 @@ on_folder(const char *name, int fd)
 	}
 	if (strcmp(name, "target.pem") == 0)
 		r = load_ca(fd, &env.target_ca);
-	else if (strcmp(name, "job.pem") != 0)
+	else if (strcmp(name, "job.pem") == 0)
+		r = load_ca(fd, &env.job_ca);
+	else
 		r = ERR_PROTO;
 	(void)close(fd);
 	return r;

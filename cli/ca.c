@@ -104,16 +104,18 @@ cli_ca_init(int argc, char **argv)
 	(void)close(dir);
 	if (r != 0)
 		return CLI_EX_FAILED;
-	(void)printf("Made two CA keys in %s:\n"
+	(void)printf(
+	    "Made two CA keys in %s:\n"
 	    "  target.pem  signs the certificate of each operation\n"
 	    "  job.pem     signs the certificates of jobs\n"
-	    "Next: restart posternd, then `postern ca show --target NAME` "
-	    "for each target.\n", path);
+	    "Next: restart posternd and postern-sshd, then `postern ca show "
+	    "--target NAME` for each target.\n",
+	    path);
 	return 0;
 }
 
 static int
-read_public(struct buf *line)
+read_public(const char *name, struct buf *line)
 {
 	const struct safeopen_want want = { .owner = 0, .forbid = 022,
 		.max = PUBLIC_LINE_MAX };
@@ -121,8 +123,8 @@ read_public(struct buf *line)
 	char path[512];
 	int n, r;
 
-	n = snprintf(path, sizeof(path), "%s/target.pub",
-	    cli_conf()->ca_folder);
+	n = snprintf(
+	    path, sizeof(path), "%s/%s.pub", cli_conf()->ca_folder, name);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return CLI_EX_FAILED;
 	if ((r = safeopen_slurp(AT_FDCWD, path, &want, line, &why)) == 0)
@@ -161,46 +163,58 @@ find_target(const char *name, bool *plain)
 	return t == NULL ? CLI_EX_FAILED : 0;
 }
 
-int
-cli_ca_show(int argc, char **argv)
+/* What a target needs to know of us. */
+static void
+show_target(const char *target, bool plain, const char *line)
 {
-	static const struct option options[] = {
-		{ "target", required_argument, NULL, 't' },
-		{ NULL, 0, NULL, 0 },
-	};
-	const char *target = NULL;
-	bool plain = false;
-	struct buf line;
-	int c, r;
-
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c != 't')
-			return cli_usage();
-		target = optarg;
-	}
-	if (optind != argc)
-		return cli_usage();
-	buf_init(&line, PUBLIC_LINE_MAX);
-	if ((r = read_public(&line)) != 0 || buf_cstr(&line) == NULL ||
-	    (target != NULL && (r = find_target(target, &plain)) != 0))
-		goto out;
-	if (target == NULL) {
-		(void)fputs(buf_cstr(&line), stdout);
-		goto out;
-	}
 	(void)printf("# On %s, the file /etc/ssh/postern-ca.pub:\n%s\n"
-	    "# and in its sshd_config:\n"
-	    "TrustedUserCAKeys /etc/ssh/postern-ca.pub\n", target,
-	    buf_cstr(&line));
+		     "# and in its sshd_config:\n"
+		     "TrustedUserCAKeys /etc/ssh/postern-ca.pub\n",
+	    target, line);
 	if (!plain)
 		(void)printf("AuthorizedPrincipalsCommand /bin/echo %%u+%s\n"
-		    "AuthorizedPrincipalsCommandUser nobody\n", target);
+			     "AuthorizedPrincipalsCommandUser nobody\n",
+		    target);
 	/* Older ones do not start with that word, so it is no plain line. */
 	(void)puts("# From OpenSSH 9.8 on also this, with the address that this"
 		   " bastion comes from:\n"
 		   "# a few refused jobs would else shut out all of them for a "
 		   "while.\n"
 		   "# PerSourcePenaltyExemptList ADDRESS");
+}
+
+int
+cli_ca_show(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "target", required_argument, NULL, 't' },
+		{ "job", no_argument, NULL, 'j' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *target = NULL;
+	bool plain = false, job = false;
+	struct buf line;
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c != 't' && c != 'j')
+			return cli_usage();
+		if (c == 't')
+			target = optarg;
+		else
+			job = true;
+	}
+	if (optind != argc || (job && target != NULL))
+		return cli_usage();
+	buf_init(&line, PUBLIC_LINE_MAX);
+	if ((r = read_public(job ? "job" : "target", &line)) != 0 ||
+	    buf_cstr(&line) == NULL ||
+	    (target != NULL && (r = find_target(target, &plain)) != 0))
+		goto out;
+	if (target == NULL)
+		(void)fputs(buf_cstr(&line), stdout);
+	else
+		show_target(target, plain, buf_cstr(&line));
 out:
 	buf_clear(&line);
 	return r;

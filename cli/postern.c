@@ -32,7 +32,7 @@ static const struct cli_command commands[] = {
 	    "is the broker well, what does it run" },
 	{ "reload", cli_reload, "[--json]", "load the policy again" },
 	{ "ca init", cli_ca_init, "", "make the bastion's CA keys" },
-	{ "ca show", cli_ca_show, "[--target NAME]",
+	{ "ca show", cli_ca_show, "[--target NAME | --job]",
 	    "the lines that make a target trust this bastion" },
 	{ "policy check", cli_policy_check, "[--json] [FILE...]",
 	    "does the policy load, do its tests pass" },

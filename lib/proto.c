@@ -63,6 +63,9 @@ static const struct proto_row proto_rows[] = {
 	ROW(CERT_REQUEST,   PROC_HOP,    PROC_SIGNER, 256,      0, 0,
 	    MSG_CERT),
 	ROW(CERT,           PROC_SIGNER, PROC_HOP,    160 * KIB, 0, 0, 0),
+	ROW(JOB_CERT,       PROC_POLICY, PROC_SIGNER, 12 * KIB, 0, 0,
+	    MSG_JOB_CERT_MADE),
+	ROW(JOB_CERT_MADE,  PROC_SIGNER, PROC_POLICY, 21 * KIB, 0, 0, 0),
 
 	ROW(EVENT,          PROC_POLICY | PROC_OIDC, PROC_AUDIT, 160 * KIB,
 	    0, 0, MSG_EVENT_DONE),

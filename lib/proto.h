@@ -53,6 +53,9 @@ enum msg_type {
 	MSG_CERT_REQUEST = 86,
 	MSG_CERT = 87,
 	MSG_HOP_ENDED = 88, /* hop -> policy: how its command ended */
+	/* policy -> signer: a certificate for a job's own key */
+	MSG_JOB_CERT = 90,
+	MSG_JOB_CERT_MADE = 91,
 	/* policy, oidc -> audit */
 	MSG_EVENT = 96,
 	MSG_EVENT_DONE = 97,
@@ -115,6 +118,9 @@ const struct proto_row *proto_table(size_t *n);
 #define PROTO_TEXT_MAX (32 * 1024)	/* text for a job's stdout or stderr */
 #define PROTO_ID_LEN 26			/* a ULID */
 #define PROTO_POLICY_HASH_LEN 64        /* SHA-256 in hexadecimal */
+#define PROTO_JOB_CERT_S_MAX 900        /* seconds a job certificate is good */
+#define PROTO_JOB_CERT_MAX (20 * 1024)  /* its blob, with 256 names */
+#define PROTO_JOB_IDENTITIES_MAX 256    /* that one is made for */
 #define PROTO_SOURCE_MAX 63		/* numeric client address */
 #define PROTO_ALARM_MAX 160             /* text of an alarm */
 #define PROTO_KEEP_KEY_MAX 80           /* bytes of a kept row's key */

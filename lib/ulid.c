@@ -46,3 +46,14 @@ ulid_valid(const char *s)
 	}
 	return i == ULID_LEN && s[0] <= '7';
 }
+
+uint64_t
+ulid_low(const char *s)
+{
+	uint64_t v = 0;
+
+	/* 13 digits are 65 bits: the first falls out at the top. */
+	for (const char *at = s + ULID_LEN - 13; *at != '\0'; at++)
+		v = v << 5 | (uint64_t)(strchr(ulid_digit, *at) - ulid_digit);
+	return v;
+}

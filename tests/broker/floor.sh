@@ -17,6 +17,7 @@ export POSTERN_BUILD PYTHONDONTWRITEBYTECODE
     "$top/tests/broker/test_slow_audit.py" \
     "$top/tests/broker/test_takeover.py" \
     "$top/tests/broker/test_posternd_process.py" \
-    "$top/tests/broker/test_signer_process.py"
+    "$top/tests/broker/test_signer_process.py" \
+    "$top/tests/broker/test_signer_job.py"
 exec "$top/tests/broker/inside.sh" /usr/bin/python3 -m pytest \
     -p no:cacheprovider -q -r fE --basetemp=/opt/pytest "$@"

@@ -61,6 +61,8 @@ WRONG = {
     "GRANT": "may come at any time, each with a socket of its own",
     "CERT_REQUEST": "signer",
     "CERT": "hop",
+    "JOB_CERT": "may come at any time, and each is answered",
+    "JOB_CERT_MADE": "policy_unasked",
     "EVENT": "audit_twice",
     "EVENT_DONE": "policy_unasked oidc_unasked",
     "OP_OPEN": "audit_operation_twice",
@@ -114,6 +116,8 @@ def test_policy_unasked(policy):
         w.send(link, "EVENT_DONE", w.u32(0) + w.u64(1), (), 4711)
         w.send(link, "KEPT", w.u32(9), (), 4711)
     os.close(null)
+    w.send(policy.signer, "JOB_CERT_MADE", w.u32(0) + w.text("blob") + w.u8(0) +
+           w.text(""), (), 4711)
     assert policy.status()["sessions"] == 1
     policy.settled(n)
     conn = m.shell(tp.message("RUN", tp.run_body(handle, "systemctl stop web")))

@@ -68,19 +68,22 @@ def write_policy(folder, text):
 
 
 class Signer(w.Child):
-    def __init__(self, program, folder, ca, settings="", key=True, **more):
+    def __init__(self, program, folder, ca, settings="", key=True, job=None,
+                 **more):
         super().__init__(program, folder / "log",
                          pwd.getpwnam("_postern-sign").pw_uid, **more)
         self.policy_folder = folder / "policy"
         write_policy(self.policy_folder, POLICY)
         self.folder("policy", self.policy_folder)
-        if key:
-            pem = folder / "target.pem"
-            pem.write_bytes(ca.private_bytes(
+        for name, private in (("target", ca if key else None), ("job", job)):
+            if private is None:
+                continue
+            pem = folder / f"{name}.pem"
+            pem.write_bytes(private.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
                 serialization.NoEncryption()))
             pem.chmod(0o600)
-            self.folder("target.pem", pem)
+            self.folder(pem.name, pem)
         self.policy = self.link("policy")
         self.go(settings, ADDRESSES)
 
@@ -175,8 +178,11 @@ class Certificate:
 
     def __init__(self, blob, ca):
         f = Fields(blob)
-        assert f.string() == b"ssh-ed25519-cert-v01@openssh.com"
-        self.nonce, self.key, self.serial = f.string(), f.string(), f.u64()
+        self.kind = f.string().decode()
+        self.nonce = f.string()
+        # of RSA exponent and modulus, of ECDSA curve and point
+        self.key = [f.string() for _ in range(1 if "25519" in self.kind else 2)]
+        self.serial = f.u64()
         self.type = struct.unpack(">I", f.take(4))[0]
         self.key_id, principals = f.string().decode(), Fields(f.string())
         self.principals = []
@@ -211,7 +217,8 @@ def signed(hop, ca):
 def test_p5_certificate_is_exact(signer, ca):
     now = time.time()
     cert = signed(signer.grant(), ca)
-    assert cert.key == KEY and len(cert.nonce) == 32
+    assert cert.kind == "ssh-ed25519-cert-v01@openssh.com"
+    assert cert.key == [KEY] and len(cert.nonce) == 32
     assert (cert.type, cert.serial) == (1, 4711)
     assert cert.key_id == "postern operation=" + OPERATION
     assert cert.principals == ["deploy+web-1"]

@@ -1,5 +1,6 @@
 /*
- * postern-signer: GRANT from policy, CERT_REQUEST from whoever has a hop.
+ * postern-signer: GRANT and JOB_CERT from policy, CERT_REQUEST from whoever has
+ * a hop.
  */
 #include "config.h"
 
@@ -30,6 +31,7 @@ prepare(unsigned int turn)
 		return false;
 	proc_name(MSG_FOLDER, "policy", proc_policy());
 	proc_name(MSG_FOLDER, "target.pem", proc_file(pem, sizeof(pem) - 1));
+	proc_name(MSG_FOLDER, "job.pem", proc_file(pem, sizeof(pem) - 1));
 	proc_link(POLICY);
 	proc_go("");
 	return true;

@@ -80,7 +80,16 @@ def grant(target="web-1", login="deploy", principal="deploy+web-1",
             w.text("postern operation=" + ulid(1)))
 
 
+def job_cert(identities=("shop",), seconds=900, source="", key=None):
+    key = key or w.text("ssh-ed25519") + w.text(b"k" * 32)
+    return (w.text(ulid(9)) + w.text("1f0c") + w.text(source) +
+            w.u32(seconds) + w.u32(len(identities)) +
+            b"".join(w.text(i) for i in identities) + w.text(key))
+
+
 def signer():
+    rsa = w.text("ssh-rsa") + w.text(b"\1\0\1") + w.text(
+        b"\0" + b"\xff" * 256)
     ask = say(2, "CERT_REQUEST", w.text(b"k" * 32), 7)
     out = table(["parent", "policy", "hop"])
     out |= {
@@ -89,6 +98,11 @@ def signer():
             2, "CERT_REQUEST", w.text(b"k" * 32), 7, nth=1),
         "again": act(0, grant()) + ask + ask,
         "short": act(0, grant()) + say(2, "CERT_REQUEST", w.text(b"k"), 7),
+        "job": say(1, "JOB_CERT", job_cert(), 7) + say(
+            1, "JOB_CERT", job_cert(source="10.0.3.4", key=rsa), 8),
+        "no-job": b"".join(say(1, "JOB_CERT", job_cert(**x), 7) for x in (
+            {"seconds": 901}, {"identities": ["x"]}, {"identities": []},
+            {"source": "10.0.0.0/8"}, {"key": b"x"})),
         "late": act(0, grant()) + time(6) + ask,
         "gone": act(0, grant()) + step(CLOSE, 2) + ask,
         "stop": act(0, grant()) + say(0, "STOP") + ask + time(4),

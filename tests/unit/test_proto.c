@@ -90,7 +90,8 @@ t_trust(void **state)
 		if ((row[i].to & PROC_SIGNER) != 0 &&
 		    row[i].from != PROC_PARENT)
 			assert_true(row[i].type == MSG_GRANT ||
-			    row[i].type == MSG_CERT_REQUEST);
+				    row[i].type == MSG_CERT_REQUEST ||
+				    row[i].type == MSG_JOB_CERT);
 		/* a hop speaks to its shell and to the signer, and says to
 		 * policy how its command ended */
 		if ((row[i].from & PROC_HOP) != 0)

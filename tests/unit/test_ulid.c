@@ -79,6 +79,19 @@ t_valid(void **state)
 		assert_false(ulid_valid(bad[i]));
 }
 
+static void
+t_low(void **state)
+{
+	(void)state;
+	assert_true(ulid_low("00000000000000000000000000") == 0);
+	assert_true(ulid_low("7ZZZZZZZZZZZZZZZZZZZZZZZZZ") == UINT64_MAX);
+	assert_true(ulid_low("01ARZ3NDEK000000000000000Z") == 31);
+	/* the 65th bit is not one of them */
+	assert_true(ulid_low("01ARZ3NDEKTSVG000000000000") == 0);
+	assert_true(
+	    ulid_low("01ARZ3NDEKTSV8000000000000") == (uint64_t)8 << 60);
+}
+
 int
 main(void)
 {
@@ -86,6 +99,7 @@ main(void)
 		cmocka_unit_test(t_new),
 		cmocka_unit_test(t_time),
 		cmocka_unit_test(t_valid),
+		cmocka_unit_test(t_low),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
