@@ -39,6 +39,9 @@ void jws_clear(struct jws *j);
  * everything else is final. */
 int jws_verify(const struct jws *j, const struct jwk_set *keys,
     uint32_t allowed, const char **why);
+/* The key that must have made the signature; as jwk_set_find. */
+int jws_key(const struct jws *j, const struct jwk_set *keys,
+    const struct jwk **k, const char **why);
 /* libjwt's verdict on a token that jws_verify accepted, where libjwt speaks its
  * algorithm.  ERR_CRYPTO: it disagrees, an alarm.  The token must end in NUL. */
 int jws_second_opinion(const struct jws *j, const struct jwk_set *keys,

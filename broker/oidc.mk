@@ -1,21 +1,29 @@
+# Tokens and keys as data, without network and libjwt: for the tools, too.
+noinst_LTLIBRARIES += broker/libpeek.la
+broker_libpeek_la_SOURCES = \
+	broker/jsonin.c broker/jsonin.h \
+	broker/jwa.c broker/jwa.h \
+	broker/jwk.c broker/jwk.h \
+	broker/jws.c broker/jws.h \
+	broker/peek.c broker/peek.h \
+	broker/token.c broker/token.h
+broker_libpeek_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS)
+broker_libpeek_la_LIBADD = lib/libclaimtext.la lib/libbase.la \
+	$(JANSSON_LIBS) $(CRYPTO_LIBS)
+
 # postern-oidc; its pure parts as a library for the tests and the fuzzer.
 noinst_LTLIBRARIES += broker/liboidc.la
 broker_liboidc_la_SOURCES = \
 	broker/http.c broker/http.h \
 	broker/issuers.c broker/issuers.h \
-	broker/jsonin.c broker/jsonin.h \
-	broker/jwa.c broker/jwa.h \
-	broker/jwk.c broker/jwk.h \
 	broker/jwks.c broker/jwks.h \
-	broker/jws.c broker/jws.h \
+	broker/jws_libjwt.c \
 	broker/login.c broker/login.h \
 	broker/reach.c broker/reach.h \
-	broker/replay.c broker/replay.h \
-	broker/token.c broker/token.h
+	broker/replay.c broker/replay.h
 broker_liboidc_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS) \
 	$(CURL_CFLAGS) $(LIBJWT_CFLAGS)
-broker_liboidc_la_LIBADD = lib/libclaimtext.la lib/libbase.la $(LIBJWT_LIBS) $(CURL_LIBS) \
-	$(JANSSON_LIBS) $(CRYPTO_LIBS)
+broker_liboidc_la_LIBADD = broker/libpeek.la $(LIBJWT_LIBS) $(CURL_LIBS)
 
 posternlibexec_PROGRAMS += broker/postern-oidc
 broker_postern_oidc_SOURCES = broker/oidc.c broker/conn.c broker/conn.h

@@ -180,6 +180,14 @@ token_date(const json_t *claims, const char *name, bool up, int64_t *out)
 	return 0;
 }
 
+int64_t
+token_time(const struct token *t, const char *name)
+{
+	int64_t when;
+
+	return token_date(t->claims, name, false, &when) == 0 ? when : -1;
+}
+
 static int
 token_check_times(struct token *t, const struct token_rules *rules,
     int64_t now, const char **why)
@@ -286,33 +294,50 @@ token_claim_sane(const char *name, const char *value)
 }
 
 int
-token_put_claims(const struct token *t, struct buf *b, const char **why)
+token_texts(const struct token *t, json_t **out, const char **why)
 {
-	const char *name, *text;
+	const char *name;
 	json_t *flat = NULL, *v;
-	int r;
+	int r = claimtext_flatten(t->claims, &flat);
 
-	r = claimtext_flatten(t->claims, &flat);
 	*why =
 	    r == ERR_EXISTS ? "two claims of the token have one name"
 	    : r == ERR_NOMEM
 		? "the broker is out of memory"
 		: "the token has too many claims, or one with too long a name";
-	if (r != 0 ||
-	    (r = buf_put_u32(b, (uint32_t)json_object_size(flat))) != 0)
-		goto out;
+	if (r != 0)
+		return r;
+	*why = "a claim is too long or has control characters";
 	json_object_foreach(flat, name, v)
 	{
-		text = json_string_value(v);
-		*why = "a claim is too long or has control characters";
-		r = ERR_DENIED;
-		if (!token_claim_sane(name, text))
-			goto out;
-		if ((r = buf_put_cstr(b, name)) != 0 ||
-		    (r = buf_put_cstr(b, text)) != 0)
-			goto out;
+		if (!token_claim_sane(name, json_string_value(v)))
+			r = ERR_DENIED;
 	}
-out:
+	if (r == 0)
+		*out = flat;
+	else
+		json_decref(flat);
+	return r;
+}
+
+int
+token_put_claims(const struct token *t, struct buf *b, const char **why)
+{
+	const char *name;
+	json_t *flat = NULL, *v;
+	int r;
+
+	if ((r = token_texts(t, &flat, why)) != 0)
+		return r;
+	*why = "the claims are too long";
+	r = buf_put_u32(b, (uint32_t)json_object_size(flat));
+	json_object_foreach(flat, name, v)
+	{
+		if (r == 0)
+			r = buf_put_cstr(b, name);
+		if (r == 0)
+			r = buf_put_cstr(b, json_string_value(v));
+	}
 	json_decref(flat);
 	return r;
 }

@@ -52,11 +52,14 @@ int token_parse(const void *payload, size_t n, struct token *out,
  * (seconds): iss, aud, azp, sub, exp, iat, nbf, the age, the lifetime. */
 int token_check(struct token *t, const struct token_rules *rules, int64_t now,
     const char **why);
-/* Appends u32 count and count times (str name, str value): the claims as text
- * (lib/claimtext.h).  ERR_DENIED: a name or value is empty where it must not
- * be, too long, or holds a control or bidi character; a claim that is only
- * dropped would look absent to a rule, so the token is refused.  ERR_EXISTS,
- * ERR_TOOBIG as claimtext_flatten. */
+/* The NumericDate of that name, cut to seconds; -1: missing or malformed. */
+int64_t token_time(const struct token *t, const char *name);
+/* The claims as text (lib/claimtext.h), a new object.  ERR_DENIED: a name or
+ * value is empty where it must not be, too long, or holds a control or bidi
+ * character; a claim that is only dropped would look absent to a rule, so the
+ * token is refused.  ERR_EXISTS, ERR_TOOBIG as claimtext_flatten. */
+int token_texts(const struct token *t, json_t **out, const char **why);
+/* Appends u32 count and count times (str name, str value) of them. */
 int token_put_claims(const struct token *t, struct buf *b, const char **why);
 void token_clear(struct token *t);
 

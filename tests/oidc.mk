@@ -12,6 +12,7 @@ oidc_unit_tests = \
 	tests/unit/test_jwks \
 	tests/unit/test_jws \
 	tests/unit/test_reach \
+	tests/unit/test_peek \
 	tests/unit/test_replay \
 	tests/unit/test_token
 check_PROGRAMS += $(oidc_unit_tests)
@@ -38,6 +39,12 @@ tests_unit_test_jws_LDADD = $(oidc_ldadd)
 tests_unit_test_reach_SOURCES = tests/unit/test_reach.c
 tests_unit_test_reach_CFLAGS = $(oidc_cflags)
 tests_unit_test_reach_LDADD = $(oidc_ldadd)
+# Without libjwt and curl: so the tools can have it.
+tests_unit_test_peek_SOURCES = tests/unit/test_peek.c tests/unit/mint.c \
+	tests/unit/mint.h
+tests_unit_test_peek_CFLAGS = $(oidc_cflags)
+tests_unit_test_peek_LDADD = broker/libpeek.la $(CMOCKA_LIBS) $(JANSSON_LIBS) \
+	$(CRYPTO_LIBS)
 tests_unit_test_replay_SOURCES = tests/unit/test_replay.c
 tests_unit_test_replay_CFLAGS = $(oidc_cflags)
 tests_unit_test_replay_LDADD = $(oidc_ldadd)

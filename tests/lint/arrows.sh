@@ -1,6 +1,7 @@
 #!/bin/sh
 # The include arrows: lib <- policy | ssh | audit <- broker | cli, and
 # lib <- pam | nss | shell.  A room may see itself and what stands behind it.
+# One header of the broker's is for the tools: they take tokens apart as it does.
 cd "${srcdir:-.}" && exec awk '
 BEGIN {
 	see["policy"] = see["ssh"] = see["audit"] = "lib"
@@ -12,7 +13,8 @@ BEGIN {
 /^[ \t]*#[ \t]*include[ \t]*"/ {
 	split($0, q, "\""); split(q[2], to, "/"); split(FILENAME, from, "/")
 	from[1] = from[2]
-	if (q[2] == "config.h" || to[1] == from[1])
+	if (q[2] == "config.h" || to[1] == from[1] ||
+	    (from[1] == "cli" && q[2] == "broker/peek.h"))
 		next
 	if (!(to[1] in room) || index(" " see[from[1]] " ", " " to[1] " ") == 0) {
 		printf "%s:%d: %s must not see \"%s\"\n", FILENAME, FNR, from[1], q[2]
