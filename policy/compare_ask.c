@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/buf.h"
 #include "lib/err.h"
+#include "policy/command.h"
 #include "policy/compare_internal.h"
 #include "policy/match.h"
 #include "policy/model.h"
@@ -378,6 +380,22 @@ is_of(const struct compare *c, const struct piece_of *p, const struct asked *a,
 		   run_matches(l->run, &s));
 }
 
+/* Can somebody ask for it?  A language is of texts, and no word in it is
+ * looked at for what it means in front. */
+static bool
+can_be_asked(const struct compare *c, const struct asked *a)
+{
+	struct buf b;
+	int r;
+
+	if (c->topic.kind != REQUEST_RUN)
+		return true;
+	buf_init(&b, COMMAND_LEN_MAX);
+	r = command_print(&a->command, &b);
+	buf_clear(&b);
+	return r != ERR_INTERNAL;
+}
+
 int
 compare_ask_text(struct compare *c, const struct piece_of *p, char *text,
     size_t n, const struct session *s, size_t nsession)
@@ -385,7 +403,8 @@ compare_ask_text(struct compare *c, const struct piece_of *p, char *text,
 	struct asked a;
 	int r = read_text(c, text, n, &a);
 
-	if (r == 0 && nsession > 0 && !is_of(c, p, &a, &s->claims))
+	if (r == 0 && nsession > 0 &&
+	    (!is_of(c, p, &a, &s->claims) || !can_be_asked(c, &a)))
 		r = ERR_NOTFOUND;
 	else if (r == 0)
 		r = ask_all(c, p, &a, s, nsession);

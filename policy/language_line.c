@@ -19,8 +19,7 @@
 
 /* Regular expressions, with any character for each %s. */
 #define SETS "(%s+\002)*"
-#define WORDS "(%s*\001)+"
-#define STAGE SETS WORDS
+#define STAGE SETS "%s+\001(%s*\001)*" /* a program has a name */
 
 static const char *
 any(void)
@@ -61,11 +60,12 @@ is_any(const struct item *it)
 static struct fa *
 first_word(const struct item *it, const struct language_ctx *x)
 {
-	struct fa *fa = ended(language_word(it, x));
 	const struct program *g;
+	struct fa *fa;
 
-	if (is_any(it))
-		return fa;
+	if (is_any(it)) /* a program has a name */
+		return ended(fa_format("%s+", any()));
+	fa = ended(language_word(it, x));
 	if (it->npiece == 1 && it->piece[0].text != NULL) {
 		g = language_program(x, it->piece[0].text);
 		return g == NULL ? fa : with_spellings(fa, g);
@@ -254,9 +254,10 @@ language_run(const struct run *run, const struct language_ctx *x)
 			  : fa_make_basic(FA_EPSILON);
 	if (!deny)
 		return fa_behind(fa, stages_fa(run, x, false));
-	fa = fa_behind(fa, fa_format("(" STAGE "\003)*", any(), any()));
+	fa = fa_behind(fa, fa_format("(" STAGE "\003)*", any(), any(), any()));
 	fa = fa_behind(fa, stages_fa(run, x, true));
-	return fa_behind(fa, fa_format("(\003" STAGE ")*", any(), any()));
+	return fa_behind(
+	    fa, fa_format("(\003" STAGE ")*", any(), any(), any()));
 }
 
 struct fa *
@@ -265,11 +266,13 @@ language_first(size_t stage, const char *word)
 	struct fa *fa = fa_format("(/%s*\004)?", any());
 
 	for (size_t i = 0; i < stage; i++)
-		fa = fa_behind(fa, fa_format(STAGE "\003", any(), any()));
+		fa =
+		    fa_behind(fa, fa_format(STAGE "\003", any(), any(), any()));
 	fa = fa_behind(fa, fa_format(SETS, any()));
 	fa = fa_behind(fa, ended(language_text(word)));
 	fa = fa_behind(fa, fa_format("(%s*\001)*", any()));
-	return fa_behind(fa, fa_format("(\003" STAGE ")*", any(), any()));
+	return fa_behind(
+	    fa, fa_format("(\003" STAGE ")*", any(), any(), any()));
 }
 
 /* -- files, repositories --------------------------------------------------- */

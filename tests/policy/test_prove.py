@@ -449,6 +449,16 @@ def test_prove_sees_an_observed_target(tmp_path):
     check_witness(r, tmp_path, "x.*")
 
 
+def test_a_witness_is_a_command(tmp_path):
+    """Whatever a deny rule takes for a program: one without a name is none."""
+    soon = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 40 * 86400))
+    new = (BASE + allow("run id")).replace(
+        "group g;", f"group g; observe until {soon};")
+    for line in ("run /b/a | <any>...", "run <any>... | /b/a", "run <any> x"):
+        r = prove(new + deny(line), new, tmp_path)
+        check_witness(r, tmp_path, ".*")
+
+
 def test_diff_shows_each_kind(tmp_path):
     old = BASE + allow("run id (a | b); limit duration 1m") + allow(
         "run ls; limit output 1KiB", name="y")
