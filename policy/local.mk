@@ -14,6 +14,7 @@ policy_libpolicy_la_SOURCES = \
 	policy/names.c policy/names.h \
 	policy/model.h \
 	policy/nearest.c policy/nearest.h \
+	policy/nearest_access.c policy/nearest_access.h \
 	policy/parse.c policy/parse.h \
 	policy/parse_access.c \
 	policy/parse_block.c \
@@ -60,4 +61,5 @@ policy_libtools_la_SOURCES = \
 	policy/regex.c policy/regex.h \
 	policy/rehearse.c policy/rehearse.h \
 	policy/show.c policy/show.h \
-	policy/suggest.c policy/suggest.h
+	policy/suggest.c policy/suggest.h policy/suggest_access.c \
+	policy/suggest_internal.h policy/suggest_try.c

@@ -1,61 +1,32 @@
 /*
- * Suggestions: edits are made on the policy's text, loaded again, and judged
- * by the decision itself; what would not help is not shown.  Runs in the
- * command line tools.
+ * What would have to be written for a command that a policy denies: one edit,
+ * the smallest, on the way to a policy that allows it.  Runs in the command
+ * line tools.
  */
 #include "config.h"
 
-#include "policy/suggest.h"
+#include "policy/suggest_internal.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "lib/buf.h"
-#include "lib/diag.h"
 #include "lib/err.h"
 #include "lib/str.h"
 #include "policy/command.h"
 #include "policy/judge.h"
-#include "policy/match.h"
 #include "policy/model.h"
 #include "policy/nearest.h"
-#include "policy/resolve.h"
-#include "policy/whatif.h"
-
-#define EDITS_MAX 4 /* of one suggestion */
-
-/* A stretch of a source and what would stand there. */
-struct edit {
-	size_t file, off, len;
-	struct buf text;
-};
-
-/* What is being looked for, on the policy as edited so far. */
-struct search {
-	const struct whatif *asked;
-	const struct policy *p;
-	struct whatif w;
-	struct subject s;
-};
-
-void
-suggestion_clear(struct suggestion *s)
-{
-	free(s->text);
-	*s = (struct suggestion){ 0 };
-}
 
 /* -- edits
  * --------------------------------------------------------------------- */
 
-static const char *
+const char *
 source_of(const struct search *f, const struct place *at)
 {
 	return f->p->source[at->pos.file].text + at->pos.off;
 }
 
-static void
+void
 edit_at(struct edit *e, const struct place *at)
 {
 	e->file = at->pos.file;
@@ -63,12 +34,29 @@ edit_at(struct edit *e, const struct place *at)
 	e->len = at->width;
 }
 
-static void
+void
 edit_behind(struct edit *e, const struct place *at)
 {
 	edit_at(e, at);
 	e->off += e->len;
 	e->len = 0;
+}
+
+void
+edit_before(struct edit *e, const struct place *at)
+{
+	edit_at(e, at);
+	e->len = 0;
+}
+
+int
+put_string(struct buf *b, const char *s)
+{
+	int r = buf_put(b, "\"", 1);
+
+	for (; *s != '\0' && r == 0; s++)
+		r = buf_putf(b, *s == '"' || *s == '\\' ? "\\%c" : "%c", *s);
+	return r != 0 ? r : buf_put(b, "\"", 1);
 }
 
 /* One word as a `run` line has it. */
@@ -85,17 +73,44 @@ put_word(struct buf *b, char *word)
 }
 
 static int
-put_command(struct buf *b, const struct command *c)
+put_stage(struct buf *b, const struct stage *g)
 {
+	size_t n;
 	int r = 0;
 
-	for (size_t i = 0; i < c->stage->argc && r == 0; i++) {
+	for (size_t i = 0; i < g->nassign && r == 0; i++) {
+		n = strcspn(g->assign[i], "=") + 1;
+		if ((r = buf_put(b, g->assign[i], n)) == 0 &&
+		    (r = put_word(b, g->assign[i] + n)) == 0)
+			r = buf_put(b, " ", 1);
+	}
+	for (size_t i = 0; i < g->argc && r == 0; i++) {
 		if (i > 0)
 			r = buf_put(b, " ", 1);
 		if (r == 0)
-			r = put_word(b, c->stage->argv[i]);
+			r = put_word(b, g->argv[i]);
 	}
 	return r;
+}
+
+/* What stands behind `run`. */
+static int
+put_command(struct buf *b, const struct request *q)
+{
+	const struct command *c = q->command;
+	int r = 0;
+
+	if (c->dir != NULL && ((r = buf_putf(b, "in <path ")) != 0 ||
+				  (r = put_string(b, c->dir)) != 0 ||
+				  (r = buf_putf(b, "> ")) != 0))
+		return r;
+	for (size_t i = 0; i < c->nstage && r == 0; i++) {
+		if (i > 0)
+			r = buf_putf(b, " | ");
+		if (r == 0)
+			r = put_stage(b, &c->stage[i]);
+	}
+	return r != 0 || !q->pty ? r : buf_putf(b, " with pty");
 }
 
 /* The word is a number just outside of the slot's range. */
@@ -133,8 +148,8 @@ edit_range(
 static int
 edit_word(struct search *f, const struct nearest *n, struct edit *e)
 {
-	const struct run *run = n->run;
-	const struct stage *c = f->w.q.command->stage;
+	const struct run *run = n->at;
+	const struct stage *c = &f->w.q.command->stage[n->way.stage];
 	const struct item *it;
 	int r;
 
@@ -165,67 +180,70 @@ edit_word(struct search *f, const struct nearest *n, struct edit *e)
 static int
 edit_line(struct search *f, const struct nearest *n, struct edit *e)
 {
-	const struct request *q = &f->w.q;
+	const struct run *run = n->run;
+	const char *s;
 	int r;
 
-	edit_at(e, &n->run->at);
-	e->len = 0;
-	if ((r = put_command(&e->text, q->command)) != 0)
+	edit_before(e, run->dir != NULL ? &run->dir->at : &run->at);
+	/* back to the `run` */
+	s = f->p->source[e->file].text;
+	while (e->off > 4 && memcmp(s + e->off - 4, "run ", 4) != 0)
+		e->off--;
+	if ((r = put_command(&e->text, &f->w.q)) != 0)
 		return r;
-	return buf_putf(&e->text, "%s; run ", q->pty ? " with pty" : "");
+	return buf_putf(&e->text, "; run ");
 }
 
-/* A rule of its own, behind everything. */
+int
+edit_rule_begin(struct search *f, struct edit *e)
+{
+	static const char name[] = "new";
+	const struct request *q = &f->w.q;
+	bool own = strcmp(q->login, q->target->login) == 0;
+
+	if (dict_get(&f->p->rules, name) != NULL)
+		return ERR_NOTFOUND;
+	e->file = f->p->nsource - 1;
+	e->off = f->p->source[e->file].len;
+	return buf_putf(&e->text, "\nallow %s for %s on %s%s%s { ", name,
+	    f->w.identity->name, own ? "" : q->login, own ? "" : "+",
+	    q->target->name);
+}
+
 static int
 edit_rule(struct search *f, struct edit *e)
 {
-	const struct request *q = &f->w.q;
-	const struct source *s = &f->p->source[f->p->nsource - 1];
-	const char *plus = strcmp(q->login, q->target->login) == 0 ? "" : "+";
-	char name[NAME_LEN_MAX + 1];
 	int r;
 
-	if (str_copy(name, sizeof(name), "new") != 0 ||
-	    dict_get(&f->p->rules, name) != NULL)
-		return ERR_NOTFOUND;
-	e->file = f->p->nsource - 1;
-	e->off = s->len;
-	if ((r = buf_putf(&e->text, "\nallow %s for %s on %s%s%s { run ", name,
-		 f->w.identity->name, *plus == '\0' ? "" : q->login, plus,
-		 q->target->name)) != 0 ||
-	    (r = put_command(&e->text, q->command)) != 0)
+	if ((r = edit_rule_begin(f, e)) != 0 ||
+	    (r = buf_putf(&e->text, "run ")) != 0 ||
+	    (r = put_command(&e->text, &f->w.q)) != 0)
 		return r;
-	return buf_putf(&e->text, "%s }\n", q->pty ? " with pty" : "");
+	return buf_putf(&e->text, " }\n");
 }
 
 /* -- a rule that fits but for who and where
  * ------------------------------------------ */
 
-enum lacks { LACKS_NOTHING, LACKS_WHO, LACKS_WHERE, LACKS_PTY, LACKS_MORE };
-
-static enum lacks
-what_lacks(const struct search *f, const struct run *run)
+enum lacks
+rule_lacks(const struct search *f, const struct rule *rule)
 {
 	const struct request *q = &f->w.q;
 	enum lacks lacks = LACKS_NOTHING;
 
-	if (run->rule->effect != EFFECT_ALLOW || !run_matches(run, &f->s) ||
-	    !rule_is_now(run->rule, q))
+	if (rule->effect != EFFECT_ALLOW || !rule_is_now(rule, q))
 		return LACKS_MORE;
-	if (rule_identity(run->rule, q) == NULL)
+	if (rule_identity(rule, q) == NULL)
 		lacks = LACKS_WHO;
-	if (!rule_is_here(run->rule, q))
+	if (!rule_is_here(rule, q))
 		lacks = lacks == LACKS_NOTHING ? LACKS_WHERE : LACKS_MORE;
-	if (q->pty && !run->pty)
-		lacks = lacks == LACKS_NOTHING ? LACKS_PTY : LACKS_MORE;
 	return lacks;
 }
 
-static int
-edit_header(const struct search *f, const struct run *run, enum lacks lacks,
+int
+edit_header(const struct search *f, const struct rule *rule, enum lacks lacks,
     struct edit *e)
 {
-	const struct rule *rule = run->rule;
 	const struct request *q = &f->w.q;
 	bool own = strcmp(q->login, q->target->login) == 0;
 
@@ -239,10 +257,6 @@ edit_header(const struct search *f, const struct run *run, enum lacks lacks,
 		edit_behind(e, &rule->where[rule->nwhere - 1].ref.at);
 		return buf_putf(&e->text, " %s%s%s", own ? "" : q->login,
 		    own ? "" : "+", q->target->name);
-	case LACKS_PTY:
-		edit_behind(e, &run->at);
-		return buf_putf(
-		    &e->text, run->stdin_ok ? " with pty stdin" : " with pty");
 	case LACKS_NOTHING:
 	case LACKS_MORE:
 		break;
@@ -251,82 +265,40 @@ edit_header(const struct search *f, const struct run *run, enum lacks lacks,
 }
 
 static int
+edit_run(const struct search *f, const struct run *run, struct edit *e)
+{
+	enum lacks lacks;
+
+	if (!run_matches(run, &f->s))
+		return ERR_NOTFOUND;
+	lacks = rule_lacks(f, run->rule);
+	if (!f->w.q.pty || run->pty)
+		return edit_header(f, run->rule, lacks, e);
+	if (lacks != LACKS_NOTHING)
+		return ERR_NOTFOUND;
+	edit_behind(e, &run->at);
+	return buf_putf(
+	    &e->text, run->stdin_ok ? " with pty stdin" : " with pty");
+}
+
+static int
 edit_fitting(const struct search *f, struct edit *e)
 {
 	const struct rule *rule;
-	enum lacks lacks;
 
 	for (size_t i = 0; i < f->p->nrule; i++) {
 		rule = f->p->rule[i];
 		for (size_t k = 0; k < rule->nrun; k++) {
-			lacks = what_lacks(f, rule->run[k]);
-			if (edit_header(f, rule->run[k], lacks, e) == 0)
+			if (edit_run(f, rule->run[k], e) == 0)
 				return 0;
 		}
 	}
 	return ERR_NOTFOUND;
 }
 
-/* -- trying
- * -------------------------------------------------------------------------- */
-
-static int
-search_init(struct search *f, const struct policy *p)
-{
-	const struct whatif *a = f->asked;
-	struct whatif *w = &f->w;
-	int r;
-
-	f->p = p;
-	if ((r = whatif_init(w, p, a->identity->name, &a->claims)) != 0)
-		return r;
-	if ((r = whatif_where(w, a->q.target->name, a->q.login)) != 0 ||
-	    !subject_init(&f->s, p, w->q.target, a->q.command, &w->claims)) {
-		whatif_clear(w);
-		return ERR_NOTFOUND;
-	}
-	w->q.command = a->q.command;
-	w->q.pty = a->q.pty;
-	w->q.now = a->q.now;
-	return 0;
-}
-
-/* The policy with one file changed, without its tests. */
-static int
-reload(const struct policy *p, const struct edit *e, struct policy **out)
-{
-	const char *name[POLICY_FILES_MAX], *text[POLICY_FILES_MAX];
-	size_t len[POLICY_FILES_MAX];
-	struct diags *d = diags_new();
-	const struct source *s = &p->source[e->file];
-	struct buf b;
-	int r;
-
-	if (d == NULL)
-		return ERR_NOMEM;
-	buf_init(&b, POLICY_FILE_MAX);
-	for (size_t i = 0; i < p->nsource; i++) {
-		name[i] = p->source[i].name;
-		text[i] = p->source[i].text;
-		len[i] = p->source[i].len;
-	}
-	if ((r = buf_put(&b, s->text, e->off)) == 0 &&
-	    (r = buf_put(&b, buf_ptr(&e->text), buf_len(&e->text))) == 0 &&
-	    (r = buf_put(&b, s->text + e->off + e->len,
-		 s->len - e->off - e->len)) == 0) {
-		text[e->file] = (const char *)buf_ptr(&b);
-		len[e->file] = buf_len(&b);
-		r = policy_load_untested(name, text, len, p->nsource, d, out);
-	}
-	buf_clear(&b);
-	diags_free(d);
-	return r;
-}
-
-/* The next edit on the way: by the nearest pattern's failing word, or
- * (whole) by the whole command. */
-static int
-next_edit(struct search *f, bool whole, struct edit *e)
+/* By the nearest pattern's failing word, or (whole) by the whole command. */
+int
+suggest_edit(struct search *f, bool whole, struct edit *e)
 {
 	struct nearest n;
 	int r;
@@ -336,92 +308,9 @@ next_edit(struct search *f, bool whole, struct edit *e)
 	nearest_find(&f->w.q, &f->s, &n);
 	if (n.run == NULL)
 		return edit_rule(f, e);
-	if (whole || n.way.word == 0 || n.way.what != WAY_WORDS ||
-	    n.at != n.run)
+	if (whole || n.way.what != WAY_WORDS || n.way.word == 0)
 		return edit_line(f, &n, e);
 	if (n.way.word == NEAREST_NONE)
 		return ERR_NOTFOUND;
 	return edit_word(f, &n, e);
-}
-
-static int
-take(const struct policy *p, size_t file, struct suggestion *out)
-{
-	const struct source *s = &p->source[file];
-	struct diags *d = diags_new();
-	int r = ERR_NOMEM;
-
-	if (d == NULL || (out->text = malloc(s->len + 1)) == NULL)
-		goto out;
-	memcpy(out->text, s->text, s->len);
-	out->text[s->len] = '\0';
-	out->len = s->len;
-	out->file = file;
-	if ((r = policy_selftest(p, d)) == 0)
-		out->breaks_tests = diags_count(d) > 0;
-out:
-	diags_free(d);
-	return r;
-}
-
-/* Edits until the answer is another one. */
-static int
-try_edits(const struct whatif *asked, bool whole, struct suggestion *out)
-{
-	struct search f = { .asked = asked };
-	struct policy *p = NULL, *next;
-	struct decision d;
-	size_t file = SIZE_MAX;
-	int r = search_init(&f, asked->policy);
-
-	for (size_t i = 0; r == 0 && i < EDITS_MAX; i++) {
-		struct edit e = { 0 };
-
-		buf_init(&e.text, COMMAND_LEN_MAX * 2);
-		next = NULL;
-		if ((r = next_edit(&f, whole, &e)) == 0 && file != SIZE_MAX &&
-		    e.file != file)
-			r = ERR_NOTFOUND; /* one file, or it is not small */
-		file = e.file;
-		if (r == 0)
-			r = reload(f.p, &e, &next);
-		buf_clear(&e.text);
-		whatif_clear(&f.w);
-		policy_free(p);
-		if ((p = next) == NULL || r != 0 ||
-		    (r = search_init(&f, p)) != 0)
-			break;
-		decide(&f.w.q, &d);
-		if (d.verdict != VERDICT_DENY) {
-			r = take(p, file, out);
-			goto out;
-		}
-	}
-	r = r == ERR_NOMEM ? r : ERR_NOTFOUND;
-out:
-	whatif_clear(&f.w);
-	policy_free(p);
-	return r;
-}
-
-int
-suggest(const struct whatif *w, struct suggestion *out)
-{
-	const struct command *c = w->q.command;
-	struct suggestion s = { 0 };
-	struct decision d;
-	int r;
-
-	decide(&w->q, &d);
-	/* no edit is known for files, folders, variables and pipelines */
-	if (d.rule != NULL || c == NULL || c->dir != NULL || c->nstage != 1 ||
-	    c->stage->nassign != 0)
-		return ERR_NOTFOUND;
-	if ((r = try_edits(w, false, &s)) == ERR_NOTFOUND)
-		r = try_edits(w, true, &s);
-	if (r == 0)
-		*out = s;
-	else
-		suggestion_clear(&s);
-	return r;
 }

@@ -85,6 +85,82 @@ def test_explain_suggests_an_edit_that_allows(policy, tmp_path, command, more,
     explain(str(other), command, *more, code=0)
 
 
+# Lines of a rule, what is asked for beside it, and the edit.
+BESIDE = [
+    ("run /b/a x | /b/b", ["--", "/b/a x | /b/c"], "/b/a x | /b/c; run"),
+    ("run /b/a x | /b/b y", ["--", "/b/a x | /b/b z"], "/b/b (y | z) }"),
+    ("run /b/a x", ["--", "/b/a x | /b/b 'a b'"],
+     "{ run /b/a x | /b/b 'a b'; run /b/a x }"),
+    ("run /b/a x | /b/b y", ["--", "/b/a x"], "{ run /b/a x; run /b/a x |"),
+    ("run in </srv/*> /b/a", ["--", "cd /srv/x/y && /b/a"],
+     '{ run in <path "/srv/x/y"> /b/a; run in </srv/*> /b/a }'),
+    ("run in </srv/*> /b/a (x | y)", ["--", "cd /srv/x && /b/a z"],
+     "((x | z) | y)"),
+    ("run in </srv/*> /b/a", ["--", "/b/a"], "{ run /b/a; run in"),
+    ("run A=1 /b/a", ["--", "A=2 B=3 /b/a"],
+     "{ run A=2 B=3 /b/a; run A=1 /b/a }"),
+    ("run A=1 /b/a x", ["--pty", "--", "A=1 /b/a x"], "x with pty }"),
+    ("write under /srv/a by sftp max 1MiB",
+     ["--write", "/srv/a/b", "--by", "rsync"], "by rsync sftp max 1MiB"),
+    ('write under "/srv/by by/a" by sftp',
+     ["--write", "/srv/by by/a/b", "--by", "scp-legacy"],
+     '"/srv/by by/a" by scp-legacy sftp'),
+    ("write under /srv/a by sftp", ["--read", "/srv/a/b", "--by", "sftp"],
+     "{ read under /srv/a by sftp; write under"),
+    ("read under /srv/<claim repo> by sftp",
+     ["--write", "/srv/1/b", "--by", "sftp"],
+     "{ write under /srv/<claim repo> by sftp; read"),
+    ("write under /srv/a by sftp", ["--write", "/srv/b c", "--by", "sftp"],
+     '{ write under "/srv/b c" by sftp; write under /srv/a'),
+    ("write under /srv/a by sftp", ["--write", "/opt/b", "--by", "sftp"],
+     "allow new for deploy on web-1 { write under /opt/b by sftp }"),
+    ("run id", ["--git-write", "/srv/g.git", "--ref", "refs/heads/a b"],
+     'allow new for deploy on web-1 { git write /srv/g.git refs '
+     '"refs/heads/a b" }'),
+    ('git write /srv/g.git refs "refs/heads/main"',
+     ["--git-write", "/srv/g.git", "--ref", "refs/heads/dev"],
+     'refs "refs/heads/main" "refs/heads/dev"'),
+    ("git read /srv/g.git", ["--git-write", "/srv/g.git"],
+     "{ git write /srv/g.git; git read /srv/g.git }"),
+    ("git read /srv/g.git", ["--git-read", "/srv/h.git"],
+     "{ git read /srv/h.git; git read /srv/g.git }"),
+    ("run id", ["--interactive", "--pty"],
+     "allow new for deploy on web-1 { interactive }"),
+]
+
+
+@pytest.mark.parametrize("rule, ask, line", BESIDE)
+def test_explain_suggests_more_than_words(tmp_path, rule, ask, line):
+    path = tmp_path / "a.postern"
+    text = POLICY.split("allow restart")[0]
+    path.write_text(f"{text}allow x for deploy on web-1 {{ {rule} }}\n")
+    who = ["explain", "--policy", path, "--as", "deploy", "--on", "web-1"]
+    r = run(*who, "--json", *ask)
+    assert r.returncode == 77, r
+    edit = json.loads(r.stdout)["edit"]
+    assert line in edit["new"], edit
+    path.write_text(path.read_text().replace(edit["old"], edit["new"])
+                    if edit["old"] else path.read_text() + edit["new"])
+    assert run(*who, *ask).returncode == 0, path.read_text()
+
+
+@pytest.mark.parametrize("rule, who, where, line", [
+    ("write under /srv/a by sftp", "check", "web-1", "for deploy check on"),
+    ("write under /srv/a by sftp", "deploy", "root+web-1",
+     "on web-1 root+web-1 {"),
+    ("write under /srv/a by sftp; window Mon 01:00-02:00 UTC", "deploy",
+     "web-1", None)])
+def test_explain_edits_the_header_for_files(tmp_path, rule, who, where, line):
+    path = tmp_path / "a.postern"
+    text = POLICY.split("allow restart")[0]
+    path.write_text(f"{text}allow x for deploy on web-1 {{ {rule} }}\n")
+    r = run("explain", "--policy", path, "--as", who, "--on", where, "--json",
+            "--at", "2026-11-24T10:00Z", "--write", "/srv/a/x", "--by", "sftp")
+    said = json.loads(r.stdout)
+    assert r.returncode == 77 and ("edit" in said) == (line is not None)
+    assert line is None or line in said["edit"]["new"]
+
+
 def test_explain_edits_the_header_where_that_is_all(policy):
     out = explain(policy, "systemctl restart web", who="check", code=77)
     assert "+ allow restart for deploy check on web-1 {" in out
