@@ -33,7 +33,11 @@ static struct {
 	size_t ncaller;
 } env;
 
-typedef int (*control_fn)(const struct connection *conn, struct buf *out);
+#define OTHERS_MAX 16         /* identities that whoami tells apart */
+#define ROOM_LEFT 256         /* of an answer, for its last line */
+
+typedef int (*control_fn)(
+    const struct connection *conn, struct buf *out, struct buf *err);
 
 /* A value of somebody else's, made harmless for a terminal. */
 static int
@@ -42,8 +46,39 @@ put_value(struct buf *out, const char *name, const char *value)
 	return buf_putf(out, "%-13s %s\n", name, log_safe(value));
 }
 
+/* What keeps this job from being more: identities that are about it, and the
+ * claim that each of them hangs on, with what the job itself proved.  What an
+ * identity wants instead is not the job's to know. */
 static int
-control_whoami(const struct connection *conn, struct buf *out)
+put_others(const struct session *s, const struct policy *p, struct buf *out)
+{
+	const char *value;
+	struct other o;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < OTHERS_MAX && r == 0; i++) {
+		if (policy_match_other(p, s->issuer, &s->claims, i, &o) != 0)
+			return 0;
+		value = claims_get(&s->claims, o.claim);
+		r = buf_putf(out, "%-13s %s: ", "not", o.identity);
+		if (r == 0)
+			r = buf_putf(out, "%s", o.why);
+		if (r == 0 && value != NULL && *value != '\0')
+			r = buf_putf(out, " (yours is %.200s)",
+			    log_safe(value));
+		if (r == 0)
+			r = buf_putf(out, "\n");
+	}
+	if (r == 0 &&
+	    policy_match_other(p, s->issuer, &s->claims, i, &o) == 0)
+		r = put_value(out, "not", "and others");
+	return r;
+}
+
+static int
+control_whoami(
+    const struct connection *conn, struct buf *out, struct buf *err)
 {
 	const struct session *s = conn->session;
 	const struct policy *p = policy_now();
@@ -59,6 +94,7 @@ control_whoami(const struct connection *conn, struct buf *out)
 	};
 	int r = 0;
 
+	(void)err;
 	for (size_t i = 0; p != NULL && i < policy_nidentities(p); i++) {
 		if (s->identity[i] && r == 0)
 			r = put_value(out, "identity",
@@ -68,13 +104,61 @@ control_whoami(const struct connection *conn, struct buf *out)
 		if (r == 0 && rows[i].value != NULL && rows[i].value[0] != '\0')
 			r = put_value(out, rows[i].name, rows[i].value);
 	}
-	return r;
+	return r != 0 || p == NULL ? r : put_others(s, p, out);
+}
+
+struct targets {
+	struct buf *out;
+	size_t left; /* that had no room */
+};
+
+/* As it is written in front of @BASTION. */
+static int
+put_target(void *arg, const struct target *t, const char *login)
+{
+	bool own = strcmp(login, t->login) == 0;
+	struct targets *x = arg;
+
+	if (x->left > 0 || buf_len(x->out) > PROTO_TEXT_MAX - ROOM_LEFT) {
+		x->left++;
+		return 0;
+	}
+	return buf_putf(x->out, "%s%s%s\n", own ? "" : login, own ? "" : "+",
+	    t->name);
 }
 
 static int
-control_help(const struct connection *conn, struct buf *out)
+control_targets(
+    const struct connection *conn, struct buf *out, struct buf *err)
+{
+	const struct policy *p = policy_now();
+	struct targets x = { .out = out };
+	int r;
+
+	if (p == NULL)
+		return 0;
+	r = policy_reach(p, conn->session->identity, policy_time(), put_target,
+	    &x);
+	if (r == 0 && x.left > 0)
+		r = buf_putf(err, "postern: %zu more are not shown\n", x.left);
+	return r;
+}
+
+/* One that has no target and command behind it; others never come here. */
+static int
+control_can(const struct connection *conn, struct buf *out, struct buf *err)
 {
 	(void)conn;
+	(void)out;
+	(void)buf_putf(err, "postern: usage: can TARGET COMMAND\n");
+	return ERR_FORMAT;
+}
+
+static int
+control_help(const struct connection *conn, struct buf *out, struct buf *err)
+{
+	(void)conn;
+	(void)err;
 	return buf_putf(out,
 	    "This is a Postern bastion. The SSH user name names the target:\n"
 	    "\n"
@@ -82,8 +166,12 @@ control_help(const struct connection *conn, struct buf *out)
 	    "  ssh LOGIN+TARGET@BASTION COMMAND  as another login\n"
 	    "\n"
 	    "As user `postern`:\n"
-	    "  whoami   what your token proved, and as whom you are known\n"
-	    "  help     this text\n");
+	    "  whoami               what your token proved, as whom you are\n"
+	    "                       known, and what keeps you from being more\n"
+	    "  targets              the user names that some rule gives you\n"
+	    "  can TARGET COMMAND   would this be allowed (0) or not (77), and\n"
+	    "                       why; nothing is run\n"
+	    "  help                 this text\n");
 }
 
 static const struct {
@@ -91,6 +179,8 @@ static const struct {
 	control_fn fn;
 } control_words[] = {
 	{ "whoami", control_whoami },
+	{ "targets", control_targets },
+	{ "can", control_can },
 	{ "help", control_help },
 };
 
@@ -100,23 +190,27 @@ control_run(const struct connection *conn, const struct command *c,
 {
 	const char *word = c == NULL ? "help" : c->stage->argv[0];
 	size_t n = sizeof(control_words) / sizeof(control_words[0]);
+	int r;
 
 	for (size_t i = 0; i < n; i++) {
 		if (strcmp(control_words[i].word, word) != 0)
 			continue;
-		if (c != NULL && c->stage->argc != 1) {
-			(void)buf_putf(err, "postern: %s takes no arguments\n",
+		if (c != NULL && (c->stage->argc != 1 || c->nstage != 1 ||
+				     c->stage->nassign > 0 || c->dir != NULL)) {
+			(void)buf_putf(err, "postern: %s stands alone\n",
 			    word);
 			return POSTERN_EX_USAGE;
 		}
-		if (control_words[i].fn(conn, out) == 0)
+		if ((r = control_words[i].fn(conn, out, err)) == 0)
 			return 0;
 		buf_reset(out);
+		if (r == ERR_FORMAT)
+			return POSTERN_EX_USAGE;
 		(void)buf_putf(err, "postern: the answer is too long\n");
 		return POSTERN_EX_TEMPFAIL;
 	}
 	(void)buf_putf(err, "postern: there is no `%s` here; try: whoami, "
-	    "help\n", log_safe(word));
+	    "targets, can, help\n", log_safe(word));
 	return POSTERN_EX_USAGE;
 }
 

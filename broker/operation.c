@@ -332,6 +332,10 @@ operation_run(struct operation *op, struct connection *conn,
 			operation_no_shell(op, conn, a);
 		return;
 	}
+	if (control && operation_is_can(a)) {
+		operation_can(op, conn, a);
+		return;
+	}
 	r = list_parse((const char *)a->command, a->ncommand,
 	    a->kind == RUN_SCRIPT ? LIST_SCRIPT : LIST_LINE, &l, &e);
 	if (r == ERR_NOMEM)

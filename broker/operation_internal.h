@@ -3,6 +3,7 @@
  *
  *	operation.c	 its life: RUN, answers, its end
  *	operation_judge.c the decision, of one command or of a list
+ *	operation_can.c	 the decision alone, for a job that asks
  *	operation_limit.c whether it fits beside what runs and ran
  *	operation_plan.c what the ledger, the hop and the signer are told
  *	operation_start.c audit and the parent asked, everything handed over
@@ -134,10 +135,25 @@ int operation_answer(struct operation *op, uint32_t code, const struct buf *out,
 /* A target's command or list: decides, and starts it or answers. */
 void operation_judge(struct operation *op, struct connection *conn,
     const struct ask *a, const struct list *l);
+/* The parts of it that `can` shares: what is asked, without a command; the first
+ * command that is not allowed, and a decision for each (the list's length: all
+ * are allowed); why that one is not. */
+void judge_request(const struct connection *conn, const struct user_name *name,
+    bool pty, struct request *q);
+size_t judge_decide(struct request *q, const struct list *l, struct decision *d);
+void judge_explain(struct request *q, const struct user_name *name,
+    const struct list *l, const struct decision *d, size_t which,
+    struct buf *text);
 /* A denial: its ledger line, then the answer. */
 void operation_deny(struct operation *op, const struct connection *conn,
     const struct decision *d, const struct ask *a, uint32_t code,
     struct buf *text);
+
+/* operation_can.c */
+/* Does it begin with `can`? */
+bool operation_is_can(const struct ask *a);
+void operation_can(struct operation *op, const struct connection *conn,
+    const struct ask *a);
 
 /* operation_list.c */
 int joblist_new(

@@ -258,9 +258,26 @@ grant(struct operation *op, struct connection *conn, const struct ask *a,
 /* -- the decision
  * -------------------------------------------------------------- */
 
+void
+judge_request(const struct connection *conn, const struct user_name *name,
+    bool pty, struct request *q)
+{
+	*q = (struct request){ .policy = policy_now(),
+		.identity = conn->session->identity,
+		.claims = &conn->session->claims,
+		.pty = pty,
+		.now = policy_time(),
+		.enforces = ENFORCE_BASTION };
+	if (q->policy != NULL)
+		q->target = policy_target_find(q->policy, name->target);
+	if (q->target != NULL &&
+	    target_login(q->target, name->login, &q->login) != 0)
+		q->target = NULL;
+}
+
 /* The first command that is not allowed; n: all are. */
-static size_t
-decide_all(struct request *q, const struct list *l, struct decision *d)
+size_t
+judge_decide(struct request *q, const struct list *l, struct decision *d)
 {
 	size_t which = l->n;
 
@@ -354,18 +371,18 @@ fit_all(struct operation *op, const struct connection *conn,
 }
 
 /* Why, for the job. */
-static void
-explain(struct request *q, const struct connection *conn, const struct list *l,
-    const struct decision *d, size_t which, struct buf *text)
+void
+judge_explain(struct request *q, const struct user_name *name,
+    const struct list *l, const struct decision *d, size_t which,
+    struct buf *text)
 {
 	q->command = &l->command[which];
-	say_which(l, which, text);
 	if (q->policy != NULL && q->target == NULL &&
-	    policy_target_find(q->policy, conn->name.target) != NULL)
+	    policy_target_find(q->policy, name->target) != NULL)
 		(void)buf_putf(text,
 		    "postern: denied: the policy names no "
 		    "login `%s` on %s\n",
-		    conn->name.login, conn->name.target);
+		    name->login, name->target);
 	else if (q->policy == NULL || decide_explain(q, &d[which], text) != 0)
 		buf_reset(text);
 }
@@ -374,12 +391,7 @@ void
 operation_judge(struct operation *op, struct connection *conn,
     const struct ask *a, const struct list *l)
 {
-	struct request q = { .policy = policy_now(),
-		.identity = conn->session->identity,
-		.claims = &conn->session->claims,
-		.pty = a->tty != 0,
-		.now = policy_time(),
-		.enforces = ENFORCE_BASTION };
+	struct request q;
 	uint32_t code = POSTERN_EX_DENIED;
 	struct decision *d = calloc(l->n, sizeof(*d));
 	struct buf text;
@@ -398,15 +410,11 @@ operation_judge(struct operation *op, struct connection *conn,
 		    "the broker is out of memory; try again");
 		goto out;
 	}
-	q.target = q.policy == NULL
-		       ? NULL
-		       : policy_target_find(q.policy, conn->name.target);
-	if (q.target != NULL &&
-	    target_login(q.target, conn->name.login, &q.login) != 0)
-		q.target = NULL;
-	which = decide_all(&q, l, d);
+	judge_request(conn, &conn->name, a->tty != 0, &q);
+	which = judge_decide(&q, l, d);
 	if (which < l->n) {
-		explain(&q, conn, l, d, which, &text);
+		say_which(l, which, &text);
+		judge_explain(&q, &conn->name, l, d, which, &text);
 	} else if ((which = fit_all(op, conn, &q, l, d, &text)) < l->n) {
 		code = POSTERN_EX_TEMPFAIL;
 	} else {

@@ -21,6 +21,7 @@ static const char *const event_kinds[] = {
 	[EVENT_OP_END] = "operation.end",
 	[EVENT_VIEW] = "view",
 	[EVENT_ALARM] = "alarm",
+	[EVENT_QUESTION] = "question",
 };
 
 static const struct event_row {

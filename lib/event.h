@@ -24,6 +24,7 @@ enum event_kind {
 	EVENT_OP_END,        /* "operation.end": written by audit alone */
 	EVENT_VIEW,          /* "view": somebody read a recording */
 	EVENT_ALARM,         /* "alarm": a broker process died */
+	EVENT_QUESTION,      /* "question": a job asked what it may do */
 };
 
 enum event_field {

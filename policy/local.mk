@@ -30,6 +30,7 @@ policy_libpolicy_la_SOURCES = \
 	policy/parse_test.c \
 	policy/policy.c policy/policy.h \
 	policy/preset.c policy/preset.h policy/preset_table.c \
+	policy/reach.c \
 	policy/resolve.c policy/resolve.h policy/resolver.h \
 	policy/resolve_identity.c \
 	policy/selftest.c \

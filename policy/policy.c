@@ -237,9 +237,8 @@ nearest(const struct policy *p, const struct issuer_full *is,
 }
 
 /* The values that are shown are the preset's, never the token's. */
-static void
-explain_risky(const struct issuer_full *is, const struct identity *id,
-    uint64_t bits, char *dst, size_t dstsize)
+static const char *
+say_risky(const struct issuer_full *is, uint64_t bits, char *dst, size_t size)
 {
 	static const char *const verb[] = { [RISKY_IS] = "is",
 		[RISKY_BEGINS] = "begins with",
@@ -247,9 +246,33 @@ explain_risky(const struct issuer_full *is, const struct identity *id,
 		[RISKY_DIFFERS] = "differs from" };
 	const struct risky *k = &is->preset->risky[__builtin_ctzll(bits)];
 
-	(void)snprintf(dst, dstsize, "nearest identity %s: claim %s %s %s: %s; "
-	    "allow-risky %s would open it", id->name, k->claim, verb[k->kind],
-	    k->value, k->why, k->word);
+	(void)snprintf(dst, size,
+	    "claim %s %s %s: %s; allow-risky %s would open it", k->claim,
+	    verb[k->kind], k->value, k->why, k->word);
+	return k->claim;
+}
+
+/* What keeps the claims from being the identity, and the claim that it is;
+ * NULL: nothing does. */
+static const char *
+say_why(const struct identity *id, const struct claims *cs, uint64_t risky,
+    char *dst, size_t size)
+{
+	const struct condition *c;
+
+	if ((risky & ~id->opened) != 0)
+		return say_risky(id->issuer, risky & ~id->opened, dst, size);
+	for (size_t i = 0; i < id->cond.n; i++) {
+		c = &id->cond.v[i];
+		if (holds(c, cs))
+			continue;
+		(void)snprintf(dst, size, "claim %s %s", c->claim,
+		    c->kind == CONDITION_ABSENT		? "is there"
+		    : claims_get(cs, c->claim) == NULL	? "is missing"
+							: "has another value");
+		return c->claim;
+	}
+	return NULL;
 }
 
 void
@@ -258,7 +281,7 @@ policy_match_explain(const struct policy *p, const char *issuer,
 {
 	const struct issuer_full *is = dict_get(&p->issuers, issuer);
 	const struct identity *id;
-	const struct condition *c;
+	char why[512];
 	uint64_t risky;
 
 	if (dstsize == 0)
@@ -267,25 +290,56 @@ policy_match_explain(const struct policy *p, const char *issuer,
 	if (is == NULL)
 		return;
 	risky = preset_risky(is->preset, cs);
-	if ((id = nearest(p, is, cs, risky)) == NULL) {
+	if ((id = nearest(p, is, cs, risky)) == NULL)
 		(void)snprintf(dst, dstsize, "no identity is from issuer %s",
 		    is->pub.name);
-		return;
-	}
-	if ((risky & ~id->opened) != 0) {
-		explain_risky(is, id, risky & ~id->opened, dst, dstsize);
-		return;
-	}
+	else if (say_why(id, cs, risky, why, sizeof(why)) != NULL)
+		(void)snprintf(dst, dstsize, "nearest identity %s: %s",
+		    id->name, why);
+}
+
+/* Nothing that it asks for is another job's. */
+static bool
+is_about(const struct identity *id, const struct claims *cs)
+{
+	const struct condition *c;
+	bool some = false;
+
 	for (size_t i = 0; i < id->cond.n; i++) {
 		c = &id->cond.v[i];
-		if (holds(c, cs))
+		if (c->kind != CONDITION_VALUES)
 			continue;
-		(void)snprintf(dst, dstsize, "nearest identity %s: claim %s "
-		    "%s", id->name, c->claim, c->kind == CONDITION_ABSENT ?
-		    "is there" : claims_get(cs, c->claim) == NULL ?
-		    "is missing" : "has another value");
-		return;
+		if (holds(c, cs))
+			some = true;
+		else if (preset_is_id(id->issuer->preset, c->claim))
+			return false;
 	}
+	return some;
+}
+
+int
+policy_match_other(const struct policy *p, const char *issuer,
+    const struct claims *cs, size_t i, struct other *out)
+{
+	const struct issuer_full *is = dict_get(&p->issuers, issuer);
+	const struct identity *id;
+	uint64_t risky;
+
+	if (is == NULL)
+		return ERR_NOTFOUND;
+	risky = preset_risky(is->preset, cs);
+	for (size_t k = 0; k < p->nidentity; k++) {
+		id = p->by_name[k];
+		if (id->issuer != is || !is_about(id, cs))
+			continue;
+		out->claim = say_why(id, cs, risky, out->why,
+		    sizeof(out->why));
+		if (out->claim == NULL || i-- > 0)
+			continue;
+		out->identity = id->name;
+		return 0;
+	}
+	return ERR_NOTFOUND;
 }
 
 /* -- ties -------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 struct claims;
 struct diags; /* lib/diag.h */
@@ -144,6 +145,30 @@ size_t policy_match(const struct policy *p, const char *issuer,
  * identity and the first claim that failed.  "" when there is none. */
 void policy_match_explain(const struct policy *p, const char *issuer,
     const struct claims *cs, char *dst, size_t dstsize);
+
+/* Why an identity is not matched, as policy_match_explain says it, and the
+ * claim that it hangs on. */
+struct other {
+	const char *identity;
+	const char *claim;
+	char why[256];
+};
+/*
+ * The i-th of the issuer's identities that the claims do not make and that are
+ * about the same job: some value that it asks for holds, and every id that it
+ * asks for does.  So a job hears of no identity that is another repository's.
+ * ERR_NOTFOUND past the last.
+ */
+int policy_match_other(const struct policy *p, const char *issuer,
+    const struct claims *cs, size_t i, struct other *out);
+
+/* Called for each target and login that an allow rule of those identities names,
+ * or that is observed at time now (0: unknown); set is policy_match's.  What it
+ * returns, if it is not 0, ends the walk and is returned. */
+typedef int (*policy_reach_fn)(
+    void *arg, const struct target *t, const char *login);
+int policy_reach(const struct policy *p, const bool *set, time_t now,
+    policy_reach_fn fn, void *arg);
 
 /* Values stay inside cs and *out.  A commit is hexadecimal, but for the preset
  * custom. */

@@ -17,7 +17,7 @@ OP_STARTED, OP_ABORT = 100, 102
 
 KINDS = {"start": 1, "policy.load": 2, "login.refused": 3, "session.open": 4,
          "session.close": 5, "operation.decide": 6, "operation.end": 7,
-         "view": 8, "alarm": 9}
+         "view": 8, "alarm": 9, "question": 10}
 NAMES = """session operation identity issuer subject user source commit
 pull_request actor workflow run target login command pty stdin policy rule
 verdict reason serial key_id principal list position positions joined asker exit

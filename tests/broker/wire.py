@@ -42,7 +42,7 @@ NAMES = {v: k for k, v in TYPES.items()}
 
 KINDS = ["", "start", "policy.load", "login.refused", "session.open",
          "session.close", "operation.decide", "operation.end", "view",
-         "alarm"]
+         "alarm", "question"]
 FIELDS = ["", "session", "operation", "identity", "issuer", "subject", "user",
           "source", "commit", "pull_request", "actor", "workflow", "run",
           "target", "login", "command", "pty", "stdin", "policy", "rule",

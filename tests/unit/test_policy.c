@@ -707,6 +707,122 @@ t_policy_match_table(void **state)
 	policy_free(p);
 }
 
+/* A job hears of identities that are about it, and of no others. */
+static void
+t_policy_match_other_table(void **state)
+{
+	static const struct {
+		const char *issuer;
+		const char *claim[9];
+		const char *want; /* "NAME: why", joined by "; " */
+	} c[] = {
+		{ "github", { "repository_id", "8", "repository_owner_id",
+		    "42", "ref", "refs/heads/x", "environment", "p" },
+		    "tag: claim ref has another value" },
+		/* the id of another repository: not told */
+		{ "github", { "repository_id", "6", "ref", "refs/heads/main" },
+		    "" },
+		/* nothing that holds */
+		{ "github", { "ref", "refs/heads/other" }, "" },
+		{ "github", { "repository_owner_id", "42", "event_name",
+		    "workflow_run" }, "all: claim event_name is workflow_run: "
+		    "it can be started by a workflow that strangers triggered; "
+		    "allow-risky workflow-run would open it" },
+		{ "github", { "repository_id", "9", "event_name", "push" },
+		    "pr: claim event_name has another value" },
+		{ "github", { "repository_id", "7" },
+		    "shop: claim ref is missing" },
+		{ "github", { "repository_id", "8", "ref", "refs/heads/main",
+		    "environment", "p", "head_ref", "x" },
+		    "tag: claim head_ref is there" },
+		{ "nobody", { "repository_id", "7" }, "" },
+	};
+	struct policy *p;
+	struct other o;
+	struct claims cs;
+	char got[1024];
+	size_t n;
+
+	(void)state;
+	(void)load(identities, &p, NULL);
+	for (size_t i = 0; i < N(c); i++) {
+		cs = (struct claims){ 0 };
+		for (size_t k = 0; k < 8 && c[i].claim[k] != NULL; k += 2)
+			assert_int_equal(claims_add(&cs, c[i].claim[k],
+			    c[i].claim[k + 1]), 0);
+		got[0] = '\0';
+		n = 0;
+		for (size_t k = 0; policy_match_other(p, c[i].issuer, &cs, k,
+		    &o) == 0; k++)
+			n += (size_t)snprintf(got + n, sizeof(got) - n,
+			    "%s%s: %s", k == 0 ? "" : "; ", o.identity, o.why);
+		assert_string_equal(got, c[i].want);
+		claims_clear(&cs);
+	}
+	policy_free(p);
+}
+
+static int
+put_reach(void *arg, const struct target *t, const char *login)
+{
+	char *to = arg;
+	size_t n = strlen(to);
+
+	(void)snprintf(to + n, 512 - n, " %s+%s", login, t->name);
+	return strcmp(t->name, "stop") == 0 ? ERR_TOOBIG : 0;
+}
+
+#define REACH(name, more)                                                      \
+	"target " name " { ssh \"d@10.0.0.1:22\"; hostkey ssh-ed25519 "        \
+	"\"SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"; " more " }\n"
+
+static void
+t_policy_reach_table(void **state)
+{
+	static const char text[] = "policy 1\n" GITHUB
+	    "identity a from github { claim repository_id = \"1\" }\n"
+	    "identity b from github { claim repository_id = \"2\" }\n"
+	    "identity c from github { claim repository_id = \"3\" }\n"
+	    REACH("w1", "group web; login root")
+	    REACH("w2", "group web prod; login root")
+	    REACH("db", "group prod")
+	    REACH("seen", "observe until 2000-02-01")
+	    "allow one for a on w1 root+@prod { run /bin/true }\n"
+	    "allow two for b on @web { run /bin/true }\n"
+	    "allow dup for b on w1 @web { run /bin/true }\n"
+	    "allow all for c on * { run /bin/true }\n"
+	    "deny no for * on db { run /bin/false }\n";
+	static const struct {
+		bool set[3];
+		const char *want;
+	} c[] = {
+		{ { false, false, false }, "" },
+		{ { true, false, false }, " d+w1 root+w2" },
+		{ { false, true, false }, " d+w1 d+w2" },
+		{ { true, true, false }, " d+w1 d+w2 root+w2" },
+		{ { false, false, true }, " d+w1 d+w2 d+db d+seen" },
+	};
+	char got[512];
+	struct policy *p;
+
+	(void)state;
+	(void)load(text, &p, NULL);
+	for (size_t i = 0; i < N(c); i++) {
+		got[0] = '\0';
+		assert_int_equal(policy_reach(p, c[i].set, 0, put_reach, got),
+		    0);
+		assert_string_equal(got, c[i].want);
+	}
+	/* while it is observed, everybody gets there */
+	got[0] = '\0';
+	(void)policy_reach(p, c[0].set, 949276800, put_reach, got);
+	assert_string_equal(got, " d+seen");
+	got[0] = '\0';
+	(void)policy_reach(p, c[0].set, 1000000000, put_reach, got);
+	assert_string_equal(got, "");
+	policy_free(p);
+}
+
 static void
 t_issuer_ties_table(void **state)
 {
@@ -905,6 +1021,8 @@ main(void)
 		cmocka_unit_test(t_policy_load_files_missing),
 		cmocka_unit_test(t_policy_document_example),
 		cmocka_unit_test(t_policy_match_table),
+		cmocka_unit_test(t_policy_match_other_table),
+		cmocka_unit_test(t_policy_reach_table),
 		cmocka_unit_test(t_issuer_ties_table),
 		cmocka_unit_test(t_preset_table_sound),
 		cmocka_unit_test(t_glob_matches_table),

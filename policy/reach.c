@@ -1,0 +1,138 @@
+/*
+ * Which places the rules of some identities name.  Runs in the policy process
+ * for a job that asks.  Every target is looked at once, however many rules
+ * there are: what a rule says of all or of a group is marked once.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/err.h"
+#include "policy/model.h"
+
+#define REACH_LOGINS_MAX 1024 /* places with a login of their own that are
+			       * kept in mind; what is beyond is not told */
+
+struct reach {
+	const struct policy *p;
+	time_t now;
+	uint64_t *own, *group; /* marked: targets, groups */
+	bool all;
+	const struct where **login;
+	size_t nlogin;
+};
+
+static bool
+rule_is_for(const struct rule *rule, const bool *set)
+{
+	for (size_t i = 0; i < rule->nwho && !rule->everyone; i++) {
+		if (set[rule->id[i]])
+			return true;
+	}
+	return rule->everyone;
+}
+
+static bool
+same_place(const struct where *a, const struct where *b)
+{
+	return a->kind == b->kind && a->target == b->target &&
+	       a->group == b->group && strcmp(a->login, b->login) == 0;
+}
+
+static void
+mark_login(struct reach *x, const struct where *w)
+{
+	for (size_t i = 0; i < x->nlogin; i++) {
+		if (same_place(x->login[i], w))
+			return;
+	}
+	if (x->nlogin < REACH_LOGINS_MAX)
+		x->login[x->nlogin++] = w;
+}
+
+static void
+mark(struct reach *x, const struct where *w)
+{
+	if (w->login != NULL) {
+		mark_login(x, w);
+		return;
+	}
+	switch (w->kind) {
+	case WHERE_ALL:
+		x->all = true;
+		return;
+	case WHERE_TARGET:
+		bit_set(x->own, w->target->index);
+		return;
+	case WHERE_GROUP:
+		if (bit_get(x->group, w->group->index))
+			return;
+		bit_set(x->group, w->group->index);
+		for (size_t i = 0; i < w->group->n; i++)
+			bit_set(x->own, w->group->member[i]->index);
+		return;
+	}
+}
+
+static bool
+reaches(const struct reach *x, const struct target_full *t, const char *login)
+{
+	if (x->now != 0 && (int64_t)x->now < t->pub.observe_until)
+		return true;
+	if (strcmp(login, t->pub.login) == 0 &&
+	    (x->all || bit_get(x->own, t->index)))
+		return true;
+	for (size_t i = 0; i < x->nlogin; i++) {
+		if (strcmp(x->login[i]->login, login) == 0 &&
+		    where_has(x->login[i], t))
+			return true;
+	}
+	return false;
+}
+
+static int
+tell(const struct reach *x, policy_reach_fn fn, void *arg)
+{
+	const struct target_full *t;
+	int r = 0;
+
+	for (size_t i = 0; i < x->p->ntarget && r == 0; i++) {
+		t = x->p->target[i];
+		if (reaches(x, t, t->pub.login))
+			r = fn(arg, &t->pub, t->pub.login);
+		for (size_t k = 0; k < t->pub.nextra_login && r == 0; k++) {
+			if (reaches(x, t, t->pub.extra_login[k]))
+				r = fn(arg, &t->pub, t->pub.extra_login[k]);
+		}
+	}
+	return r;
+}
+
+int
+policy_reach(const struct policy *p, const bool *set, time_t now,
+    policy_reach_fn fn, void *arg)
+{
+	struct reach x = { .p = p, .now = now };
+	const struct rule *rule;
+	int r = ERR_NOMEM;
+
+	x.own = calloc(p->ntarget / 64 + 1, sizeof(*x.own));
+	x.group = calloc(p->ngroup / 64 + 1, sizeof(*x.group));
+	x.login = calloc(REACH_LOGINS_MAX, sizeof(struct where *));
+	if (x.own == NULL || x.group == NULL || x.login == NULL)
+		goto out;
+	for (size_t i = 0; i < p->nrule; i++) {
+		rule = p->rule[i];
+		if (rule->effect != EFFECT_ALLOW || !rule_is_for(rule, set))
+			continue;
+		for (size_t k = 0; k < rule->nwhere; k++)
+			mark(&x, &rule->where[k]);
+	}
+	r = tell(&x, fn, arg);
+out:
+	free(x.own);
+	free(x.group);
+	free(x.login);
+	return r;
+}
