@@ -33,8 +33,8 @@ static struct {
 	size_t ncaller;
 } env;
 
-#define OTHERS_MAX 16         /* identities that whoami tells apart */
-#define ROOM_LEFT 256         /* of an answer, for its last line */
+#define OTHERS_MAX 16 /* identities that whoami tells apart */
+#define ROOM_LEFT 256 /* of an answer, for its last line */
 
 typedef int (*control_fn)(
     const struct connection *conn, struct buf *out, struct buf *err);
@@ -65,20 +65,18 @@ put_others(const struct session *s, const struct policy *p, struct buf *out)
 		if (r == 0)
 			r = buf_putf(out, "%s", o.why);
 		if (r == 0 && value != NULL && *value != '\0')
-			r = buf_putf(out, " (yours is %.200s)",
-			    log_safe(value));
+			r = buf_putf(
+			    out, " (yours is %.200s)", log_safe(value));
 		if (r == 0)
 			r = buf_putf(out, "\n");
 	}
-	if (r == 0 &&
-	    policy_match_other(p, s->issuer, &s->claims, i, &o) == 0)
+	if (r == 0 && policy_match_other(p, s->issuer, &s->claims, i, &o) == 0)
 		r = put_value(out, "not", "and others");
 	return r;
 }
 
 static int
-control_whoami(
-    const struct connection *conn, struct buf *out, struct buf *err)
+control_whoami(const struct connection *conn, struct buf *out, struct buf *err)
 {
 	const struct session *s = conn->session;
 	const struct policy *p = policy_now();
@@ -123,13 +121,12 @@ put_target(void *arg, const struct target *t, const char *login)
 		x->left++;
 		return 0;
 	}
-	return buf_putf(x->out, "%s%s%s\n", own ? "" : login, own ? "" : "+",
-	    t->name);
+	return buf_putf(
+	    x->out, "%s%s%s\n", own ? "" : login, own ? "" : "+", t->name);
 }
 
 static int
-control_targets(
-    const struct connection *conn, struct buf *out, struct buf *err)
+control_targets(const struct connection *conn, struct buf *out, struct buf *err)
 {
 	const struct policy *p = policy_now();
 	struct targets x = { .out = out };
@@ -137,8 +134,8 @@ control_targets(
 
 	if (p == NULL)
 		return 0;
-	r = policy_reach(p, conn->session->identity, policy_time(), put_target,
-	    &x);
+	r = policy_reach(
+	    p, conn->session->identity, policy_time(), put_target, &x);
 	if (r == 0 && x.left > 0)
 		r = buf_putf(err, "postern: %zu more are not shown\n", x.left);
 	return r;
@@ -169,7 +166,8 @@ control_help(const struct connection *conn, struct buf *out, struct buf *err)
 	    "  whoami               what your token proved, as whom you are\n"
 	    "                       known, and what keeps you from being more\n"
 	    "  targets              the user names that some rule gives you\n"
-	    "  can TARGET COMMAND   would this be allowed (0) or not (77), and\n"
+	    "  can TARGET COMMAND   would this be allowed (0) or not (77), "
+	    "and\n"
 	    "                       why; nothing is run\n"
 	    "  help                 this text\n");
 }
@@ -197,8 +195,7 @@ control_run(const struct connection *conn, const struct command *c,
 			continue;
 		if (c != NULL && (c->stage->argc != 1 || c->nstage != 1 ||
 				     c->stage->nassign > 0 || c->dir != NULL)) {
-			(void)buf_putf(err, "postern: %s stands alone\n",
-			    word);
+			(void)buf_putf(err, "postern: %s stands alone\n", word);
 			return POSTERN_EX_USAGE;
 		}
 		if ((r = control_words[i].fn(conn, out, err)) == 0)
@@ -209,8 +206,10 @@ control_run(const struct connection *conn, const struct command *c,
 		(void)buf_putf(err, "postern: the answer is too long\n");
 		return POSTERN_EX_TEMPFAIL;
 	}
-	(void)buf_putf(err, "postern: there is no `%s` here; try: whoami, "
-	    "targets, can, help\n", log_safe(word));
+	(void)buf_putf(err,
+	    "postern: there is no `%s` here; try: whoami, "
+	    "targets, can, help\n",
+	    log_safe(word));
 	return POSTERN_EX_USAGE;
 }
 

@@ -79,15 +79,15 @@ note(const struct connection *conn, const struct question *q,
     const struct decision *d, const char *reason)
 {
 	const char *verdict = d->verdict != VERDICT_ALLOW ? "deny"
-			      : d->would_deny		  ? "would-deny"
+			      : d->would_deny             ? "would-deny"
 							  : "allow";
 	struct buf b;
 	int r;
 
 	buf_init(&b, EVENT_BODY_MAX);
 	if ((r = event_start(&b, EVENT_QUESTION)) == 0 &&
-	    (r = session_event(
-		 conn->session, conn, d->identity_name, &b)) == 0 &&
+	    (r = session_event(conn->session, conn, d->identity_name, &b)) ==
+		0 &&
 	    (r = event_str(&b, EV_TARGET, q->name.target)) == 0 &&
 	    (r = event_str(&b, EV_LOGIN, q->name.login)) == 0 &&
 	    (r = ask_event_command(&b, &q->ask)) == 0 &&
@@ -183,8 +183,8 @@ not_read(struct operation *op, const struct connection *conn,
 	struct buf text;
 
 	buf_init(&text, PROTO_TEXT_MAX);
-	if (command_error_print((const char *)q->ask.command, q->ask.ncommand,
-		e, &text) != 0)
+	if (command_error_print(
+		(const char *)q->ask.command, q->ask.ncommand, e, &text) != 0)
 		buf_reset(&text);
 	answer(op, conn, q, &none, "syntax", POSTERN_EX_USAGE, &text);
 	buf_clear(&text);

@@ -135,12 +135,13 @@ int operation_answer(struct operation *op, uint32_t code, const struct buf *out,
 /* A target's command or list: decides, and starts it or answers. */
 void operation_judge(struct operation *op, struct connection *conn,
     const struct ask *a, const struct list *l);
-/* The parts of it that `can` shares: what is asked, without a command; the first
- * command that is not allowed, and a decision for each (the list's length: all
- * are allowed); why that one is not. */
+/* The parts of it that `can` shares: what is asked, without a command; the
+ * first command that is not allowed, and a decision for each (the list's
+ * length: all are allowed); why that one is not. */
 void judge_request(const struct connection *conn, const struct user_name *name,
     bool pty, struct request *q);
-size_t judge_decide(struct request *q, const struct list *l, struct decision *d);
+size_t judge_decide(
+    struct request *q, const struct list *l, struct decision *d);
 void judge_explain(struct request *q, const struct user_name *name,
     const struct list *l, const struct decision *d, size_t which,
     struct buf *text);
@@ -152,8 +153,8 @@ void operation_deny(struct operation *op, const struct connection *conn,
 /* operation_can.c */
 /* Does it begin with `can`? */
 bool operation_is_can(const struct ask *a);
-void operation_can(struct operation *op, const struct connection *conn,
-    const struct ask *a);
+void operation_can(
+    struct operation *op, const struct connection *conn, const struct ask *a);
 
 /* operation_list.c */
 int joblist_new(

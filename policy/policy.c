@@ -267,9 +267,9 @@ say_why(const struct identity *id, const struct claims *cs, uint64_t risky,
 		if (holds(c, cs))
 			continue;
 		(void)snprintf(dst, size, "claim %s %s", c->claim,
-		    c->kind == CONDITION_ABSENT		? "is there"
-		    : claims_get(cs, c->claim) == NULL	? "is missing"
-							: "has another value");
+		    c->kind == CONDITION_ABSENT        ? "is there"
+		    : claims_get(cs, c->claim) == NULL ? "is missing"
+						       : "has another value");
 		return c->claim;
 	}
 	return NULL;
@@ -294,8 +294,8 @@ policy_match_explain(const struct policy *p, const char *issuer,
 		(void)snprintf(dst, dstsize, "no identity is from issuer %s",
 		    is->pub.name);
 	else if (say_why(id, cs, risky, why, sizeof(why)) != NULL)
-		(void)snprintf(dst, dstsize, "nearest identity %s: %s",
-		    id->name, why);
+		(void)snprintf(
+		    dst, dstsize, "nearest identity %s: %s", id->name, why);
 }
 
 /* Nothing that it asks for is another job's. */
@@ -332,8 +332,7 @@ policy_match_other(const struct policy *p, const char *issuer,
 		id = p->by_name[k];
 		if (id->issuer != is || !is_about(id, cs))
 			continue;
-		out->claim = say_why(id, cs, risky, out->why,
-		    sizeof(out->why));
+		out->claim = say_why(id, cs, risky, out->why, sizeof(out->why));
 		if (out->claim == NULL || i-- > 0)
 			continue;
 		out->identity = id->name;

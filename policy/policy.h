@@ -162,9 +162,9 @@ struct other {
 int policy_match_other(const struct policy *p, const char *issuer,
     const struct claims *cs, size_t i, struct other *out);
 
-/* Called for each target and login that an allow rule of those identities names,
- * or that is observed at time now (0: unknown); set is policy_match's.  What it
- * returns, if it is not 0, ends the walk and is returned. */
+/* Called for each target and login that an allow rule of those identities
+ * names, or that is observed at time now (0: unknown); set is policy_match's.
+ * What it returns, if it is not 0, ends the walk and is returned. */
 typedef int (*policy_reach_fn)(
     void *arg, const struct target *t, const char *login);
 int policy_reach(const struct policy *p, const bool *set, time_t now,

@@ -11,8 +11,9 @@
 #include "lib/err.h"
 #include "policy/model.h"
 
-#define REACH_LOGINS_MAX 1024 /* places with a login of their own that are
-			       * kept in mind; what is beyond is not told */
+#define REACH_LOGINS_MAX                                                       \
+	1024 /* places with a login of their own that are                      \
+	      * kept in mind; what is beyond is not told */
 
 struct reach {
 	const struct policy *p;

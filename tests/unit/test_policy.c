@@ -716,24 +716,28 @@ t_policy_match_other_table(void **state)
 		const char *claim[9];
 		const char *want; /* "NAME: why", joined by "; " */
 	} c[] = {
-		{ "github", { "repository_id", "8", "repository_owner_id",
-		    "42", "ref", "refs/heads/x", "environment", "p" },
+		{ "github",
+		    { "repository_id", "8", "repository_owner_id", "42", "ref",
+			"refs/heads/x", "environment", "p" },
 		    "tag: claim ref has another value" },
 		/* the id of another repository: not told */
 		{ "github", { "repository_id", "6", "ref", "refs/heads/main" },
 		    "" },
 		/* nothing that holds */
 		{ "github", { "ref", "refs/heads/other" }, "" },
-		{ "github", { "repository_owner_id", "42", "event_name",
-		    "workflow_run" }, "all: claim event_name is workflow_run: "
+		{ "github",
+		    { "repository_owner_id", "42", "event_name",
+			"workflow_run" },
+		    "all: claim event_name is workflow_run: "
 		    "it can be started by a workflow that strangers triggered; "
 		    "allow-risky workflow-run would open it" },
 		{ "github", { "repository_id", "9", "event_name", "push" },
 		    "pr: claim event_name has another value" },
 		{ "github", { "repository_id", "7" },
 		    "shop: claim ref is missing" },
-		{ "github", { "repository_id", "8", "ref", "refs/heads/main",
-		    "environment", "p", "head_ref", "x" },
+		{ "github",
+		    { "repository_id", "8", "ref", "refs/heads/main",
+			"environment", "p", "head_ref", "x" },
 		    "tag: claim head_ref is there" },
 		{ "nobody", { "repository_id", "7" }, "" },
 	};
@@ -748,12 +752,13 @@ t_policy_match_other_table(void **state)
 	for (size_t i = 0; i < N(c); i++) {
 		cs = (struct claims){ 0 };
 		for (size_t k = 0; k < 8 && c[i].claim[k] != NULL; k += 2)
-			assert_int_equal(claims_add(&cs, c[i].claim[k],
-			    c[i].claim[k + 1]), 0);
+			assert_int_equal(
+			    claims_add(&cs, c[i].claim[k], c[i].claim[k + 1]),
+			    0);
 		got[0] = '\0';
 		n = 0;
-		for (size_t k = 0; policy_match_other(p, c[i].issuer, &cs, k,
-		    &o) == 0; k++)
+		for (size_t k = 0;
+		     policy_match_other(p, c[i].issuer, &cs, k, &o) == 0; k++)
 			n += (size_t)snprintf(got + n, sizeof(got) - n,
 			    "%s%s: %s", k == 0 ? "" : "; ", o.identity, o.why);
 		assert_string_equal(got, c[i].want);
@@ -779,19 +784,24 @@ put_reach(void *arg, const struct target *t, const char *login)
 static void
 t_policy_reach_table(void **state)
 {
-	static const char text[] = "policy 1\n" GITHUB
+	static const char text[] =
+	    "policy 1\n" GITHUB
 	    "identity a from github { claim repository_id = \"1\" }\n"
 	    "identity b from github { claim repository_id = \"2\" }\n"
-	    "identity c from github { claim repository_id = \"3\" }\n"
-	    REACH("w1", "group web; login root")
-	    REACH("w2", "group web prod; login root")
-	    REACH("db", "group prod")
-	    REACH("seen", "observe until 2000-02-01")
-	    "allow one for a on w1 root+@prod { run /bin/true }\n"
-	    "allow two for b on @web { run /bin/true }\n"
-	    "allow dup for b on w1 @web { run /bin/true }\n"
-	    "allow all for c on * { run /bin/true }\n"
-	    "deny no for * on db { run /bin/false }\n";
+	    "identity c from github { claim repository_id = \"3\" }\n" REACH(
+		"w1", "group web; login root")
+		REACH("w2", "group web prod; login root") REACH(
+		    "db", "group prod") REACH("seen",
+		    "observe until 2000-02-01") "allow one for a on w1 "
+						"root+@prod { run /bin/true }\n"
+						"allow two for b on @web { run "
+						"/bin/true }\n"
+						"allow dup for b on w1 @web { "
+						"run /bin/true }\n"
+						"allow all for c on * { run "
+						"/bin/true }\n"
+						"deny no for * on db { run "
+						"/bin/false }\n";
 	static const struct {
 		bool set[3];
 		const char *want;
@@ -809,8 +819,8 @@ t_policy_reach_table(void **state)
 	(void)load(text, &p, NULL);
 	for (size_t i = 0; i < N(c); i++) {
 		got[0] = '\0';
-		assert_int_equal(policy_reach(p, c[i].set, 0, put_reach, got),
-		    0);
+		assert_int_equal(
+		    policy_reach(p, c[i].set, 0, put_reach, got), 0);
 		assert_string_equal(got, c[i].want);
 	}
 	/* while it is observed, everybody gets there */
