@@ -145,8 +145,7 @@ static void
 json_side(struct json *j, const char *key, const struct request *q,
     const struct decision *d)
 {
-	json_key(j, key);
-	json_open(j, '{');
+	json_kv_open(j, key, '{');
 	show_decision_json(j, q, d);
 	json_close(j, '}');
 }
@@ -160,8 +159,7 @@ json_witness(struct diff *to, enum kind kind, const struct witness *w)
 	json_open(&to->j, '{');
 	json_kv_str(&to->j, "change", kinds[kind].name);
 	json_kv_str(&to->j, "as", w->identity);
-	json_key(&to->j, "claims");
-	json_open(&to->j, '{');
+	json_kv_open(&to->j, "claims", '{');
 	for (size_t i = 0; i < q->claims->n; i++)
 		json_kv_str(
 		    &to->j, q->claims->c[i].name, q->claims->c[i].value);

@@ -105,16 +105,14 @@ json_suggestion(
 	struct change c = find_change(
 	    p->source[s->file].text, p->source[s->file].len, s->text, s->len);
 
-	json_key(j, "edit");
-	json_open(j, '{');
+	json_kv_open(j, "edit", '{');
 	json_kv_str(j, "file", p->source[s->file].name);
 	json_kv_num(j, "line", c.line);
 	json_key(j, "old");
 	json_strn(j, c.old, c.oldlen);
 	json_key(j, "new");
 	json_strn(j, c.new, c.newlen);
-	json_key(j, "breaks_tests");
-	json_bool(j, s->breaks_tests);
+	json_kv_bool(j, "breaks_tests", s->breaks_tests);
 	json_close(j, '}');
 }
 
@@ -188,8 +186,7 @@ json_answer(const struct whatif *w, const struct decision *d)
 	buf_init(&text, TEXT_MAX);
 	json_init(&j, &b);
 	json_open(&j, '{');
-	json_key(&j, "asked");
-	json_open(&j, '{');
+	json_kv_open(&j, "asked", '{');
 	show_request_json(&j, &w->q);
 	json_close(&j, '}');
 	show_decision_json(&j, &w->q, d);

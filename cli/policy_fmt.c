@@ -129,8 +129,8 @@ report_file(struct json *j, bool check, const char *path, bool *differs)
 	if (j != NULL) {
 		json_open(j, '{');
 		json_kv_str(j, "file", path);
-		json_key(j, check ? "differs" : "changed");
-		json_bool(j, r == 0 && *differs);
+		json_kv_bool(
+		    j, check ? "differs" : "changed", r == 0 && *differs);
 		if (why != NULL)
 			json_kv_str(j, "error", why);
 		json_close(j, '}');

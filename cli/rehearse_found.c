@@ -365,8 +365,7 @@ json_part(struct json *j, const char *key, const struct group *g, enum part p)
 static void
 json_examples(struct json *j, const struct group *g)
 {
-	json_key(j, "commands");
-	json_open(j, '[');
+	json_kv_open(j, "commands", '[');
 	for (size_t i = 0; i < EXAMPLES_MAX; i++) {
 		const struct example *e = &g->example[i];
 
@@ -375,8 +374,7 @@ json_examples(struct json *j, const struct group *g)
 		json_open(j, '{');
 		json_kv_str(j, "command", e->text);
 		if (e->cut) {
-			json_key(j, "command_cut");
-			json_bool(j, true);
+			json_kv_bool(j, "command_cut", true);
 		}
 		json_kv_num(j, "count", e->count);
 		json_close(j, '}');
@@ -399,13 +397,11 @@ json_group(struct buf *b, const struct group *g)
 	json_kv_num(&j, "count", g->count);
 	json_time(&j, "first", g->first_ms);
 	json_time(&j, "last", g->last_ms);
-	json_key(&j, "before");
-	json_open(&j, '{');
+	json_kv_open(&j, "before", '{');
 	json_part(&j, "verdict", g, PART_OLD_VERDICT);
 	json_part(&j, "by", g, PART_OLD_RULE);
 	json_close(&j, '}');
-	json_key(&j, "after");
-	json_open(&j, '{');
+	json_kv_open(&j, "after", '{');
 	json_part(&j, "verdict", g, PART_NEW_VERDICT);
 	json_part(&j, "by", g, PART_NEW_RULE);
 	json_part(&j, "at", g, PART_PLACE);

@@ -66,22 +66,19 @@ sum_json(const struct sum *s, struct findings *f)
 	json_init(&j, &b);
 	json_open(&j, '{');
 	json_kv_num(&j, "commands", s->commands);
-	json_key(&j, "counts");
-	json_open(&j, '{');
+	json_kv_open(&j, "counts", '{');
 	for (int i = 0; i < CHANGES; i++)
 		json_kv_num(&j, change_name((enum change)i),
 		    findings_count(f, (enum change)i));
 	json_close(&j, '}');
-	json_key(&j, "lists");
-	json_open(&j, '{');
+	json_kv_open(&j, "lists", '{');
 	json_kv_num(&j, "denied", s->lists.newly_denied);
 	json_kv_num(&j, "allowed", s->lists.newly_run);
 	json_kv_num(&j, "undecided", s->lists.undecided);
 	json_close(&j, '}');
 	json_kv_num(&j, "passed_over", s->passed_over);
 	json_kv_num(&j, "damaged", s->damaged);
-	json_key(&j, "old_policy");
-	json_bool(&j, s->has_old);
+	json_kv_bool(&j, "old_policy", s->has_old);
 	if ((r = json_end(&j)) == 0) {
 		(void)fwrite(buf_ptr(&b), 1, buf_len(&b), stdout);
 		(void)putchar(',');

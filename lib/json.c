@@ -173,6 +173,20 @@ json_kv_num(struct json *j, const char *key, uint64_t n)
 	json_num(j, n);
 }
 
+void
+json_kv_bool(struct json *j, const char *key, bool v)
+{
+	json_key(j, key);
+	json_bool(j, v);
+}
+
+void
+json_kv_open(struct json *j, const char *key, char bracket)
+{
+	json_key(j, key);
+	json_open(j, bracket);
+}
+
 int
 json_end(const struct json *j)
 {

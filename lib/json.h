@@ -39,6 +39,8 @@ void json_null(struct json *j);
 /* A member in one call. */
 void json_kv_str(struct json *j, const char *key, const char *s);
 void json_kv_num(struct json *j, const char *key, uint64_t n);
+void json_kv_bool(struct json *j, const char *key, bool v);
+void json_kv_open(struct json *j, const char *key, char bracket);
 int json_end(const struct json *j);
 
 #endif

@@ -14,8 +14,7 @@
 static void
 put_strings(struct json *j, const char *key, const char *const *v, size_t n)
 {
-	json_key(j, key);
-	json_open(j, '[');
+	json_kv_open(j, key, '[');
 	for (size_t i = 0; i < n; i++)
 		json_str(j, v[i]);
 	json_close(j, ']');
@@ -37,8 +36,7 @@ put_dangers(struct json *j, const struct preset *preset)
 		[RISKY_DIFFERS] = "differs" };
 	const struct risky *k = preset->risky;
 
-	json_key(j, "dangers");
-	json_open(j, '[');
+	json_kv_open(j, "dangers", '[');
 	for (size_t i = 0; k != NULL && k[i].word != NULL; i++) {
 		json_open(j, '{');
 		json_kv_str(j, "word", k[i].word);
@@ -65,8 +63,7 @@ put_issuer(struct json *j, const struct policy *p, const void *thing)
 	json_kv_num(j, "max_age_s", is->pub.max_age_s);
 	json_kv_num(j, "max_life_s", is->pub.max_life_s);
 	json_kv_num(j, "leeway_s", is->pub.leeway_s);
-	json_key(j, "once");
-	json_bool(j, is->pub.once);
+	json_kv_bool(j, "once", is->pub.once);
 	if (is->pub.keys_file != NULL)
 		json_kv_str(j, "keys_file", is->pub.keys_file);
 	put_dangers(j, is->preset);
@@ -87,8 +84,7 @@ export_conditions(struct json *j, const struct conditions *cs)
 		json_open(j, '{');
 		json_kv_str(j, "claim", c->claim);
 		json_kv_str(j, "test", test[c->kind]);
-		json_key(j, "values");
-		json_open(j, '[');
+		json_kv_open(j, "values", '[');
 		for (size_t k = 0; k < c->nvalue; k++) {
 			json_open(j, '{');
 			json_kv_str(j, c->value[k].glob ? "glob" : "equal",
@@ -104,8 +100,7 @@ export_conditions(struct json *j, const struct conditions *cs)
 static void
 put_refs(struct json *j, const char *key, const struct ref *v, size_t n)
 {
-	json_key(j, key);
-	json_open(j, '[');
+	json_kv_open(j, key, '[');
 	for (size_t i = 0; i < n; i++)
 		json_str(j, v[i].name);
 	json_close(j, ']');
@@ -135,8 +130,7 @@ put_person(struct json *j, const struct policy *p, const void *thing)
 	json_kv_str(j, "name", who->name);
 	put_place(j, p, &who->at);
 	put_strings(j, "keys", who->key, who->nkey);
-	json_key(j, "tokens");
-	json_open(j, '[');
+	json_kv_open(j, "tokens", '[');
 	for (size_t i = 0; i < who->ntoken; i++) {
 		json_open(j, '{');
 		json_kv_str(j, "issuer", who->token[i].from.name);
@@ -145,8 +139,7 @@ put_person(struct json *j, const struct policy *p, const void *thing)
 		json_close(j, '}');
 	}
 	json_close(j, ']');
-	json_key(j, "actors");
-	json_open(j, '[');
+	json_kv_open(j, "actors", '[');
 	for (size_t i = 0; i < who->nactor; i++) {
 		json_open(j, '{');
 		json_kv_str(j, "issuer", who->actor[i].from.name);
@@ -183,8 +176,7 @@ put_target(struct json *j, const struct policy *p, const void *thing)
 	json_kv_str(j, "login", t->pub.login);
 	json_kv_str(j, "host", t->pub.host);
 	json_kv_num(j, "port", t->pub.port);
-	json_key(j, "hostkeys");
-	json_open(j, '[');
+	json_kv_open(j, "hostkeys", '[');
 	for (size_t i = 0; i < t->pub.nhostkey; i++) {
 		json_open(j, '{');
 		json_kv_str(j, "type", t->pub.hostkey[i].type);
@@ -193,8 +185,7 @@ put_target(struct json *j, const struct policy *p, const void *thing)
 	}
 	json_close(j, ']');
 	put_strings(j, "more_logins", t->pub.extra_login, t->pub.nextra_login);
-	json_key(j, "groups");
-	json_open(j, '[');
+	json_kv_open(j, "groups", '[');
 	for (size_t i = 0; i < t->ngroup; i++)
 		json_str(j, t->group[i]->name);
 	json_close(j, ']');
@@ -275,10 +266,8 @@ put_expect(struct json *j, const struct expect *e)
 		    e->by == BY_SYNTAX    ? "syntax"
 		    : e->by == BY_DEFAULT ? "default"
 					  : e->rule.name);
-	json_key(j, "pty");
-	json_bool(j, e->pty);
-	json_key(j, "stdin");
-	json_bool(j, e->stdin_ok);
+	json_kv_bool(j, "pty", e->pty);
+	json_kv_bool(j, "stdin", e->stdin_ok);
 	json_close(j, '}');
 }
 
@@ -291,8 +280,7 @@ put_test(struct json *j, const struct policy *p, const void *thing)
 	json_kv_str(j, "name", t->name);
 	put_place(j, p, &t->at);
 	json_kv_str(j, "as", t->as.name);
-	json_key(j, "claims");
-	json_open(j, '{');
+	json_kv_open(j, "claims", '{');
 	for (size_t i = 0; i < t->ngiven; i++)
 		json_kv_str(j, t->given[i].claim, t->given[i].value);
 	json_close(j, '}');
@@ -303,8 +291,7 @@ put_test(struct json *j, const struct policy *p, const void *thing)
 		json_key(j, "time");
 		json_int(j, t->now);
 	}
-	json_key(j, "lines");
-	json_open(j, '[');
+	json_kv_open(j, "lines", '[');
 	for (size_t i = 0; i < t->nexpect; i++)
 		put_expect(j, &t->expect[i]);
 	json_close(j, ']');
@@ -315,8 +302,7 @@ static void
 put_all(struct json *j, const struct policy *p, const char *key, void *const *v,
     size_t n, void (*put)(struct json *, const struct policy *, const void *))
 {
-	json_key(j, key);
-	json_open(j, '[');
+	json_kv_open(j, key, '[');
 	for (size_t i = 0; i < n; i++)
 		put(j, p, v[i]);
 	json_close(j, ']');
@@ -346,6 +332,10 @@ policy_export(const struct policy *p, struct buf *out)
 	PUT_ALL("types", p->type, p->ntype, put_type);
 	PUT_ALL("rules", p->rule, p->nrule, put_rule);
 	PUT_ALL("tests", p->test, p->ntest, put_test);
+	json_kv_open(&j, "defaults", '{');
+	export_limits(&j, &p->limit);
+	export_masks(&j, p, p->masks);
+	json_close(&j, '}');
 	json_kv_str(&j, "explain", level[p->explain]);
 	json_close(&j, '}');
 	return json_end(&j);

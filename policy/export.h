@@ -6,11 +6,13 @@
 #define POSTERN_POLICY_EXPORT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct buf;
 struct conditions;
 struct item;
 struct json;
+struct limits;
 struct policy;
 struct repository;
 struct rule;
@@ -23,6 +25,8 @@ struct slot;
 
 int policy_export(const struct policy *p, struct buf *out);
 /* One rule: its member of "rules" (export_rule.c). */
+void export_limits(struct json *j, const struct limits *l);
+void export_masks(struct json *j, const struct policy *p, const uint64_t *set);
 void export_where(struct json *j, const struct where *w, size_t n);
 void export_rule(
     struct json *j, const struct policy *p, const struct rule *rule);

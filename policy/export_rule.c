@@ -62,8 +62,7 @@ export_slot(struct json *j, const struct slot *slot)
 static void
 put_word(struct json *j, const struct item *it)
 {
-	json_key(j, "word");
-	json_open(j, '[');
+	json_kv_open(j, "word", '[');
 	for (size_t i = 0; i < it->npiece; i++) {
 		if (it->piece[i].text == NULL) {
 			put_slot(j, it->piece[i].slot, it->deny);
@@ -75,8 +74,7 @@ put_word(struct json *j, const struct item *it)
 	}
 	json_close(j, ']');
 	if (it->no_dash) {
-		json_key(j, "no_dash");
-		json_bool(j, true);
+		json_kv_bool(j, "no_dash", true);
 	}
 }
 
@@ -90,20 +88,17 @@ put_node(struct json *j, const struct run *run, const struct node *node)
 		break;
 	case NODE_SEQ:
 	case NODE_ALT:
-		json_key(j, node->kind == NODE_SEQ ? "seq" : "alt");
-		json_open(j, '[');
+		json_kv_open(j, node->kind == NODE_SEQ ? "seq" : "alt", '[');
 		for (const struct node *c = node->child; c != NULL; c = c->next)
 			put_node(j, run, c);
 		json_close(j, ']');
 		break;
 	}
 	if (node->repeat) {
-		json_key(j, "repeat");
-		json_bool(j, true);
+		json_kv_bool(j, "repeat", true);
 	}
 	if (node->optional) {
-		json_key(j, "optional");
-		json_bool(j, true);
+		json_kv_bool(j, "optional", true);
 	}
 	json_close(j, '}');
 }
@@ -113,8 +108,7 @@ static void
 put_stage(struct json *j, const struct run *run)
 {
 	json_open(j, '{');
-	json_key(j, "variables");
-	json_open(j, '[');
+	json_kv_open(j, "variables", '[');
 	for (size_t i = 0; i < run->nassign; i++) {
 		json_open(j, '{');
 		put_word(j, &run->assign[i]);
@@ -130,13 +124,11 @@ void
 export_pattern(struct json *j, const struct run *run)
 {
 	if (run->dir != NULL) {
-		json_key(j, "in");
-		json_open(j, '{');
+		json_kv_open(j, "in", '{');
 		put_word(j, run->dir);
 		json_close(j, '}');
 	}
-	json_key(j, "programs");
-	json_open(j, '[');
+	json_kv_open(j, "programs", '[');
 	for (const struct run *s = run; s != NULL; s = s->next)
 		put_stage(j, s);
 	json_close(j, ']');
@@ -148,8 +140,7 @@ export_pattern(struct json *j, const struct run *run)
 void
 export_item(struct json *j, const char *key, const struct item *it)
 {
-	json_key(j, key);
-	json_open(j, '{');
+	json_kv_open(j, key, '{');
 	put_word(j, it);
 	json_close(j, '}');
 }
@@ -166,8 +157,7 @@ put_transfer(struct json *j, const struct transfer *t)
 	json_open(j, '{');
 	json_kv_str(j, "access", t->write ? "write" : "read");
 	export_item(j, "under", &t->under);
-	json_key(j, "by");
-	json_open(j, '[');
+	json_kv_open(j, "by", '[');
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
 		if ((t->by & ways[i].bit) != 0)
 			json_str(j, ways[i].name);
@@ -175,10 +165,8 @@ put_transfer(struct json *j, const struct transfer *t)
 	json_close(j, ']');
 	if (t->max != 0)
 		json_kv_num(j, "max", t->max);
-	json_key(j, "no_delete");
-	json_bool(j, t->no_delete);
-	json_key(j, "no_symlinks");
-	json_bool(j, t->no_symlinks);
+	json_kv_bool(j, "no_delete", t->no_delete);
+	json_kv_bool(j, "no_symlinks", t->no_symlinks);
 	json_close(j, '}');
 }
 
@@ -188,15 +176,13 @@ export_repository(struct json *j, const struct repository *g)
 	bool deny = g->rule->effect == EFFECT_DENY;
 
 	export_item(j, "path", &g->path);
-	json_key(j, "refs");
-	json_open(j, '[');
+	json_kv_open(j, "refs", '[');
 	for (size_t i = 0; i < g->nref; i++) {
 		json_open(j, '{');
 		if (g->ref[i].slot == NULL) {
 			json_kv_str(j, "glob", g->ref[i].glob);
 		} else {
-			json_key(j, "word");
-			json_open(j, '[');
+			json_kv_open(j, "word", '[');
 			put_slot(j, g->ref[i].slot, deny);
 			json_close(j, ']');
 		}
@@ -218,17 +204,13 @@ export_env(struct json *j, const struct env_var *e)
 static void
 put_env(struct json *j, const struct rule *rule)
 {
-	json_key(j, "env");
-	json_open(j, '[');
+	json_kv_open(j, "env", '[');
 	for (size_t i = 0; i < rule->nenv; i++)
 		export_env(j, &rule->env[i]);
 	json_close(j, ']');
-	json_key(j, "text_only");
-	json_bool(j, rule->text_only);
-	json_key(j, "record_input");
-	json_bool(j, rule->record_input);
-	json_key(j, "record_full");
-	json_bool(j, rule->record_full);
+	json_kv_bool(j, "text_only", rule->text_only);
+	json_kv_bool(j, "record_input", rule->record_input);
+	json_kv_bool(j, "record_full", rule->record_full);
 }
 
 static void
@@ -244,18 +226,15 @@ put_repository(struct json *j, const struct repository *g)
 static void
 put_others(struct json *j, const struct rule *rule)
 {
-	json_key(j, "transfers");
-	json_open(j, '[');
+	json_kv_open(j, "transfers", '[');
 	for (size_t i = 0; i < rule->ntransfer; i++)
 		put_transfer(j, &rule->transfer[i]);
 	json_close(j, ']');
-	json_key(j, "repositories");
-	json_open(j, '[');
+	json_kv_open(j, "repositories", '[');
 	for (size_t i = 0; i < rule->nrepository; i++)
 		put_repository(j, &rule->repository[i]);
 	json_close(j, ']');
-	json_key(j, "interactive");
-	json_bool(j, rule->interactive);
+	json_kv_bool(j, "interactive", rule->interactive);
 	put_env(j, rule);
 }
 
@@ -265,10 +244,8 @@ put_others(struct json *j, const struct rule *rule)
 static void
 put_who(struct json *j, const struct policy *p, const struct rule *rule)
 {
-	json_key(j, "everyone");
-	json_bool(j, rule->everyone);
-	json_key(j, "identities");
-	json_open(j, '[');
+	json_kv_bool(j, "everyone", rule->everyone);
+	json_kv_open(j, "identities", '[');
 	for (size_t i = 0; i < rule->nwho; i++)
 		json_str(j, p->identity[rule->id[i]]->name);
 	json_close(j, ']');
@@ -301,14 +278,12 @@ put_windows(struct json *j, const struct rule *rule)
 {
 	char text[16];
 
-	json_key(j, "windows");
-	json_open(j, '[');
+	json_kv_open(j, "windows", '[');
 	for (size_t i = 0; i < rule->nwindow; i++) {
 		const struct window *w = &rule->window[i];
 
 		json_open(j, '{');
-		json_key(j, "days");
-		json_open(j, '[');
+		json_kv_open(j, "days", '[');
 		for (unsigned int d = 0; d < 7; d++) {
 			if ((w->days >> d & 1) != 0)
 				json_num(j, d);
@@ -329,11 +304,10 @@ put_windows(struct json *j, const struct rule *rule)
 /* -- demands
  * ----------------------------------------------------------------------- */
 
-static void
-put_limits(struct json *j, const struct limits *l)
+void
+export_limits(struct json *j, const struct limits *l)
 {
-	json_key(j, "limits");
-	json_open(j, '{');
+	json_kv_open(j, "limits", '{');
 	if (l->duration_s != 0)
 		json_kv_num(j, "duration_s", l->duration_s);
 	if (l->output != 0)
@@ -347,15 +321,14 @@ put_limits(struct json *j, const struct limits *l)
 	json_close(j, '}');
 }
 
-static void
-put_masks(struct json *j, const struct policy *p, const uint64_t *set)
+void
+export_masks(struct json *j, const struct policy *p, const uint64_t *set)
 {
 	static const char *const kind[] = { [MASK_CLASS] = "class",
 		[MASK_PATTERN] = "pattern",
 		[MASK_LITERAL] = "literal_from" };
 
-	json_key(j, "masks");
-	json_open(j, '[');
+	json_kv_open(j, "masks", '[');
 	for (size_t i = 0; i < p->nmask; i++) {
 		if (!bit_get(set, i))
 			continue;
@@ -371,8 +344,7 @@ put_masks(struct json *j, const struct policy *p, const uint64_t *set)
 static void
 put_approvals(struct json *j, const struct policy *p, const uint64_t *set)
 {
-	json_key(j, "approvals");
-	json_open(j, '[');
+	json_kv_open(j, "approvals", '[');
 	for (size_t i = 0; i < p->napproval; i++) {
 		const struct approval *a = &p->approval[i]->pub;
 
@@ -383,8 +355,7 @@ put_approvals(struct json *j, const struct policy *p, const uint64_t *set)
 		json_kv_str(j, "from", a->people);
 		json_kv_num(j, "within_s", a->within_s);
 		json_kv_num(j, "valid_s", a->valid_s);
-		json_key(j, "with_stdin");
-		json_bool(j, a->with_stdin);
+		json_kv_bool(j, "with_stdin", a->with_stdin);
 		json_close(j, '}');
 	}
 	json_close(j, ']');
@@ -426,8 +397,7 @@ export_terms(struct json *j, const struct policy *p, const struct run *run)
 
 	json_open(j, '{');
 	json_kv_num(j, "effect", rule->effect);
-	json_key(j, "everyone");
-	json_bool(j, rule->everyone);
+	json_kv_bool(j, "everyone", rule->everyone);
 	json_key(j, "who");
 	put_identities(j, p, rule);
 	json_key(j, "where");
@@ -437,8 +407,8 @@ export_terms(struct json *j, const struct policy *p, const struct run *run)
 	json_kv_num(j, "stdin", run->stdin_ok);
 	json_kv_num(j, "stdin_max", run->stdin_max);
 	if (rule->effect == EFFECT_ALLOW) {
-		put_limits(j, &rule->limit);
-		put_masks(j, p, rule->masks);
+		export_limits(j, &rule->limit);
+		export_masks(j, p, rule->masks);
 		put_approvals(j, p, rule->approvals);
 		for (size_t i = 0; i < p->napproval; i++) {
 			if (!bit_get(rule->approvals, i))
@@ -458,10 +428,8 @@ put_run(struct json *j, const struct run *run)
 	json_open(j, '{');
 	json_kv_num(j, "line", run->at.pos.line);
 	export_pattern(j, run);
-	json_key(j, "pty");
-	json_bool(j, run->pty);
-	json_key(j, "stdin");
-	json_bool(j, run->stdin_ok);
+	json_kv_bool(j, "pty", run->pty);
+	json_kv_bool(j, "stdin", run->stdin_ok);
 	if (run->stdin_max != 0)
 		json_kv_num(j, "stdin_max", run->stdin_max);
 	json_close(j, '}');
@@ -480,15 +448,13 @@ export_rule(struct json *j, const struct policy *p, const struct rule *rule)
 	json_key(j, "where");
 	export_where(j, rule->where, rule->nwhere);
 	put_windows(j, rule);
-	put_limits(j, &rule->limit);
-	put_masks(j, p, rule->masks);
+	export_limits(j, &rule->limit);
+	export_masks(j, p, rule->masks);
 	put_approvals(j, p, rule->approvals);
-	json_key(j, "floor");
-	json_bool(j, rule->floor);
+	json_kv_bool(j, "floor", rule->floor);
 	if (rule->because != NULL)
 		json_kv_str(j, "because", rule->because);
-	json_key(j, "run");
-	json_open(j, '[');
+	json_kv_open(j, "run", '[');
 	for (size_t i = 0; i < rule->nrun; i++)
 		put_run(j, rule->run[i]);
 	json_close(j, ']');

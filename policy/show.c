@@ -144,8 +144,7 @@ show_request_json(struct json *j, const struct request *q)
 	struct buf b;
 
 	json_kv_str(j, "kind", kind[q->kind]);
-	json_key(j, "pty");
-	json_bool(j, q->pty);
+	json_kv_bool(j, "pty", q->pty);
 	if (q->kind == REQUEST_READ || q->kind == REQUEST_WRITE)
 		json_kv_str(j, "by", way_of(q));
 	if (q->path != NULL)
@@ -250,10 +249,8 @@ show_decision_json(
 	}
 	if (d->identity_name != NULL)
 		json_kv_str(j, "identity", d->identity_name);
-	json_key(j, "pty");
-	json_bool(j, d->pty);
-	json_key(j, "stdin");
-	json_bool(j, d->stdin_ok);
+	json_kv_bool(j, "pty", d->pty);
+	json_kv_bool(j, "stdin", d->stdin_ok);
 	buf_init(&b, 64 * 1024);
 	if (show_demands(p, d, &b) == 0 && buf_len(&b) > 2) {
 		json_key(j, "demands");

@@ -35,8 +35,7 @@ t_form(void **state)
 	json_key(&j, "d");
 	json_open(&j, '[');
 	json_close(&j, ']');
-	json_key(&j, "e");
-	json_open(&j, '[');
+	json_kv_open(&j, "e", '[');
 	json_int(&j, INT64_MIN);
 	json_bool(&j, true);
 	json_bool(&j, false);
@@ -147,8 +146,7 @@ t_errors_stick(void **state)
 		json_open(&j, '{');
 		json_kv_str(&j, "key", "long\ntext");
 		json_kv_num(&j, "n", 12345);
-		json_key(&j, "t");
-		json_bool(&j, true);
+		json_kv_bool(&j, "t", true);
 		json_close(&j, '}');
 		/* 41 bytes: none of these fits. */
 		assert_int_equal(json_end(&j), ERR_TOOBIG);
