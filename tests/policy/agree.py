@@ -12,10 +12,12 @@ import sys
 import tempfile
 
 from make import Maker
-from reference import Policy
+from reference import VARS, Policy
 
 PER_POLICY = 50
-RANK = {"deny": 0, "nobody": 0, "syntax": 0, "approval": 1, "allow": 2}
+# What is let through on trial is meant as a denial.
+RANK = {"deny": 0, "observed": 0, "nobody": 0, "syntax": 0, "approval": 1,
+        "allow": 2}
 
 
 class Judge:
@@ -24,6 +26,8 @@ class Judge:
             [os.environ["POSTERN_BUILD"] + "/tests/policy/judge"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.file = tempfile.NamedTemporaryFile("w", suffix=".postern")
+        assert self.line("vars " + "\t".join(f"{n}={v}" for n, v in VARS)) \
+            == "ok"
 
     def line(self, text):
         self.p.stdin.write(text + "\n")
@@ -48,7 +52,8 @@ def parse(answer):
         return f[0]
     if f[0] == "deny":
         return "deny", f[1]
-    return (*f[:3], *map(int, f[3:17]), f[17].count(","), f[18].count(","))
+    return (*f[:3], *map(int, f[3:17]), f[17].count(","), f[18].count(","),
+            frozenset(int(n) for n in f[19].split(",") if n))
 
 
 def complain(statements, question, *what):
@@ -95,7 +100,8 @@ def main():
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     judge, done, loaded, tried = Judge(), 0, 0, 0
     count = {}  # (kind, verdict)
-    some = dict.fromkeys(("lists", "pipelines", "folders", "variables"), 0)
+    some = dict.fromkeys(("lists", "pipelines", "folders", "variables",
+                          "variables of the job"), 0)
     while done < pairs:
         maker = Maker(seed * 1000003 + tried)
         tried += 1
@@ -118,6 +124,8 @@ def main():
                 verdict = x if isinstance(x, str) else x[0]
                 count[q.kind, verdict] = count.get((q.kind, verdict), 0) + 1
             some["lists"] += len(a) > 1
+            some["variables of the job"] += any(
+                isinstance(x[-1], frozenset) and x[-1] for x in a)
             for c in q.commands:
                 some["pipelines"] += len(c.programs) > 1
                 some["folders"] += c.folder is not None
@@ -135,6 +143,7 @@ def main():
         assert all_of > pairs / 30, (kind, count)
         assert count.get((kind, "allow"), 0) > all_of / 20, (kind, count)
     assert count.get(("ask", "approval"), 0) > pairs / 200, count
+    assert count.get(("ask", "observed"), 0) > pairs / 100, count
     assert min(some.values()) > pairs / 50, some
     assert loaded > tried / 3, (loaded, tried)
 

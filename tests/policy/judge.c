@@ -5,6 +5,7 @@
  *	load PATH...				ok, or `error`
  *	export					the policy's JSON
  *	split HEX				what a command's text is made of
+ *	vars NAME=VALUE...			asked about with each answer
  *	ask IDENTITY WHERE PTY TIME LIST	tab between them
  *	file IDENTITY WHERE PTY TIME ACCESS WAY PATH
  *	git IDENTITY WHERE PTY TIME ACCESS REF PATH	REF may be empty
@@ -18,7 +19,7 @@
  * each command of the list, with `/` between them, verdict, rule, identity,
  * pty, stdin, stdin_max, transfer_max, no_delete, no_symlinks, text_only,
  * record_input, record_full, duration, output, concurrent, rate, rate_per,
- * masks, approvals: tab between them.
+ * masks, approvals, and which of the variables go along: tab between them.
  */
 #include "config.h"
 
@@ -39,6 +40,13 @@
 #include "policy/whatif.h"
 
 #define FIELDS 7
+#define VARS_MAX 32
+
+/* What `vars` said; NAME and VALUE apart. */
+static struct {
+	char *text, *name[VARS_MAX], *value[VARS_MAX];
+	size_t n;
+} vars;
 
 static void
 load(const char *path, struct policy **p)
@@ -91,8 +99,38 @@ put_masks(const struct policy *p, const uint64_t *set)
 }
 
 static void
-answer(const struct policy *p, const struct decision *d)
+set_vars(const char *text)
 {
+	char *s;
+
+	free(vars.text);
+	vars.n = 0;
+	if ((s = vars.text = strdup(text)) == NULL)
+		abort();
+	while (vars.n < VARS_MAX && s != NULL) {
+		vars.name[vars.n] = strsep(&s, "=");
+		vars.value[vars.n] = s == NULL ? NULL : strsep(&s, "\t");
+		if (vars.value[vars.n++] == NULL)
+			abort();
+	}
+	puts("ok");
+}
+
+static void
+put_vars(const struct request *q, const struct decision *d)
+{
+	putchar('\t');
+	for (size_t i = 0; i < vars.n; i++) {
+		if (decide_env(q, d, vars.name[i], vars.value[i]))
+			printf("%zu,", i);
+	}
+}
+
+static void
+answer(const struct request *q, const struct decision *d)
+{
+	const struct policy *p = q->policy;
+
 	printf("%s\t%s\t%s\t%d\t%d\t%" PRIu64 "\t%" PRIu64
 	       "\t%d\t%d\t%d\t%d\t%d\t%u\t%" PRIu64 "\t%u\t%u\t%u",
 	    show_verdict(d), d->rule_name,
@@ -103,6 +141,7 @@ answer(const struct policy *p, const struct decision *d)
 	    d->limit.rate, d->limit.rate_per_s);
 	put_masks(p, d->masks);
 	put_set(d->approvals, DECISION_APPROVALS_MAX);
+	put_vars(q, d);
 }
 
 /* Up to n fields, tab between them; the last one may hold tabs. */
@@ -119,7 +158,7 @@ fields(char *line, char **f, size_t n)
 }
 
 static void
-decide_list(const struct policy *p, struct request *q, const char *text)
+decide_list(struct request *q, const char *text)
 {
 	struct command_error err;
 	struct decision d;
@@ -133,13 +172,13 @@ decide_list(const struct policy *p, struct request *q, const char *text)
 		q->command = &l.command[i];
 		decide(q, &d);
 		printf("%s", i > 0 ? "/" : "");
-		answer(p, &d);
+		answer(q, &d);
 	}
 	list_clear(&l);
 }
 
 static void
-decide_other(const struct policy *p, struct request *q, char kind, char **f)
+decide_other(struct request *q, char kind, char **f)
 {
 	static const char *const way[] = { "sftp", "scp-legacy", "rsync" };
 	bool write = kind != 's' && strcmp(f[4], "write") == 0;
@@ -161,7 +200,7 @@ decide_other(const struct policy *p, struct request *q, char kind, char **f)
 	if (kind != 's')
 		q->path = f[6];
 	decide(q, &d);
-	answer(p, &d);
+	answer(q, &d);
 }
 
 static void
@@ -180,9 +219,9 @@ ask(const struct policy *p, char kind, char *line)
 	if (!whatif_is_somebody(&w) || whatif_where(&w, u.target, u.login) != 0)
 		printf("nobody");
 	else if (kind == 'a')
-		decide_list(p, &w.q, f[4]);
+		decide_list(&w.q, f[4]);
 	else
-		decide_other(p, &w.q, kind, f);
+		decide_other(&w.q, kind, f);
 	putchar('\n');
 	whatif_clear(&w);
 }
@@ -261,7 +300,7 @@ judge(const struct policy *p, char *line)
 	} else {
 		w.q.command = c;
 		decide(&w.q, &d);
-		answer(p, &d);
+		answer(&w.q, &d);
 		putchar('\n');
 	}
 	whatif_clear(&w);
@@ -351,6 +390,8 @@ main(void)
 				abort();
 			printf("%s\n", buf_cstr(&b));
 			buf_clear(&b);
+		} else if (strncmp(line, "vars ", 5) == 0) {
+			set_vars(line + 5);
 		} else if (strncmp(line, "judge\t", 6) == 0) {
 			judge(p, line + 6);
 		} else if (strncmp(line, "split ", 6) == 0) {
@@ -361,6 +402,7 @@ main(void)
 		fflush(stdout);
 	}
 	free(line);
+	free(vars.text);
 	policy_free(p);
 	return 0;
 }

@@ -1,5 +1,6 @@
 """Random policies, and commands that come near to what they allow."""
 
+import datetime
 import random
 import string
 
@@ -279,7 +280,12 @@ class Maker:
                 (0.2, lambda: "floor"),
                 (0.1, lambda: "text-only"),
                 (0.1, lambda: "record " + r.choice(["input", "full"])),
-                (0.2, lambda: f"mask '{r.choice('abc')}+' as \"m\"")]
+                (0.2, lambda: f"mask '{r.choice('abc')}+' as \"m\""),
+                (0.2, lambda: "env STAGE <enum blue green>"),
+                (0.1, lambda: "env N <int 1..9>"),
+                (0.1, lambda: "env P </srv/**>"),
+                (0.1, lambda: "env ANY " + r.choice(["<any>", "<text 1..9>"])),
+                (0.1 if self.claims else 0, lambda: "env TEAM <claim team>")]
         return [line() for p, line in some if r.random() < p]
 
     def rule(self, n, effect):
@@ -362,12 +368,19 @@ class Maker:
             out.append(
                 f'target web-{n} {{ ssh "deploy@10.0.0.{n}:22"; hostkey '
                 f'ssh-ed25519 "SHA256:{"A" * 42}{"AEI"[n - 1]}"; '
-                f'{"group web; " if n < 3 else ""}login root }}\n')
+                f'{"group web; " if n < 3 else ""}{self.observed()}'
+                f'login root }}\n')
         if r.random() < 0.3:
             out.append("defaults { limit duration 2m; mask 'd' as \"d\" }\n")
         for n in range(r.randint(1, 10)):
             out.append(self.rule(n, r.choice(["allow"] * 3 + ["deny"])))
         return out
+
+    def observed(self):
+        """At most 90 days ahead, and often over."""
+        day = datetime.date.today() + datetime.timedelta(
+            days=self.r.choice([80, 1, -1, -150, -250]))
+        return f"observe until {day}; " if self.r.random() < 0.2 else ""
 
     # -- questions -----------------------------------------------------------------
 
