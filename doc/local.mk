@@ -10,6 +10,7 @@ dist_man_MANS += \
 # Folders, whole: nothing is built from them.
 EXTRA_DIST += \
 	doc/ARCHITECTURE.md \
+	doc/COOKBOOK.md \
 	doc/EXPORT.md \
 	doc/LEDGER.md \
 	doc/POLICY.md \

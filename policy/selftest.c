@@ -14,6 +14,7 @@
 #include "policy/claims.h"
 #include "policy/command.h"
 #include "policy/decide.h"
+#include "policy/judge.h"
 #include "policy/parse.h"
 #include "policy/whatif.h"
 
@@ -100,11 +101,16 @@ verdict_text(enum verdict v)
 	    "allowed with approval" : "denied";
 }
 
+/* Is a rule with times for whom and where the test is about? */
 static bool
-has_windows(const struct policy *p)
+has_windows(const struct request *q)
 {
-	for (size_t i = 0; i < p->nrule; i++) {
-		if (p->rule[i]->nwindow > 0)
+	const struct rule *rule;
+
+	for (size_t i = 0; i < q->policy->nrule; i++) {
+		rule = q->policy->rule[i];
+		if (rule->nwindow > 0 && rule->effect == EFFECT_ALLOW &&
+		    rule_identity(rule, q) != NULL && rule_is_here(rule, q))
 			return true;
 	}
 	return false;
@@ -120,9 +126,12 @@ compare(struct run_test *rt, const struct expect *e, const struct decision *d)
 	enum verdict is = no_input ? VERDICT_DENY : d->meant;
 	const char *by = e->by == BY_SYNTAX ? "syntax" :
 	    e->by == BY_DEFAULT ? "default" : e->rule.name;
-	const char *why = no_input ? ", and without stdin" :
-	    rt->t->now == 0 && d->rule == NULL && has_windows(rt->p) ? "; a rule with a `window` "
-	    "allows nothing in a test without `at`" : "";
+	const char *why =
+	    no_input ? ", and without stdin"
+	    : rt->t->now == 0 && d->rule == NULL && has_windows(&rt->q)
+		? "; a rule with a `window` "
+		  "allows nothing in a test without `at`"
+		: "";
 
 	if (is != e->want)
 		policy_error(rt->p, rt->d, &e->command_at, "test \"%s\": "

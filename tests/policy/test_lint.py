@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -34,13 +35,35 @@ def test_lint_finds_what_is_planted():
 
 @pytest.mark.parametrize("name, findings", [
     ("cookbook.postern", []),
+    ("cookbook.postern team-docs.postern", []),
     # which the example keeps for readers: no rule is for it
     ("acme.postern", ["warning: no rule uses the identity `dba-job` "
                       "[unused]"])])
 def test_lint_gives_no_false_alarm(name, findings):
-    r = check(EXAMPLES, "--json", name)
+    r = check(EXAMPLES, "--json", *name.split())
     assert r.returncode == 0
     assert [x["message"] for x in json.loads(r.stdout)] == findings
+
+
+def test_the_cookbook_is_what_its_page_shows():
+    page = (EXAMPLES.parent / "COOKBOOK.md").read_text()
+    blocks = re.findall("^```postern\n(.*?)^```$", page, re.S | re.M)
+    assert "\n".join(blocks) == (EXAMPLES / "cookbook.postern").read_text()
+
+
+def test_each_rule_of_the_cookbook_has_a_test(tmp_path):
+    """Without it the policy's own tests fail."""
+    text = (EXAMPLES / "cookbook.postern").read_text()
+    rules = re.findall(r"^(?:allow|deny) \w+ for (?:[^\n]*\}|[^\n]*\{\n.*?^\})$",
+                       text, re.S | re.M)
+    assert len(rules) == 30
+    for n, rule in enumerate(rules):
+        (tmp_path / "a.postern").write_text(text.replace(rule, ""))
+        r = check(tmp_path, "a.postern")
+        # a floor only adds, and a test speaks of no demand but approvals
+        assert r.returncode == 1 or "floor" in rule, rule
+        assert "floor" in rule or re.search(
+            "expected |there is no rule", r.stderr), r.stderr
 
 
 HEAD = '''policy 1

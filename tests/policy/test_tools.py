@@ -181,6 +181,19 @@ def test_explain_suggests_nothing_against_a_deny_or_a_window(policy):
             code=0)
 
 
+@pytest.mark.parametrize("who, on, said", [
+    ("check", "web-1", False), ("check", "web-2", False),
+    ("deploy", "web-2", True)])
+def test_a_test_without_a_time_is_told_of_windows(tmp_path, who, on, said):
+    """Where there are some for whom and where it is about."""
+    path = tmp_path / "a.postern"
+    claims = '{ ref "refs/tags/x" } ' if who == "deploy" else ""
+    path.write_text(POLICY + f'test "t" as {who} {claims}on {on} {{ '
+                    'allow "/opt/x" }\n')
+    r = run("check", str(path))
+    assert r.returncode == 1 and ("without `at`" in r.stderr) == said, r
+
+
 def test_explain_says_what_it_cannot_answer(policy):
     for args in (["--as", "nobody"], ["--on", "nowhere"],
                  ["--claim", "repo=9"], ["--on", "eve+web-1"],
