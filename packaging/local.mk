@@ -8,6 +8,12 @@ units = packaging/systemd/postern.service packaging/systemd/postern-sshd.service
 
 bashcompdir = $(datadir)/bash-completion/completions
 dist_bashcomp_DATA = packaging/completions/postern
+# The job's side, as it lies in a checkout.
+cidir = $(posterndatadir)/ci
+cigithubdir = $(cidir)/github
+dist_ci_DATA = packaging/ci/postern.sh packaging/ci/gitlab.yml \
+	packaging/ci/README.md
+dist_cigithub_DATA = packaging/ci/github/action.yml
 posternlibexec_SCRIPTS += packaging/sshd/postern-sshd-start
 nodist_posterndata_DATA = packaging/pam/pam.d-postern-sshd
 nodist_systemunit_DATA = $(units)

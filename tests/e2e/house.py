@@ -25,6 +25,7 @@ import ssl
 import subprocess
 import threading
 import time
+import urllib.parse
 
 import datetime
 from cryptography import x509
@@ -271,6 +272,7 @@ class Issuer:
             FOREIGN: Key("RS256", "foreign-1"),
         }
         self.shapes = {}
+        self.bearers = {}
         self.requests = []
         self.minted = []
         self.ca_file = WORK / "issuer/ca.pem"
@@ -326,13 +328,15 @@ class Issuer:
             def do_GET(self):
                 iss = "https://" + self.headers.get("Host", "").split(":")[0]
                 issuer.requests.append((iss, self.path))
-                doc = issuer.document(iss, self.path)
+                doc = issuer.asked(self) or issuer.document(iss, self.path)
                 body = json.dumps(doc).encode()
                 self.send_response(200 if doc else 404)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            do_POST = do_GET
 
             def log_message(self, *args):
                 pass
@@ -351,6 +355,21 @@ class Issuer:
             self.server.socket, server_side=True,
             do_handshake_on_connect=False)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def asked(self, request):
+        """What a CI system's own service answers to a job that shows its
+        bearer: the token that self.bearers makes for the audience."""
+        url = urllib.parse.urlsplit(request.path)
+        if url.path != "/mint":
+            return None
+        kind, _, bearer = request.headers.get("Authorization", "").partition(
+            " ")
+        if kind != "bearer" or bearer not in self.bearers:
+            return {"error": "no"}
+        query = urllib.parse.parse_qs(url.query)
+        token = self.bearers[bearer](query.get("audience", [None])[0])
+        name = "value" if request.command == "GET" else "oidcToken"
+        return {"count": len(token), name: token}
 
     def add(self, shape, key):
         """An issuer of that shape; GitHub's own is there and keeps its key."""
