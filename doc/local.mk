@@ -16,5 +16,6 @@ EXTRA_DIST += \
 	doc/POLICY.md \
 	doc/PROTOCOL.md \
 	doc/THREATS.md \
+	doc/WYCHEPROOF.md \
 	doc/decisions \
 	doc/examples

@@ -1,5 +1,6 @@
 # postern-oidc: unit tests, fuzz targets, and the whole process.
-oidc_cppflags = $(AM_CPPFLAGS) -DTEST_DATA='"$(abs_top_srcdir)/tests/data"'
+oidc_cppflags = $(AM_CPPFLAGS) -DTEST_DATA='"$(abs_top_srcdir)/tests/data"' \
+	-DTEST_DOC='"$(abs_top_srcdir)/doc"'
 oidc_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS)
 oidc_ldadd = broker/liboidc.la broker/libchild.la $(CMOCKA_LIBS) $(JANSSON_LIBS) \
 	$(CRYPTO_LIBS)
