@@ -15,21 +15,30 @@
 #include "lib/diag.h"
 #include "lib/err.h"
 #include "lib/lex.h"
+#include "lib/proto.h"
 #include "lib/str.h"
 
 #define VALUE_MAX 4095
 #define MIB ((uint64_t)1 << 20)
 
-enum conf_kind { CONF_PATH, CONF_CIDR, CONF_SECONDS, CONF_COUNT, CONF_SIZE };
+enum conf_kind {
+	CONF_PATH,
+	CONF_CIDR,
+	CONF_SECONDS,
+	CONF_COUNT,
+	CONF_SIZE,
+	CONF_WORD,
+};
 
-/* The settings there are.  A number's bounds are min and max. */
+/* The settings there are.  A number's bounds are min and max; of a word, text
+ * has all there are, as a reader sees them, and the number is its place. */
 static const struct setting {
 	const char *name;
 	enum conf_kind kind;
 	size_t at;		/* of the member in struct conf */
 	uint64_t min, max;
-	const char *text;	/* default of a path */
-	uint64_t number;	/* default of a number */
+	const char *text; /* default of a path; all words */
+	uint64_t number;  /* default of a number or word */
 } settings[] = {
 	{ "policy-folder", CONF_PATH, offsetof(struct conf, policy_folder), 0,
 	    0, POSTERN_SYSCONFDIR "/policy", 0 },
@@ -57,6 +66,12 @@ static const struct setting {
 	    offsetof(struct conf, login_deadline_s), 1, 300, NULL, 10 },
 	{ "session-max", CONF_SECONDS, offsetof(struct conf, session_max_s), 60,
 	    7 * 86400, NULL, 6 * 3600 },
+	{ "certificate-lifetime", CONF_SECONDS,
+	    offsetof(struct conf, certificate_lifetime_s), 5,
+	    PROTO_JOB_CERT_S_MAX, NULL, PROTO_JOB_CERT_S_MAX },
+	{ "certificate-source", CONF_WORD,
+	    offsetof(struct conf, certificate_source), 0, 0, "any same",
+	    CONF_SOURCE_ANY },
 	{ "operations-max", CONF_COUNT, offsetof(struct conf, operations_max),
 	    1, 65536, NULL, 256 },
 	{ "sessions-max", CONF_COUNT, offsetof(struct conf, sessions_max), 1,
@@ -238,6 +253,24 @@ take_number(struct conf_parser *p, const struct setting *s)
 	return 0;
 }
 
+static int
+take_word(struct conf_parser *p, const struct setting *s)
+{
+	size_t n = strlen(p->t.text), len;
+	const char *at = s->text;
+
+	for (uint64_t i = 0; *at != '\0'; i++) {
+		len = strcspn(at, " ");
+		if (len == n && memcmp(at, p->t.text, n) == 0) {
+			set_number(p->c, s, i);
+			return 0;
+		}
+		at += len;
+		at += *at == ' ';
+	}
+	return fail(p, "%s: expected one of: %s", s->name, s->text);
+}
+
 /* What the lexer says about the token. */
 static int
 fail_token(struct conf_parser *p)
@@ -262,6 +295,8 @@ take_value(struct conf_parser *p, const struct setting *s)
 	case CONF_COUNT:
 	case CONF_SIZE:
 		return take_number(p, s);
+	case CONF_WORD:
+		return take_word(p, s);
 	}
 	return ERR_INTERNAL;
 }

@@ -21,6 +21,12 @@ struct conf_nets {
 	size_t n;
 };
 
+/* Where a job's certificate is good from. */
+enum conf_source {
+	CONF_SOURCE_ANY = 0,
+	CONF_SOURCE_SAME, /* the address that it was asked for from */
+};
+
 struct conf {
 	char *policy_folder;	/* SYSCONFDIR/postern/policy */
 	char *ca_folder;	/* SYSCONFDIR/postern/ca: target.pem, job.pem */
@@ -36,6 +42,8 @@ struct conf {
 	uint32_t server_alive_count_max;  /* questions without an answer, 3 */
 	uint32_t login_deadline_s;	/* oidc's answer to PAM, 10 */
 	uint32_t session_max_s;		/* a session's longest life, 6 h */
+	uint32_t certificate_lifetime_s; /* of a job's, 15 min */
+	uint32_t certificate_source;     /* enum conf_source */
 	uint32_t operations_max;	/* at once, 256 */
 	uint32_t sessions_max;		/* at once, 1024 */
 	uint64_t record_text_head;	/* bytes kept per stream, 1 MiB */

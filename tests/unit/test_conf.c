@@ -45,6 +45,8 @@ t_conf_parse_defaults(void **state)
 		assert_int_equal(c.server_alive_count_max, 3);
 		assert_int_equal(c.login_deadline_s, 10);
 		assert_int_equal(c.session_max_s, 6 * 3600);
+		assert_int_equal(c.certificate_lifetime_s, 900);
+		assert_int_equal(c.certificate_source, CONF_SOURCE_ANY);
 		assert_int_equal(c.operations_max, 256);
 		assert_int_equal(c.sessions_max, 1024);
 		assert_int_equal(c.record_text_head, 1 << 20);
@@ -67,6 +69,7 @@ t_conf_parse_all(void **state)
 	    "source-address 10.0.0.1\nsource-address 2001:db8::/64\n"
 	    "connect-timeout 3s\nhandshake-timeout 4m\nlogin-deadline 5s\n"
 	    "server-alive-interval 6s\nserver-alive-count-max 9\n"
+	    "certificate-lifetime 5s\ncertificate-source same\n"
 	    "session-max 1h\noperations-max 7\nsessions-max 8\n"
 	    "record-text-head 9KiB\nrecord-text-tail 10B\n"
 	    "disk-reserve 2GiB\n";
@@ -90,6 +93,8 @@ t_conf_parse_all(void **state)
 	assert_int_equal(c.server_alive_count_max, 9);
 	assert_int_equal(c.login_deadline_s, 5);
 	assert_int_equal(c.session_max_s, 3600);
+	assert_int_equal(c.certificate_lifetime_s, 5);
+	assert_int_equal(c.certificate_source, CONF_SOURCE_SAME);
 	assert_int_equal(c.operations_max, 7);
 	assert_int_equal(c.sessions_max, 8);
 	assert_int_equal(c.record_text_head, 9 * 1024);
@@ -107,6 +112,11 @@ static const struct {
 	    "did you mean \"policy-folder\"?\n    1 | policy-foldr /p\n" },
 	{ "zebra 1\n", "there is no setting `zebra`\n" },
 	{ "policy-folder\n", "policy-folder: expected a value" },
+	{ "certificate-lifetime 4s\n", "not within 5 and 900 seconds" },
+	{ "certificate-lifetime 16m\n", "not within 5 and 900 seconds" },
+	{ "certificate-source sam\n", "expected one of: any same" },
+	{ "certificate-source \"any same\"\n", "expected one of: any same" },
+	{ "certificate-source\n", "certificate-source: expected a value" },
 	{ "policy-folder p\n", "c:1:15: policy-folder: expected an absolute" },
 	{ "policy-folder \"\"\n", "expected an absolute" },
 	{ "policy-folder /p /q\n", "takes one value" },
