@@ -151,6 +151,18 @@ control_can(const struct connection *conn, struct buf *out, struct buf *err)
 	return ERR_FORMAT;
 }
 
+/* With a key on standard input it never comes here: jobcert.c. */
+static int
+control_login(const struct connection *conn, struct buf *out, struct buf *err)
+{
+	(void)conn;
+	(void)out;
+	(void)buf_putf(err,
+	    "postern: login wants a public key on standard input, and no "
+	    "terminal: ssh postern@BASTION login < key.pub > key-cert.pub\n");
+	return ERR_FORMAT;
+}
+
 static int
 control_help(const struct connection *conn, struct buf *out, struct buf *err)
 {
@@ -163,6 +175,8 @@ control_help(const struct connection *conn, struct buf *out, struct buf *err)
 	    "  ssh LOGIN+TARGET@BASTION COMMAND  as another login\n"
 	    "\n"
 	    "As user `postern`:\n"
+	    "  login < key.pub      a certificate for a key of yours, for\n"
+	    "                       further logins without the token\n"
 	    "  whoami               what your token proved, as whom you are\n"
 	    "                       known, and what keeps you from being more\n"
 	    "  targets              the user names that some rule gives you\n"
@@ -180,6 +194,7 @@ static const struct {
 	{ "targets", control_targets },
 	{ "can", control_can },
 	{ "help", control_help },
+	{ "login", control_login },
 };
 
 uint32_t
@@ -207,8 +222,8 @@ control_run(const struct connection *conn, const struct command *c,
 		return POSTERN_EX_TEMPFAIL;
 	}
 	(void)buf_putf(err,
-	    "postern: there is no `%s` here; try: whoami, "
-	    "targets, can, help\n",
+	    "postern: there is no `%s` here; try: login, "
+	    "whoami, targets, can, help\n",
 	    log_safe(word));
 	return POSTERN_EX_USAGE;
 }

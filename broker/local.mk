@@ -26,7 +26,8 @@ broker_posternd_LDADD = broker/libchild.la
 posternlibexec_PROGRAMS += broker/postern-policy
 # All but its main, which is fuzzed with them (tests/fuzz.mk), too.
 policy_files = \
-	broker/control.c broker/control.h broker/keyid.c broker/keyid.h \
+	broker/control.c broker/control.h broker/jobcert.c broker/jobcert.h \
+	broker/jobcert_login.c broker/keyid.c broker/keyid.h \
 	broker/operation.c \
 	broker/operation.h broker/operation_internal.h \
 	broker/operation_can.c broker/operation_judge.c broker/operation_limit.c \
@@ -40,7 +41,7 @@ broker_postern_policy_SOURCES = broker/policy.c $(policy_files)
 broker_postern_policy_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS)
 broker_postern_policy_LDFLAGS = $(PROGRAM_LDFLAGS)
 broker_postern_policy_LDADD = policy/libpolicy.la ssh/libquote.la \
-	broker/libchild.la lib/libsandbox.la $(CRYPTO_LIBS)
+	ssh/libcert.la broker/libchild.la lib/libsandbox.la $(CRYPTO_LIBS)
 
 posternlibexec_PROGRAMS += broker/postern-signer
 # All but its main, which is fuzzed with them (tests/fuzz.mk), too.

@@ -20,6 +20,7 @@
 #include "broker/caller.h"
 #include "broker/child.h"
 #include "broker/control.h"
+#include "broker/jobcert.h"
 #include "broker/loop.h"
 #include "broker/operation_internal.h"
 #include "broker/peer.h"
@@ -107,9 +108,10 @@ operation_free(struct operation *op)
 	operation_drop_start(op);
 	if (op->kept)
 		takeover_forget_operation(op->id);
-	if (op->list != NULL)
+	if (op->list != NULL || op->job != NULL)
 		policy_ask_drop(op);
 	joblist_free(op->list);
+	jobcert_free(op->job);
 	watch_free(op->watch);
 	timer_free(op->timer);
 	fd_close(&op->pidfd);
@@ -247,7 +249,7 @@ get_ask(struct msg *m, char *handle, size_t handlesize, struct ask *a)
 	    (r = buf_get_u32(b, &a->rows)) != 0 ||
 	    (r = msg_end(m)) != 0)
 		return r;
-	if (a->kind > RUN_SCRIPT || a->tty > 1)
+	if (a->kind > RUN_LOGIN || a->tty > 1)
 		return ERR_PROTO;
 	/* A terminal's name is a word, its size a sane one. */
 	for (const char *t = a->term; *t != '\0'; t++) {
@@ -325,6 +327,14 @@ operation_run(struct operation *op, struct connection *conn,
 	struct list l = { 0 };
 	int r;
 
+	if (a->kind == RUN_LOGIN) {
+		if (control)
+			jobcert_ask(op, conn, a->command, a->ncommand);
+		else
+			operation_refuse(op, POSTERN_EX_USAGE,
+			    "`login` is a word of postern@ alone");
+		return;
+	}
 	if (a->kind == RUN_SHELL) {
 		if (control)
 			operation_control(op, conn, NULL);

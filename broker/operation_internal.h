@@ -28,6 +28,7 @@
 #define EVENT_BODY_MAX (150 * 1024)
 
 struct connection;
+struct jobcert;
 struct joblist;
 struct peer;
 struct target;
@@ -64,6 +65,7 @@ struct operation {
 	struct msg grant;	/* GRANT, likewise */
 	struct joblist *list;   /* whose commands this is, one by one */
 	bool running;           /* of a list, and not its last */
+	struct jobcert *job;    /* a certificate on its way; else NULL */
 	struct watch *watch;    /* the hop's pidfd: its death */
 	struct timer *timer;	/* bounds the wait for RUN, audit and parent */
 };

@@ -17,6 +17,7 @@
 
 #include "broker/child.h"
 #include "broker/control.h"
+#include "broker/jobcert.h"
 #include "broker/loop.h"
 #include "broker/operation.h"
 #include "broker/peer.h"
@@ -32,7 +33,7 @@
 #include "lib/sandbox.h"
 #include "policy/policy.h"
 
-#define AUTH_INFO_MAX (20 * 1024)
+#define AUTH_INFO_MAX (30 * 1024) /* base64 of PROTO_JOB_CERT_MAX */
 #define ACCEPT_PAUSE_MS 200
 #define PAM_IDLE_MS 10000 /* the module asks at once, and once */
 
@@ -169,7 +170,7 @@ sibling_msg(void *arg, struct peer *p, struct msg *m)
 	case MSG_RECALLED:
 		return takeover_recalled(m);
 	case MSG_JOB_CERT_MADE:
-		return 0; /* whoever asked is gone */
+		return jobcert_made(m);
 	default:
 		return ERR_PROTO;
 	}
@@ -195,6 +196,8 @@ sibling_closed(void *arg, struct peer *p, int r)
 	*slot = NULL;
 	if (slot == &env.audit)
 		audit_lost(peer_next_id(p));
+	if (slot == &env.signer)
+		jobcert_signer_lost();
 	if (slot == &env.audit_before) {
 		audit_lost(env.before_last);
 		takeover_lost();
@@ -245,6 +248,8 @@ on_link(unsigned int sibling, int fd)
 		peer_free(*slot);
 	*slot = peer_new(child_loop(), fd, sibling, PROC_POLICY, sibling_msg,
 	    sibling_closed, slot);
+	if (slot == &env.signer)
+		jobcert_signer_lost();
 	if (*slot == NULL)
 		return ERR_NOMEM;
 	if (slot == &env.oidc)
@@ -268,16 +273,25 @@ on_parent(struct peer *parent, struct msg *m)
 
 /* -- session.sock ---------------------------------------------------------------- */
 
+/* With a token there is a handle already; a certificate is shown. */
+static int
+pam_connect(const struct jobcert_login *l, const char *handle, int take_pidfd,
+    struct connection **out)
+{
+	if (handle[0] == '\0')
+		return jobcert_login(l, take_pidfd, out);
+	return session_open(
+	    handle, l->user, l->source, l->monitor, take_pidfd, out);
+}
+
 static int
 pam_open(struct peer *p, struct msg *m)
 {
 	char handle[PROTO_HANDLE_LEN + 1], user[USER_LEN_MAX + 1];
 	char source[PROTO_SOURCE_MAX + 1];
-	const uint8_t *info;
+	struct jobcert_login l = { .user = user, .source = source };
 	struct connection *c = NULL;
 	struct msg a;
-	size_t ninfo;
-	pid_t pid;
 	uid_t uid;
 	gid_t gid;
 	int r;
@@ -285,11 +299,12 @@ pam_open(struct peer *p, struct msg *m)
 	if ((r = buf_get_fixed(&m->body, handle, sizeof(handle))) != 0 ||
 	    (r = buf_get_fixed(&m->body, user, sizeof(user))) != 0 ||
 	    (r = buf_get_fixed(&m->body, source, sizeof(source))) != 0 ||
-	    (r = buf_get_view(&m->body, AUTH_INFO_MAX, &info, &ninfo)) != 0 ||
+	    (r = buf_get_view(&m->body, AUTH_INFO_MAX, &l.info, &l.ninfo)) !=
+		0 ||
 	    (r = msg_end(m)) != 0 ||
-	    (r = peer_cred(p, &pid, &uid, &gid)) != 0)
+	    (r = peer_cred(p, &l.monitor, &uid, &gid)) != 0)
 		return r;
-	r = session_open(handle, user, source, pid, msg_take_fd(m, 0), &c);
+	r = pam_connect(&l, handle, msg_take_fd(m, 0), &c);
 	if (r != 0)
 		log_err(r, "session for %s from %s", log_safe(user),
 		    log_safe(source));

@@ -20,12 +20,14 @@
  *
  *	OPERATION_SAYS	OP_STARTED, KEEP and FORGET of its row, OP_OPEN of a
  *			list's next command, OP_ABORT of each command that is
- *			not run
+ *			not run; of one that gets a certificate KEEP of its
+ *			session, certificate.issue, and KEEP without it
  *	SESSION_SAYS	KEEP when it is made, when it is opened, and when its
  *			line could not be written; session.open, FORGET,
  *			session.close
  *	CONNECTION_SAYS	KEEP when it is made and when it is opened, again when
- *			the first was not taken; FORGET
+ *			the first was not taken; FORGET; of one that came with
+ *			a certificate certificate.login and one KEEP less
  *	OTHERS		RECALL and SETTLED, which are one at a time
  */
 #include "config.h"

@@ -127,6 +127,42 @@ connection_free(struct connection *c)
 	free(c);
 }
 
+/* When neither token nor certificate can open a further connection. */
+static int64_t
+session_until(const struct session *s)
+{
+	int64_t until = s->until_ms;
+
+	for (size_t i = 0; i < s->ncertificate; i++) {
+		if (s->certificate[i].until_ms > until)
+			until = s->certificate[i].until_ms;
+	}
+	return until < s->limit_ms ? until : s->limit_ms;
+}
+
+/* It has no connection, and will have none. */
+static bool
+session_may_end(const struct session *s)
+{
+	return s->nconnection == 0 &&
+	       (s->over || msg_now_ms() >= session_until(s));
+}
+
+static void session_timer(void *arg);
+
+/* Looks again when it may be over. */
+static int
+session_arm(struct session *s)
+{
+	int64_t at = s->nconnection == 0 ? session_until(s) : s->limit_ms;
+	int64_t left = at - msg_now_ms();
+
+	timer_free(s->timer);
+	s->timer =
+	    loop_timer(child_loop(), left < 0 ? 0 : left, session_timer, s);
+	return s->timer == NULL ? ERR_NOMEM : 0;
+}
+
 /* Off the list, and off its session, which may be over with it. */
 static void
 connection_drop(struct connection *c)
@@ -141,30 +177,23 @@ connection_drop(struct connection *c)
 		takeover_forget_connection(c);
 	connection_free(c);
 	s->nconnection--;
-	if (s->nconnection == 0 && (s->over || msg_now_ms() >= s->until_ms))
+	/* Without a timer nothing else would end it. */
+	if (session_may_end(s) || (s->nconnection == 0 && session_arm(s) != 0))
 		session_end(s);
 }
 
-/* First when the token has expired, then at the session's limit. */
+/* Without a connection: when nothing could open one any more; with one: at the
+ * session's limit. */
 static void
 session_timer(void *arg)
 {
 	struct session *s = arg;
 
 	s->timer = NULL;
-	if (s->nconnection == 0) { /* over or not: nothing else would end it */
+	if (session_may_end(s))
 		session_end(s);
-		return;
-	}
-	if (s->over)
-		return;
-	if (msg_now_ms() < s->limit_ms) {
-		s->timer = loop_timer(child_loop(),
-		    s->limit_ms - msg_now_ms(), session_timer, s);
-		if (s->timer != NULL)
-			return;
-	}
-	s->over = true; /* ends with its last connection */
+	else if (msg_now_ms() >= s->limit_ms || session_arm(s) != 0)
+		s->over = true; /* ends with its last connection */
 }
 
 /* The set of identities under the policy of now; none without a policy. */
@@ -262,12 +291,8 @@ session_make(struct session_proof *proof, struct session **out, char *why,
 		goto fail;
 	}
 	session_set_times(s, proof->expires);
-	s->timer = loop_timer(child_loop(), s->until_ms - msg_now_ms(),
-	    session_timer, s);
-	if (s->timer == NULL) {
-		r = ERR_NOMEM;
+	if ((r = session_arm(s)) != 0)
 		goto fail;
-	}
 	s->next = env.sessions;
 	env.sessions = s;
 	env.nsession++;
@@ -288,7 +313,7 @@ connection_expired(void *arg)
 }
 
 static int
-connection_make(const char *user, struct connection **out)
+connection_make(const char *user, const char *source, struct connection **out)
 {
 	uint8_t rnd[PROTO_HANDLE_LEN / 2];
 	struct connection *c;
@@ -299,6 +324,7 @@ connection_make(const char *user, struct connection **out)
 	c->monitor_pidfd = -1;
 	if ((r = ulid_new(c->id)) != 0 ||
 	    (r = str_copy(c->user, sizeof(c->user), user)) != 0 ||
+	    (r = str_copy(c->source, sizeof(c->source), source)) != 0 ||
 	    (r = user_name_parse(c->user, &c->name)) != 0)
 		goto fail;
 	r = ERR_SYS;
@@ -316,6 +342,15 @@ connection_make(const char *user, struct connection **out)
 fail:
 	connection_free(c);
 	return r;
+}
+
+static void
+connection_join(struct connection *c, struct session *s)
+{
+	c->session = s;
+	s->nconnection++;
+	c->next = env.connections;
+	env.connections = c;
 }
 
 int
@@ -342,17 +377,14 @@ session_new(struct session_proof *proof, struct connection **out, char *why,
 		    "audit is away, or behind with what it has to write");
 		return ERR_AGAIN;
 	}
-	if ((r = connection_make(proof->user, &c)) != 0)
+	if ((r = connection_make(proof->user, proof->source, &c)) != 0)
 		return r;
 	if (s == NULL &&
 	    (r = session_make(proof, &s, why, whysize)) != 0) {
 		connection_free(c);
 		return r;
 	}
-	c->session = s;
-	s->nconnection++;
-	c->next = env.connections;
-	env.connections = c;
+	connection_join(c, s);
 	if (s->kept == KEPT_NO)
 		takeover_keep_session(s);
 	takeover_keep_connection(c);
@@ -456,20 +488,16 @@ session_note_open(struct session *s, const struct connection *c)
 	return r;
 }
 
-int
-session_open(const char *handle, const char *user, const char *source,
-    pid_t monitor, int pidfd, struct connection **out)
+/* Ties a pending connection to its monitor; takes pidfd, also on failure. */
+static int
+connection_open(struct connection *c, pid_t monitor, int pidfd)
 {
-	struct connection *c = session_lookup(handle);
+	bool opened = c->session->opened;
 	struct proc_stat st = { 0 };
-	bool opened = c != NULL && c->session->opened;
 	pid_t pid;
 	int r = ERR_DENIED;
 
-	if (c == NULL || c->state != CONNECTION_PENDING ||
-	    strcmp(c->user, user) != 0 ||
-	    strcmp(c->session->source, source) != 0 ||
-	    pidfd_pid(pidfd, &pid) != 0 || pid != monitor ||
+	if (pidfd_pid(pidfd, &pid) != 0 || pid != monitor ||
 	    proc_stat(monitor, &st) != 0 || !proc_alive(pidfd))
 		goto out;
 	if ((r = session_note_open(c->session, c)) != 0)
@@ -489,12 +517,29 @@ session_open(const char *handle, const char *user, const char *source,
 	if (c->session->kept == KEPT_NO || !opened)
 		takeover_keep_session(c->session);
 	takeover_keep_connection(c);
-	*out = c;
 	pidfd = -1;
 	r = 0;
 out:
 	if (pidfd >= 0)
 		(void)close(pidfd);
+	return r;
+}
+
+int
+session_open(const char *handle, const char *user, const char *source,
+    pid_t monitor, int pidfd, struct connection **out)
+{
+	struct connection *c = session_lookup(handle);
+	int r;
+
+	if (c == NULL || c->state != CONNECTION_PENDING ||
+	    strcmp(c->user, user) != 0 || strcmp(c->source, source) != 0) {
+		if (pidfd >= 0)
+			(void)close(pidfd);
+		return ERR_DENIED;
+	}
+	if ((r = connection_open(c, monitor, pidfd)) == 0)
+		*out = c;
 	return r;
 }
 
@@ -618,6 +663,133 @@ session_denial(struct session *s, struct buf *event)
 	return r;
 }
 
+/* -- certificates ---------------------------------------------------------- */
+
+static struct certificate *
+certificate_find(struct session *s, const uint8_t *digest)
+{
+	for (size_t i = 0; i < s->ncertificate; i++) {
+		if (mem_equal(
+			s->certificate[i].digest, digest, SESSION_DIGEST_LEN))
+			return &s->certificate[i];
+	}
+	return NULL;
+}
+
+static void
+certificate_drop(struct session *s, struct certificate *c)
+{
+	*c = s->certificate[--s->ncertificate];
+}
+
+size_t
+session_certificates(struct session *s, int64_t *first_ms)
+{
+	int64_t now = msg_now_ms();
+
+	*first_ms = 0;
+	for (size_t i = s->ncertificate; i-- > 0;) {
+		if (now >= s->certificate[i].until_ms)
+			certificate_drop(s, &s->certificate[i]);
+	}
+	for (size_t i = 0; i < s->ncertificate; i++) {
+		if (*first_ms == 0 || s->certificate[i].until_ms < *first_ms)
+			*first_ms = s->certificate[i].until_ms;
+	}
+	return s->ncertificate;
+}
+
+int
+session_certify(struct session *s, const uint8_t *digest, int64_t until_ms)
+{
+	struct certificate *c;
+	int64_t first;
+
+	if (session_certificates(s, &first) == SESSION_CERTIFICATES_MAX)
+		return ERR_TOOBIG;
+	c = &s->certificate[s->ncertificate++];
+	memcpy(c->digest, digest, SESSION_DIGEST_LEN);
+	c->until_ms = until_ms < s->limit_ms ? until_ms : s->limit_ms;
+	takeover_keep_session(s);
+	return 0;
+}
+
+void
+session_uncertify(struct session *s, const uint8_t *digest)
+{
+	struct certificate *c = certificate_find(s, digest);
+
+	if (c == NULL)
+		return;
+	certificate_drop(s, c);
+	if (!s->ending)
+		takeover_keep_session(s);
+}
+
+struct session *
+session_of_certificate(const uint8_t *digest)
+{
+	struct session *s;
+
+	for (s = env.sessions; s != NULL; s = s->next) {
+		if (!s->ending && certificate_find(s, digest) != NULL)
+			return s;
+	}
+	return NULL;
+}
+
+bool
+session_has_identity(const struct session *s)
+{
+	return session_identity(s)[0] != '\0';
+}
+
+/* NULL: the session takes a connection by that certificate. */
+static const char *
+certificate_fault(struct session *s, const uint8_t *digest)
+{
+	if (s == NULL)
+		return "no live session was given this certificate";
+	if (s->over || msg_now_ms() >= s->limit_ms)
+		return "its session is over";
+	if (msg_now_ms() >= certificate_find(s, digest)->until_ms)
+		return "the certificate has expired";
+	if (!session_has_identity(s))
+		return "its session matches no identity of the policy any more";
+	if (s->nconnection >= SESSION_CONNECTIONS_MAX)
+		return "its session has as many connections as it may";
+	return NULL;
+}
+
+int
+session_open_certificate(const struct certificate_login *l, pid_t monitor,
+    int pidfd, struct connection **out, const char **why)
+{
+	struct session *s = session_of_certificate(l->digest);
+	struct connection *c = NULL;
+	int r = ERR_DENIED;
+
+	if ((*why = certificate_fault(s, l->digest)) != NULL)
+		goto out;
+	*why = "the connection could not be opened";
+	if ((r = connection_make(l->user, l->source, &c)) != 0 ||
+	    (r = str_copy(c->key, sizeof(c->key), l->key)) != 0)
+		goto out;
+	connection_join(c, s);
+	r = connection_open(c, monitor, pidfd);
+	pidfd = -1;
+	if (r == 0)
+		*out = c;
+	else
+		connection_drop(c);
+	c = NULL;
+out:
+	connection_free(c);
+	if (pidfd >= 0)
+		(void)close(pidfd);
+	return r;
+}
+
 /* -- from one policy process to the next -------------------------------------
  */
 
@@ -625,7 +797,6 @@ int
 session_adopt(struct session_row *row)
 {
 	struct session *s;
-	int64_t left;
 	size_t n;
 	int r;
 
@@ -640,13 +811,10 @@ session_adopt(struct session_row *row)
 	s->opened = row->opened;
 	s->noted = row->opened ? KEPT_YES : KEPT_NO;
 	s->kept = KEPT_YES;
-	if ((r = session_fill(s, &row->proof, &n)) != 0)
-		goto fail;
-	left = (s->over ? s->limit_ms : s->until_ms) - msg_now_ms();
-	s->timer =
-	    loop_timer(child_loop(), left < 0 ? 0 : left, session_timer, s);
-	r = ERR_NOMEM;
-	if (s->timer == NULL)
+	s->ncertificate = row->ncertificate;
+	memcpy(s->certificate, row->certificate, sizeof(s->certificate));
+	if ((r = session_fill(s, &row->proof, &n)) != 0 ||
+	    (r = session_arm(s)) != 0)
 		goto fail;
 	s->next = env.sessions;
 	env.sessions = s;
@@ -704,15 +872,14 @@ session_adopt_connection(const struct connection_row *row)
 	c->monitor_start = row->monitor_start;
 	c->kept = KEPT_YES;
 	if ((r = str_copy(c->user, sizeof(c->user), row->user)) != 0 ||
+	    (r = str_copy(c->source, sizeof(c->source), row->source)) != 0 ||
+	    (r = str_copy(c->key, sizeof(c->key), row->key)) != 0 ||
 	    (r = user_name_parse(c->user, &c->name)) != 0 ||
 	    (r = connection_find_monitor(c)) != 0) {
 		connection_free(c);
 		return r;
 	}
-	c->session = s;
-	s->nconnection++;
-	c->next = env.connections;
-	env.connections = c;
+	connection_join(c, s);
 	return 0;
 }
 
@@ -739,8 +906,7 @@ session_adopted(void)
 	}
 	for (s = env.sessions; s != NULL; s = nexts) {
 		nexts = s->next;
-		if (!s->ending && s->nconnection == 0 &&
-		    (s->over || msg_now_ms() >= s->until_ms))
+		if (!s->ending && session_may_end(s))
 			session_end(s);
 	}
 }
@@ -809,7 +975,9 @@ session_event(const struct session *s, const struct connection *c,
 		identity = session_identity(s);
 	if ((r = event_str(b, EV_SESSION, s->id)) != 0 ||
 	    (r = event_str(b, EV_USER, c == NULL ? NULL : c->user)) != 0 ||
-	    (r = event_str(b, EV_SOURCE, s->source)) != 0 ||
+	    (r = event_str(b, EV_SOURCE, c == NULL ? s->source : c->source)) !=
+		0 ||
+	    (r = event_str(b, EV_KEY, c == NULL ? NULL : c->key)) != 0 ||
 	    (r = event_str(b, EV_IDENTITY, identity)) != 0 ||
 	    (r = event_str(b, EV_ISSUER, s->issuer)) != 0 ||
 	    (r = event_str(b, EV_SUBJECT, s->subject)) != 0 ||

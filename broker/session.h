@@ -5,9 +5,10 @@
  * A token opens one session; the same token again, from the same address, is a
  * further connection of it.  A connection is made when oidc has verified the
  * token (pending), opened when PAM's open_session has told which sshd monitor
- * it is, and over when that monitor closes it or dies.  The session is over
- * when its last connection is and the token could open no further one, or at
- * the policy's limit (session-max) at the latest.
+ * it is, and over when that monitor closes it or dies.  A certificate that the
+ * session was given opens a connection at once.  The session is over when its
+ * last connection is and neither the token nor a certificate could open a
+ * further one, or at the policy's limit (session-max) at the latest.
  *
  * A handle alone opens nothing: an operation must come from a process whose
  * grandparent is the monitor.
@@ -28,6 +29,9 @@
 
 #define CONNECTION_PENDING_MS 60000 /* between the token and open_session */
 #define SESSION_CONNECTIONS_MAX 64  /* of one session */
+#define SESSION_CERTIFICATES_MAX 16 /* of one session that are good */
+#define SESSION_DIGEST_LEN 32       /* SHA-256 of a certificate's blob */
+#define SESSION_KEY_MAX 63          /* a key's fingerprint, "SHA256:..." */
 
 struct buf;
 
@@ -35,6 +39,12 @@ struct buf;
 
 /* Whether a row or line is with audit. */
 enum kept { KEPT_NO, KEPT_ASKED, KEPT_YES };
+
+/* A certificate that a session was given. */
+struct certificate {
+	uint8_t digest[SESSION_DIGEST_LEN];
+	int64_t until_ms;
+};
 
 struct session {
 	struct session *next;
@@ -55,7 +65,9 @@ struct session {
 	int64_t until_ms;	/* the token may open connections until then */
 	int64_t limit_ms;	/* session-max */
 	size_t nconnection;
-	struct timer *timer;	/* until_ms, then limit_ms */
+	struct certificate certificate[SESSION_CERTIFICATES_MAX];
+	size_t ncertificate; /* some may be over */
+	struct timer *timer; /* the moment when it may be over */
 };
 
 enum connection_state {
@@ -73,6 +85,8 @@ struct connection {
 	char handle[PROTO_HANDLE_LEN + 1];
 	char user[USER_LEN_MAX + 1];
 	struct user_name name;	/* user, taken apart */
+	char source[PROTO_SOURCE_MAX + 1];
+	char key[SESSION_KEY_MAX + 1]; /* of its certificate; "": a token's */
 	size_t noperations;	/* running; keep the connection in memory */
 	pid_t monitor;
 	uint64_t monitor_start; /* clock ticks since boot */
@@ -99,12 +113,16 @@ struct session_row {
 	struct session_proof proof; /* but for user and expires */
 	int64_t until_ms, limit_ms;
 	bool over, opened;
+	struct certificate certificate[SESSION_CERTIFICATES_MAX];
+	size_t ncertificate;
 };
 struct connection_row {
 	char id[ULID_LEN + 1];
 	char session[ULID_LEN + 1];
 	char handle[PROTO_HANDLE_LEN + 1];
 	char user[USER_LEN_MAX + 1];
+	char source[PROTO_SOURCE_MAX + 1];
+	char key[SESSION_KEY_MAX + 1];
 	pid_t monitor; /* 0: it is still pending */
 	uint64_t monitor_start;
 };
@@ -129,6 +147,28 @@ int session_new(struct session_proof *proof, struct connection **out,
  * on failure).  User, source and monitor must fit; ERR_DENIED otherwise. */
 int session_open(const char *handle, const char *user, const char *source,
     pid_t monitor, int take_pidfd, struct connection **out);
+/* Who comes with a certificate. */
+struct certificate_login {
+	const char *user, *source;
+	const uint8_t *digest; /* of the certificate */
+	const char *key;       /* fingerprint of the key in it */
+};
+/* The live session that was given that certificate; NULL: none. */
+struct session *session_of_certificate(const uint8_t *digest);
+/* Opens a connection of it for a monitor (takes pidfd, also on failure).  An
+ * error, and why says for the ledger what is wrong. */
+int session_open_certificate(const struct certificate_login *l, pid_t monitor,
+    int take_pidfd, struct connection **out, const char **why);
+/* The session was given one, and lives until that is over.  ERR_TOOBIG: it has
+ * as many as it may. */
+int session_certify(struct session *s, const uint8_t *digest, int64_t until_ms);
+/* It never got that one. */
+void session_uncertify(struct session *s, const uint8_t *digest);
+/* How many of its certificates are good; *first_ms: when the first of them is
+ * over. */
+size_t session_certificates(struct session *s, int64_t *first_ms);
+/* At least one identity is its own under the policy of now. */
+bool session_has_identity(const struct session *s);
 /* Ends the connection of that handle if the caller is its monitor. */
 int session_close(const char *handle, pid_t monitor);
 /* The open connection of a handle for a process that asks: the asker's
@@ -149,7 +189,8 @@ void session_rematch(void);
 size_t session_count(void);
 
 /* Appends who and what ties it to a change to an event.  c may be NULL: the
- * session alone; identity NULL: the session's first. */
+ * session alone, and where it was opened from; identity NULL: the session's
+ * first. */
 int session_event(const struct session *s, const struct connection *c,
     const char *identity, struct buf *event);
 /* The first identity of a session, for texts; "" when none matches. */

@@ -33,7 +33,7 @@
 #include "lib/str.h"
 #include "lib/ulid.h"
 
-#define TAKEOVER_VERSION 1
+#define TAKEOVER_VERSION 2
 #define MAC_LEN 32
 #define KEY_LEN 32
 /* Rows are forgotten by name; this is for those that nobody remembers. */
@@ -167,6 +167,15 @@ put_session(struct buf *b, const struct session *s)
 		    (r = buf_put_cstr(b, s->claims.c[i].value)) != 0)
 			return r;
 	}
+	if ((r = buf_put_u32(b, (uint32_t)s->ncertificate)) != 0)
+		return r;
+	for (size_t i = 0; i < s->ncertificate; i++) {
+		const struct certificate *c = &s->certificate[i];
+
+		if ((r = buf_put(b, c->digest, sizeof(c->digest))) != 0 ||
+		    (r = buf_put_u64(b, (uint64_t)c->until_ms)) != 0)
+			return r;
+	}
 	return 0;
 }
 
@@ -215,6 +224,8 @@ takeover_keep_connection(struct connection *c)
 	    (r = buf_put_cstr(&b, c->session->id)) == 0 &&
 	    (r = buf_put_cstr(&b, c->handle)) == 0 &&
 	    (r = buf_put_cstr(&b, c->user)) == 0 &&
+	    (r = buf_put_cstr(&b, c->source)) == 0 &&
+	    (r = buf_put_cstr(&b, c->key)) == 0 &&
 	    (r = buf_put_u32(&b, (uint32_t)c->monitor)) == 0 &&
 	    (r = buf_put_u64(&b, c->monitor_start)) == 0)
 		r = row_keep('2', c->id, &b, connection_kept, c);
@@ -296,6 +307,28 @@ get_version(struct buf *b)
 }
 
 static int
+get_certificates(struct buf *b, struct session_row *s)
+{
+	struct certificate *c;
+	uint64_t until;
+	uint32_t n;
+	int r;
+
+	if ((r = buf_get_u32(b, &n)) != 0)
+		return r;
+	if (n > SESSION_CERTIFICATES_MAX)
+		return ERR_TOOBIG;
+	while (s->ncertificate < n) {
+		c = &s->certificate[s->ncertificate++];
+		if ((r = buf_get(b, c->digest, sizeof(c->digest))) != 0 ||
+		    (r = buf_get_u64(b, &until)) != 0)
+			return r;
+		c->until_ms = (int64_t)until;
+	}
+	return 0;
+}
+
+static int
 take_session(struct buf *b)
 {
 	struct session_row s = { 0 };
@@ -329,7 +362,8 @@ take_session(struct buf *b)
 		free(value);
 		name = value = NULL;
 	}
-	if (r == 0 && (r = buf_end(b)) == 0)
+	if (r == 0 && (r = get_certificates(b, &s)) == 0 &&
+	    (r = buf_end(b)) == 0)
 		r = session_adopt(&s);
 	env.sessions += r == 0;
 out:
@@ -348,6 +382,8 @@ take_connection(struct buf *b)
 	    (r = buf_get_fixed(b, c.session, sizeof(c.session))) != 0 ||
 	    (r = buf_get_fixed(b, c.handle, sizeof(c.handle))) != 0 ||
 	    (r = buf_get_fixed(b, c.user, sizeof(c.user))) != 0 ||
+	    (r = buf_get_fixed(b, c.source, sizeof(c.source))) != 0 ||
+	    (r = buf_get_fixed(b, c.key, sizeof(c.key))) != 0 ||
 	    (r = buf_get_u32(b, &pid)) != 0 ||
 	    (r = buf_get_u64(b, &c.monitor_start)) != 0 ||
 	    (r = buf_end(b)) != 0)

@@ -22,6 +22,8 @@ static const char *const event_kinds[] = {
 	[EVENT_VIEW] = "view",
 	[EVENT_ALARM] = "alarm",
 	[EVENT_QUESTION] = "question",
+	[EVENT_CERT_ISSUE] = "certificate.issue",
+	[EVENT_CERT_LOGIN] = "certificate.login",
 };
 
 static const struct event_row {
@@ -66,6 +68,9 @@ static const struct event_row {
 	[EV_RECORDING_SHA256] = { "recording_sha256", 's' },
 	[EV_VIEWER] = { "viewer", 's' },
 	[EV_ASKER] = { "asker", 's' },
+	[EV_KEY] = { "key", 's' },
+	[EV_PRINCIPALS] = { "principals", 's' },
+	[EV_LIFETIME_S] = { "lifetime_s", 'n' },
 	[EV_LIST] = { "list", 's' },
 	[EV_POSITION] = { "position", 'n' },
 	[EV_POSITIONS] = { "positions", 'n' },

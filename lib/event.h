@@ -25,6 +25,8 @@ enum event_kind {
 	EVENT_VIEW,          /* "view": somebody read a recording */
 	EVENT_ALARM,         /* "alarm": a broker process died */
 	EVENT_QUESTION,      /* "question": a job asked what it may do */
+	EVENT_CERT_ISSUE,    /* "certificate.issue": to a job's own key */
+	EVENT_CERT_LOGIN,    /* "certificate.login": a connection by one */
 };
 
 enum event_field {
@@ -63,6 +65,10 @@ enum event_field {
 	EV_POSITIONS,
 	EV_JOINED,
 	EV_ASKER, /* who had the policy loaded */
+	/* a job's certificate */
+	EV_KEY, /* fingerprint of the job's own key */
+	EV_PRINCIPALS,
+	EV_LIFETIME_S,
 	/* how it ended: audit alone writes these */
 	EV_EXIT,
 	EV_SIGNAL,

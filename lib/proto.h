@@ -118,6 +118,7 @@ const struct proto_row *proto_table(size_t *n);
 #define PROTO_TEXT_MAX (32 * 1024)	/* text for a job's stdout or stderr */
 #define PROTO_ID_LEN 26			/* a ULID */
 #define PROTO_POLICY_HASH_LEN 64        /* SHA-256 in hexadecimal */
+#define PROTO_JOB_KEY_MAX (16 * 1024)   /* text that should be a public key */
 #define PROTO_JOB_CERT_S_MAX 900        /* seconds a job certificate is good */
 #define PROTO_JOB_CERT_MAX (20 * 1024)  /* its blob, with 256 names */
 #define PROTO_JOB_IDENTITIES_MAX 256    /* that one is made for */
@@ -134,6 +135,7 @@ enum run_kind {
 	RUN_SHELL = 0,
 	RUN_EXEC = 1,
 	RUN_SCRIPT = 2, /* no command; this came on standard input */
+	RUN_LOGIN = 3,  /* `login`; this key came on standard input */
 };
 /* MSG_EXIT */
 enum exit_kind { EXIT_CODE = 0, EXIT_SIGNAL = 1 };

@@ -54,6 +54,13 @@
 	"in again, and tell the bastion's admin if it stays so (the reason "   \
 	"is in the bastion's log)"
 
+/* A certificate that sshd has accepted, and policy has not. */
+#define UNKNOWN                                                                \
+	"postern: nothing was run: this certificate opens no session here; "   \
+	"its session is over, or it is for another name or address; get a "    \
+	"new one with a token: ssh postern@BASTION login < key.pub (the "      \
+	"reason is in the bastion's ledger)"
+
 static int
 options(pam_handle_t *ph, int argc, const char **argv, struct opts *o)
 {
@@ -240,7 +247,8 @@ pam_sm_open_session(pam_handle_t *ph, int flags, int argc, const char **argv)
 		return PAM_SUCCESS;
 	pam_syslog(ph, LOG_NOTICE, "session of %s is not opened: %s",
 	    who_log(&w), err_text(r));
-	(void)pam_error(ph, "%s", UNOPENED);
+	(void)pam_error(ph, "%s",
+	    r == ERR_DENIED && handle[0] == '\0' ? UNKNOWN : UNOPENED);
 	return PAM_SESSION_ERR;
 }
 

@@ -15,6 +15,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "lib/err.h"
@@ -49,8 +50,18 @@
 	"no command was given, and the commands on standard input stopped "    \
 	"coming; name one: ssh TARGET@BASTION COMMAND"
 
-/* A script; the environment holds every other command.  +1 is one too many,
- * +2 its NUL. */
+#define SAY_KEY_LONG                                                           \
+	"what came on standard input is longer than 16 KiB; a public key is "  \
+	"one line: ssh postern@BASTION login < key.pub"
+#define SAY_KEY_NUL                                                            \
+	"what came on standard input is no text; a public key is one line: "   \
+	"ssh postern@BASTION login < key.pub"
+#define SAY_KEY_LATE                                                           \
+	"no public key came on standard input; give it one: ssh "              \
+	"postern@BASTION login < key.pub"
+
+/* A script or a key; the environment holds every other command.  +1 is one too
+ * many, +2 its NUL. */
 static char script[PROTO_COMMAND_MAX + 2];
 
 _Noreturn static void
@@ -90,6 +101,24 @@ read_script(struct request *q)
 		refuse(POSTERN_EX_USAGE, SAY_NUL);
 	if (r != 0)
 		refuse(POSTERN_EX_USAGE, SAY_LATE);
+}
+
+/* The one word that has an input. */
+static void
+read_key(struct request *q)
+{
+	int r;
+
+	if (!q->control || q->kind != RUN_EXEC || q->tty ||
+	    strcmp(q->command, "login") != 0)
+		return;
+	r = request_key(q, script, PROTO_JOB_KEY_MAX + 1);
+	if (r == ERR_TOOBIG)
+		refuse(POSTERN_EX_USAGE, SAY_KEY_LONG);
+	if (r == ERR_FORMAT)
+		refuse(POSTERN_EX_USAGE, SAY_KEY_NUL);
+	if (r != 0)
+		refuse(POSTERN_EX_USAGE, SAY_KEY_LATE);
 }
 
 /* Connects and asks; what fails here fails with nothing run. */
@@ -132,9 +161,12 @@ main(int argc, char **argv)
 	if (!request_form(argc, argv))
 		refuse(POSTERN_EX_DENIED, SAY_FORM);
 	read_script(&q);
+	read_key(&q);
 	if ((r = relay_signals(&sigfd)) != 0)
 		refuse(POSTERN_EX_TEMPFAIL, err_text(r));
 	r = ask(&q, &conn);
+	if (q.kind == RUN_LOGIN) /* a private one, perhaps */
+		explicit_bzero(script, sizeof(script));
 	if (r == ERR_TOOBIG)
 		refuse(POSTERN_EX_USAGE, SAY_LONG);
 	if (r != 0)

@@ -74,8 +74,9 @@ request_read(struct request *q)
 	(void)clearenv();
 }
 
-int
-request_script(struct request *q, char *text, size_t size)
+/* All of descriptor 0, and a NUL. */
+static int
+read_input(char *text, size_t size)
 {
 	size_t n = 0;
 	ssize_t k;
@@ -97,11 +98,31 @@ request_script(struct request *q, char *text, size_t size)
 	}
 	text[n] = '\0';
 	/* a text that ended early would be another one */
-	if (strlen(text) != n)
-		return ERR_FORMAT;
+	return strlen(text) == n ? 0 : ERR_FORMAT;
+}
+
+int
+request_script(struct request *q, char *text, size_t size)
+{
+	int r;
+
+	if ((r = read_input(text, size)) != 0)
+		return r;
 	if (text[strspn(text, " \t\n")] == '\0')
 		return 0; /* nothing to run: no script */
 	q->kind = RUN_SCRIPT;
+	q->command = text;
+	return 0;
+}
+
+int
+request_key(struct request *q, char *text, size_t size)
+{
+	int r;
+
+	if ((r = read_input(text, size)) != 0)
+		return r;
+	q->kind = RUN_LOGIN;
 	q->command = text;
 	return 0;
 }

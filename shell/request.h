@@ -33,6 +33,9 @@ void request_read(struct request *q);
  * its end is the text: `ssh web-1@bastion <<EOF`.  ERR_TOOBIG: it needs size
  * bytes or more; ERR_FORMAT: it holds a NUL; ERR_TIMEOUT: it stopped coming. */
 int request_script(struct request *q, char *text, size_t size);
+/* `login` for the control surface, without a terminal: what comes on descriptor
+ * 0 up to its end is the key.  The same errors. */
+int request_key(struct request *q, char *text, size_t size);
 /* The fields of RUN, and descriptors 0, 1 and 2, lent.  ERR_TOOBIG: the
  * command is longer than PROTO_COMMAND_MAX. */
 int request_put(const struct request *q, struct msg *m);

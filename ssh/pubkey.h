@@ -9,7 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PUBKEY_LINE_MAX (16 * 1024) /* what somebody may send as one */
 #define PUBKEY_BLOB_MAX 1200        /* RSA of PUBKEY_RSA_MAX bits has 1052 */
 #define PUBKEY_RSA_MIN 2048
 #define PUBKEY_RSA_MAX 8192

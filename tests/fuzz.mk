@@ -63,7 +63,7 @@ tests_fuzz_fuzz_proc_policy_LDFLAGS = $(proc_fuzz_ldflags) \
 	-Wl,--wrap=proc_stat -Wl,--wrap=proc_alive -Wl,--wrap=proc_open \
 	-Wl,--wrap=HMAC
 tests_fuzz_fuzz_proc_policy_LDADD = policy/libpolicy.la ssh/libquote.la \
-	broker/libchild.la $(CRYPTO_LIBS)
+	ssh/libcert.la broker/libchild.la $(CRYPTO_LIBS)
 
 tests_fuzz_fuzz_proc_posternd_SOURCES = tests/fuzz/fuzz_proc_posternd.c \
 	$(proc_fuzz_sources) $(posternd_files)

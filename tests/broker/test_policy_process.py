@@ -111,7 +111,7 @@ class Monitor:
                 fd = fds[0] if fds else os.pidfd_open(os.getpid())
                 w.send(conn, "SESSION_OPEN", w.text(what["handle"]) +
                        w.text(what["user"]) + w.text(what["source"]) +
-                       w.text(""), [fd], 5)
+                       w.text(what["info"]), [fd], 5)
                 os.close(fd)
             elif what["do"] == "close":
                 w.send(conn, "SESSION_CLOSE", w.text(what["handle"]), (), 5)
@@ -151,10 +151,10 @@ class Monitor:
         tell(self.sock, what, fds)
         return hear(self.sock)
 
-    def open(self, handle, user="web-1", source=SOURCE, fds=()):
+    def open(self, handle, user="web-1", source=SOURCE, fds=(), info=""):
         """(result, handle) of SESSION_OPENED; None when it was closed."""
         got, _ = self.ask(fds, do="open", at="session", handle=handle,
-                          user=user, source=source)
+                          user=user, source=source, info=info)
         assert got is None or got[:2] == ["SESSION_OPENED", 5]
         return got and tuple(got[2:])
 
@@ -403,7 +403,7 @@ def test_issuers_for_oidc(policy):
     assert m.text() == "https://token.actions.githubusercontent.com"
     assert [m.text() for _ in range(m.u32())] == ["bastion.acme.example"]
     assert [m.text() for _ in range(m.u32())] == ["RS256"]
-    m.u32(), m.u32(), m.u8()
+    m.u32(), m.u32(), m.u32(), m.u8()
     m.end()
 
 
@@ -643,7 +643,7 @@ def test_a_pending_or_closed_session_runs_nothing(policy):
 
 @pytest.mark.parametrize("body", [
     b"", run_body("0" * 33, "a"), run_body("0" * 32, "a")[:-1],
-    run_body("0" * 32, "a") + b"x", run_body("0" * 32, "a", kind=3),
+    run_body("0" * 32, "a") + b"x", run_body("0" * 32, "a", kind=4),
     run_body("0" * 32, "a", tty=2), run_body("0" * 32, "a", term="x" * 65),
     run_body("0" * 32, "x" * 65537)], ids=short)
 def test_a_malformed_run_closes_its_connection_alone(policy, body):

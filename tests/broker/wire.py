@@ -42,12 +42,13 @@ NAMES = {v: k for k, v in TYPES.items()}
 
 KINDS = ["", "start", "policy.load", "login.refused", "session.open",
          "session.close", "operation.decide", "operation.end", "view",
-         "alarm", "question"]
+         "alarm", "question", "certificate.issue", "certificate.login"]
 FIELDS = ["", "session", "operation", "identity", "issuer", "subject", "user",
           "source", "commit", "pull_request", "actor", "workflow", "run",
           "target", "login", "command", "pty", "stdin", "policy", "rule",
           "verdict", "reason", "serial", "key_id", "principal", "list",
-          "position", "positions", "joined", "asker", "exit", "signal", "state",
+          "position", "positions", "joined", "asker", "key", "principals",
+          "lifetime_s", "exit", "signal", "state",
           "duration_ms", "bytes_in", "bytes_out", "bytes_err", "sha256_in",
           "sha256_out", "sha256_err", "recording", "recording_sha256",
           "viewer", "process"]
@@ -68,6 +69,33 @@ def u64(n):
 def text(s):
     s = s.encode() if isinstance(s, str) else s
     return u32(len(s)) + s
+
+
+def serial_of(session):
+    """The last 64 bits of an id."""
+    n = 0
+    for c in session:
+        n = n * 32 + "0123456789ABCDEFGHJKMNPQRSTVWXYZ".index(c)
+    return n & (2**64 - 1)
+
+
+def job_certificate(session, key, ca, sign, serial=None, nonce=None,
+                    names=("postern", "web-1"), before=None, source=None,
+                    command=None):
+    """A job's certificate for an Ed25519 key (PROTOCOL.certkeys); ca is the
+    CA's SSH blob, sign signs."""
+    def option(name, value):
+        return text(name) + text(text(value)) if value else b""
+    before = int(time.time()) + 900 if before is None else before
+    b = (text("ssh-ed25519-cert-v01@openssh.com") +
+         text(nonce or os.urandom(32)) + text(key) +
+         u64(serial_of(session) if serial is None else serial) + u32(1) +
+         text(f"postern session={session} identity=shop") +
+         text(b"".join(text(n) for n in names)) + u64(before - 960) +
+         u64(before) + text(option("force-command", command) +
+                            option("source-address", source)) +
+         text(text("permit-pty") + text("")) + text("") + text(ca))
+    return b + text(text("ssh-ed25519") + text(sign(b)))
 
 
 class Message:

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "lib/buf.h"
+#include "lib/proto.h"
 #include "ssh/pubkey.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -21,7 +22,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct buf blob;
 	int r;
 
-	buf_init(&blob, PUBKEY_LINE_MAX);
+	buf_init(&blob, PROTO_JOB_KEY_MAX);
 	r = pubkey_read(data, size, &blob, &why);
 	if (why == NULL || (r != 0) != (buf_len(&blob) == 0) ||
 	    (r == 0 && (pubkey_check(buf_ptr(&blob), buf_len(&blob), &k) != 0 ||

@@ -6,6 +6,7 @@ the table at every door.
     tests/fuzz/seeds.py [NAME…]     into tests/fuzz/corpus/proc_NAME/
 """
 import base64
+import hashlib
 import json
 import pathlib
 import struct
@@ -141,6 +142,22 @@ def kept(*rows):
         w.text(k) + w.u64(NOW + 9999) + w.text(bytes(32) + v) for k, v in rows)
 
 
+KEY_LINE = "ssh-ed25519 " + base64.b64encode(
+    w.text("ssh-ed25519") + w.text(b"k" * 32)).decode() + " job\n"
+
+
+def job_cert_made():
+    """Of session ulid(9), and always the same."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+    ca = ed25519.Ed25519PrivateKey.from_private_bytes(b"c" * 32)
+    pub = ca.public_key().public_bytes(serialization.Encoding.Raw,
+                                       serialization.PublicFormat.Raw)
+    return w.job_certificate(
+        ulid(9), b"k" * 32, w.text("ssh-ed25519") + w.text(pub), ca.sign,
+        nonce=b"n" * 32, before=NOW + 900)
+
+
 def policy():
     audit, sign, oidc, session, shell, ctl, hop = 1, 2, 3, 4, 5, 6, 7
     done = say(audit, "EVENT_DONE", w.u32(0) + w.u64(7))
@@ -158,16 +175,19 @@ def policy():
     started = opened + ask("systemctl restart web") + answers
     both = opened + ask("systemctl restart web && systemctl restart web") + \
         done + say(audit, "EVENT_DONE", w.u32(0) + w.u64(8), BEFORE) + answers
+    cert = job_cert_made()
     row = {
-        "1/" + ulid(9): w.u8(1) + w.text(ulid(9)) + w.text("10.0.3.4") +
+        "1/" + ulid(9): w.u8(2) + w.text(ulid(9)) + w.text("10.0.3.4") +
         w.text("0123456789abcdef" * 4) + w.text("github") + w.text("s") +
         w.u64(2000000000) + w.u64(2000000000) + w.u8(0) + w.u8(1) +
-        w.u32(1) + w.text("repository_id") + w.text("7712345"),
-        "2/" + ulid(8): w.u8(1) + w.text(ulid(8)) + w.text(ulid(9)) +
-        w.text("ab" * 16) + w.text("web-1") + w.u32(4242) + w.u64(1),
-        "3/" + ulid(7): w.u8(1) + w.text(ulid(7)) + w.text("shop") +
+        w.u32(1) + w.text("repository_id") + w.text("7712345") + w.u32(1) +
+        hashlib.sha256(cert).digest() + w.u64(2000000000),
+        "2/" + ulid(8): w.u8(2) + w.text(ulid(8)) + w.text(ulid(9)) +
+        w.text("ab" * 16) + w.text("web-1") + w.text("10.0.3.4") +
+        w.text("SHA256:k") + w.u32(4242) + w.u64(1),
+        "3/" + ulid(7): w.u8(2) + w.text(ulid(7)) + w.text("shop") +
         w.text(ulid(8)) + w.u32(4242) + w.u64(1),
-        "4/" + ulid(7): w.u8(1) + w.text(ulid(7)) + w.text("shop") +
+        "4/" + ulid(7): w.u8(2) + w.text(ulid(7)) + w.text("shop") +
         w.u64(1000000000),
     }
     out = table(["parent", "audit", "signer", "oidc", "session", "shell",
@@ -185,6 +205,13 @@ def policy():
             session, "SESSION_OPEN", w.text(HANDLE) + w.text("postern") +
             w.text("10.0.3.4") + w.text(""), 5, (1, PIDFD)) + done +
         ask("whoami") + ask("help") + ask("nothing"),
+        "login": say(oidc, "SESSION_NEW", proof("postern"), 3) + say(
+            session, "SESSION_OPEN", w.text(HANDLE) + w.text("postern") +
+            w.text("10.0.3.4") + w.text(""), 5, (1, PIDFD)) + done + ask(
+            KEY_LINE, kind=3) + say(sign, "JOB_CERT_MADE", w.u32(1) +
+                                    w.text("") + w.u8(0) + w.text("no")) +
+        ask(KEY_LINE, kind=3) + say(sign, "JOB_CERT_MADE", w.u32(0) + w.text(
+            cert) + w.u8(1) + w.text("")) + ask("x", kind=3) + ask("login"),
         "streams": opened + step(OPEN, shell) + say(
             shell, "RUN", run("systemctl restart web"), 1, (3, TCP)),
         "nobody": ask("systemctl restart web"),
@@ -238,6 +265,15 @@ def policy():
     out["fresh-reload"] = FRESH + given + say(0, "RELOAD", w.u32(0), 0)
     # A link anew, and an answer that was not asked for.
     out["recalled"] = say(audit, "RECALLED", kept(*row.items()))
+    shown = step(OPEN, session) + say(
+        session, "SESSION_OPEN", w.text("") + w.text("web-1") +
+        w.text("10.0.3.9") + w.text(
+            b"publickey ssh-ed25519-cert-v01@openssh.com " +
+            base64.b64encode(cert) + b"\n"), 5, (1, PIDFD))
+    out["certificate"] = FRESH + given + step(OPEN, audit) + say(
+        0, "GO", w.text("") + w.text("10.91.0.1/32"), 0) + \
+        say(audit, "RECALLED", kept(*row.items())) + shown + shown
+    out["no-certificate"] = opened + shown
     out["rows"] = FRESH + given + step(
         OPEN, audit) + say(0, "GO", w.text("") + w.text("10.91.0.1/32"), 0) + \
         say(audit, "RECALLED", kept(*row.items()))

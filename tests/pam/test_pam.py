@@ -30,6 +30,10 @@ UNJUDGED = (b"postern: this bastion cannot judge tokens just now, so no session 
 UNOPENED = (b"postern: nothing was run: this connection got no session here; "
             b"log in again, and tell the bastion's admin if it stays so (the "
             b"reason is in the bastion's log)")
+UNKNOWN = (b"postern: nothing was run: this certificate opens no session here; "
+           b"its session is over, or it is for another name or address; get a "
+           b"new one with a token: ssh postern@BASTION login < key.pub (the "
+           b"reason is in the bastion's ledger)")
 JUNK = b"\b\n\r\x7fINCORRECT"
 
 
@@ -291,7 +295,7 @@ def pid_of(pidfd):
 
 @pytest.mark.parametrize("handle, info", [
     (wire.Broker.HANDLE, b"keyboard-interactive/pam\n"),
-    ("", b"publickey ssh-ed25519-cert-v01@openssh.com " + b"A" * 1500),
+    ("", b"publickey ssh-ed25519-cert-v01@openssh.com " + b"A" * 29000),
     ("", None)], ids=["token", "certificate", "nothing"])
 def test_open_and_close(broker, tmp_path, handle, info):
     p = Pam(tmp_path)
@@ -329,9 +333,21 @@ def test_open_refused(broker, tmp_path):
 
 def test_open_with_a_certificate_that_does_not_fit(broker, tmp_path):
     p = Pam(tmp_path)
-    p.putenv(b"SSH_AUTH_INFO_0=" + b"A" * 30000)
+    p.putenv(b"SSH_AUTH_INFO_0=" + b"A" * 40000)
     assert p.open_session(0) == SESSION_ERR
     assert broker.heard == [] and p.said == [UNOPENED]
+
+
+def test_a_certificate_that_opens_nothing(broker, tmp_path):
+    """Policy's no has other words than a policy that is not there."""
+    p = Pam(tmp_path)
+    p.putenv(b"SSH_AUTH_INFO_0=publickey ssh-ed25519-cert-v01@openssh.com A\n")
+    broker.open = lambda m: (1, "")
+    assert p.open_session(0) == SESSION_ERR
+    assert p.said == [UNKNOWN] and p.session() is None
+    broker.open = lambda m: (0, "x")
+    assert p.open_session(0) == SESSION_ERR
+    assert p.said == [UNKNOWN, UNOPENED]
 
 
 def test_policy_absent(tmp_path):

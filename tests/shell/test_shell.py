@@ -98,6 +98,31 @@ def test_run(broker, tmp_path, command, kind):
     assert (m.tty, m.term, m.columns, m.rows) == (0, b"", 0, 0)
 
 
+KEY = b"ssh-ed25519 AAAA job\n"
+
+
+@pytest.mark.parametrize("user, command, kind, sent", [
+    ("postern", "login", 3, KEY), ("postern", "whoami", 1, b"whoami"),
+    ("postern", "login x", 1, b"login x"), ("web-1", "login", 1, b"login"),
+    ("postern", "login", 3, b"x" * 16384), ("postern", "login", 3, b"")],
+    ids=["login", "other", "words", "target", "longest", "empty"])
+def test_a_key_for_login(broker, tmp_path, user, command, kind, sent):
+    """It is read for that word of that user alone."""
+    s = Shell(tmp_path, command, env={"USER": user})
+    assert s.end(sent if kind == 3 else KEY) == (0, b"", b"")
+    (m,) = broker.heard
+    assert (m.kind, m.command) == (kind, sent)
+
+
+@pytest.mark.parametrize("given, says", [
+    (b"x" * 16385, b"16 KiB"), (KEY + b"\0", b"no text")])
+def test_a_key_that_is_none(broker, tmp_path, given, says):
+    r = Shell(tmp_path, "login", env={"USER": "postern"}).end(given)
+    assert r[0] == 64 and r[1] == b"" and says in r[2]
+    assert r[2].startswith(b"postern: ") and b"login < key.pub" in r[2]
+    assert broker.heard == []
+
+
 def test_streams_arrive(broker, tmp_path):
     def then(conn, stdin, stdout, stderr):
         data = b""

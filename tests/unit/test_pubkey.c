@@ -17,6 +17,7 @@
 #include "lib/b64.h"
 #include "lib/buf.h"
 #include "lib/err.h"
+#include "lib/proto.h"
 
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -60,7 +61,7 @@
 static int
 reads(const char *text, size_t n, struct buf *blob, const char **why)
 {
-	buf_init(blob, PUBKEY_LINE_MAX);
+	buf_init(blob, PROTO_JOB_KEY_MAX);
 	return pubkey_read(text, n, blob, why);
 }
 

@@ -583,6 +583,166 @@ t_no_memory(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* -- certificates ---------------------------------------------------------- */
+
+static const uint8_t *
+digest(uint8_t n)
+{
+	static uint8_t d[SESSION_DIGEST_LEN];
+
+	d[0] = n;
+	return d;
+}
+
+static int
+certify(struct session *s, uint8_t n, int64_t seconds)
+{
+	return session_certify(s, digest(n), msg_now_ms() + seconds * 1000);
+}
+
+static int
+come(uint8_t n, struct connection **c, const char **why)
+{
+	const struct certificate_login l = { .user = "root+web-1",
+		.source = "10.0.9.9",
+		.digest = digest(n),
+		.key = "SHA256:k" };
+	int pidfd = (int)syscall(SYS_pidfd_open, world.monitor, 0);
+
+	assert_true(pidfd >= 0);
+	return session_open_certificate(&l, world.monitor, pidfd, c, why);
+}
+
+static void
+t_certificate_opens(void **state)
+{
+	struct connection *a, *b = NULL;
+	const char *why = NULL;
+
+	(void)state;
+	assert_int_equal(make(TOKEN_A, 100, &a), 0);
+	assert_int_equal(open_it(a), 0);
+	assert_int_equal(certify(a->session, 1, 300), 0);
+	assert_int_equal(come(2, &b, &why), ERR_DENIED);
+	assert_non_null(strstr(why, "no live session"));
+	assert_int_equal(come(1, &b, &why), 0);
+	assert_ptr_equal(a->session, b->session);
+	assert_string_equal(b->user, "root+web-1");
+	assert_string_equal(b->name.login, "root");
+	assert_string_equal(b->source, "10.0.9.9");
+	assert_string_equal(b->key, "SHA256:k");
+	assert_string_equal(a->source, SOURCE);
+	assert_string_equal(a->key, "");
+	assert_int_equal(world.opens, 1); /* the session's one */
+	/* By its handle nobody opens it a second time. */
+	assert_int_equal(open_it(b), ERR_DENIED);
+	session_uncertify(a->session, digest(1));
+	assert_int_equal(come(1, &b, &why), ERR_DENIED);
+}
+
+/* Neither connection nor token, and yet it lives, as long as that is good. */
+static void
+t_certificate_keeps_a_session(void **state)
+{
+	struct connection *a, *b;
+	const char *why;
+
+	(void)state;
+	assert_int_equal(make(TOKEN_A, -10, &a), 0);
+	assert_int_equal(open_it(a), 0);
+	assert_int_equal(certify(a->session, 1, 300), 0);
+	close_it(a);
+	pass(200);
+	assert_int_equal(session_count(), 1);
+	assert_int_equal(come(1, &b, &why), 0);
+	pass(150); /* within a connection that it opened in time */
+	assert_int_equal(session_count(), 1);
+	assert_int_equal(come(1, &a, &why), ERR_DENIED);
+	assert_non_null(strstr(why, "expired"));
+	close_it(b);
+	assert_int_equal(session_count(), 0);
+	assert_int_equal(world.closes, 1);
+	assert_int_equal(come(1, &a, &why), ERR_DENIED);
+
+	assert_int_equal(make(TOKEN_B, -10, &a), 0);
+	assert_int_equal(open_it(a), 0);
+	assert_int_equal(certify(a->session, 2, 300), 0);
+	close_it(a);
+	pass(299);
+	assert_int_equal(session_count(), 1);
+	pass(2);
+	assert_int_equal(session_count(), 0);
+	assert_int_equal(world.closes, 2);
+}
+
+/* session-max is the end of all of it. */
+static void
+t_certificate_and_limit(void **state)
+{
+	struct connection *a, *b;
+	const char *why;
+
+	(void)state;
+	assert_int_equal(make(TOKEN_A, 100, &a), 0);
+	assert_int_equal(open_it(a), 0);
+	pass(500);
+	assert_int_equal(certify(a->session, 1, 900), 0);
+	pass(99);
+	assert_int_equal(come(1, &b, &why), 0);
+	close_it(b);
+	pass(2);
+	assert_int_equal(come(1, &b, &why), ERR_DENIED);
+	assert_non_null(strstr(why, "over"));
+	kill_monitor();
+	assert_int_equal(session_count(), 0);
+}
+
+static void
+t_certificate_without_identity(void **state)
+{
+	struct connection *a, *b;
+	const char *why;
+
+	(void)state;
+	assert_int_equal(make(TOKEN_A, 100, &a), 0);
+	assert_int_equal(open_it(a), 0);
+	assert_int_equal(certify(a->session, 1, 300), 0);
+	world.match = false;
+	session_rematch();
+	assert_int_equal(come(1, &b, &why), ERR_DENIED);
+	assert_non_null(strstr(why, "no identity"));
+	world.match = true;
+	session_rematch();
+	assert_int_equal(come(1, &b, &why), 0);
+}
+
+static void
+t_certificates_are_bounded(void **state)
+{
+	struct connection *a, *b;
+	int64_t first = 0;
+	const char *why;
+
+	(void)state;
+	assert_int_equal(make(TOKEN_A, 100, &a), 0);
+	assert_int_equal(open_it(a), 0);
+	for (uint8_t i = 0; i < SESSION_CERTIFICATES_MAX; i++)
+		assert_int_equal(certify(a->session, i, 100 + i), 0);
+	assert_int_equal(certify(a->session, 99, 300), ERR_TOOBIG);
+	assert_int_equal(come(99, &b, &why), ERR_DENIED);
+	assert_int_equal(
+	    session_certificates(a->session, &first), SESSION_CERTIFICATES_MAX);
+	assert_true(
+	    first - msg_now_ms() > 99000 && first - msg_now_ms() <= 100000);
+	pass(101);
+	assert_int_equal(certify(a->session, 99, 300), 0);
+	/* And so are the connections that they open. */
+	for (size_t i = 1; i < SESSION_CONNECTIONS_MAX; i++)
+		assert_int_equal(come(99, &b, &why), 0);
+	assert_int_equal(come(99, &b, &why), ERR_DENIED);
+	assert_non_null(strstr(why, "as many connections"));
+}
+
 int
 main(void)
 {
@@ -601,6 +761,11 @@ main(void)
 		T(t_session_max),
 		T(t_rematch_without_memory),
 		T(t_monitor_dies),
+		T(t_certificate_opens),
+		T(t_certificate_keeps_a_session),
+		T(t_certificate_and_limit),
+		T(t_certificate_without_identity),
+		T(t_certificates_are_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
