@@ -844,13 +844,19 @@ class Bastion:
     def processes(self):
         """(pid, user, name) of all that is Postern's, oldest first."""
         import pwd
-        out = []
+        out, listener = [], None
         for pid in sorted(int(p) for p in os.listdir("/proc") if p.isdigit()):
             with contextlib.suppress(OSError, KeyError, StopIteration):
                 argv = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
                 name = os.path.basename(argv.split(b"\0")[0].decode())
                 if b"postern-sshd" in argv and b"[listener]" in argv:
                     name = "postern-sshd"
+                    listener = pid
+                # OpenSSH 9.8 and later: its children have another name
+                if name.startswith("sshd-session: ") and int(pathlib.Path(
+                        f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+                        .split()[1]) == listener:
+                    name = name.replace("sshd-session", "postern-sshd", 1)
                 if not name.startswith("postern"):
                     continue
                 uid = next(int(x.split()[1]) for x in

@@ -159,7 +159,7 @@ def test_2_full_at_each_page(bastion, job, up):
     with tmpfs(bastion, "8m", settings="disk-reserve 1B\n"):
         well(job)
         at, full, codes = up.web1.mark(), Filler(), {}
-        for n in (*range(6), 8, 11, 16, 64):
+        for n in (*range(6), 8, 11, 16, 64, 256):
             full.leave(n)
             mark = bastion.mark()
             r = job.ssh("web-1", CMD)
@@ -173,7 +173,7 @@ def test_2_full_at_each_page(bastion, job, up):
                       bastion.events(mark, "operation.decide")
                       if e["verdict"] == "allow"][0]
                 assert killcheck.recorded(bastion, op).startswith(r.text), n
-        assert codes[0] != 0 and codes[64] == 0, codes
+        assert codes[0] != 0 and codes[256] == 0, codes
         bastion.mark()
         nothing_unrecorded(up, bastion, at)
 
