@@ -79,6 +79,8 @@ int cli_policy_rehearse(int argc, char **argv);
 int cli_policy_who_can(int argc, char **argv);
 int cli_reload(int argc, char **argv);
 int cli_status_show(int argc, char **argv);
+int cli_token_explain(int argc, char **argv);
+int cli_token_lint(int argc, char **argv);
 int cli_sessions(int argc, char **argv);
 int cli_show(int argc, char **argv);
 int cli_replay(int argc, char **argv);

@@ -61,6 +61,10 @@ static const struct cli_command commands[] = {
 	    "policy files in their one layout" },
 	{ "policy export", cli_policy_export, "[--json] [PATH...]",
 	    "the policy as JSON" },
+	{ "token explain", cli_token_explain, "[--policy PATH] [--json] [FILE]",
+	    "what a token says, and who its job would be" },
+	{ "token lint", cli_token_lint, "[--policy PATH] [--json] [FILE]",
+	    "identities by ids instead of names" },
 	{ "sessions", cli_sessions,
 	    "[--commit C] [--identity I] "
 	    "[--target T] [--session ID] [--since TIME] [--limit N] [--json]",

@@ -3,6 +3,7 @@ dist_man_MANS += \
 	broker/posternd.8 \
 	cli/postern.1 \
 	cli/postern-policy.1 \
+	cli/postern-token.1 \
 	lib/postern.conf.5 \
 	nss/libnss_postern.8 \
 	policy/postern-policy.5 \

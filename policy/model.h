@@ -408,6 +408,9 @@ struct policy {
 
 /* Is that one of the claim's values? */
 bool claim_value_holds(const struct claim_value *want, const char *value);
+/* Is it met?  An empty value counts as no value, but for the `=` that asks for
+ * it. */
+bool condition_holds(const struct condition *c, const struct claims *cs);
 /* Is the target there, whatever the login? */
 bool where_has(const struct where *w, const struct target_full *t);
 

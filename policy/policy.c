@@ -152,9 +152,8 @@ claim_value_holds(const struct claim_value *want, const char *value)
 	    value, strlen(value));
 }
 
-/* An empty value counts as no value, but for the `=` that asks for it. */
-static bool
-holds(const struct condition *c, const struct claims *cs)
+bool
+condition_holds(const struct condition *c, const struct claims *cs)
 {
 	const char *value = claims_get(cs, c->claim);
 	bool there = value != NULL && *value != '\0';
@@ -181,7 +180,7 @@ identity_matches(const struct identity *id, const struct claims *cs,
 	if (id->cond.n == 0 || (risky & ~id->opened) != 0)
 		return false;
 	for (size_t i = 0; i < id->cond.n; i++) {
-		if (!holds(&id->cond.v[i], cs))
+		if (!condition_holds(&id->cond.v[i], cs))
 			return false;
 	}
 	return true;
@@ -224,7 +223,7 @@ nearest(const struct policy *p, const struct issuer_full *is,
 			continue;
 		fails = 0;
 		for (size_t k = 0; k < id->cond.n; k++)
-			fails += !holds(&id->cond.v[k], cs);
+			fails += !condition_holds(&id->cond.v[k], cs);
 		cost = 2 * fails + ((risky & ~id->opened) != 0);
 		if (cost < least ||
 		    (cost == least && id->cond.n - fails > most)) {
@@ -264,7 +263,7 @@ say_why(const struct identity *id, const struct claims *cs, uint64_t risky,
 		return say_risky(id->issuer, risky & ~id->opened, dst, size);
 	for (size_t i = 0; i < id->cond.n; i++) {
 		c = &id->cond.v[i];
-		if (holds(c, cs))
+		if (condition_holds(c, cs))
 			continue;
 		(void)snprintf(dst, size, "claim %s %s", c->claim,
 		    c->kind == CONDITION_ABSENT        ? "is there"
@@ -309,7 +308,7 @@ is_about(const struct identity *id, const struct claims *cs)
 		c = &id->cond.v[i];
 		if (c->kind != CONDITION_VALUES)
 			continue;
-		if (holds(c, cs))
+		if (condition_holds(c, cs))
 			some = true;
 		else if (preset_is_id(id->issuer->preset, c->claim))
 			return false;
