@@ -41,7 +41,8 @@ warn_secret(const struct seen *s)
 		  "this job. Remove the copies of it");
 }
 
-/* -- explain ------------------------------------------------------------------ */
+/* -- explain ------------------------------------------------------------------
+ */
 
 static const char *const kinds[] = {
 	[CLAIM_ID] = "an id",
@@ -140,9 +141,9 @@ print_claims(const struct seen *s)
 		tie = tie_of(s->row, &s->claims.c[i]);
 		(void)printf("\"%s%s%s%s\n", c == NULL ? "" : "  # ",
 		    c == NULL ? "" : kinds[c->kind],
-		    tie == NULL	 ? ""
-		    : c == NULL	 ? "  # the ledger's "
-				 : "; the ledger's ",
+		    tie == NULL ? ""
+		    : c == NULL ? "  # the ledger's "
+				: "; the ledger's ",
 		    tie == NULL ? "" : tie);
 	}
 }
@@ -191,7 +192,8 @@ print_seen(const struct seen *s)
 	return r;
 }
 
-/* -- under a policy ------------------------------------------------------------ */
+/* -- under a policy
+ * ------------------------------------------------------------ */
 
 static const struct issuer_full *
 issuer_of(const struct policy *p, const struct seen *s)
@@ -203,8 +205,8 @@ issuer_of(const struct policy *p, const struct seen *s)
 		if (strcmp(p->issuer[i]->pub.url, s->iss) != 0)
 			continue;
 		/* of two that share a url, the one whose audience it is */
-		if (found == NULL || token_fits(s, &p->issuer[i]->pub,
-					 s->iat, &why) == 0)
+		if (found == NULL ||
+		    token_fits(s, &p->issuer[i]->pub, s->iat, &why) == 0)
 			found = p->issuer[i];
 	}
 	return found;
@@ -306,8 +308,8 @@ tell_policy(const struct policy *p, const struct seen *s, struct json *j)
 		never = "no issuer of the policy has this iss";
 	else if (token_fits(s, &is->pub, s->iat, &never) == 0)
 		never = NULL;
-	if (never == NULL && token_fits(s, &is->pub,
-				 (int64_t)time(NULL), &now) == 0)
+	if (never == NULL &&
+	    token_fits(s, &is->pub, (int64_t)time(NULL), &now) == 0)
 		now = NULL;
 	if (j != NULL) {
 		json_kv_open(j, "policy", '{');
@@ -431,7 +433,8 @@ out:
 	return r;
 }
 
-/* -- lint --------------------------------------------------------------------- */
+/* -- lint ---------------------------------------------------------------------
+ */
 
 /* Of a token alone: the identity that it should have. */
 static int

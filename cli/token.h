@@ -46,7 +46,7 @@ int token_fits(const struct seen *s, const struct issuer *is, int64_t now,
 int token_identity(const struct seen *s, struct buf *out);
 /* What goes by names where ids could be had, in a policy: findings as text, or
  * as members of an array.  s may be NULL.  Returns how many, or an error. */
-int token_lint_policy(const struct policy *p, const struct seen *s,
-    struct json *j);
+int token_lint_policy(
+    const struct policy *p, const struct seen *s, struct json *j);
 
 #endif

@@ -46,8 +46,8 @@ static const struct advice {
 	{ "jenkins", { "sub" }, NULL, { NULL }, NULL },
 	{ "kubernetes", { KUBE "serviceaccount/uid" }, "sub", { NULL }, NULL },
 	{ "spiffe", { "sub" }, NULL, { NULL }, NULL },
-	{ "terraform", { "terraform_workspace_id" },
-	    "terraform_full_workspace", { "terraform_run_phase" }, NULL },
+	{ "terraform", { "terraform_workspace_id" }, "terraform_full_workspace",
+	    { "terraform_run_phase" }, NULL },
 	{ "spacelift", { "spaceId", "callerId" }, NULL, { "scope" }, NULL },
 	{ "custom", { "sub" }, NULL, { NULL }, NULL },
 };
@@ -97,15 +97,15 @@ put_string(struct buf *b, const char *s)
 	int r = buf_putf(b, "\"");
 
 	for (; *s != '\0' && r == 0; s++)
-		r = buf_putf(b, "%s%c", *s == '"' || *s == '\\' ? "\\" : "",
-		    *s);
+		r = buf_putf(
+		    b, "%s%c", *s == '"' || *s == '\\' ? "\\" : "", *s);
 	return r == 0 ? buf_putf(b, "\"") : r;
 }
 
 /* One condition; a value that is a danger stays out, or it would not load. */
 static int
-put_claim(struct buf *b, const struct seen *s, const char *claim,
-    const char *label)
+put_claim(
+    struct buf *b, const struct seen *s, const char *claim, const char *label)
 {
 	const char *value = claims_get(&s->claims, claim);
 	int r;
@@ -163,13 +163,14 @@ token_identity(const struct seen *s, struct buf *out)
 	return r == 0 ? buf_putf(out, "}\n") : r;
 }
 
-/* -- a policy's conditions ------------------------------------------------------ */
+/* -- a policy's conditions
+ * ------------------------------------------------------ */
 
 struct finding {
 	const struct policy *p;
 	const struct identity *id;
 	const struct seen *s; /* or NULL */
-	struct json *j;	      /* NULL: text */
+	struct json *j;       /* NULL: text */
 	int n;
 };
 
@@ -286,8 +287,7 @@ lint_condition(struct finding *f, const struct condition *c)
 }
 
 int
-token_lint_policy(
-    const struct policy *p, const struct seen *s, struct json *j)
+token_lint_policy(const struct policy *p, const struct seen *s, struct json *j)
 {
 	struct finding f = { .p = p, .s = s, .j = j };
 	int r = 0;

@@ -127,7 +127,8 @@ fill(struct seen *s)
 	s->nbf = p->nbf;
 	if (json_is_string(aud))
 		s->aud[s->naud++] = json_string_value(aud);
-	json_array_foreach (aud, i, v) {
+	json_array_foreach(aud, i, v)
+	{
 		if (json_is_string(v) && s->naud < SEEN_AUD_MAX)
 			s->aud[s->naud++] = json_string_value(v);
 	}
@@ -151,11 +152,12 @@ take_apart(struct seen *s)
 	else if (n > 0)
 		r = peek_open(token, n, &s->peek, &why);
 	if (r != 0) {
-		cli_error("this is no token that the bastion would take: %s",
-		    why);
+		cli_error(
+		    "this is no token that the bastion would take: %s", why);
 		return CLI_EX_FAILED;
 	}
-	json_object_foreach ((json_t *)(uintptr_t)s->peek->texts, name, v) {
+	json_object_foreach((json_t *)(uintptr_t)s->peek->texts, name, v)
+	{
 		if (claims_add(&s->claims, name, json_string_value(v)) != 0)
 			return CLI_EX_FAILED;
 	}
