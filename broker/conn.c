@@ -19,17 +19,15 @@
 #include "broker/login.h"
 #include "broker/loop.h"
 #include "broker/peer.h"
+#include "broker/refusal.h"
 #include "lib/err.h"
-#include "lib/event.h"
 #include "lib/log.h"
 #include "lib/msg.h"
 #include "lib/proto.h"
 #include "lib/str.h"
 
 #define CONN_HANGUP_MS 5000 /* given to the module to read its answer */
-/* Refusals leave at whole multiples of this after the question, so that the
- * time says nothing about how far a token came. */
-#define CONN_REFUSAL_MS 500
+#define CONN_BUCKETS 256    /* of addresses, when there is no room */
 
 enum conn_state {
 	CONN_NEW,     /* no LOGIN yet */
@@ -68,7 +66,7 @@ conn_deadline_ms(void)
 {
 	int64_t ms = (int64_t)env.judge->conf->login_deadline_s * 1000;
 
-	return ms > 2 * CONN_REFUSAL_MS ? ms - CONN_REFUSAL_MS : ms;
+	return ms > 2 * REFUSAL_STEP_MS ? ms - REFUSAL_STEP_MS : ms;
 }
 
 /* -- the two roads ------------------------------------------------------- */
@@ -115,67 +113,32 @@ conn_on_refusal(void *arg)
 	conn_answer(c, 1, "");
 }
 
-/* The reason for the ledger; issuer and subject are facts only when the
- * signature was good. */
-static int
-refusal_event(const struct conn *c, const char *reason, struct buf *b)
+/* Until the refusal leaves; the module does not wait past the deadline. */
+static int64_t
+conn_refusal_ms(const struct conn *c, unsigned int steps)
 {
-	const struct login *l = &c->login;
-	const struct trusted *t = NULL;
-	int r;
+	int64_t passed = msg_now_ms() - c->since;
+	int64_t rest = REFUSAL_STEP_MS - passed % REFUSAL_STEP_MS;
+	int64_t more = (int64_t)(steps - 1) * REFUSAL_STEP_MS;
 
-	if ((r = event_start(b, EVENT_LOGIN_REFUSED)) != 0 ||
-	    (r = event_str(b, EV_USER, log_safe(l->user))) != 0 ||
-	    (r = event_str(b, EV_SOURCE, log_safe(l->source))) != 0 ||
-	    (r = event_str(b, EV_REASON, log_safe(reason))) != 0)
-		return r;
-	if (l->verified)
-		t = issuers_find(&env.judge->issuers, l->claims.iss);
-	if (t == NULL)
-		return 0;
-	if ((r = event_str(b, EV_ISSUER, t->rules.name)) != 0)
-		return r;
-	/* NULL where sub was what was wrong */
-	return event_str(b, EV_SUBJECT, l->claims.sub);
-}
-
-static void
-refusal_report(const struct conn *c, const char *reason)
-{
-	struct msg m;
-	int r;
-
-	msg_init(&m, MSG_EVENT);
-	if ((r = refusal_event(c, reason, &m.body)) != 0)
-		goto out;
-	r = ERR_NOTFOUND;
-	if (env.judge->audit == NULL)
-		goto out;
-	m.id = peer_next_id(env.judge->audit);
-	r = peer_send(env.judge->audit, &m);
-out:
-	if (r != 0)
-		log_err(r, "not in the ledger: login of %s from %s refused: %s",
-		    log_safe(c->login.user), log_safe(c->login.source),
-		    log_safe(reason));
-	msg_clear(&m);
+	return passed + rest + more <= conn_deadline_ms() ? rest + more : rest;
 }
 
 static void
 conn_refuse(struct conn *c, const char *reason)
 {
-	int64_t passed = msg_now_ms() - c->since;
+	unsigned int steps;
 
 	if (c->login.alarm)
 		log_err(0, "ALARM: %s (login of %s from %s refused)", reason,
 		    log_safe(c->login.user), log_safe(c->login.source));
-	refusal_report(c, reason);
+	steps = refusal_note(env.judge, &c->login, reason);
 	login_unspend(&c->login, env.judge->marks);
 	login_forget(&c->login);
 	timer_free(c->timer);
 	c->state = CONN_REFUSED;
-	c->timer = loop_timer(child_loop(),
-	    CONN_REFUSAL_MS - passed % CONN_REFUSAL_MS, conn_on_refusal, c);
+	c->timer = loop_timer(
+	    child_loop(), conn_refusal_ms(c, steps), conn_on_refusal, c);
 	if (c->timer == NULL)
 		conn_free(c); /* a closed connection is a refusal, too */
 }
@@ -326,12 +289,72 @@ conn_is_root(const struct peer *p)
 	return peer_cred(p, &pid, &uid, &gid) == 0 && uid == 0;
 }
 
+/* -- room ---------------------------------------------------------------- */
+
+static size_t
+conn_bucket(const struct conn *c)
+{
+	uint32_t h = 0;
+
+	for (const char *s = c->login.source; *s != '\0'; s++)
+		h = h * 31 + (uint8_t)*s;
+	return h % CONN_BUCKETS;
+}
+
+/* How little it would be missed.  Whose token is good is never sent away; of
+ * those that nobody has judged, one of the address with the most of them is. */
+static size_t
+conn_rank(const struct conn *c, const size_t many[CONN_BUCKETS])
+{
+	switch (c->state) {
+	case CONN_DONE:
+		return SIZE_MAX;
+	case CONN_REFUSED:
+		return SIZE_MAX - 1;
+	case CONN_NEW:
+	case CONN_KEYS:
+		return many[conn_bucket(c)];
+	case CONN_POLICY:
+	case CONN_MARK:
+		break;
+	}
+	return 0;
+}
+
+/* Makes room for one more. */
+static bool
+conn_make_room(void)
+{
+	size_t many[CONN_BUCKETS] = { 0 }, best = 0;
+	struct conn *victim = NULL;
+
+	for (struct conn *c = env.first; c != NULL; c = c->next)
+		many[conn_bucket(c)]++;
+	for (struct conn *c = env.first; c != NULL; c = c->next) {
+		size_t rank = conn_rank(c, many);
+
+		if (rank == 0 || rank < best)
+			continue;
+		best = rank; /* the oldest of its rank: they are at the end */
+		victim = c;
+	}
+	if (victim == NULL)
+		return false;
+	if (victim->state == CONN_KEYS)
+		(void)refusal_note(
+		    env.judge, &victim->login, "too many logins at once");
+	if (victim->state == CONN_KEYS || victim->state == CONN_REFUSED)
+		conn_answer(victim, 1, "");
+	conn_free(victim);
+	return true;
+}
+
 static void
 conn_new(int fd)
 {
 	struct conn *c;
 
-	if (env.n >= CONNS_MAX ||
+	if ((env.n >= CONNS_MAX && !conn_make_room()) ||
 	    (c = calloc(1, sizeof(*c))) == NULL) {
 		(void)close(fd);
 		log_err(ERR_TOOBIG, "a login was turned away");

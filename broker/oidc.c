@@ -24,6 +24,7 @@
 #include "broker/loop.h"
 #include "broker/peer.h"
 #include "broker/reach.h"
+#include "broker/refusal.h"
 #include "broker/replay.h"
 #include "lib/err.h"
 #include "lib/log.h"
@@ -408,6 +409,7 @@ on_idle(void)
 {
 	watch_free(env.watch);
 	env.watch = NULL;
+	refusal_flush(&env.judge);
 	return !conns_busy();
 }
 

@@ -14,6 +14,7 @@ broker_libpeek_la_LIBADD = lib/libclaimtext.la lib/libbase.la \
 # postern-oidc; its pure parts as a library for the tests and the fuzzer.
 noinst_LTLIBRARIES += broker/liboidc.la
 broker_liboidc_la_SOURCES = \
+	broker/debt.c broker/debt.h \
 	broker/http.c broker/http.h \
 	broker/issuers.c broker/issuers.h \
 	broker/jwks.c broker/jwks.h \
@@ -26,7 +27,10 @@ broker_liboidc_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS) \
 broker_liboidc_la_LIBADD = broker/libpeek.la $(LIBJWT_LIBS) $(CURL_LIBS)
 
 posternlibexec_PROGRAMS += broker/postern-oidc
-broker_postern_oidc_SOURCES = broker/oidc.c broker/conn.c broker/conn.h
+# All but its main, which is fuzzed with them (tests/fuzz.mk), too.
+oidc_files = \
+	broker/conn.c broker/conn.h broker/refusal.c broker/refusal.h
+broker_postern_oidc_SOURCES = broker/oidc.c $(oidc_files)
 broker_postern_oidc_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS) \
 	$(JANSSON_CFLAGS)
 broker_postern_oidc_LDFLAGS = $(PROGRAM_LDFLAGS)

@@ -63,7 +63,7 @@ static const struct setting {
 	{ "server-alive-count-max", CONF_COUNT,
 	    offsetof(struct conf, server_alive_count_max), 1, 100, NULL, 3 },
 	{ "login-deadline", CONF_SECONDS,
-	    offsetof(struct conf, login_deadline_s), 1, 300, NULL, 10 },
+	    offsetof(struct conf, login_deadline_s), 1, 20, NULL, 10 },
 	{ "session-max", CONF_SECONDS, offsetof(struct conf, session_max_s), 60,
 	    7 * 86400, NULL, 6 * 3600 },
 	{ "certificate-lifetime", CONF_SECONDS,

@@ -41,7 +41,7 @@ tests_fuzz_fuzz_proc_hop_LDADD = audit/libcast.la lib/libbase.la \
 	$(CRYPTO_LIBS)
 
 tests_fuzz_fuzz_proc_oidc_SOURCES = tests/fuzz/fuzz_proc_oidc.c \
-	tests/fuzz/proc_jwks.h $(proc_fuzz_sources) broker/conn.c
+	tests/fuzz/proc_jwks.h $(proc_fuzz_sources) $(oidc_files)
 tests_fuzz_fuzz_proc_oidc_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) \
 	$(JANSSON_CFLAGS)
 tests_fuzz_fuzz_proc_oidc_LDFLAGS = $(proc_fuzz_ldflags) \

@@ -7,6 +7,7 @@ oidc_ldadd = broker/liboidc.la broker/libchild.la $(CMOCKA_LIBS) $(JANSSON_LIBS)
 
 if HAVE_CMOCKA
 oidc_unit_tests = \
+	tests/unit/test_debt \
 	tests/unit/test_http \
 	tests/unit/test_issuers \
 	tests/unit/test_jwk \
@@ -19,6 +20,9 @@ oidc_unit_tests = \
 check_PROGRAMS += $(oidc_unit_tests)
 TESTS += $(oidc_unit_tests)
 
+tests_unit_test_debt_SOURCES = tests/unit/test_debt.c
+tests_unit_test_debt_CFLAGS = $(oidc_cflags)
+tests_unit_test_debt_LDADD = $(oidc_ldadd)
 tests_unit_test_http_SOURCES = tests/unit/test_http.c
 tests_unit_test_http_CFLAGS = $(oidc_cflags)
 tests_unit_test_http_LDADD = $(oidc_ldadd)

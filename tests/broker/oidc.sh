@@ -13,4 +13,5 @@ top=$(cd "${srcdir:-.}" && pwd)
 POSTERN_BUILD=${POSTERN_BUILD:-$(pwd)} PYTHONDONTWRITEBYTECODE=1
 export POSTERN_BUILD PYTHONDONTWRITEBYTECODE
 exec /usr/bin/python3 -m pytest -p no:cacheprovider -q -r fE \
-    "$top/tests/broker/test_oidc_process.py"
+    "$top/tests/broker/test_oidc_process.py" \
+    "$top/tests/broker/test_oidc_limits.py"

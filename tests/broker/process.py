@@ -92,7 +92,7 @@ class Oidc:
     def __init__(self, folder, ca_pem=None, settings="", go=True, marks=None,
                  reach="issuer-address 127.0.0.1\n"):
         self.folder = folder
-        self.sessions, self.events = [], []
+        self.sessions, self.events, self.refusals = [], [], 0
         # what audit keeps, and its answer to KEEP (None: none)
         self.marks, self.keeps = {} if marks is None else marks, 0
         self.policy = self.answer = None
@@ -225,8 +225,8 @@ class Oidc:
 
     def connect(self):
         s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        s.connect(self.path)    # waits for its turn, as the module does
         s.settimeout(30)
-        s.connect(self.path)
         return s
 
     def ask(self, token, user="web-1", source="10.0.3.4", trouble=""):
@@ -253,6 +253,10 @@ class Oidc:
     def refused(self, token, **more):
         """The reason in the event of a login that must be refused."""
         n = len(self.events)
+        # each from an address of its own: who failed before is slowed down
+        self.refusals += 1
+        more.setdefault("source", f"10.200.{self.refusals // 250}."
+                        f"{self.refusals % 250 + 1}")
         assert self.login(token, **more) == (1, "")
         self.wait(lambda: len(self.events) > n)
         return self.events[n]

@@ -180,12 +180,12 @@ BAD = [
 def test_bad_token(shared, make, reason):
     """Promise 6, and one answer for all of them."""
     token = make(shared.issuer, shared.issuer.claims(jti="secret-jti"))
-    n = len(shared.sessions)
+    n, source = len(shared.sessions), f"10.1.2.{len(shared.events)}"
     before = time.monotonic()
-    event = shared.refused(token, user="web-1", source="10.1.2.3")
+    event = shared.refused(token, user="web-1", source=source)
     took = time.monotonic() - before
     assert reason in event["reason"]
-    assert (event["user"], event["source"]) == ("web-1", "10.1.2.3")
+    assert (event["user"], event["source"]) == ("web-1", source)
     assert len(shared.sessions) == n
     # the same time for all
     assert 0.45 < took < 0.9

@@ -131,6 +131,7 @@ static const struct {
 	{ "connect-timeout 301s\n", "not within 1 and 300 seconds" },
 	{ "connect-timeout 99999999999999999999d\n", "not within" },
 	{ "connect-timeout 18446744073709551615m\n", "not within" },
+	{ "login-deadline 21s\n", "not within 1 and 20 seconds" },
 	{ "connect-timeout 5S\n", "expected a number and s" },
 	{ "server-alive-interval 3601s\n", "not within 1 and 3600 seconds" },
 	{ "server-alive-count-max 0\n", "not within 1 and 100\n" },
