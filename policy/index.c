@@ -7,11 +7,15 @@
  * groups, and everywhere.  Lines that are written for very many stand under
  * (word, everyone, everywhere), where everybody looks.  Lines of files,
  * repositories and shells stand under words that no command has.
+ *
+ * Where many lines stand together they are sorted once more, by the literal
+ * that most of them have at one of their first places.
  */
 #include "config.h"
 
 #include "policy/index.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/err.h"
@@ -23,6 +27,9 @@
 #define VALUES_MAX 64 /* an enum of more makes its line wild */
 #define PLACES_MAX 64 /* identities x places under which a line stands */
 #define WILD 0        /* the word of lines whose first word may be many */
+#define MANY 16       /* lines of a bucket that is sorted once more, */
+#define PLACE_MAX 4   /* by one of these words, */
+#define KINDS_MIN 8   /* if it tells so many apart */
 #define SPELLINGS 3   /* of a first word: its own, a program's name and path */
 #define EVERYONE 0
 #define EVERYWHERE 0
@@ -84,6 +91,7 @@ target_key(const struct policy *p, const struct target_full *t)
 
 struct walk {
 	const struct policy *p;
+	const struct subject_stage *stage; /* NULL: of every command */
 	const struct target_full *t;
 	uint32_t word[1 + SPELLINGS];
 	size_t nword;
@@ -98,6 +106,13 @@ each_at(const struct walk *w, uint32_t word, uint32_t who, uint32_t where)
 	const struct bucket *b =
 	    place(w->p->index, w->p->index_size, &k)->bucket;
 
+	if (b != NULL && b->place > 0 && w->stage != NULL) {
+		for (size_t i = 0; i < b->nrest; i++)
+			w->fn(b->rest[i], w->ctx);
+		b = b->place < w->stage->argc
+			? dict_get(&b->by_word, w->stage->argv[b->place])
+			: NULL;
+	}
 	for (size_t i = 0; b != NULL && i < b->n; i++)
 		w->fn(b->line[i], w->ctx);
 }
@@ -144,14 +159,15 @@ each_of_all(const struct walk *w, const struct request *q)
 	}
 }
 
-void
-index_each(const struct request *q, const struct subject *s, size_t stage,
+static void
+each_run(const struct request *q, const struct subject_stage *stage, bool fit,
     index_fn fn, void *ctx)
 {
-	const char *first = s->stage[stage].argv[0];
-	const struct program *g = s->stage[stage].program;
+	const char *first = stage->argv[0];
+	const struct program *g = stage->program;
 	/* every target is a struct target_full, with pub first */
 	struct walk w = { .p = q->policy,
+		.stage = fit ? stage : NULL,
 		.fn = fn,
 		.ctx = ctx,
 		.nword = 1,
@@ -164,6 +180,20 @@ index_each(const struct request *q, const struct subject *s, size_t stage,
 	if (g != NULL && strcmp(g->path, first) != 0)
 		add_word(&w, g->path);
 	each_of_all(&w, q);
+}
+
+void
+index_each(const struct request *q, const struct subject *s, size_t stage,
+    index_fn fn, void *ctx)
+{
+	each_run(q, &s->stage[stage], true, fn, ctx);
+}
+
+void
+index_each_program(const struct request *q, const struct subject *s,
+    size_t stage, index_fn fn, void *ctx)
+{
+	each_run(q, &s->stage[stage], false, fn, ctx);
 }
 
 void
@@ -351,6 +381,105 @@ index_rule(struct policy *p, const struct rule *rule)
 	return r;
 }
 
+/* -- sorting once more ----------------------------------------------------- */
+
+/* The word that a line must have at a place; NULL: it may be another one. */
+static const char *
+literal_at(const void *line, size_t at)
+{
+	const struct run *run = line;
+	const struct item *it = at < run->nfixed ? &run->item[at] : NULL;
+
+	return it != NULL && it->npiece == 1 ? it->piece[0].text : NULL;
+}
+
+static int
+by_text(const void *x, const void *y)
+{
+	return strcmp(*(const char *const *)x, *(const char *const *)y);
+}
+
+/* How many literals there are at the place; text has room for one of each
+ * line. */
+static size_t
+count_kinds(const struct bucket *b, size_t at, const char **text)
+{
+	size_t n = 0, kinds = 0;
+	const char *s;
+
+	for (size_t i = 0; i < b->n; i++) {
+		if ((s = literal_at(b->line[i], at)) != NULL)
+			text[n++] = s;
+	}
+	if (n > 1)
+		qsort(text, n, sizeof(*text), by_text);
+	for (size_t i = 0; i < n; i++)
+		kinds += i == 0 || strcmp(text[i - 1], text[i]) != 0;
+	return kinds;
+}
+
+static int
+put_by_word(
+    struct policy *p, struct bucket *b, const char *text, const void *line)
+{
+	struct bucket *to = dict_get(&b->by_word, text);
+	int r;
+
+	if (to == NULL) {
+		if ((to = arena_get(p->arena, sizeof(*to))) == NULL)
+			return ERR_NOMEM;
+		if ((r = dict_put(&b->by_word, p->arena, text, to)) != 0)
+			return r;
+	}
+	return bucket_add(p, to, line);
+}
+
+static int
+sort_bucket(struct policy *p, struct bucket *b)
+{
+	size_t most = KINDS_MIN - 1, kinds, at = 0;
+	const char **text = calloc(b->n, sizeof(*text)), *s;
+	int r = 0;
+
+	if (text == NULL)
+		return ERR_NOMEM;
+	for (size_t i = 1; i <= PLACE_MAX; i++) {
+		if ((kinds = count_kinds(b, i, text)) > most) {
+			most = kinds;
+			at = i;
+		}
+	}
+	free(text);
+	if (at == 0)
+		return 0;
+	b->rest = arena_get(p->arena, b->n * sizeof(*b->rest));
+	if (b->rest == NULL)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < b->n && r == 0; i++) {
+		if ((s = literal_at(b->line[i], at)) != NULL)
+			r = put_by_word(p, b, s, b->line[i]);
+		else
+			b->rest[b->nrest++] = b->line[i];
+	}
+	b->place = at;
+	return r;
+}
+
+static int
+sort_buckets(struct policy *p)
+{
+	struct index_entry *e;
+	int r = 0;
+
+	for (size_t i = 0; i < p->index_size && r == 0; i++) {
+		e = &p->index[i];
+		if (e->bucket != NULL && e->bucket->n >= MANY &&
+		    e->key.word < kind_word(INDEX_SHELL))
+			r = sort_bucket(p, e->bucket);
+	}
+	return r;
+}
+
 int
 index_build(struct policy *p)
 {
@@ -362,5 +491,5 @@ index_build(struct policy *p)
 		p->target[i]->index = i;
 	for (size_t i = 0; i < p->nrule && r == 0; i++)
 		r = index_rule(p, p->rule[i]);
-	return r;
+	return r == 0 ? sort_buckets(p) : r;
 }

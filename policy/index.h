@@ -23,11 +23,14 @@ enum index_kind {
 };
 
 typedef void (*index_fn)(const void *line, void *ctx);
-/* Calls fn with every struct run whose first word could be the stage's and
- * that is written for the request's identities and place, in no order; a line
- * may come more than once. */
+/* Calls fn with every struct run that could match the stage and is written for
+ * the request's identities and place, in no order; a line may come more than
+ * once. */
 void index_each(const struct request *q, const struct subject *s, size_t stage,
     index_fn fn, void *ctx);
+/* The same with every one whose first word could be the stage's. */
+void index_each_program(const struct request *q, const struct subject *s,
+    size_t stage, index_fn fn, void *ctx);
 /* The same with every line of a kind. */
 void index_each_kind(
     const struct request *q, enum index_kind kind, index_fn fn, void *ctx);

@@ -185,6 +185,7 @@ struct run {
 	struct item *item;
 	const struct node *tree;
 	size_t nitem, nw;
+	size_t nfixed; /* item i of the first so many is the i-th word */
 	uint64_t *first, *last, *follow;
 	size_t min_words, max_words; /* SIZE_MAX: no bound */
 	size_t order;		/* of the line in its rule */
@@ -361,6 +362,10 @@ struct test {
 struct bucket {
 	const void **line;
 	size_t n, cap;
+	size_t place;        /* a word that tells many apart; 0: none does */
+	struct dict by_word; /* what it is in a command, to a bucket */
+	const void **rest;   /* those that it may be anything in */
+	size_t nrest;
 };
 
 struct policy {

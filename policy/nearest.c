@@ -205,7 +205,7 @@ nearest_find(
 	struct search f = { q, s, n };
 
 	*n = (struct nearest){ 0 };
-	index_each(q, s, 0, try_indexed, &f);
+	index_each_program(q, s, 0, try_indexed, &f);
 	for (size_t i = 0; i < p->nrule && n->steps <= STEPS_MAX; i++) {
 		n->steps++;
 		if (!could_allow(p->rule[i], q))

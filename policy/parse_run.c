@@ -330,6 +330,20 @@ words(struct run_builder *b, size_t depth, struct frag *out)
 	return any ? 0 : parse_expected(ps, "a word");
 }
 
+/* Items are numbered as they are written: up to a group, or a word that may be
+ * missing or repeated, an item's number is its place. */
+static size_t
+fixed_items(const struct node *n)
+{
+	size_t count = 0;
+
+	for (n = n->child;
+	     n != NULL && n->kind == NODE_WORD && !n->optional && !n->repeat;
+	     n = n->next)
+		count++;
+	return count;
+}
+
 /* Copies the builder's sets into the arena, as narrow as they can be. */
 static int
 compact(struct run_builder *b, const struct frag *f, struct run *run)
@@ -339,6 +353,7 @@ compact(struct run_builder *b, const struct frag *f, struct run *run)
 
 	run->nitem = b->n;
 	run->tree = f->node;
+	run->nfixed = fixed_items(f->node);
 	run->nw = nw;
 	run->min_words = f->min;
 	run->max_words = f->max;

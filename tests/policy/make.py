@@ -315,6 +315,34 @@ class Maker:
         return (f"{effect} r{n} for {who} on {where} {{\n    " +
                 "\n    ".join(body) + "\n}\n")
 
+    def crowd(self, n):
+        """Many lines of one program, which are told apart by a word."""
+        r = self.r
+        self.place = ("red", "web-1")
+        effect = r.choice(["allow", "allow", "deny"])
+        first = r.choice(FIRST)
+        body = []
+        for i in range(24):
+            words, example = r.choice([
+                (f"restart u{i}", ["restart", f"u{i}"]),
+                (f"(restart | stop) u{i}", ["stop", f"u{i}"]),
+                (f"<enum restart stop> u{i} [x]", ["stop", f"u{i}", "x"]),
+                (f"u{i} <text 1..9>", [f"u{i}", r.choice(["u1", "y"])]),
+                (f"--u{i} restart", [f"--u{i}", "restart"])])
+            body.append(f"run {first} {words}")
+
+            def make(example=example):
+                words = list(example)
+                if r.random() < 0.4:
+                    k = r.randrange(len(words))
+                    words[k] = r.choice(["u3", "u30", "restart", "x"])
+                return Command(None, [([], [first, *words])])
+            self.examples.append((make, *self.place))
+        if effect == "allow":
+            body += self.demands(n)
+        return (f"{effect} r{n} for red on web-1 {{\n    " +
+                "\n    ".join(body) + "\n}\n")
+
     def hub(self):
         """Identities of an issuer that has dangerous values."""
         r = self.r
@@ -374,6 +402,8 @@ class Maker:
             out.append("defaults { limit duration 2m; mask 'd' as \"d\" }\n")
         for n in range(r.randint(1, 10)):
             out.append(self.rule(n, r.choice(["allow"] * 3 + ["deny"])))
+        if r.random() < 0.25:
+            out.append(self.crowd(50))
         return out
 
     def observed(self):
