@@ -20,6 +20,7 @@
 #	POSTERN_ISSUER     google, aws, spiffe: where to ask, if nothing tells
 #	POSTERN_MODE       token: no certificate; each connection shows the token
 #	POSTERN_MULTIPLEX  yes: connections to one target share one
+#	POSTERN_RENEW      minutes, if certificates live shorter than 15
 #	POSTERN_KEEP       yes: the end of this shell is not the end of the job
 #
 # The token is never an argument of a program and never in a file.
@@ -189,10 +190,24 @@ EOF
 postern__wrappers()
 {
 	mkdir "$POSTERN_DIR/bin" || return 1
+	_p_ssh=$(command -v ssh) || return 1
+	# The next certificate, by the one that there is, while it still lives.
+	cat >"$POSTERN_DIR/renew" <<EOF
+[ -z "\$(find '$POSTERN_DIR/key-cert.pub' -mmin +${POSTERN_RENEW:-10} 2>/dev/null)" ] ||
+    {
+	n='$POSTERN_DIR/cert'.\$\$
+	'$_p_ssh' -F '$POSTERN_DIR/config' -o BatchMode=yes -o ControlPath=none \\
+	    'postern@$_p_host' login <'$POSTERN_DIR/key.pub' >"\$n" 2>/dev/null &&
+	    [ -s "\$n" ] && mv -f "\$n" '$POSTERN_DIR/key-cert.pub'
+	rm -f "\$n"
+}
+EOF
+	[ -e "$POSTERN_DIR/key-cert.pub" ] || : >"$POSTERN_DIR/renew"
 	for _p_tool in ssh scp sftp; do
 		_p_path=$(command -v $_p_tool) || continue
 		cat >"$POSTERN_DIR/bin/$_p_tool" <<EOF
 #!/bin/sh
+. '$POSTERN_DIR/renew'
 exec '$_p_path' -F '$POSTERN_DIR/config' "\$@"
 EOF
 		chmod 700 "$POSTERN_DIR/bin/$_p_tool"
@@ -227,6 +242,12 @@ postern__check()
 	*[!A-Za-z0-9./:_-]*)
 		postern__say "POSTERN_AUDIENCE has a character that no" \
 		    "address has"
+		return 1
+		;;
+	esac
+	case ${POSTERN_RENEW:-10} in
+	*[!0-9]*)
+		postern__say "POSTERN_RENEW wants minutes"
 		return 1
 		;;
 	esac

@@ -167,6 +167,7 @@ def test_another_host_key_is_no_bastion(run, issuer, bastion, mark):
     ({"POSTERN_HOSTKEY": "ssh-ed25519"}, "POSTERN_HOSTKEY wants"),
     ({"POSTERN_HOSTKEY": "ssh-ed25519 $(id)"}, "POSTERN_HOSTKEY wants"),
     ({"POSTERN_AUDIENCE": 'x","sub":"y'}, "POSTERN_AUDIENCE has"),
+    ({"POSTERN_RENEW": "1; id"}, "POSTERN_RENEW wants"),
     ({"POSTERN_TOKEN": None}, "no token"),
     ({"POSTERN_TOKEN": "not a token"}, "is no token"),
     ({"POSTERN_TOKEN": "a.b." + "c" * 16384}, "longer than 16 KiB"),
@@ -202,6 +203,27 @@ def test_the_certificate_lasts_the_job(run, certificates, issuer, bastion,
             POSTERN_TOKEN=issuer.token())
     assert r.code == 0 and r.text.splitlines()[0] == "0", r
     assert r.text.count("web is up") == 2
+    assert len(bastion.events(mark, "session.open")) == 1
+
+
+def test_the_next_certificate_comes_by_itself(run, certificates, issuer,
+                                              bastion, mark):
+    """While the one that there is still lives."""
+    if not certificates:
+        pytest.skip("this bastion gives no certificates yet")
+    r = run(LOGIN + f"""
+        cd "$POSTERN_DIR" && cp -p key-cert.pub first
+        ssh web-1@{h.BASTION} systemctl restart web
+        cmp first key-cert.pub && echo same
+        touch -d "11 minutes ago" key-cert.pub
+        ssh web-1@{h.BASTION} systemctl restart web
+        cmp -s first key-cert.pub || echo another
+        echo data | ssh web-1@{h.BASTION} /opt/house/bin/migrate
+        ls cert.* 2>&1 | wc -l""", POSTERN_TOKEN=issuer.token())
+    assert r.text.splitlines() == [
+        "restart web", "web is up", "same", "restart web", "web is up",
+        "another", "1 statements applied", "1"], r
+    assert len(bastion.events(mark, "certificate.issue")) == 2
     assert len(bastion.events(mark, "session.open")) == 1
 
 

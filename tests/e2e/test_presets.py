@@ -2,6 +2,7 @@
 ledger then says of commit, pull request, actor, workflow and run, and which
 variants of a good token are nobody."""
 import concurrent.futures
+import secrets
 import time
 
 import house as h
@@ -43,6 +44,20 @@ def ties(e):
     return {n: e[n] for n in NAMES if n in e}
 
 
+def by_certificate(job, token):
+    """The other way in: the token for a certificate, and that for web-1."""
+    key = job.home / f"k-{secrets.token_hex(4)}"
+    r = job.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key])
+    assert r.code == 0, r
+    r = job.ssh("postern", "login", token=token,
+                input=key.with_suffix(".pub").read_bytes())
+    if r.code == 0:
+        key.with_name(key.name + "-cert.pub").write_bytes(r.out)
+        r = job.run(["ssh", "-o", "BatchMode=yes", "-i", key,
+                     f"web-1@{job.host}", "/usr/bin/true"])
+    return r
+
+
 @pytest.fixture(scope="module")
 def logins(bastion, job, issuers):
     """Every shape and every variant of it, eight at a time: what ssh said to
@@ -52,10 +67,13 @@ def logins(bastion, job, issuers):
             [("good", {}), *((w, c) for w, (c, _) in s.nobody.items())]]
 
     def login(one):
-        shape, _, changes = one
+        shape, what, changes = one
         token = mint(issuers, shape, **changes)
-        return token, job.ssh("web-1", "/usr/bin/true", token=token,
-                              opts=("-o", "NumberOfPasswordPrompts=1"))
+        r = job.ssh("web-1", "/usr/bin/true", token=token,
+                    opts=("-o", "NumberOfPasswordPrompts=1"))
+        if what == "good" and r.code == 0:
+            r = by_certificate(job, token)
+        return token, r
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         said = list(pool.map(login, todo))
@@ -75,10 +93,17 @@ def test_the_job_and_its_five_names(logins, shape):
     assert (e["identity"], e["subject"]) == \
         (f"of-{shape.preset}", shape.claims["sub"])
     assert ties(e) == shape.ties
-    (d,) = [e for e in events if e["event"] == "operation.decide" and
+    # Both ways are one session, and the ledger ties both to the same change.
+    for name in ("certificate.issue", "certificate.login"):
+        (c,) = [e for e in events if e["event"] == name and
+                e["identity"] == f"of-{shape.preset}"]
+        assert ties(c) == shape.ties
+    done = [e for e in events if e["event"] == "operation.decide" and
             e["identity"] == f"of-{shape.preset}"]
-    assert (d["verdict"], d["rule"]) == ("allow", "any-preset")
-    assert ties(d) == shape.ties
+    assert ["key" in d for d in done] == [False, True]
+    for d in done:
+        assert (d["verdict"], d["rule"]) == ("allow", "any-preset")
+        assert ties(d) == shape.ties
     assert token not in (h.STATE / "ledger/ledger.jsonl").read_text()
 
 
