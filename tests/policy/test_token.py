@@ -84,6 +84,18 @@ def test_variants_are_nobody_here_as_there(tmp_path, shape):
         assert p.returncode in (1, 77), (what, p)
 
 
+def test_what_is_proposed_for_a_danger_loads_too(tmp_path):
+    """Without the value that no identity may ask for."""
+    changes = GITHUB.nobody["pull request"][0]
+    p = postern("lint", token=mint(**changes))
+    assert "refs/pull" not in p.stdout
+    assert "# this run is nobody without: allow-risky pull-request" in p.stdout
+    f = write(tmp_path, p.stdout.replace("NAME from ISSUER", "it from is"))
+    p = subprocess.run([POSTERN, "policy", "check", f], capture_output=True,
+                       text=True)
+    assert p.returncode == 0, p
+
+
 def test_explain_says_what_each_claim_is():
     p = postern("explain", token=" \n" + mint() + "\r\n")
     lines = [" ".join(x.split()) for x in p.stdout.splitlines()]
