@@ -72,5 +72,20 @@ tests_fuzz_fuzz_token_SOURCES = tests/fuzz/fuzz_token.c tests/fuzz/replay.c
 tests_fuzz_fuzz_token_CFLAGS = $(oidc_cflags)
 tests_fuzz_fuzz_token_LDADD = $(oidc_ldadd)
 
+# OpenSSL and libjwt about the same tokens; many: ./dev fuzz jws-differential
+check_PROGRAMS += tests/broker/judges
+TESTS += tests/broker/judges
+tests_broker_judges_SOURCES = tests/broker/judges.c tests/broker/mutate.c \
+	tests/broker/mutate.h tests/unit/mint.c tests/unit/mint.h
+tests_broker_judges_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS)
+tests_broker_judges_LDADD = broker/liboidc.la $(JANSSON_LIBS) $(CRYPTO_LIBS)
+
+check_LTLIBRARIES += tests/broker/contrary.la
+tests_broker_contrary_la_SOURCES = tests/broker/contrary.c
+tests_broker_contrary_la_CFLAGS = -std=c17 -Wall -Wextra -fno-sanitize=all \
+	$(LIBJWT_CFLAGS)
+tests_broker_contrary_la_LDFLAGS = -module -avoid-version -shared \
+	-rpath $(posternlibdir) -fno-sanitize=all
+
 TESTS += tests/broker/oidc.sh
 EXTRA_DIST += tests/data tests/broker

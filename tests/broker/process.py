@@ -90,7 +90,7 @@ class Session:
 
 class Oidc:
     def __init__(self, folder, ca_pem=None, settings="", go=True, marks=None,
-                 reach="issuer-address 127.0.0.1\n"):
+                 reach="issuer-address 127.0.0.1\n", preload=None):
         self.folder = folder
         self.sessions, self.events, self.refusals = [], [], 0
         # what audit keeps, and its answer to KEEP (None: none)
@@ -109,6 +109,10 @@ class Oidc:
                "HTTPS_PROXY": "http://127.0.0.1:1",
                "all_proxy": "http://127.0.0.1:1",
                "ASAN_OPTIONS": "detect_leaks=0"}
+        if preload is not None:
+            env["LD_PRELOAD"] = str(
+                BUILD.resolve() / "tests/broker/.libs" / preload)
+            env["ASAN_OPTIONS"] += ":verify_asan_link_order=0"
 
         def at_three(fd=child.fileno()):
             os.dup2(fd, 3)

@@ -81,6 +81,28 @@ def test_good_login(shared, key):
         "workflow": "Grüße", "empty": "", "nested/a": "1"}
 
 
+def test_judges_that_disagree_are_an_alarm(tmp_path, issuer):
+    """What OpenSSL accepts and libjwt does not."""
+    it = p.Oidc(tmp_path, CA.pem(), "login-deadline 4s\n",
+                preload="contrary.so")
+    it.issuers({"name": "ci", "url": issuer.url,
+                "algs": ("RS256", "ES256", "PS256")})
+    claims = issuer.claims()
+    for key in RSA, EC:
+        e = it.refused(key.token(claims))
+        assert "disagree" in e["reason"]
+    assert len(re.findall(r"ALARM: OpenSSL and libjwt disagree about the "
+                          r"signature \(login of web-1 from 10\.0\.3\.4 ",
+                          it.logged())) == 2
+    # a signature that is wrong for both is none
+    assert "signature is wrong" in it.refused(
+        RSA_2.token(claims, {"kid": "r1"}))["reason"]
+    assert it.logged().count("ALARM") == 2
+    # and libjwt is not asked what it does not know
+    assert it.login(PSS.token(claims))[0] == 0
+    assert it.sessions and it.close() == 0
+
+
 def test_long_github_like_token(shared):
     token = RSA.token(shared.issuer.claims(
         **{f"claim_{i}": "x" * 100 for i in range(60)}))
