@@ -80,6 +80,13 @@ tests_broker_judges_SOURCES = tests/broker/judges.c tests/broker/mutate.c \
 tests_broker_judges_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS)
 tests_broker_judges_LDADD = broker/liboidc.la $(JANSSON_LIBS) $(CRYPTO_LIBS)
 
+# Built with the tests, run by `./dev bench auth`.
+check_PROGRAMS += tests/bench/auth
+tests_bench_auth_SOURCES = tests/bench/auth.c tests/unit/mint.c \
+	tests/unit/mint.h
+tests_bench_auth_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS)
+tests_bench_auth_LDADD = broker/liboidc.la $(JANSSON_LIBS) $(CRYPTO_LIBS)
+
 check_LTLIBRARIES += tests/broker/contrary.la
 tests_broker_contrary_la_SOURCES = tests/broker/contrary.c
 tests_broker_contrary_la_CFLAGS = -std=c17 -Wall -Wextra -fno-sanitize=all \

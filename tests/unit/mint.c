@@ -150,8 +150,8 @@ mint_raw(struct buf *out, const unsigned char *der, size_t n, size_t half)
 }
 
 void
-mint_signature(struct buf *out, EVP_PKEY *key, const char *alg, const void *p,
-    size_t n)
+mint_openssl(
+    struct buf *out, EVP_PKEY *key, const char *alg, const void *p, size_t n)
 {
 	const struct jwa *a = jwa_find(alg);
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -169,11 +169,24 @@ mint_signature(struct buf *out, EVP_PKEY *key, const char *alg, const void *p,
 		    RSA_PSS_SALTLEN_DIGEST) == 1);
 	}
 	MUST(EVP_DigestSign(ctx, sig, &len, p, n) == 1);
-	if (a->half != 0)
-		mint_raw(out, sig, len, a->half);
-	else
-		MUST(buf_put(out, sig, len) == 0);
+	MUST(buf_put(out, sig, len) == 0);
 	EVP_MD_CTX_free(ctx);
+}
+
+void
+mint_signature(
+    struct buf *out, EVP_PKEY *key, const char *alg, const void *p, size_t n)
+{
+	const struct jwa *a = jwa_find(alg);
+	struct buf sig;
+
+	buf_init(&sig, 1024);
+	mint_openssl(&sig, key, alg, p, n);
+	if (a->half != 0)
+		mint_raw(out, buf_ptr(&sig), buf_len(&sig), a->half);
+	else
+		MUST(buf_put(out, buf_ptr(&sig), buf_len(&sig)) == 0);
+	buf_clear(&sig);
 }
 
 void

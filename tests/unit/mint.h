@@ -27,7 +27,10 @@ void mint_b64(struct buf *out, const void *p, size_t n);
  * "ES384", "PS512", "EdDSA"), whatever the header says. */
 void mint_token(struct buf *out, EVP_PKEY *key, const char *alg,
     const char *header, const char *payload);
-/* The raw signature over n bytes. */
+/* The signature over n bytes as OpenSSL has it: ECDSA's in DER. */
+void mint_openssl(
+    struct buf *out, EVP_PKEY *key, const char *alg, const void *p, size_t n);
+/* The same as tokens have it. */
 void mint_signature(struct buf *out, EVP_PKEY *key, const char *alg,
     const void *p, size_t n);
 
