@@ -39,7 +39,6 @@
 #define AUDIT_AWAIT_MS 2000
 #define AUDIT_AWAIT_STEP_MS 10
 #define AUDIT_TIDY_MS 10000
-#define AUDIT_QUIET_MS 200
 
 static struct {
 	const struct conf *conf;
@@ -47,7 +46,6 @@ static struct {
 	struct peer *policy, *oidc;
 	struct peer *policy_before, *oidc_before; /* of a sibling that went */
 	bool oidc_speaks;
-	bool stopping;
 	struct ledger ledger;
 	int64_t ledger_tried;
 	int ledger_r, ledger_errno; /* why it is not open */
@@ -57,7 +55,6 @@ static struct {
 	bool store_behind;
 	bool store_said; /* its trouble is in the log */
 	struct timer *tidy;
-	int64_t heard; /* the last message of a sibling's */
 } env = {
 	.recordings = -1,
 	.ledger_dir = -1,
@@ -452,7 +449,6 @@ on_msg(void *arg, struct peer *p, struct msg *m)
 	if (link == &env.oidc && env.oidc_before != NULL)
 		peer_drain(env.oidc_before);
 	env.oidc_speaks = link == &env.oidc || link == &env.oidc_before;
-	env.heard = msg_now_ms();
 	switch (m->type) {
 	case MSG_EVENT:
 		return on_event(p, m);
@@ -532,16 +528,19 @@ on_folder(const char *name, int fd)
 	return 0;
 }
 
-/* What siblings said last is still read; their ends, or silence, follow it. */
+/* What siblings say last is read: each ends its link when it has said it, or
+ * when it gets one to the next audit. */
 static bool
 on_idle(void)
 {
-	if (!env.stopping)
-		env.heard = msg_now_ms();
-	env.stopping = true;
-	return (env.policy == NULL && env.policy_before == NULL &&
-		   env.oidc == NULL && env.oidc_before == NULL) ||
-	       msg_now_ms() - env.heard > AUDIT_QUIET_MS;
+	return env.policy == NULL && env.policy_before == NULL &&
+	       env.oidc == NULL && env.oidc_before == NULL;
+}
+
+bool
+audit_is_another(void)
+{
+	return ledger_ready() == ERR_EXISTS;
 }
 
 /* Whatever could not be done when it was due. */
@@ -607,6 +606,7 @@ main(void)
 		.folder = on_folder,
 		.go = on_go,
 		.idle = on_idle,
+		.stop_ms = CHILD_STOP_LAST_MS,
 		.parent = alarm_take,
 	};
 	int r = child_main("postern-audit", PROC_AUDIT, &handlers);

@@ -34,8 +34,8 @@ bool audit_may_begin(struct buf *why);
 struct store *audit_store(void);
 /* It had lines before this process opened it. */
 bool audit_ledger_is_old(void);
-/* It had lines before this process opened it. */
-bool audit_ledger_is_old(void);
+/* An audit from before still has the ledger, and reads what it was told. */
+bool audit_is_another(void);
 int audit_recordings(void); /* the folder */
 int audit_store_folder(void);
 /* The message at hand is oidc's; else it is policy's. */

@@ -147,7 +147,9 @@ kept_recall(struct peer *p, struct msg *m)
 	    (r = msg_end(m)) != 0)
 		return r;
 	buf_init(&rows, PAGE_ROOM);
-	if ((done = keep_ready()) == 0)
+	/* That one still reads what is to be kept. */
+	done = audit_is_another() ? ERR_EXISTS : keep_ready();
+	if (done == 0)
 		done = keep_page(
 		    env.keep, o, after, now_s(), PAGE_ROOM, &rows, &n, &more);
 	if (done != 0)

@@ -26,9 +26,7 @@
 #include "lib/proto.h"
 
 #define CHILD_FDS_MAX (2 * LOOP_WATCHES_MAX)
-#define CHILD_IDLE_MS 10    /* between two looks at what is under way */
-#define CHILD_STOP_MS 8000  /* posternd kills after 10 s */
-#define CHILD_ORPHAN_MS 300 /* a new posternd may be there already */
+#define CHILD_IDLE_MS 10     /* between two looks at what is under way */
 #define CHILD_AWAIT_MS 60000 /* one wait for the parent's next word */
 
 static struct {
@@ -120,17 +118,15 @@ child_stop(void *arg)
 		loop_stop(env.loop);
 }
 
-/* The first word counts, unless a later one is more urgent. */
+/* The first word counts. */
 static void
-child_stop_within(int64_t ms)
+child_stop_begin(void)
 {
-	bool first = env.stop_by == 0;
-	int64_t by = msg_now_ms() + ms;
-
-	if (first || by < env.stop_by)
-		env.stop_by = by;
-	if (first)
-		child_stop(NULL);
+	if (env.stop_by != 0)
+		return;
+	env.stop_by = msg_now_ms() +
+		      (env.h->stop_ms != 0 ? env.h->stop_ms : CHILD_STOP_MS);
+	child_stop(NULL);
 }
 
 static int
@@ -192,7 +188,7 @@ child_msg(void *arg, struct peer *p, struct msg *m)
 	case MSG_RELOAD:
 		return child_reload(m);
 	case MSG_STOP:
-		child_stop_within(CHILD_STOP_MS);
+		child_stop_begin();
 		return 0;
 	default:
 		if (env.h->parent == NULL)
@@ -209,7 +205,7 @@ child_closed(void *arg, struct peer *p, int r)
 	if (r != ERR_NOTFOUND)
 		fatal(r, "what the parent gave");
 	env.parent = NULL;
-	child_stop_within(CHILD_ORPHAN_MS); /* the parent is gone for good */
+	child_stop_begin(); /* it is gone for good */
 }
 
 /* A connection is a descriptor, a starting operation ten, and the usual soft

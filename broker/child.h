@@ -22,6 +22,11 @@ struct peer;
 #define CHILD_CONTROL_FD 3
 #define CHILD_MORE_FD 4 /* a hop's lease */
 
+/* From STOP to the end at the latest, when something hangs; posternd kills a
+ * little later.  Who reads what the others say last is told last. */
+#define CHILD_STOP_MS 8000
+#define CHILD_STOP_LAST_MS 12000
+
 /* Every descriptor handed over is the handler's from then on.  Any handler may
  * be NULL when the process is never given such a thing: then being given it is
  * a protocol violation.  A non-zero answer is fatal. */
@@ -38,8 +43,11 @@ struct child_handlers {
 	 * asked: the id of this process's RELOAD_WANTED, or 0. */
 	int (*reload)(uint32_t asked, struct buf *answer);
 	/* STOP has come, or the parent is gone: accept nothing more; true when
-	 * nothing is under way.  Asked again and again, for a bounded time. */
+	 * nothing is under way, and nothing more can come: what a sibling says
+	 * ends with the end of its link, however long that takes.  Asked again
+	 * and again, for stop_ms (0: CHILD_STOP_MS). */
 	bool (*idle)(void);
+	int64_t stop_ms;
 	/* Any other message of the parent's. */
 	int (*parent)(struct peer *parent, struct msg *m);
 };

@@ -207,7 +207,8 @@ link_give(struct link *l, int side, int fd)
 	if (l->held[side] != -1)
 		(void)close(l->held[side]);
 	l->held[side] = -1;
-	if (c->peer == NULL) {
+	/* One that makes room keeps the links it has: their ends end it. */
+	if (c->peer == NULL || c->replaced) {
 		l->held[side] = fd;
 		return 0;
 	}
@@ -251,6 +252,18 @@ children_renew_links(struct child *c)
 			log_err(r, "a link to postern-%s", c->name);
 	}
 	c->peer = peer;
+}
+
+void
+children_drop_links(void)
+{
+	for (size_t i = 0; i < 2 * NLINKS; i++) {
+		int *fd = &links[i / 2].held[i % 2];
+
+		if (*fd != -1)
+			(void)close(*fd);
+		*fd = -1;
+	}
 }
 
 /* What is held for a child that has been started; what is not there (its other

@@ -62,6 +62,8 @@ void children_give(const char *name, int fd);
 void children_start(struct child *c);
 /* The connection to a child that an earlier posternd started: takes fd. */
 void children_adopt(struct child *c, int fd);
+/* Of what is held for children that are dead nobody waits any more. */
+void children_drop_links(void);
 /* Hands the siblings of c, which has died or makes room, their links to the
  * next one. */
 void children_renew_links(struct child *c);

@@ -192,6 +192,8 @@ serve(void)
 	int r = ERR_NOMEM;
 
 	env.recalled = true;
+	if (env.listener == -1)
+		return; /* told to stop meanwhile */
 	if (replay_count(env.judge.marks) > 0)
 		log_info("taken over: %zu marks of spent tokens",
 		    replay_count(env.judge.marks));
@@ -279,7 +281,8 @@ on_audit_msg(void *arg, struct peer *p, struct msg *m)
 	int r;
 
 	(void)arg;
-	(void)p;
+	if (p != env.judge.audit)
+		return 0; /* what was asked is asked again of the next one */
 	if (m->type == MSG_KEPT)
 		return on_kept(m);
 	if (m->type == MSG_RECALLED)
@@ -304,7 +307,8 @@ on_sibling_close(void *arg, struct peer *p, int r)
 	 * another before one of the two has ended. */
 	if (r != ERR_NOTFOUND)
 		fatal(r, "a message of %s", name);
-	log_err(r, "lost %s", name);
+	if (p == env.judge.policy || p == env.judge.audit)
+		log_err(r, "lost %s", name);
 	if (p == env.judge.policy) {
 		env.judge.policy = NULL;
 		conns_policy_gone();
@@ -329,7 +333,8 @@ on_link(unsigned int sibling, int fd)
 		conns_policy_new();
 		return 0;
 	case PROC_AUDIT:
-		peer_free(env.judge.audit);
+		if (env.judge.audit != NULL) /* gets what waits for it */
+			peer_end(env.judge.audit);
 		env.judge.audit = peer_new(l, fd, PROC_AUDIT, PROC_OIDC,
 		    on_audit_msg, on_sibling_close, audit);
 		if (env.judge.audit == NULL)
@@ -410,7 +415,11 @@ on_idle(void)
 	watch_free(env.watch);
 	env.watch = NULL;
 	refusal_flush(&env.judge);
-	return !conns_busy();
+	if (env.listener != -1)
+		(void)close(env.listener);
+	env.listener = -1;
+	return !conns_busy() &&
+	       (env.judge.audit == NULL || peer_queued(env.judge.audit) == 0);
 }
 
 int

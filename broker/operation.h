@@ -22,6 +22,9 @@ int operation_hop_started(struct msg *m); /* HOP_STARTED, from the parent */
 /* audit is gone: what asked it with an id up to last is refused. */
 void operation_audit_lost(uint32_t last);
 
+/* The parent is gone: what waits for its hop is refused. */
+void operation_parent_lost(void);
+
 /* Takes over a running operation of an earlier policy process; takes pidfd. */
 int operation_adopt(
     const char *id, const char *identity, struct connection *c, int take_pidfd);

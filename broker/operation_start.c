@@ -45,6 +45,8 @@ ask_parent(struct operation *op)
 	struct msg m;
 	int sv[2], r;
 
+	if (child_parent() == NULL)
+		return ERR_NOTFOUND;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == -1)
 		return ERR_SYS;
 	op->control = sv[0];
@@ -354,6 +356,21 @@ operation_hop_started(struct msg *m)
 	operation_refuse(op, POSTERN_EX_TEMPFAIL,
 	    "the broker could not start a process for this; try again");
 	return 0;
+}
+
+void
+operation_parent_lost(void)
+{
+	struct operation *op, *next;
+
+	for (op = operation_first(); op != NULL; op = next) {
+		next = op->next;
+		if (op->shell == NULL || op->start_id == 0 || op->started)
+			continue;
+		operation_abort(op->id, "the broker ended before it began");
+		operation_refuse(op, POSTERN_EX_TEMPFAIL,
+		    "not run: the broker is being restarted; try again");
+	}
 }
 
 void

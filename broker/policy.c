@@ -237,6 +237,7 @@ on_link(unsigned int sibling, int fd)
 	struct peer **slot = sibling == PROC_AUDIT ? &env.audit :
 	    sibling == PROC_SIGNER ? &env.signer :
 	    sibling == PROC_OIDC ? &env.oidc : NULL;
+	struct peer *before;
 
 	if (slot == NULL) {
 		(void)close(fd);
@@ -244,10 +245,15 @@ on_link(unsigned int sibling, int fd)
 	}
 	if (slot == &env.audit)
 		return link_audit(fd);
-	if (slot != &env.oidc) /* that one is read to its end */
-		peer_free(*slot);
+	/* The one before gets what waits for it, and frees itself at its end.
+	 * That of oidc is read to its own end. */
+	if (slot == &env.signer && env.signer != NULL)
+		peer_end(env.signer);
+	before = *slot;
 	*slot = peer_new(child_loop(), fd, sibling, PROC_POLICY, sibling_msg,
 	    sibling_closed, slot);
+	if (*slot != NULL && slot == &env.signer && before != NULL)
+		peer_continue(*slot, before);
 	if (slot == &env.signer)
 		jobcert_signer_lost();
 	if (*slot == NULL)
@@ -459,7 +465,7 @@ serve(void)
 {
 	int r;
 
-	for (size_t i = 0; i < NLISTENERS; i++)
+	for (size_t i = 0; i < NLISTENERS && !env.stopping; i++)
 		watch_set_events(listeners[i].watch, POLLIN);
 	if ((r = child_ready()) != 0)
 		log_err(r, "the parent is not told that all is ready");
@@ -494,6 +500,24 @@ on_go(const struct conf *conf, const char *addresses)
 	return ERR_AGAIN;
 }
 
+/* Where posternd lives, it has the socket, too.  Where it is dead, who waits in
+ * there is told by the end of it. */
+static void
+listener_close(struct listener *l)
+{
+	watch_free(l->watch);
+	l->watch = NULL;
+	if (l->fd != -1)
+		(void)close(l->fd);
+	l->fd = -1;
+}
+
+static bool
+is_sent(const struct peer *p)
+{
+	return p == NULL || peer_queued(p) == 0;
+}
+
 /* Who knocks from here on is the next one's.  What was begun is brought to its
  * start, and audit has all that it was told. */
 static bool
@@ -501,14 +525,15 @@ on_idle(void)
 {
 	if (!env.stopping) {
 		env.stopping = true;
-		for (size_t i = 0; i < NLISTENERS; i++) {
-			if (listeners[i].watch != NULL)
-				watch_set_events(listeners[i].watch, 0);
-		}
+		for (size_t i = 0; i < NLISTENERS; i++)
+			listener_close(&listeners[i]);
 	}
 	operation_break_lists();
+	if (child_parent() == NULL)
+		operation_parent_lost();
 	return operation_all_started() && env.npam == 0 &&
-	       !policy_audit_answers();
+	       !policy_audit_answers() && is_sent(env.audit) &&
+	       is_sent(env.audit_before) && is_sent(env.signer);
 }
 
 int

@@ -40,8 +40,6 @@
 #include "lib/proto.h"
 #include "lib/safeopen.h"
 
-#define STOP_LAST_MS 5000 /* POSTERND_STOP_MS for those told last */
-
 static struct {
 	const char *conf_path;
 	struct conf conf;
@@ -284,9 +282,10 @@ posternd_stop_last(void)
 	    children_get(OIDC)->pid > 0)
 		return;
 	env.last = true;
+	children_drop_links(); /* or a link would have no end */
 	children_tell(children_get(SIGNER), MSG_STOP);
 	children_tell(children_get(AUDIT), MSG_STOP);
-	children_stop_by(STOP_LAST_MS, NULL);
+	children_stop_by(POSTERND_STOP_LAST_MS, NULL);
 }
 
 static void

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #define POSTERND_STOP_MS 10000 /* between STOP and SIGKILL */
+#define POSTERND_STOP_LAST_MS 14000 /* for those who wait for the others */
 
 struct buf;
 struct conf;

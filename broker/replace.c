@@ -65,7 +65,10 @@ replace_next(void)
 	c->ready = false;
 	c->replaced = true;
 	children_tell(c, MSG_STOP);
-	children_stop_by(POSTERND_STOP_MS, c);
+	children_stop_by(c == children_get(AUDIT) || c == children_get(SIGNER)
+			     ? POSTERND_STOP_LAST_MS
+			     : POSTERND_STOP_MS,
+	    c);
 }
 
 static void

@@ -37,8 +37,7 @@
 #include "ssh/quote.h"
 
 #define GRANTS_MAX 1024
-#define GRANT_MS 60000	   /* a hop asks at once; later is too late */
-#define QUIET_MS 100
+#define GRANT_MS 60000 /* a hop asks at once; later is too late */
 #define PEM_MAX 4096
 #define SKEW_S 60	   /* targets whose clocks run behind */
 #define VALIDITY_S 60
@@ -65,9 +64,7 @@ static struct {
 	const struct conf *conf;
 	char source_address[ADDRESSES_MAX];
 	bool source_fixed; /* by source-address, so as it is */
-	struct peer *policy_peer;
-	int64_t heard; /* its last message */
-	bool stopping;
+	size_t npolicy;    /* links to policy, those before the last included */
 	struct grant *first;
 	size_t n;
 } env = { .rules = { .folder = -1 } };
@@ -324,7 +321,6 @@ policy_msg(void *arg, struct peer *p, struct msg *m)
 	int r;
 
 	(void)arg;
-	env.heard = msg_now_ms();
 	if (m->type == MSG_JOB_CERT)
 		return signer_job(env.job_ca, &env.rules, p, m);
 	if (m->type != MSG_GRANT)
@@ -356,22 +352,18 @@ static void
 policy_closed(void *arg, struct peer *p, int r)
 {
 	(void)arg;
+	(void)p;
 	if (r != ERR_NOTFOUND)
 		fatal(r, "what policy sent");
-	if (p == env.policy_peer)
-		env.policy_peer = NULL;
+	env.npolicy--;
 }
 
-/* What policy granted before it got another link, or died, is read; what was
- * granted is signed. */
+/* What policy granted before it ended, or got a link to the next signer, is
+ * read; what was granted is signed. */
 static bool
 on_idle(void)
 {
-	if (!env.stopping)
-		env.heard = msg_now_ms();
-	env.stopping = true;
-	return env.first == NULL &&
-	       (env.policy_peer == NULL || msg_now_ms() - env.heard > QUIET_MS);
+	return env.first == NULL && env.npolicy == 0;
 }
 
 /* -- start --------------------------------------------------------------------------- */
@@ -446,9 +438,11 @@ on_link(unsigned int sibling, int fd)
 		return ERR_PROTO;
 	}
 	/* An earlier link is read to its end, which frees it. */
-	env.policy_peer = peer_new(child_loop(), fd, PROC_POLICY, PROC_SIGNER,
-	    policy_msg, policy_closed, NULL);
-	return env.policy_peer == NULL ? ERR_NOMEM : 0;
+	if (peer_new(child_loop(), fd, PROC_POLICY, PROC_SIGNER, policy_msg,
+		policy_closed, NULL) == NULL)
+		return ERR_NOMEM;
+	env.npolicy++;
+	return 0;
 }
 
 static int
@@ -493,6 +487,7 @@ main(void)
 		.go = on_go,
 		.reload = on_reload,
 		.idle = on_idle,
+		.stop_ms = CHILD_STOP_LAST_MS,
 	};
 
 	return child_main("postern-signer", PROC_SIGNER, &handlers);

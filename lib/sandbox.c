@@ -112,7 +112,7 @@ static const struct {
 	{ "   O P ", SYS_accept4 },
 	{ "R  O P ", SYS_getsockopt },
 	{ "     P ", SYS_socketpair }, /* the hop's way to the signer */
-	{ "     P ", SYS_shutdown },   /* the link to an audit that goes */
+	{ "   O P ", SYS_shutdown },   /* the link to a sibling that goes */
 
 	/* memory */
 	{ "RHSOAPJ", SYS_brk },

@@ -149,6 +149,7 @@ class Audit:
     def stop(self):
         if self.proc.poll() is None:
             send(self.parent, STOP)
+            self.policy.close()     # it has ended before
             assert self.proc.wait(20) == 0
         self.parent.close()
         self.policy.close()

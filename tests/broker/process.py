@@ -124,7 +124,7 @@ class Oidc:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         child.close()
         send(self.control, LISTEN, text("pam"), [listener.fileno()])
-        listener.close()
+        self.listener = listener    # as posternd, which lives
         self.link_audit()
         self.link_policy()
         if ca_pem is not None:

@@ -2,6 +2,7 @@
 what is left of it after it was killed.  The numbers of promises are those of
 doc/THREATS.md and doc/ARCHITECTURE.md."""
 import contextlib
+import fcntl
 import hashlib
 import itertools
 import os
@@ -475,6 +476,43 @@ def test_p9_stop_reads_what_was_said(audit):
     assert audit.proc.wait(20) == 0
     assert len([e for e in audit.ledger() if e["event"] ==
                 "session.open"]) == 20
+
+
+@pytest.mark.parametrize("how", ["stop", "orphan"])
+def test_p9_what_is_said_late_is_read(audit, how):
+    """A sibling may be slow, and so may the disk: it is the end of its link
+    that ends audit, and no silence."""
+    if how == "stop":
+        w.send(audit.parent, w.STOP)
+    else:
+        audit.parent.shutdown(socket.SHUT_RDWR)
+    for i in range(3):
+        time.sleep(0.5)
+        w.send(audit.policy, w.EVENT, w.event("session.open",
+                                              session=w.ulid(i)), i + 1)
+    assert w.receive(audit.policy)[1] == 1
+    audit.policy.shutdown(socket.SHUT_WR)
+    assert audit.proc.wait(5) == 0
+    assert [e["session"] for e in audit.ledger() if e["event"] ==
+            "session.open"] == [w.ulid(i) for i in range(3)]
+
+
+def test_p9_rows_wait_for_the_audit_before(audit):
+    """While it has the ledger it still reads what is to be kept."""
+    audit.kill()
+    fd = os.open(audit.folder / "ledger/ledger.jsonl", os.O_RDWR)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    audit.start()
+    w.send(audit.policy, w.MSG["RECALL"], w.text(""), 900)
+    result, _, n = struct.unpack(">IBI", w.receive(audit.policy)[2][:9])
+    assert result != 0 and n == 0
+    os.close(fd)
+    end = time.monotonic() + 10
+    while result != 0:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+        w.send(audit.policy, w.MSG["RECALL"], w.text(""), 901)
+        result = struct.unpack(">I", w.receive(audit.policy)[2][:4])[0]
 
 
 @pytest.mark.parametrize("sibling, name, body", [

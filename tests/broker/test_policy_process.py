@@ -1361,6 +1361,21 @@ def test_p10_operations_are_bounded(small, dummies, tmp_path):
     launch(small, m, handle, "systemctl restart web", dummy, tmp_path)
 
 
+def test_p9_posternd_is_gone(policy, tmp_path):
+    """Nobody starts a hop any more: who waits for one is told, and who knocks
+    sees that nobody is there; audit hears all of it."""
+    m, handle = policy.login()
+    conn, opened, _, _ = begin(policy, m, handle)
+    policy.proc.send_signal(signal.SIGSTOP)
+    late = w.connect(policy.path / "shell.sock")
+    policy.control.shutdown(socket.SHUT_RDWR)
+    policy.proc.send_signal(signal.SIGCONT)
+    assert "restarted" in refused(conn, TEMPFAIL)
+    assert w.expect(policy.audit, "OP_ABORT").text() == opened.text()
+    assert w.receive(late) is None
+    assert policy.proc.wait(5) == 0
+
+
 def test_p10_nobody_waits_for_ever(policy):
     """15 s for audit and parent; a caller that does not ask has as long."""
     m, handle = policy.login()

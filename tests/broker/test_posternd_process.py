@@ -851,6 +851,40 @@ def test_stop(posternd, sig):
     assert "ALARM" not in posternd.log()
 
 
+def test_p9_stop_leaves_no_link_without_an_end(posternd):
+    """Audit and signer wait for the end of each, and the other end may be with
+    posternd, for a policy that is about to be started again."""
+    posternd.start()
+    os.kill(posternd.child["policy"].pid, signal.SIGKILL)
+    those = [posternd.child[n] for n in ("audit", "signer")]
+    for f in those:
+        f.links.pop("policy")
+        assert f.take() == "LINK"
+    posternd.proc.send_signal(signal.SIGTERM)
+    posternd.child["oidc"].until("STOP").say(b"exit0")
+    for f in those:
+        assert f.until("STOP").links["policy"].recv(99) == b""
+        f.say(b"exit0")
+    assert posternd.proc.wait(10) == 0
+
+
+def test_p9_who_makes_room_gets_no_link(posternd):
+    """It waits for the ends of those that it has; a sibling that dies
+    meanwhile comes back to the next one."""
+    posternd.start()
+    assert posternd.notify.recv(99) == b"READY=1"
+    posternd.proc.send_signal(signal.SIGUSR2)
+    reloading(posternd)
+    old = posternd.child["audit"].until("STOP")
+    os.kill(posternd.child["policy"].pid, signal.SIGKILL)
+    new = posternd.again("policy")
+    new.links["audit"].send(b"to the next one")
+    w.silent(old.control, 0.3)
+    old.say(b"exit0")
+    assert posternd.again("audit").links["policy"].recv(99) == \
+        b"to the next one"
+
+
 def test_p10_stop_does_not_wait_for_ever(posternd):
     posternd.start()
     for f in posternd.child.values():

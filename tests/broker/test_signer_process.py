@@ -94,6 +94,11 @@ class Signer(w.Child):
         theirs.close()
         return hop
 
+    def stop(self):
+        """Policy has ended before, as posternd sees to."""
+        self.policy.close()
+        return super().stop()
+
 
 def grant(operation=OPERATION, target="web-1", login="deploy",
           principal="deploy+web-1", command=COMMAND, pty=0, serial=4711,
@@ -502,9 +507,30 @@ def test_a_parent_that_is_not_what_it_was(signer, name, fds):
     assert signer.proc.wait(10) == 1
 
 
-def test_ends_with_its_parent(signer):
-    signer.control.shutdown(socket.SHUT_RDWR)
-    assert signer.proc.wait(10) == 0
+@pytest.mark.parametrize("how", ["stop", "orphan"])
+def test_p9_ends_when_policy_has(signer, ca, how):
+    """However long that takes: what it grants last is signed."""
+    if how == "stop":
+        w.send(signer.control, "STOP")
+    else:
+        signer.control.shutdown(socket.SHUT_RDWR)
+    time.sleep(0.6)
+    signed(signer.grant(), ca)
+    hop = signer.grant()
+    signer.policy.close()
+    signed(hop, ca)
+    assert signer.proc.wait(5) == 0
+
+
+def test_p9_ends_with_the_link_before(signer, ca):
+    """Policy has one to the next signer, and ends this one."""
+    old = signer.policy
+    signer.policy = signer.link("policy")
+    w.send(signer.control, "STOP")
+    old.close()
+    signed(signer.grant(), ca)
+    signer.policy.close()
+    assert signer.proc.wait(5) == 0
 
 
 def test_a_hops_connection_that_lingers_holds_nobody_up(signer, ca):
