@@ -205,6 +205,13 @@ def policy():
             session, "SESSION_OPEN", w.text(HANDLE) + w.text("postern") +
             w.text("10.0.3.4") + w.text(""), 5, (1, PIDFD)) + done +
         ask("whoami") + ask("help") + ask("nothing"),
+        "can": say(oidc, "SESSION_NEW", proof("postern"), 3) + say(
+            session, "SESSION_OPEN", w.text(HANDLE) + w.text("postern") +
+            w.text("10.0.3.4") + w.text(""), 5, (1, PIDFD)) + done +
+        b"".join(ask(x) + done for x in (
+            "can web-1 systemctl restart web", "can web-1 systemctl stop web",
+            "can root+web-1 a && b | c", "can web-1 $(id)", "can", "targets",
+            "can nosuch x")),
         "login": say(oidc, "SESSION_NEW", proof("postern"), 3) + say(
             session, "SESSION_OPEN", w.text(HANDLE) + w.text("postern") +
             w.text("10.0.3.4") + w.text(""), 5, (1, PIDFD)) + done + ask(
