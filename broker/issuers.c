@@ -51,6 +51,50 @@ issuers_read(struct buf *b, struct issuers *out)
 }
 
 int
+issuers_read_keys(
+    struct buf *b, struct jwk_set *take_set, struct issuers *pending)
+{
+	size_t n = pending->n;
+	int r;
+
+	if ((r = n == ISSUERS_MAX ? ERR_TOOBIG : 0) != 0 ||
+	    (r = issuers_read_one(b, pending)) != 0 || (r = buf_end(b)) != 0)
+		goto out;
+	if (pending->n == n)
+		goto out; /* unusable */
+	if (take_set == NULL) {
+		token_rules_clear(&pending->t[--pending->n].rules);
+		goto out;
+	}
+	pending->t[n].jwks = jwks_new_fixed(pending->t[n].rules.url, take_set);
+	take_set = NULL;
+	r = pending->t[n].jwks == NULL ? ERR_NOMEM : 0;
+out:
+	jwk_set_free(take_set);
+	if (r != 0 && pending->n > n)
+		token_rules_clear(&pending->t[--pending->n].rules);
+	return r;
+}
+
+void
+issuers_append(struct issuers *s, struct issuers *pending)
+{
+	for (size_t i = 0; i < pending->n; i++) {
+		struct trusted *t = &pending->t[i];
+
+		if (s->n == ISSUERS_MAX ||
+		    issuers_find(s, t->rules.url) != NULL) {
+			s->unusable++;
+			continue;
+		}
+		s->t[s->n++] = *t;
+		*t = (struct trusted){ 0 };
+	}
+	s->unusable += pending->unusable;
+	issuers_clear(pending);
+}
+
+int
 issuers_adopt(struct issuers *s, struct issuers *old, const struct jwks_io *io,
     jwks_cb changed)
 {
@@ -60,7 +104,9 @@ issuers_adopt(struct issuers *s, struct issuers *old, const struct jwks_io *io,
 		char *url = s->t[i].rules.url;
 
 		for (size_t k = 0; k < old->n; k++) {
-			if (strcmp(old->t[k].rules.url, url) != 0)
+			if (s->t[i].jwks != NULL || old->t[k].jwks == NULL ||
+			    jwks_is_fixed(old->t[k].jwks) ||
+			    strcmp(old->t[k].rules.url, url) != 0)
 				continue;
 			s->t[i].jwks = old->t[k].jwks;
 			old->t[k].jwks = NULL;

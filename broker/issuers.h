@@ -29,6 +29,13 @@ struct issuers {
  * entry has too (the first one counts: nobody guesses between rules), and one
  * whose algorithms we all do not know.  `changed` is called with the url. */
 int issuers_read(struct buf *b, struct issuers *out);
+/* Reads the body of ISSUER_KEYS into one entry more of pending, with these keys
+ * (take_set; NULL, there were none: the entry is read and left out).  Errors as
+ * above; pending is unchanged then. */
+int issuers_read_keys(
+    struct buf *b, struct jwk_set *take_set, struct issuers *pending);
+/* Moves pending's entries behind those of s, left out and counted as above. */
+void issuers_append(struct issuers *s, struct issuers *pending);
 /* Moves the key caches of `old` to the issuers of the same url, makes the
  * others' (io, changed: jwks_new), and frees old's rest. */
 int issuers_adopt(struct issuers *s, struct issuers *old,

@@ -20,7 +20,7 @@
 #define S 1000 /* ms */
 
 struct jwks {
-	const struct jwks_io *io;
+	const struct jwks_io *io; /* NULL: the keys are from a file */
 	char *issuer;
 	jwks_cb changed;
 	void *arg;
@@ -47,6 +47,24 @@ jwks_new(const struct jwks_io *io, const char *issuer, jwks_cb changed,
 		return NULL;
 	}
 	return k;
+}
+
+struct jwks *
+jwks_new_fixed(const char *issuer, struct jwk_set *take_set)
+{
+	struct jwks *k = jwks_new(NULL, issuer, NULL, NULL);
+
+	if (k == NULL)
+		jwk_set_free(take_set);
+	else
+		k->set = take_set;
+	return k;
+}
+
+bool
+jwks_is_fixed(const struct jwks *k)
+{
+	return k->io == NULL;
 }
 
 void
@@ -134,8 +152,8 @@ jwks_may_be_at(const char *issuer, const char *uri)
 	return http_same_origin(issuer, uri);
 }
 
-/* The address of the keys: of the same host, so that a document cannot send us
- * elsewhere. */
+/* The address of the keys: of the same host or one that we know, so that a
+ * document cannot send us elsewhere. */
 static int
 jwks_discovered(struct jwks *k, const void *p, size_t n, const char **why)
 {
@@ -227,8 +245,13 @@ jwks_start(struct jwks *k, int64_t pause_s)
 int
 jwks_keys(struct jwks *k, const struct jwk_set **out)
 {
-	int64_t now = jwks_now(k);
+	int64_t now;
 
+	if (jwks_is_fixed(k)) {
+		*out = k->set;
+		return 0;
+	}
+	now = jwks_now(k);
 	if (k->set == NULL)
 		return jwks_start(k, JWKS_COOLDOWN_S);
 	if (now >= k->fresh) {
@@ -248,14 +271,30 @@ jwks_keys(struct jwks *k, const struct jwk_set **out)
 int
 jwks_missing(struct jwks *k)
 {
-	return jwks_start(k, JWKS_COOLDOWN_S);
+	return jwks_is_fixed(k) ? ERR_NOTFOUND : jwks_start(k, JWKS_COOLDOWN_S);
+}
+
+int64_t
+jwks_stale_s(const struct jwks *k)
+{
+	int64_t past;
+
+	if (jwks_is_fixed(k) || k->set == NULL)
+		return -1;
+	past = jwks_now(k) - k->fresh;
+	if (past < 0)
+		return -1;
+	return past < (int64_t)JWKS_STALE_S * S ? JWKS_STALE_S - past / S : 0;
 }
 
 void
 jwks_tick(struct jwks *k)
 {
-	int64_t now = jwks_now(k);
+	int64_t now;
 
+	if (jwks_is_fixed(k))
+		return;
+	now = jwks_now(k);
 	if (k->set != NULL && k->last == 0 &&
 	    now < k->fetched + (k->fresh - k->fetched) / 5 * 4)
 		return;

@@ -36,6 +36,9 @@ typedef void (*jwks_cb)(void *arg, int r, const char *why);
 /* io outlives it.  Fetches nothing yet. */
 struct jwks *jwks_new(const struct jwks_io *io, const char *issuer,
     jwks_cb changed, void *arg);
+/* With keys that never change and are never asked for (take_set). */
+struct jwks *jwks_new_fixed(const char *issuer, struct jwk_set *take_set);
+bool jwks_is_fixed(const struct jwks *k);
 void jwks_free(struct jwks *k);
 void jwks_set_arg(struct jwks *k, void *arg);
 
@@ -47,6 +50,9 @@ int jwks_keys(struct jwks *k, const struct jwk_set **out);
  * ERR_NOTFOUND: the last fetch, good or bad, is too recent: there is no such
  * key. */
 int jwks_missing(struct jwks *k);
+/* Seconds for which keys that could not be confirmed in time will go on
+ * serving; -1 while they are fresh, or when there are none. */
+int64_t jwks_stale_s(const struct jwks *k);
 /* Now and then: fetches ahead of expiry, and again after failures, so that
  * logins find keys. */
 void jwks_tick(struct jwks *k);

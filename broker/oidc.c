@@ -9,6 +9,8 @@
  */
 #include "config.h"
 
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -41,6 +43,7 @@
 
 static struct {
 	struct judge judge;
+	struct issuers pending; /* with keys from files, until ISSUERS comes */
 	int listener;
 	struct watch *watch; /* on it, as soon as the marks are there */
 	char after[PROTO_KEEP_KEY_MAX + 1]; /* the last mark that came back */
@@ -79,11 +82,19 @@ static void
 on_keys(void *arg, int r, const char *why)
 {
 	const char *url = arg;
+	const struct trusted *t = issuers_find(&env.judge.issuers, url);
+	int64_t stale = t == NULL ? -1 : jwks_stale_s(t->jwks);
 
 	if (r != 0)
 		/* what curl says is no errno */
 		log_err(r == ERR_SYS ? 0 : r, "keys of %s: %s", log_safe(url),
 		    log_safe(why));
+	if (r != 0 && stale >= 0)
+		log_err(0,
+		    "ALARM: the keys of %s could not be confirmed in "
+		    "time: those at hand serve for %lld minutes more, then its "
+		    "logins are refused",
+		    log_safe(url), (long long)(stale / 60));
 	conns_rejudge(url);
 }
 
@@ -104,6 +115,7 @@ on_issuers(struct msg *m)
 
 	if ((r = issuers_read(&m->body, &s)) != 0)
 		return r;
+	issuers_append(&s, &env.pending);
 	if (s.unusable > 0)
 		log_err(0, "%zu issuers of the policy cannot be used (no https "
 		    "url, no known algorithm, or the url twice)", s.unusable);
@@ -114,6 +126,30 @@ on_issuers(struct msg *m)
 		issuers_tick(&env.judge.issuers);
 	conns_rejudge(NULL);
 	return 0;
+}
+
+/* The keys that policy opened a file of.  A file that holds none leaves its
+ * issuer without any: nobody asks for what was to come from a file. */
+static int
+on_issuer_keys(struct msg *m)
+{
+	const char *why = "the file cannot be read";
+	struct jwk_set *set = NULL;
+	struct stat st;
+	struct buf b;
+	int fd = msg_take_fd(m, 0), r = ERR_DENIED;
+
+	buf_init(&b, JWK_SET_MAX);
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    (r = slurp_fd(fd, &b)) == 0)
+		r = jwk_set_parse(buf_ptr(&b), buf_len(&b), &set, &why);
+	(void)close(fd);
+	buf_clear(&b);
+	if (r != 0)
+		log_err(r, "an issuer has no keys (keys-file): %s", why);
+	/* The message is looked at whatever the file was. */
+	return r == ERR_NOMEM ? r
+			      : issuers_read_keys(&m->body, set, &env.pending);
 }
 
 /* -- the siblings -------------------------------------------------------- */
@@ -148,6 +184,8 @@ on_policy_msg(void *arg, struct peer *p, struct msg *m)
 	switch (m->type) {
 	case MSG_ISSUERS:
 		return on_issuers(m);
+	case MSG_ISSUER_KEYS:
+		return on_issuer_keys(m);
 	case MSG_SESSION_MADE:
 		return on_session_made(m);
 	default:
@@ -326,6 +364,7 @@ on_link(unsigned int sibling, int fd)
 	switch (sibling) {
 	case PROC_POLICY:
 		peer_free(env.judge.policy);
+		issuers_clear(&env.pending);
 		env.judge.policy = peer_new(l, fd, PROC_POLICY, PROC_OIDC,
 		    on_policy_msg, on_sibling_close, policy);
 		if (env.judge.policy == NULL)

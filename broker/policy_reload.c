@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@
 
 #define REFUSED_MAX 4096 /* bytes in the ledger of what is wrong with one */
 #define ASKERS_MAX 16
+#define KEYS_FILE_MAX (256 * 1024) /* bytes of a key set */
 
 /* Who waits for a reload: told when signer and policy have both loaded. */
 struct asker {
@@ -93,6 +95,34 @@ put_issuer(struct buf *b, const struct issuer *is)
 	return buf_put_u8(b, is->once);
 }
 
+/* An issuer whose keys lie in a file: oidc, which opens none, gets it opened.
+ * It MUST NOT be asked for keys then: without the file it has none. */
+static int
+send_issuer_keys(const struct issuer *is)
+{
+	const struct safeopen_want want = {
+		.owner = 0, .forbid = 022, .max = KEYS_FILE_MAX
+	};
+	const char *why = "it cannot be opened";
+	struct msg m;
+	int fd = -1, r;
+
+	r = safeopen_read(AT_FDCWD, is->keys_file, &want, &fd, &why);
+	if (r != 0) {
+		log_err(r,
+		    "ALARM: issuer %s has no keys, its tokens are "
+		    "refused: keys-file %s: %s",
+		    is->name, is->keys_file, why);
+		return 0;
+	}
+	msg_init(&m, MSG_ISSUER_KEYS);
+	if ((r = put_issuer(&m.body, is)) == 0 && (r = msg_add_fd(&m, fd)) == 0)
+		r = peer_send(policy_oidc(), &m);
+	msg_clear(&m);
+	(void)close(fd);
+	return r;
+}
+
 void
 policy_send_issuers(void)
 {
@@ -101,23 +131,23 @@ policy_send_issuers(void)
 	size_t files = 0;
 	const struct issuer *is;
 	struct msg m;
-	int r;
+	int r = 0;
 
 	if (policy_oidc() == NULL || policy_conf() == NULL)
 		return;
-	for (size_t i = 0; i < n; i++)
-		files += policy_issuer(env.rules.policy, i)->keys_file != NULL;
-	msg_init(&m, MSG_ISSUERS);
-	r = buf_put_u32(&m.body, (uint32_t)(n - files));
 	for (size_t i = 0; i < n && r == 0; i++) {
 		is = policy_issuer(env.rules.policy, i);
-		/* MUST NOT be asked for keys that are to come from a file. */
+		files += is->keys_file != NULL;
+		if (is->keys_file != NULL)
+			r = send_issuer_keys(is);
+	}
+	msg_init(&m, MSG_ISSUERS);
+	if (r == 0)
+		r = buf_put_u32(&m.body, (uint32_t)(n - files));
+	for (size_t i = 0; i < n && r == 0; i++) {
+		is = policy_issuer(env.rules.policy, i);
 		if (is->keys_file == NULL)
 			r = put_issuer(&m.body, is);
-		else
-			log_info("issuer %s: keys-file is not enforced yet, so "
-				 "its tokens are refused",
-			    is->name);
 	}
 	if (r == 0)
 		r = peer_send(policy_oidc(), &m);

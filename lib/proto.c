@@ -39,6 +39,7 @@ static const struct proto_row proto_rows[] = {
 	    MSG_LOGIN_RESULT),
 	ROW(LOGIN_RESULT,   PROC_OIDC,   PROC_PAM,    256,      0, 0, 0),
 	ROW(ISSUERS,        PROC_POLICY, PROC_OIDC,   64 * KIB, 0, 0, 0),
+	ROW(ISSUER_KEYS,    PROC_POLICY, PROC_OIDC,   64 * KIB, 1, 1, 0),
 	ROW(SESSION_NEW,    PROC_OIDC,   PROC_POLICY, 64 * KIB, 0, 0,
 	    MSG_SESSION_MADE),
 	ROW(SESSION_MADE,   PROC_POLICY, PROC_OIDC,   4 * KIB,  0, 0, 0),

@@ -33,6 +33,7 @@ enum msg_type {
 	MSG_LOGIN_RESULT = 33,
 	/* oidc <-> policy */
 	MSG_ISSUERS = 34,
+	MSG_ISSUER_KEYS = 35,
 	MSG_SESSION_NEW = 36,
 	MSG_SESSION_MADE = 37,
 	/* pam_postern -> policy (session.sock) */

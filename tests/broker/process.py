@@ -13,7 +13,7 @@ OIDC = os.environ.get("POSTERN_OIDC", str(BUILD / "broker/postern-oidc"))
 
 LISTEN, LINK, FOLDER, GO, STOP, READY = 2, 4, 6, 8, 12, 14
 LOGIN, LOGIN_RESULT = 32, 33
-ISSUERS, SESSION_NEW, SESSION_MADE = 34, 36, 37
+ISSUERS, ISSUER_KEYS, SESSION_NEW, SESSION_MADE = 34, 35, 36, 37
 EVENT, EVENT_DONE = 96, 97
 KEEP, KEPT, RECALL, RECALLED = 104, 105, 108, 109
 LOGIN_REFUSED = 3
@@ -215,17 +215,26 @@ class Oidc:
         with self.cond:
             assert self.cond.wait_for(what, seconds)
 
+    @staticmethod
+    def issuer(e):
+        algs = e.get("algs", ("RS256", "ES256"))
+        return (text(e["name"]) + text(e["url"]) + u32(1) + text("bastion") +
+                u32(len(algs)) + b"".join(map(text, algs)) +
+                u32(e.get("max_age", 600)) + u32(e.get("max_life", 86400)) +
+                u32(30) + bytes([e.get("once", True)]))
+
     def issuers(self, *entries):
-        body = u32(len(entries))
+        """Those with `keys` (a file's content) get these."""
+        fetched = [e for e in entries if "keys" not in e]
         for e in entries:
-            body += text(e["name"]) + text(e["url"])
-            body += u32(1) + text("bastion")
-            algs = e.get("algs", ("RS256", "ES256"))
-            body += u32(len(algs)) + b"".join(map(text, algs))
-            body += u32(e.get("max_age", 600))
-            body += u32(e.get("max_life", 86400)) + u32(30)
-            body += bytes([e.get("once", True)])
-        send(self.policy, ISSUERS, body)
+            if "keys" in e:
+                path = self.folder / "keys.json"
+                path.write_bytes(e["keys"])
+                with open(path, "rb") as f:
+                    send(self.policy, ISSUER_KEYS, self.issuer(e),
+                         [f.fileno()])
+        send(self.policy, ISSUERS, u32(len(fetched)) +
+             b"".join(map(self.issuer, fetched)))
 
     def connect(self):
         s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)

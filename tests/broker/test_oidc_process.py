@@ -803,6 +803,44 @@ def test_issuers_that_cannot_be_used(oidc, issuer):
         issuer.claims(iss="http://127.0.0.1:80")))["reason"]
 
 
+def key_file(*keys):
+    return json.dumps({"keys": [k.jwk() for k in keys]}).encode()
+
+
+def test_keys_from_a_file(oidc, issuer):
+    """Nobody is asked, not even for an unknown key; and back."""
+    entry = {"name": "ci", "url": issuer.url}
+    assert oidc.login(RSA.token(issuer.claims(jti="0")))[0] == 0
+    n = issuer.accepted
+    oidc.issuers({**entry, "keys": key_file(RSA_2)})
+    assert oidc.login(RSA_2.token(issuer.claims(jti="1")))[0] == 0
+    # what was fetched before is no key of this issuer now
+    assert "no such key" in oidc.refused(
+        RSA.token(issuer.claims(jti="2")))["reason"]
+    oidc.issuers({**entry, "keys": key_file(EC)})
+    assert oidc.login(EC.token(issuer.claims(jti="3")))[0] == 0
+    assert "no such key" in oidc.refused(
+        RSA_2.token(issuer.claims(jti="4")))["reason"]
+    assert issuer.accepted == n
+    oidc.issuers(entry)
+    assert oidc.login(RSA.token(issuer.claims(jti="5")))[0] == 0
+    assert "no such key" in oidc.refused(
+        RSA_2.token(issuer.claims(jti="6")))["reason"]
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"hello", b"[]", b'{"keys":[]}', b'{"keys":[' + b" " * (257 * 1024)
+    + b"]}"], ids=["empty", "text", "list", "no keys", "too long"])
+def test_a_file_without_keys(oidc, issuer, content):
+    """Its issuer has none, and is not asked instead."""
+    assert oidc.login(RSA.token(issuer.claims(jti="0")))[0] == 0
+    n = issuer.accepted
+    oidc.issuers({"name": "ci", "url": issuer.url, "keys": content})
+    e = oidc.refused(RSA.token(issuer.claims(jti="1")))
+    assert re.search("no issuer|no such key", e["reason"])
+    assert issuer.accepted == n
+
+
 # -- memory --------------------------------------------------------------------------
 
 

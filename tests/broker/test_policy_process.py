@@ -757,6 +757,33 @@ def reloaded(s):
     return out
 
 
+def test_keys_file(policy):
+    """Opened by policy, if it is root's alone to write; without it its issuer
+    is nobody oidc knows."""
+    def reload():
+        policy.reload(policy.path / "policy")
+        assert policy.heard("policy.load")["verdict"] == "accepted"
+
+    path = policy.path / "keys.json"
+    policy.write(POLICY + f"""issuer cluster {{ preset kubernetes
+    url "https://kubernetes.default.svc"; audience "bastion"
+    keys-file "{path}" }}
+""")
+    reload()
+    assert w.expect(policy.oidc, "ISSUERS").u32() == 1
+    policy.logs("issuer cluster has no keys")
+    path.write_text("the keys")
+    path.chmod(0o622)
+    reload()
+    assert w.expect(policy.oidc, "ISSUERS").u32() == 1
+    path.chmod(0o644)
+    reload()
+    m = w.expect(policy.oidc, "ISSUER_KEYS")
+    assert (m.text(), m.text()) == ("cluster", "https://kubernetes.default.svc")
+    assert os.read(m.fds[0], 100) == b"the keys"
+    assert w.expect(policy.oidc, "ISSUERS").u32() == 1
+
+
 def test_a_reload_is_asked_for(policy):
     """On ctl.sock: the parent is asked, and who asked hears how it went in
     policy and in the signer; whoever comes meanwhile waits for the next."""

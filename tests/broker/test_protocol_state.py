@@ -43,6 +43,7 @@ WRONG = {
     "LOGIN": "oidc_twice",
     "LOGIN_RESULT": "module",
     "ISSUERS": "oidc_unasked",
+    "ISSUER_KEYS": "may come at any time: it waits for the ISSUERS after it",
     "SESSION_NEW": "policy_modules",
     "SESSION_MADE": "oidc_unasked",
     "SESSION_OPEN": "policy_modules",

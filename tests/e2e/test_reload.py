@@ -37,6 +37,31 @@ def test_what_is_in_force(bastion, policy, mark):
                      "identities": now["identities"], "reason": ""}
 
 
+def test_keys_from_a_file(bastion, job, policy, issuer, mark):
+    """An issuer with `keys-file` is not asked; its file is opened by policy,
+    under its confinement, and read by oidc.  Without the file its tokens are
+    refused, and the issuer is not asked either."""
+    path, url = h.ETC / "keys/cluster.json", h.ACME
+    path.parent.mkdir(exist_ok=True)
+    try:
+        path.write_text(json.dumps(issuer.document(url, "/.well-known/jwks")))
+        path.chmod(0o644)
+        bastion.write_policy(policy.replace(
+            f'url "{url}"', f'url "{url}"; keys-file "{path}"'))
+        assert bastion.postern("reload").returncode == 0
+        n = len([r for r in issuer.requests if r[0] == url])
+        assert job.ssh("web-1", "true", token=issuer.token(url)).code != 255
+        path.unlink()
+        assert bastion.postern("reload").returncode == 0
+        assert job.ssh("web-1", "true",
+                       token=issuer.token(url)).code == 255
+        assert {e["reason"] for e in bastion.events(
+            mark, "login.refused")} == {"no issuer of the policy has this iss"}
+        assert len([r for r in issuer.requests if r[0] == url]) == n
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def test_what_is_refused_says_why(bastion, job, policy, mark):
     """To who asked, in the ledger, and in `status`; it is not in force."""
     before = json.loads(bastion.postern("status", "--json").stdout)["policy"]

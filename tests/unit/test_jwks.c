@@ -247,6 +247,33 @@ t_jwks_discovery_elsewhere(void **state)
 	}
 }
 
+/* From a file: always there, never asked for. */
+static void
+t_jwks_fixed(void **state)
+{
+	const struct jwk_set *got;
+	struct jwk_set *set;
+	const char *why;
+	struct jwks *k;
+
+	(void)state;
+	memset(&web, 0, sizeof(web));
+	assert_int_equal(
+	    jwk_set_parse(KEY("f"), strlen(KEY("f")), &set, &why), 0);
+	k = jwks_new_fixed(ISS, set);
+	assert_true(jwks_is_fixed(k));
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(jwks_keys(k, &got), 0);
+		assert_ptr_equal(got, set);
+		assert_int_equal(jwks_missing(k), ERR_NOTFOUND);
+		assert_int_equal(jwks_stale_s(k), -1);
+		jwks_tick(k);
+		web.now += INT64_C(1000) * 86400 * S;
+	}
+	assert_int_equal(web.gets, 0);
+	jwks_free(k);
+}
+
 /* A failed attempt counts: the next one comes after the cooldown. */
 static void
 t_jwks_failure_cooldown(void **state)
@@ -350,9 +377,11 @@ t_jwks_stale(void **state)
 	struct jwks *k = loaded(3600);
 
 	(void)state;
+	assert_int_equal(jwks_stale_s(k), -1);
 	web.now += 3600 * S;
 	assert_int_equal(keys(k), ERR_AGAIN);
 	answer(ERR_TIMEOUT, NULL, -1);
+	assert_int_equal(jwks_stale_s(k), JWKS_STALE_S);
 	/* the issuer fails: old keys serve, and nobody waits any more */
 	assert_int_equal(keys(k), 0);
 	web.now += JWKS_COOLDOWN_S * S;
@@ -366,6 +395,7 @@ t_jwks_stale(void **state)
 	answer(ERR_TIMEOUT, NULL, -1);
 	web.now += 1;
 	assert_int_equal(keys(k), ERR_NOTFOUND);
+	assert_int_equal(jwks_stale_s(k), 0);
 	web.now += JWKS_COOLDOWN_S * S;
 	assert_int_equal(keys(k), ERR_AGAIN);
 	answer(0, DISCOVERY, -1);
@@ -431,6 +461,7 @@ main(void)
 		cmocka_unit_test(t_jwks_free_while_fetching),
 		cmocka_unit_test(t_jwks_discovery_refused),
 		cmocka_unit_test(t_jwks_discovery_elsewhere),
+		cmocka_unit_test(t_jwks_fixed),
 		cmocka_unit_test(t_jwks_failure_cooldown),
 		cmocka_unit_test(t_jwks_unknown_key),
 		cmocka_unit_test(t_jwks_lifetime),
