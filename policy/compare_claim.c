@@ -6,8 +6,9 @@
  * each piece that this gives the example says what the claim would be, and both
  * policies are asked with that, and with something else.  This is exact where a
  * claim stands at one place in all lines that overlap, as a part of a word
- * whose rest is literal.  Elsewhere an answer of "nothing new" would not hold,
- * and is not given.
+ * whose rest is literal.  Where it stands at several, values are found that
+ * stand for all (compare_value.c).  Elsewhere an answer of "nothing new" would
+ * not hold, and is not given.
  */
 #include "config.h"
 
@@ -264,7 +265,7 @@ static int
 look_as(struct trial *t, size_t with)
 {
 	struct language_cell cell[CLAIMS_MAX];
-	bool all = false;
+	bool all = false, decided = false;
 	int r = 0;
 
 	t->c->ctx.claims = &t->s->claims;
@@ -280,6 +281,13 @@ look_as(struct trial *t, size_t with)
 			r = ask_pieces(t, with);
 		}
 		free_cells(t);
+	}
+	if (r == 0 && t->two_places != NULL) {
+		r = trial_of_values(t, with, &decided);
+		if (!decided)
+			compare_doubt(t->c, t->two_places,
+			    "a claim stands at two places of commands that "
+			    "overlap");
 	}
 	t->c->ctx.claims = NULL;
 	return r;

@@ -31,6 +31,7 @@ struct trial {
 	struct open_claim claim[CLAIMS_MAX];
 	size_t nclaim;
 	bool literals;
+	const struct line *two_places; /* of one claim; NULL: nowhere */
 	const struct line *line; /* that is looked at */
 	const char *text;        /* the example */
 	struct {
@@ -43,5 +44,24 @@ struct trial {
 /* Finds the open claims in the example (t->text, n bytes), as the lines of the
  * piece have them. */
 void trial_find_places(struct trial *t, const struct piece_of *p, size_t n);
+
+/* What stands before and behind the claim in its word, or its part of a path:
+ * literals. */
+struct claim_around {
+	const char *name;
+	const char *before, *after;
+	size_t nbefore, nafter;
+	size_t part; /* of a path */
+};
+
+/* false: it stands beside something else. */
+bool claim_look_around(
+    const struct item *it, bool path, struct claim_around *a);
+/* Does the word hold a claim that is open? */
+bool trial_is_open(const struct trial *t, const struct item *it);
+
+/* -- compare_value.c -- */
+/* The same with values that stand for all; *decided: there are such. */
+int trial_of_values(struct trial *t, size_t with, bool *decided);
 
 #endif

@@ -13,9 +13,6 @@
 #include "policy/items.h"
 #include "policy/model.h"
 
-static const char two_places[] =
-    "a claim stands at two places of commands that overlap";
-
 static void
 split(struct trial *t, size_t n)
 {
@@ -41,23 +38,14 @@ split(struct trial *t, size_t n)
 	}
 }
 
-/* What stands before and behind the claim in its word, or its part of a path:
- * literals alone, or false. */
-struct around {
-	const char *name;
-	const char *before, *after;
-	size_t nbefore, nafter;
-	size_t part; /* of a path */
-};
-
-static bool
-look_around(const struct item *it, bool path, struct around *a)
+bool
+claim_look_around(const struct item *it, bool path, struct claim_around *a)
 {
 	const struct piece *v[ITEMS_FLAT_MAX];
 	size_t n, at = SIZE_MAX;
 	const char *slash;
 
-	*a = (struct around){ .before = "", .after = "" };
+	*a = (struct claim_around){ .before = "", .after = "" };
 	if (!item_flatten(it, v, &n))
 		return false;
 	for (size_t i = 0; i < n; i++) {
@@ -98,7 +86,8 @@ look_around(const struct item *it, bool path, struct around *a)
 
 /* A word, or a part of a path, that the pattern could have matched. */
 static bool
-take_place(struct trial *t, const struct around *a, size_t begin, size_t end)
+take_place(
+    struct trial *t, const struct claim_around *a, size_t begin, size_t end)
 {
 	struct open_claim *o = NULL;
 	size_t k;
@@ -120,7 +109,7 @@ take_place(struct trial *t, const struct around *a, size_t begin, size_t end)
 			return true;
 	}
 	if (o->nplace > 0)
-		compare_doubt(t->c, t->line, two_places);
+		t->two_places = t->line;
 	if (o->nplace < PLACES_MAX) {
 		o->place[o->nplace].begin = begin;
 		o->place[o->nplace++].end = end;
@@ -128,8 +117,8 @@ take_place(struct trial *t, const struct around *a, size_t begin, size_t end)
 	return true;
 }
 
-static bool
-is_open(const struct trial *t, const struct item *it)
+bool
+trial_is_open(const struct trial *t, const struct item *it)
 {
 	const struct piece *v[ITEMS_FLAT_MAX];
 	size_t n;
@@ -151,11 +140,11 @@ is_open(const struct trial *t, const struct item *it)
 static void
 find_in_words(struct trial *t, const struct item *it, size_t stage, char mark)
 {
-	struct around a;
+	struct claim_around a;
 
-	if (!item_has_claim(it) || !is_open(t, it))
+	if (!item_has_claim(it) || !trial_is_open(t, it))
 		return;
-	if (!look_around(it, false, &a)) {
+	if (!claim_look_around(it, false, &a)) {
 		compare_doubt(t->c, t->line, CLAIM_NOT_ALONE);
 		return;
 	}
@@ -170,12 +159,12 @@ find_in_words(struct trial *t, const struct item *it, size_t stage, char mark)
 static void
 find_in_path(struct trial *t, const struct item *it)
 {
-	struct around a;
+	struct claim_around a;
 	size_t part = 0, begin = 0, end;
 
-	if (!item_has_claim(it) || !is_open(t, it) || t->nword == 0)
+	if (!item_has_claim(it) || !trial_is_open(t, it) || t->nword == 0)
 		return;
-	if (!look_around(it, true, &a)) {
+	if (!claim_look_around(it, true, &a)) {
 		compare_doubt(t->c, t->line, CLAIM_NOT_ALONE);
 		return;
 	}
@@ -194,12 +183,12 @@ find_in_stage(struct trial *t, const struct run *run, size_t item, size_t stage)
 {
 	const struct item *it = &run->item[item];
 	uint64_t set[RUN_BITS];
-	struct around a;
+	struct claim_around a;
 	size_t place = 0;
 
-	if (!item_has_claim(it) || !is_open(t, it))
+	if (!item_has_claim(it) || !trial_is_open(t, it))
 		return;
-	if (!look_around(it, false, &a)) {
+	if (!claim_look_around(it, false, &a)) {
 		compare_doubt(t->c, t->line, CLAIM_NOT_ALONE);
 		return;
 	}

@@ -117,6 +117,12 @@ language_either(struct fa *a, struct fa *b)
 }
 
 struct fa *
+language_behind(struct fa *a, struct fa *b)
+{
+	return fa_checked(fa_concat(a, b), NULL, NULL);
+}
+
+struct fa *
 language_without(struct fa *a, struct fa *b)
 {
 	return fa_checked(fa_minus(a, b), NULL, NULL);
@@ -194,6 +200,13 @@ language_text(const char *text)
 		fa = fa_regex(buf_ptr(&b), buf_len(&b));
 	buf_clear(&b);
 	return fa;
+}
+
+struct fa *
+language_beginning(const char *text)
+{
+	return fa_behind(
+	    language_text(text), fa_format("(%s)*", regex_any(REGEX_BYTES)));
 }
 
 struct fa *

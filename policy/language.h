@@ -69,10 +69,13 @@ struct fa *language_first(size_t stage, const char *word);
 struct fa *language_plain(void);
 struct fa *language_glob(const char *glob);
 struct fa *language_text(const char *text);
+/* Everything that begins with this. */
+struct fa *language_beginning(const char *text);
 
 /* Sets; the arguments stay as they are. */
 struct fa *language_both(struct fa *a, struct fa *b);
 struct fa *language_either(struct fa *a, struct fa *b);
+struct fa *language_behind(struct fa *a, struct fa *b);
 struct fa *language_without(struct fa *a, struct fa *b);
 struct fa *language_copy(struct fa *a);
 bool language_is_empty(struct fa *a);

@@ -286,6 +286,64 @@ PAIRS = [
     (allow("run id prod", "b"), allow("run id <claim env>", "b"), SAME),
     (C + allow("run id <claim zone>", "c"),
      C + allow("run id <claim other>", "c"), "id .+"),
+    # one claim at two places of commands that overlap
+    (C + allow("run id <claim zone> <text 1..9>; run id <text 1..5> "
+               "<claim zone>; run id <text 6..9> <claim zone>", "c"),
+     C + allow("run id <claim zone> <text 1..9>; run id <text 1..9> "
+               "<claim zone>", "c"), SAME),
+    (C + allow("run id <claim zone> <text 1..9>; run id <text 1..5> "
+               "<claim zone>; run id <text 7..9> <claim zone>", "c"),
+     C + allow("run id <claim zone> <text 1..9>; run id <text 1..9> "
+               "<claim zone>", "c"), "id [^ ']{6} .+|id '.{6}' .+"),
+    # ... where it matters that both are the same word
+    (C + allow("run id <claim zone> <text 1..9>", "c") +
+     deny("run id <text 1..9> <claim zone>"),
+     C + allow("run id <claim zone> <text 1..9>", "c") +
+     deny("run id <claim zone> <claim zone>"), SAME),
+    (C + allow("run id <claim zone> <text 1..9>", "c") +
+     deny("run id <claim zone> <claim zone>"),
+     C + allow("run id <claim zone> <text 1..9>", "c") +
+     deny("run id <text 1..9> <claim zone> x"), r"id (\S+) \1"),
+    (C + allow("run id <claim zone> <text 1..9>", "c") +
+     deny("run id <text 1..9> <claim zone>"),
+     C + allow("run id <claim zone> <text 1..9>", "c") +
+     deny("run id <claim zone> ab; run id <text 1..9> <claim zone>"), SAME),
+    # ... and where a word tells the claim's values apart
+    (C + allow("run id <claim zone> <text 1..9>; run id x <claim zone>", "c") +
+     deny("run id <text 1..9> <claim zone>; run id x <any>"),
+     C + allow("run id <claim zone> <text 1..9>; run id x <claim zone>", "c") +
+     deny("run id <claim zone> <claim zone>; run id <int 1..9> <any>; "
+          "run id x <any>"), SAME),
+    (C + allow("run id <claim zone> <text 1..9>; run id x <claim zone>", "c") +
+     deny("run id <text 1..9> <claim zone>; run id x <any>"),
+     C + allow("run id <claim zone> <text 1..9>; run id x <claim zone>", "c") +
+     deny("run id <claim zone> <claim zone>; run id <int 1..9> <any>"),
+     "id x .+"),
+    (C + allow("run id [<claim other>]; run id <claim zone> <enum b cc>; "
+               "run id <claim other> <enum b cc> b", "c") +
+     deny("run id <any> <claim zone> [<claim other>]"),
+     C + allow("run id [<claim other>]; run id <claim zone> <enum b cc>; "
+               "run id <claim other> <enum b cc> b", "c") +
+     deny("run id <any> <claim other> [<claim other>]"),
+     "id (b b|cc cc)"),
+    # ... of two claims, which may be the same
+    (C + allow("run id <claim zone> <claim zone>", "c"),
+     C + allow("run id <claim zone> <claim other>", "c"),
+     r"id (\S+) (?!\1$)\S+"),
+    (C + allow("run id <claim zone> <claim zone>; run id <text 1..1> "
+               "<claim other>", "c"),
+     C + allow("run id <claim zone> <claim other>", "c"),
+     r"id (\S{2,}) (?!\1$)\S+"),
+    (C + allow("run id <claim zone> <text 1..9>", "c") +
+     deny("run id <text 1..9> <claim zone>; run id <claim other> <any>"),
+     C + allow("run id <claim zone> <text 1..9>", "c") +
+     deny("run id <claim zone> <claim zone>; run id <claim other> <any>"),
+     SAME),
+    (C + allow("run id <claim zone> <text 1..9>", "c") +
+     deny("run id <text 1..9> <claim zone>; run id <claim other> <any>"),
+     C + allow("run id <claim zone> <text 1..9>", "c") +
+     deny("run id <claim zone> <claim zone>; run id <any> <claim other>"),
+     "id .+"),
     (C + allow("run id <any>", "c") + deny("run id <claim zone>"),
      C + allow("run id <any>", "c") + deny("run id <claim other>"), "id .+"),
     (C + allow("run id <claim zone>", "c"),
