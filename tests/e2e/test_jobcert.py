@@ -421,6 +421,32 @@ def test_10_certificates_of_a_session_are_bounded(bastion, job, mark):
     assert k.ssh("web-1", RESTART).code == 0
 
 
+def test_10_the_largest_certificate(bastion, job):
+    """As many names as it holds, each as long as names get, and the largest
+    key: it passes sshd, PAM and policy whole, and stderr says what is left
+    out."""
+    pin = bastion.targets[0].fingerprint
+    login = "l" * 31
+    names = [f"t{i:03}-" + "x" * 26 for i in range(300)]
+    extra = "policy 1\n" + "".join(
+        f'target {n} {{ ssh "deploy@10.91.0.2:22"; hostkey ssh-ed25519 '
+        f'"{pin}"; login {login} }}\n' for n in names)
+    extra += f"allow many for shop on {' '.join(f'{login}+{n}' for n in names)}"
+    extra += " { run /usr/bin/true }\n"
+    k = Key(job, "rsa", "-b", "8192")
+    try:
+        bastion.write_policy(extra, "many.postern")
+        bastion.reload()
+        r = job.ssh("postern", "login", input=k.line)
+        assert r.code == 0 and "more names" in r.error, r.error
+        assert len(r.out) > 20000
+        r = k.put(r.out).ssh("web-1", RESTART)
+        assert (r.code, r.text) == DONE, r.error
+    finally:
+        (h.ETC / "policy/many.postern").unlink()
+        bastion.reload()
+
+
 def test_7_nothing_of_the_jobs_is_kept(bastion, job, key):
     """Neither private key nor token, and not the CA's key either."""
     secrets = [x for f in (key.private, h.ETC / "ca/job.pem")
