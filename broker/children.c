@@ -54,6 +54,9 @@ static struct link links[] = {
 	{ { POLICY, OIDC }, { -1, -1 } },
 	{ { OIDC, AUDIT }, { -1, -1 } },
 };
+/* The death of the posternd before this one. */
+static struct alarm own = { .status = -1 };
+
 #define NLINKS (sizeof(links) / sizeof(links[0]))
 
 static struct given given[] = {
@@ -292,6 +295,13 @@ send_links(struct child *c)
 /* -- from start to end ----------------------------------------------------- */
 
 void
+children_alarm_own(void)
+{
+	log_err(0, "ALARM: the posternd before this one died");
+	alarm_note(&own, -1);
+}
+
+void
 children_alarm(void)
 {
 	struct child *audit = &children[AUDIT];
@@ -305,6 +315,8 @@ children_alarm(void)
 		if ((r = alarm_tell(&c->deaths, c->name, audit->peer)) != 0)
 			log_err(r, "an alarm of postern-%s", c->name);
 	}
+	if ((r = alarm_tell(&own, "posternd", audit->peer)) != 0)
+		log_err(r, "an alarm of posternd");
 }
 
 static int
@@ -317,6 +329,11 @@ alarm_done(struct msg *m)
 		return r;
 	for (size_t i = 0; i < NCHILD; i++)
 		alarm_told(&children[i].deaths, m->id, result);
+	if (own.n > 0) {
+		alarm_told(&own, m->id, result);
+		if (own.n == 0)
+			hops_told();
+	}
 	return 0;
 }
 
@@ -438,6 +455,8 @@ child_dead(struct child *c, int status)
 	reload_child_gone(c);
 	for (size_t i = 0; i < NCHILD && c == &children[AUDIT]; i++)
 		alarm_untold(&children[i].deaths);
+	if (c == &children[AUDIT])
+		alarm_untold(&own);
 	if (posternd_stopping()) {
 		posternd_stop_last();
 		return;

@@ -76,6 +76,8 @@ void children_tell(struct child *c, uint32_t type);
  * still makes room. */
 void children_stop_by(int64_t ms, struct child *only);
 
+/* The posternd before this one has died. */
+void children_alarm_own(void);
 /* Audit is asked to write down the deaths that it has not. */
 void children_alarm(void);
 /* Was reaped: false when pid is no child. */

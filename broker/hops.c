@@ -36,6 +36,24 @@ hops_prepare(const char *run_folder, struct account a)
 	return lease_make(run_folder, &env.lease, &env.lease_fd);
 }
 
+bool
+hops_begin(bool fresh)
+{
+	return lease_begin(env.lease, fresh);
+}
+
+void
+hops_told(void)
+{
+	lease_told(env.lease);
+}
+
+void
+hops_end(void)
+{
+	lease_end(env.lease);
+}
+
 /* Policy keeps to operations-max; one that does not must not fill the process
  * table.  Twice, because a hop may take a moment to die when its work is done.
  */

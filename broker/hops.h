@@ -5,6 +5,7 @@
 #ifndef POSTERN_BROKER_HOPS_H
 #define POSTERN_BROKER_HOPS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "broker/setup.h"
@@ -23,5 +24,10 @@ size_t hops_count(void);
 void hops_adopt(size_t n);
 /* Hops live on while audit and policy serve. */
 void hops_stamp(void);
+
+/* posternd's own life and death, kept beside the lease: lease.h. */
+bool hops_begin(bool fresh);
+void hops_told(void);
+void hops_end(void);
 
 #endif

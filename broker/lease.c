@@ -52,6 +52,30 @@ lease_stamp(struct lease *l, enum lease_of who, int64_t now_ms)
 	l->seen_ms[who] = now_ms;
 }
 
+bool
+lease_begin(struct lease *l, bool fresh)
+{
+	if (fresh && l->life != LEASE_LIFE_NONE)
+		l->life = LEASE_LIFE_DEATH;
+	else if (l->life != LEASE_LIFE_DEATH)
+		l->life = LEASE_LIFE_RUNS;
+	return l->life == LEASE_LIFE_DEATH;
+}
+
+void
+lease_told(struct lease *l)
+{
+	l->life = LEASE_LIFE_RUNS;
+}
+
+/* A death that nobody could write down yet is the next one's to tell. */
+void
+lease_end(struct lease *l)
+{
+	if (l->life == LEASE_LIFE_RUNS)
+		l->life = LEASE_LIFE_NONE;
+}
+
 int
 lease_open(int fd, const struct lease **lp)
 {

@@ -13,16 +13,28 @@
 #define LEASE_MS 30000
 #define LEASE_TICK_MS 1000
 
+/* It has ended well, or never lived; it lives; and one before it has died. */
+enum { LEASE_LIFE_NONE, LEASE_LIFE_RUNS, LEASE_LIFE_DEATH };
+
 enum lease_of { LEASE_AUDIT, LEASE_POLICY, LEASE_N };
 
 /* Milliseconds of CLOCK_MONOTONIC when it was last seen serving. */
 struct lease {
 	volatile int64_t seen_ms[LEASE_N];
+	volatile int64_t life; /* posternd's, for the next one; LEASE_LIFE_* */
 };
 
 /* posternd: the page, made if need be, and a read-only descriptor of it. */
 int lease_make(const char *folder, struct lease **lp, int *fdp);
 void lease_stamp(struct lease *l, enum lease_of who, int64_t now_ms);
+
+/* posternd begins; `fresh`: and is not the one before in another program.
+ * Whether one has died whose death is not in the ledger. */
+bool lease_begin(struct lease *l, bool fresh);
+/* That death is in the ledger. */
+void lease_told(struct lease *l);
+/* posternd ends as it was told to. */
+void lease_end(struct lease *l);
 
 /* A hop: the page behind its descriptor, which is closed. */
 int lease_open(int take_fd, const struct lease **lp);

@@ -375,7 +375,7 @@ shell_msg(void *arg, struct peer *p, struct msg *m)
 	pid_t pid;
 	uid_t uid;
 	gid_t gid;
-	bool fit, starved;
+	bool fit, starved, lost;
 	int pidfd = -1, r;
 
 	if (op->asked || m->type != MSG_RUN)
@@ -397,6 +397,8 @@ shell_msg(void *arg, struct peer *p, struct msg *m)
 	if (r == 0)
 		r = session_find(handle, pid, pidfd, &conn);
 	starved = r != 0 && caller_starved(); /* before one is free again */
+	lost =
+	    r != 0 && uid == policy_job_uid() && session_is_lost(handle, pid);
 	fd_close(&pidfd);
 	explicit_bzero(handle, sizeof(handle));
 	if (r != 0) {
@@ -406,6 +408,10 @@ shell_msg(void *arg, struct peer *p, struct msg *m)
 			operation_refuse(op, POSTERN_EX_TEMPFAIL,
 			    "the broker has as many files open as it may; "
 			    "try again");
+		else if (lost)
+			operation_refuse(op, POSTERN_EX_TEMPFAIL,
+			    "the broker was restarted and does not know this "
+			    "connection any more; log in again with a token");
 		else
 			operation_refuse(op, POSTERN_EX_DENIED,
 			    "this connection has "

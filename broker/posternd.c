@@ -428,6 +428,8 @@ main(int argc, char **argv)
 	if (fresh)
 		prepare();
 	prepare_hops();
+	if (hops_begin(fresh))
+		children_alarm_own();
 	watch_signals();
 	if (fresh) {
 		for (size_t i = 0; i < NCHILD; i++)
@@ -442,6 +444,7 @@ main(int argc, char **argv)
 	on_tick(NULL);
 	if ((r = loop_run(env.loop)) != 0)
 		fatal(r, "loop");
+	hops_end();
 	log_info("stopped");
 	return 0;
 }

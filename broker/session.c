@@ -602,6 +602,23 @@ session_find(
 	return 0;
 }
 
+bool
+session_is_lost(const char *handle, pid_t asker)
+{
+	const struct connection *c = env.connections;
+	struct proc_stat st, self;
+
+	if (strlen(handle) != PROTO_HANDLE_LEN)
+		return false;
+	while (c != NULL && !mem_equal(c->handle, handle, PROTO_HANDLE_LEN))
+		c = c->next;
+	if (c != NULL && c->state != CONNECTION_PENDING)
+		return false;
+	return proc_stat(asker, &st) == 0 && proc_stat(st.parent, &st) == 0 &&
+	       proc_stat(st.parent, &st) == 0 &&
+	       proc_stat(getpid(), &self) == 0 && st.start < self.start;
+}
+
 void
 session_hold(struct connection *c)
 {

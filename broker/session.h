@@ -176,6 +176,10 @@ int session_close(const char *handle, pid_t monitor);
  * caller's.  ERR_DENIED otherwise. */
 int session_find(
     const char *handle, pid_t asker, int pidfd, struct connection **out);
+/* Nobody could say whether this was a session: the handle is not known, or not
+ * as an open connection's, and the asker's monitor is older than this process,
+ * so that what was known of it may be lost. */
+bool session_is_lost(const char *handle, pid_t asker);
 /* Some open connection has it. */
 bool session_has_monitor(pid_t monitor);
 /* An operation has begun or ended. */

@@ -142,7 +142,9 @@ class Fake:
 
 
 class Posternd:
-    def __init__(self, settings=""):
+    def __init__(self, settings="", after=False):
+        if not after:   # the one before died, as tests end it: not told here
+            pathlib.Path("/opt/run/lease").unlink(missing_ok=True)
         self.listener = w.listener(FAKES, 0o777)
         self.listener.settimeout(20)
         conf = pathlib.Path("/opt/postern.conf")
@@ -384,6 +386,41 @@ def test_each_death_is_for_the_ledger(posternd):
         "audit": "died (signal 9); started again",
         "oidc": "died 2 times, the last time (exit code 7); started again"}
     w.silent(posternd.child["audit"].control, 1.5)
+
+
+def test_the_death_of_posternd_is_for_the_ledger():
+    """The next one has it written, or the next; an end that was asked for is
+    none."""
+    def life(alarm, result, well=False):
+        it = Posternd(after=True)
+        try:
+            it.start()
+            control = it.child["audit"].control
+            if alarm:
+                m = w.expect(control, "ALARM")
+                assert (m.text(), m.text()) == ("posternd",
+                                                "died; started again")
+                m.end()
+                w.send(control, "ALARM_DONE", w.u32(result), ident=m.id)
+            if result:
+                w.expect(control, "ALARM")
+            else:
+                w.silent(control, 1.5)
+            if well:
+                it.proc.send_signal(signal.SIGTERM)
+                for name in ("policy", "oidc", "signer", "audit"):
+                    it.child[name].until("STOP").say(b"exit0")
+                assert it.proc.wait(10) == 0
+        finally:
+            it.close()
+
+    pathlib.Path("/opt/run/lease").unlink(missing_ok=True)
+    life(False, 0)
+    life(True, 1)
+    life(True, 0)       # that of the second one
+    life(True, 0, well=True)
+    life(False, 0, well=True)
+    life(False, 0)
 
 
 def test_p9_siblings_have_the_link_before_the_child_lives(posternd):

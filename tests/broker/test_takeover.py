@@ -12,7 +12,7 @@ import pytest
 
 import test_policy_process as pp
 import wire as w
-from test_policy_process import DENIED, message, refused, run_body
+from test_policy_process import DENIED, TEMPFAIL, answer, message, refused, run_body
 
 pytestmark = pp.pytestmark
 program = pp.program
@@ -90,8 +90,13 @@ def denied(policy, m, handle, command="id"):
 
 
 def nobody(m, handle):
-    err = refused(m.shell(message("RUN", run_body(handle, ALLOWED))), DENIED)
-    assert "no session here" in err
+    """Nor does it look like a denial where it may have been lost."""
+    code, out, err = answer(m.shell(message("RUN", run_body(handle,
+                                                            ALLOWED))))
+    assert out == "" and (code, "no session here" in err,
+                          "does not know this connection" in err) in (
+        (DENIED, True, False), (TEMPFAIL, False, True))
+    return code
 
 
 def test_p9_a_session_outlives_its_policy(lives, dummy, tmp_path):
@@ -197,6 +202,18 @@ def test_p9_a_running_operation_is_counted(lives, dummy, tmp_path):
     os.kill(dummy, signal.SIGKILL)
     policy.wait_status(operations=0)
     lives.kept("3/", 0)
+
+
+def test_p9_what_was_lost_is_no_denial(lives):
+    """Of a connection that is older than this policy nobody knows whether it
+    was a session: the job is to come again, not to look at its rights."""
+    lives.start()
+    m, handle = lives.login()
+    lives.rows.clear()
+    policy = lives.next()
+    assert nobody(m, handle) == TEMPFAIL
+    assert nobody(policy.monitor(), handle) == DENIED
+    w.silent(policy.control)
 
 
 def test_p9_who_left_meanwhile_is_gone(lives):

@@ -306,7 +306,7 @@ def one_round(house, name, moments, seed, say):
     check.shown_is_recorded()
     check.sealed()
     check.ledger(left)
-    if name in CHILDREN:
+    if name in CHILDREN + ("posternd",):
         check.alarms({name: it.kills[name]})
     cut = check.cut(sum(it.kills[w] for w in OWN))
     if name in GENTLE:

@@ -202,7 +202,7 @@ class Check:
             told = 0
             for e in self.lines:
                 if (e["event"] == "alarm" and
-                        f"postern-{e['process']}" == name):
+                        name in (e["process"], f"postern-{e['process']}")):
                     m = re.match(r"died (\d+) times", e["reason"])
                     told += int(m[1]) if m else 1
             if told < n:

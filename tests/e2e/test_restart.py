@@ -183,6 +183,8 @@ def test_9_posternd_is_killed(bastion, job, mark):
         out, err = p.communicate(timeout=60)
         assert (p.returncode, out) == (0, b"done\n"), err
         assert len(sessions(bastion, mark)["session.open"]) == 1
+    wait_for(lambda: [e["process"] for e in bastion.events(mark, "alarm")] ==
+             ["posternd"])
 
 
 def test_9_reload_tells_the_service_manager(bastion):
