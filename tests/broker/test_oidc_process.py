@@ -624,11 +624,12 @@ def test_private_address(tmp_path, host):
     issuer.close()
 
 
-@pytest.mark.parametrize("ca,hosts", [
-    (OTHER_CA, ("127.0.0.1",)), (CA, ("localhost", "127.0.0.2"))],
-    ids=["unknown CA", "another host"])
-def test_wrong_certificate(tmp_path, ca, hosts):
-    issuer = web.Issuer(tmp_path, ca, hosts)
+@pytest.mark.parametrize("ca,hosts,days", [
+    (OTHER_CA, ("127.0.0.1",), 0), (CA, ("localhost", "127.0.0.2"), 0),
+    (CA, ("127.0.0.1",), -3), (CA, ("127.0.0.1",), 3)],
+    ids=["unknown CA", "another host", "expired", "not yet valid"])
+def test_wrong_certificate(tmp_path, ca, hosts, days):
+    issuer = web.Issuer(tmp_path, ca, hosts, days=days)
     issuer.keys = [RSA]
     oidc = p.Oidc(tmp_path, CA.pem())
     oidc.issuers({"name": "ci", "url": issuer.url})
@@ -652,7 +653,7 @@ def redirect(h):
 
 
 def oversized(h):
-    h.reply(b'{"keys":[]' + b" " * (300 * 1024) + b"}")
+    h.reply(b'{"keys":[]' + b" " * (10 * 1024 * 1024) + b"}")
     return True
 
 
@@ -790,6 +791,49 @@ def test_rotation(oidc, issuer):
     assert "no such key" in oidc.refused(
         RSA.token(issuer.claims(jti="3")))["reason"]
     assert issuer.fetches() == 2
+
+
+def test_outage(oidc, issuer):
+    """The issuer is gone: with its keys at hand logins go on, and for a key
+    that nobody has they are refused as ever."""
+    assert oidc.login(RSA.token(issuer.claims(jti="0")))[0] == 0
+    # the connection that is kept open is gone, too
+    issuer.behave = lambda h: setattr(h, "close_connection", True) or True
+    issuer.close()
+    for i in range(5):
+        before = time.monotonic()
+        assert oidc.login(RSA.token(issuer.claims(jti=f"1{i}")))[0] == 0
+        assert time.monotonic() - before < 2
+    time.sleep(10.2)    # the cooldown is over: it is asked, and not there
+    assert "no such key" in oidc.refused(
+        RSA_2.token(issuer.claims(jti="2"), {"kid": "unknown"}))["reason"]
+    assert f"keys of {issuer.url}: " in oidc.logged()
+    assert oidc.login(RSA.token(issuer.claims(jti="3")))[0] == 0
+
+
+def test_the_time_tells_nothing(oidc, issuer):
+    """A wrong token, a good one of nobody (policy thinks about it), a key that
+    nobody has: medians of interleaved attempts."""
+    def slowly(s):
+        time.sleep(0.25)
+        return 1, "", "no identity matches"
+
+    oidc.answer = slowly
+    kinds = {"wrong": lambda i: "wrong",
+             "nobody": lambda i: RSA.token(issuer.claims(jti=str(i))),
+             "unknown kid": lambda i: RSA.token(issuer.claims(),
+                                                {"kid": f"x{i}"})}
+    times = {k: [] for k in kinds}
+    for i in range(5):
+        for kind, make in kinds.items():
+            token = make(i)
+            before = time.monotonic()
+            oidc.refused(token, user=f"target-{i}")
+            times[kind].append(time.monotonic() - before)
+    medians = sorted(sorted(v)[2] for v in times.values())
+    assert len(oidc.sessions) == 5
+    # they would be 0.25 s apart without the steps
+    assert medians[-1] - medians[0] < 0.15, times
 
 
 def test_issuers_that_cannot_be_used(oidc, issuer):

@@ -38,8 +38,9 @@ class Ca:
         self.cert = self.sign(name(text), self.key.public_key(), name(text),
                               [(x509.BasicConstraints(True, None), True)])
 
-    def sign(self, subject, key, issuer, extensions):
-        now = datetime.datetime.utcnow()
+    def sign(self, subject, key, issuer, extensions, days=0):
+        """days: how far its two days lie in the past or in the future."""
+        now = datetime.datetime.utcnow() + datetime.timedelta(days=days)
         b = (x509.CertificateBuilder().subject_name(subject)
              .issuer_name(issuer).public_key(key)
              .serial_number(x509.random_serial_number())
@@ -52,7 +53,7 @@ class Ca:
     def pem(self):
         return self.cert.public_bytes(serialization.Encoding.PEM)
 
-    def leaf(self, folder, hosts):
+    def leaf(self, folder, hosts, days=0):
         """Key and certificate of a server, as one file."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = []
@@ -62,7 +63,7 @@ class Ca:
             except ValueError:
                 names.append(x509.DNSName(h))
         cert = self.sign(name(hosts[0]), key.public_key(), self.cert.subject,
-                         [(x509.SubjectAlternativeName(names), False)])
+                         [(x509.SubjectAlternativeName(names), False)], days)
         path = folder / f"{key.private_numbers().private_value:x}.pem"
         path.write_bytes(pem(key) + cert.public_bytes(
             serialization.Encoding.PEM))
@@ -139,7 +140,7 @@ class Issuer:
     when it returns True."""
 
     def __init__(self, folder, ca, hosts=("127.0.0.1", "localhost"),
-                 host="127.0.0.1"):
+                 host="127.0.0.1", days=0):
         self.keys, self.paths, self.behave = [], [], None
         self.headers, self.lock = {}, threading.Lock()
         outer = self
@@ -169,7 +170,7 @@ class Issuer:
 
         self.server = Server(("127.0.0.1", 0), Handler)
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(ca.leaf(folder, list(hosts)))
+        tls.load_cert_chain(ca.leaf(folder, list(hosts), days))
         # the handshake is the handler's thread's, not the accepting one's
         self.server.socket = tls.wrap_socket(
             self.server.socket, server_side=True,
