@@ -74,21 +74,40 @@ jsonin_str(const json_t *obj, const char *key, bool *set)
 	return json_string_value(v);
 }
 
-/* free() is not told the size, so each block carries it in front. */
+/* free() is not told the size, so each block carries it in front.  A wiped
+ * block of a small size waits in its pool for the next one of that size, for
+ * JSON is many small blocks; a pool never holds more than were in use at once.
+ */
+#define POOL_STEP 16 /* bytes */
+#define POOLS 32
+
 union block {
 	size_t size;
+	union block *next; /* in a pool */
 	max_align_t align;
 };
+
+static struct {
+	union block *pool[POOLS];
+} env;
 
 static void *
 wiping_malloc(size_t n)
 {
+	size_t i = n / POOL_STEP, all;
 	union block *b;
-	size_t all;
 
-	if (__builtin_add_overflow(n, sizeof(*b), &all) ||
-	    (b = malloc(all)) == NULL)
-		return NULL;
+	if (i < POOLS && env.pool[i] != NULL) {
+		b = env.pool[i];
+		env.pool[i] = b->next;
+	} else {
+		if (i < POOLS)
+			all = (i + 1) * POOL_STEP + sizeof(*b);
+		else if (__builtin_add_overflow(n, sizeof(*b), &all))
+			return NULL;
+		if ((b = malloc(all)) == NULL)
+			return NULL;
+	}
 	b->size = n;
 	return b + 1;
 }
@@ -97,12 +116,19 @@ static void
 wiping_free(void *p)
 {
 	union block *b = p;
+	size_t i;
 
 	if (b == NULL)
 		return;
 	b--;
+	i = b->size / POOL_STEP;
 	explicit_bzero(b + 1, b->size);
-	free(b);
+	if (i < POOLS) {
+		b->next = env.pool[i];
+		env.pool[i] = b;
+	} else {
+		free(b);
+	}
 }
 
 int

@@ -27,12 +27,24 @@ static const struct jwa jwa_rows[] = {
 	/* clang-format on */
 };
 
+_Static_assert(sizeof(jwa_rows) / sizeof(jwa_rows[0]) == JWA_ROWS, "");
+
+const struct jwa *
+jwa_row(size_t i)
+{
+	return &jwa_rows[i];
+}
+
+size_t
+jwa_index(const struct jwa *a)
+{
+	return (size_t)(a - jwa_rows);
+}
+
 const struct jwa *
 jwa_find(const char *name)
 {
-	size_t n = sizeof(jwa_rows) / sizeof(jwa_rows[0]);
-
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < JWA_ROWS; i++) {
 		if (strcmp(jwa_rows[i].name, name) == 0)
 			return &jwa_rows[i];
 	}
@@ -42,5 +54,5 @@ jwa_find(const char *name)
 uint32_t
 jwa_bit(const struct jwa *a)
 {
-	return a == NULL ? 0 : (uint32_t)1 << (a - jwa_rows);
+	return a == NULL ? 0 : (uint32_t)1 << jwa_index(a);
 }

@@ -28,8 +28,14 @@ struct jwa {
 	bool libjwt;		/* libjwt can verify it and must agree */
 };
 
+#define JWA_ROWS 11
+
+/* Row i of the table. */
+const struct jwa *jwa_row(size_t i);
 /* The row of a name; NULL for an algorithm we do not speak. */
 const struct jwa *jwa_find(const char *name);
+/* Its place in the table. */
+size_t jwa_index(const struct jwa *a);
 /* The row's bit in a set of allowed algorithms; 0 for NULL. */
 uint32_t jwa_bit(const struct jwa *a);
 

@@ -18,6 +18,7 @@
 #include <openssl/obj_mac.h>
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 
 #include "broker/jsonin.h"
 #include "lib/b64.h"
@@ -358,9 +359,47 @@ out:
 	return r;
 }
 
+static bool
+jwk_fits(const struct jwk *k, const struct jwa *a)
+{
+	return k->kind == a->kind && (k->alg == NULL || k->alg == a);
+}
+
+/* RFC 7518 section 3.5: the salt is as long as the digest. */
+static bool
+jwk_pss(EVP_PKEY_CTX *ctx)
+{
+	return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+	       EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) ==
+		   1;
+}
+
+/* Once for a key what else were done again for every token. */
+static int
+jwk_ready(struct jwk *k)
+{
+	EVP_PKEY_CTX *ctx;
+
+	for (size_t i = 0; i < JWA_ROWS; i++) {
+		const struct jwa *a = jwa_row(i);
+
+		if (!jwk_fits(k, a) || a->md == NULL)
+			continue;
+		if ((k->ready[i] = EVP_MD_CTX_new()) == NULL)
+			return ERR_NOMEM;
+		if (EVP_DigestVerifyInit(
+			k->ready[i], &ctx, a->md(), NULL, k->key) != 1 ||
+		    (a->pss && !jwk_pss(ctx)))
+			return ERR_CRYPTO;
+	}
+	return 0;
+}
+
 static void
 jwk_clear(struct jwk *k)
 {
+	for (size_t i = 0; i < JWA_ROWS; i++)
+		EVP_MD_CTX_free(k->ready[i]);
 	free(k->kid);
 	EVP_PKEY_free(k->key);
 	BN_free(k->order);
@@ -387,7 +426,8 @@ jwk_parse(const json_t *j, struct jwk *k)
 		if (strcmp(kty, kinds[i].kty) == 0)
 			r = kinds[i].parse(j, k);
 	}
-	if (r != 0 || (r = jwk_labels(j, k)) != 0 || (r = jwk_pem(k)) != 0)
+	if (r != 0 || (r = jwk_labels(j, k)) != 0 || (r = jwk_pem(k)) != 0 ||
+	    (r = jwk_ready(k)) != 0)
 		jwk_clear(k);
 	return r;
 }
@@ -473,12 +513,6 @@ jwk_set_free(struct jwk_set *s)
 	for (size_t i = 0; i < s->n; i++)
 		jwk_clear(&s->key[i]);
 	free(s);
-}
-
-static bool
-jwk_fits(const struct jwk *k, const struct jwa *a)
-{
-	return k->kind == a->kind && (k->alg == NULL || k->alg == a);
 }
 
 int

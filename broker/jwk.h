@@ -25,6 +25,8 @@ struct jwk {
 	enum jwk_kind kind;
 	const struct jwa *alg;	/* the only one it may serve; NULL: any */
 	EVP_PKEY *key;
+	/* For each algorithm it may serve, ready to be copied and to verify. */
+	EVP_MD_CTX *ready[JWA_ROWS];
 	BIGNUM *order;		/* EC: of the curve's group */
 	char *pem;		/* the same key for libjwt, ends in NUL */
 	size_t pem_len;

@@ -17,7 +17,6 @@
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/rsa.h>
 
 #include "broker/jsonin.h"
 #include "lib/b64.h"
@@ -191,35 +190,32 @@ out:
 	return r;
 }
 
-static int
-jws_pss(EVP_PKEY_CTX *ctx)
+/* Ed25519 alone has no digest, and OpenSSL 3.0 copies no such context. */
+static bool
+jws_begin(const struct jws *j, const struct jwk *k, EVP_MD_CTX *ctx)
 {
-	if (EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) != 1 ||
-	    EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx,
-	    RSA_PSS_SALTLEN_DIGEST) != 1)
-		return ERR_CRYPTO;
-	return 0;
+	const EVP_MD_CTX *ready = k->ready[jwa_index(j->alg)];
+
+	if (ready != NULL)
+		return EVP_MD_CTX_copy_ex(ctx, ready) == 1;
+	return j->alg->md == NULL &&
+	       EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, k->key) == 1;
 }
 
 static int
 jws_openssl(const struct jws *j, const struct jwk *k, const uint8_t *sig,
     size_t n)
 {
-	const EVP_MD *md = j->alg->md == NULL ? NULL : j->alg->md();
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	EVP_PKEY_CTX *pctx = NULL; /* ctx's */
 	int r = ERR_CRYPTO;
 
 	if (ctx == NULL)
 		return ERR_NOMEM;
-	if (EVP_DigestVerifyInit(ctx, &pctx, md, NULL, k->key) != 1)
-		goto out;
-	if (j->alg->pss && (r = jws_pss(pctx)) != 0)
-		goto out;
 	/* MUST be compared with 1: malformed signatures give -1 */
-	r = EVP_DigestVerify(ctx, sig, n, (const uint8_t *)j->token,
-	    j->signed_len) == 1 ? 0 : ERR_CRYPTO;
-out:
+	if (jws_begin(j, k, ctx) &&
+	    EVP_DigestVerify(
+		ctx, sig, n, (const uint8_t *)j->token, j->signed_len) == 1)
+		r = 0;
 	EVP_MD_CTX_free(ctx);
 	ERR_clear_error();
 	return r;

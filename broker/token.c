@@ -293,51 +293,71 @@ token_claim_sane(const char *name, const char *value)
 	    token_text_clean(value);
 }
 
+static const char *
+token_claims_why(int r)
+{
+	return r == ERR_EXISTS  ? "two claims of the token have one name"
+	       : r == ERR_NOMEM ? "the broker is out of memory"
+	       : r == ERR_DENIED
+		   ? "a claim is too long or has control characters"
+		   : "the token has too many claims, or one with too long a "
+		     "name";
+}
+
+static int
+token_claim_check(void *ctx, size_t n, const char *name, const char *value)
+{
+	(void)ctx;
+	(void)n;
+	return token_claim_sane(name, value) ? 0 : ERR_DENIED;
+}
+
 int
 token_texts(const struct token *t, json_t **out, const char **why)
 {
-	const char *name;
-	json_t *flat = NULL, *v;
+	json_t *flat = NULL;
 	int r = claimtext_flatten(t->claims, &flat);
 
-	*why =
-	    r == ERR_EXISTS ? "two claims of the token have one name"
-	    : r == ERR_NOMEM
-		? "the broker is out of memory"
-		: "the token has too many claims, or one with too long a name";
-	if (r != 0)
-		return r;
-	*why = "a claim is too long or has control characters";
-	json_object_foreach(flat, name, v)
-	{
-		if (!token_claim_sane(name, json_string_value(v)))
-			r = ERR_DENIED;
-	}
-	if (r == 0)
+	if (r == 0 &&
+	    (r = claimtext_each(flat, token_claim_check, NULL)) == 0) {
 		*out = flat;
-	else
-		json_decref(flat);
+		return 0;
+	}
+	json_decref(flat);
+	*why = token_claims_why(r);
 	return r;
+}
+
+struct token_told {
+	struct buf *b;
+	bool begun; /* the count stands in front */
+};
+
+static int
+token_tell(void *ctx, size_t n, const char *name, const char *value)
+{
+	struct token_told *to = ctx;
+	int r;
+
+	if (!token_claim_sane(name, value))
+		return ERR_DENIED;
+	if (!to->begun && (r = buf_put_u32(to->b, (uint32_t)n)) != 0)
+		return r;
+	to->begun = true;
+	if ((r = buf_put_cstr(to->b, name)) != 0)
+		return r;
+	return buf_put_cstr(to->b, value);
 }
 
 int
 token_put_claims(const struct token *t, struct buf *b, const char **why)
 {
-	const char *name;
-	json_t *flat = NULL, *v;
-	int r;
+	struct token_told to = { .b = b };
+	int r = claimtext_each(t->claims, token_tell, &to);
 
-	if ((r = token_texts(t, &flat, why)) != 0)
-		return r;
-	*why = "the claims are too long";
-	r = buf_put_u32(b, (uint32_t)json_object_size(flat));
-	json_object_foreach(flat, name, v)
-	{
-		if (r == 0)
-			r = buf_put_cstr(b, name);
-		if (r == 0)
-			r = buf_put_cstr(b, json_string_value(v));
-	}
-	json_decref(flat);
+	if (r == 0 && !to.begun) /* of no token that has an issuer */
+		r = buf_put_u32(b, 0);
+	if (r != 0)
+		*why = token_claims_why(r);
 	return r;
 }

@@ -48,21 +48,28 @@ b64_encode(enum b64 kind, const void *p, size_t n, struct buf *out)
 	return 0;
 }
 
-static int
-b64_value(enum b64 kind, uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == (kind == B64_URL ? '-' : '+'))
-		return 62;
-	if (c == (kind == B64_URL ? '_' : '/'))
-		return 63;
-	return -1;
-}
+/* A character's value and 1; 0: it is none. */
+/* clang-format off */
+#define B64_ALNUM \
+	['A'] = 1, ['B'] = 2, ['C'] = 3, ['D'] = 4, ['E'] = 5, \
+	['F'] = 6, ['G'] = 7, ['H'] = 8, ['I'] = 9, ['J'] = 10, \
+	['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, \
+	['P'] = 16, ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20, \
+	['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24, ['Y'] = 25, \
+	['Z'] = 26, ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30, \
+	['e'] = 31, ['f'] = 32, ['g'] = 33, ['h'] = 34, ['i'] = 35, \
+	['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40, \
+	['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44, ['s'] = 45, \
+	['t'] = 46, ['u'] = 47, ['v'] = 48, ['w'] = 49, ['x'] = 50, \
+	['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54, ['2'] = 55, \
+	['3'] = 56, ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, \
+	['8'] = 61, ['9'] = 62
+static const uint8_t b64_values[][256] = {
+	[B64_STD] = { B64_ALNUM, ['+'] = 63, ['/'] = 64 },
+	[B64_STD_NOPAD] = { B64_ALNUM, ['+'] = 63, ['/'] = 64 },
+	[B64_URL] = { B64_ALNUM, ['-'] = 63, ['_'] = 64 },
+};
+/* clang-format on */
 
 /* Takes the padding off; false when it is not the variant's. */
 static int
@@ -83,19 +90,36 @@ b64_unpad(enum b64 kind, const uint8_t *s, size_t *n)
 int
 b64_decode(enum b64 kind, const void *p, size_t n, struct buf *out)
 {
-	const uint8_t *s = p;
+	const uint8_t *s = p, *value = b64_values[kind];
 	size_t len = out->len;
-	uint32_t v = 0;
+	uint32_t v;
 	uint8_t *d;
-	int bits = 0, c, r;
+	int bits = 0, c, c2, c3, c4, r;
+	size_t i = 0;
 
 	if ((r = b64_unpad(kind, s, &n)) != 0)
 		return r;
 	if ((r = buf_reserve(out, n / 4 * 3 + (n % 4 == 0 ? 0 : n % 4 - 1),
 	    &d)) != 0)
 		return r;
-	for (size_t i = 0; i < n; i++) {
-		if ((c = b64_value(kind, s[i])) < 0) {
+	for (; i + 4 <= n; i += 4) {
+		c = value[s[i]] - 1;
+		c2 = value[s[i + 1]] - 1;
+		c3 = value[s[i + 2]] - 1;
+		c4 = value[s[i + 3]] - 1;
+		if ((c | c2 | c3 | c4) < 0) {
+			out->len = len;
+			return ERR_FORMAT;
+		}
+		v = (uint32_t)c << 18 | (uint32_t)c2 << 12 | (uint32_t)c3 << 6 |
+		    (uint32_t)c4;
+		*d++ = (uint8_t)(v >> 16);
+		*d++ = (uint8_t)(v >> 8);
+		*d++ = (uint8_t)v;
+	}
+	v = 0;
+	for (; i < n; i++) { /* one to three are left */
+		if ((c = value[s[i]] - 1) < 0) {
 			out->len = len;
 			return ERR_FORMAT;
 		}

@@ -14,31 +14,19 @@
 #include "lib/err.h"
 #include "lib/proto.h"
 
-/* The claim's text, new; NULL for what has none. */
-static json_t *
-text_of(const json_t *v)
-{
-	char num[24];
+#define NUM_MAX 24 /* an int64_t in decimal */
 
-	switch (json_typeof(v)) {
-	case JSON_STRING:
-		return json_stringn(
-		    json_string_value(v), json_string_length(v));
-	case JSON_INTEGER:
-		(void)snprintf(num, sizeof(num), "%" JSON_INTEGER_FORMAT,
-		    json_integer_value(v));
-		return json_string(num);
-	case JSON_TRUE:
-		return json_string("true");
-	case JSON_FALSE:
-		return json_string("false");
-	case JSON_NULL:
-	case JSON_REAL:
-	case JSON_ARRAY:
-	case JSON_OBJECT:
-		break;
-	}
-	return NULL;
+/* The claim's text, for has_text(v) alone.  num: room for an integer. */
+static const char *
+text_of(const json_t *v, char *num)
+{
+	if (json_is_string(v))
+		return json_string_value(v);
+	if (json_is_boolean(v))
+		return json_is_true(v) ? "true" : "false";
+	(void)snprintf(
+	    num, NUM_MAX, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+	return num;
 }
 
 static bool
@@ -50,13 +38,18 @@ has_text(const json_t *v)
 static int
 add(json_t *flat, const char *name, const json_t *v)
 {
+	char num[NUM_MAX];
+
 	if (!has_text(v))
 		return 0;
 	if (json_object_get(flat, name) != NULL)
 		return ERR_EXISTS;
 	if (json_object_size(flat) >= PROTO_CLAIMS_MAX)
 		return ERR_TOOBIG;
-	return json_object_set_new(flat, name, text_of(v)) == 0 ? 0 : ERR_NOMEM;
+	return json_object_set_new(flat, name, json_string(text_of(v, num))) ==
+		       0
+		   ? 0
+		   : ERR_NOMEM;
 }
 
 /* What is in one object; depth: how many are around it. */
@@ -103,4 +96,45 @@ claimtext_flatten(const json_t *claims, json_t **out)
 	}
 	*out = flat;
 	return 0;
+}
+
+/* Most issuers nest nothing: no two claims can have one name, no path is to be
+ * made.  ERR_NOTFOUND: this one does. */
+static int
+each_flat(json_t *claims, claimtext_fn *tell, void *ctx)
+{
+	const char *name;
+	char num[NUM_MAX];
+	json_t *v;
+	size_t n = 0;
+	int r = 0;
+
+	json_object_foreach(claims, name, v)
+	{
+		if (json_is_object(v))
+			return ERR_NOTFOUND;
+		n += has_text(v);
+	}
+	if (n > PROTO_CLAIMS_MAX)
+		return ERR_TOOBIG;
+	json_object_foreach(claims, name, v)
+	{
+		if (r == 0 && has_text(v))
+			r = tell(ctx, n, name, text_of(v, num));
+	}
+	return r;
+}
+
+int
+claimtext_each(const json_t *claims, claimtext_fn *tell, void *ctx)
+{
+	json_t *flat = NULL;
+	int r;
+
+	r = each_flat((json_t *)(uintptr_t)claims, tell, ctx);
+	if (r != ERR_NOTFOUND || (r = claimtext_flatten(claims, &flat)) != 0)
+		return r;
+	r = each_flat(flat, tell, ctx);
+	json_decref(flat);
+	return r;
 }

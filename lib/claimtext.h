@@ -8,6 +8,8 @@
 #ifndef POSTERN_LIB_CLAIMTEXT_H
 #define POSTERN_LIB_CLAIMTEXT_H
 
+#include <stddef.h>
+
 #include <jansson.h>
 
 #define CLAIMTEXT_DEPTH 4
@@ -17,5 +19,12 @@
  * PROTO_CLAIM_NAME_MAX.  ERR_EXISTS: two claims with one name, of which a rule
  * would see but one. */
 int claimtext_flatten(const json_t *claims, json_t **flat);
+
+/* Told of one claim, and how many there are in all; not 0: that is the end.
+ * MUST NOT return ERR_NOTFOUND. */
+typedef int claimtext_fn(
+    void *ctx, size_t n, const char *name, const char *text);
+/* The same without the object; the callback's error, or claimtext_flatten's. */
+int claimtext_each(const json_t *claims, claimtext_fn *tell, void *ctx);
 
 #endif
