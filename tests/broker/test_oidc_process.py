@@ -92,7 +92,7 @@ def test_judges_that_disagree_are_an_alarm(tmp_path, issuer):
         e = it.refused(key.token(claims))
         assert "disagree" in e["reason"]
     assert len(re.findall(r"ALARM: OpenSSL and libjwt disagree about the "
-                          r"signature \(login of web-1 from 10\.0\.3\.4 ",
+                          r"signature \(login of web-1 from [0-9.]+ ",
                           it.logged())) == 2
     # a signature that is wrong for both is none
     assert "signature is wrong" in it.refused(
