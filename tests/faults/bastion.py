@@ -167,6 +167,39 @@ class Bastion:
     def control(self):
         return self.ssh("postern", "whoami")
 
+    def certify(self):
+        """`login` on the control surface: a certificate for the job's key."""
+        key = self.job.home / "faults/k"
+        if not key.exists():
+            h.ssh_keygen(key)
+            h.run("chown", "-R", "runner:", key.parent)
+        return self.job.ssh("postern", "login", token=self.token(),
+                            opts=("-o", "NumberOfPasswordPrompts=1"),
+                            timeout=90,
+                            input=key.with_suffix(".pub").read_bytes())
+
+    def certified(self):
+        """One operation with a login by certificate."""
+        key = self.job.home / "faults/k"
+        r = self.job.run(["ssh", "-i", key, "-o", "IdentitiesOnly=yes", "-o",
+                          "BatchMode=yes", f"web-1@{h.BASTION}", COMMAND],
+                         timeout=90)
+        if r.code == 254:   # its session may be lost
+            self.certificate.unlink(missing_ok=True)
+        return r
+
+    @property
+    def certificate(self):
+        return self.job.home / "faults/k-cert.pub"
+
+    def before_certified(self):
+        if not self.certificate.exists() or \
+                time.time() - self.certificate.stat().st_mtime > 600:
+            if (r := self.certify()).code != 0:
+                raise Failure(f"no certificate: {r.code} {r.error}")
+            self.certificate.write_bytes(r.out)
+            self.quiet()
+
     def over_mux(self, command, **kw):
         """On a connection that stands."""
         if self.master is None or self.master.poll() is not None:

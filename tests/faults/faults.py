@@ -65,7 +65,7 @@ EACH = 10                   # faults between two looks at what costs most
 # process: program, object, {path: codes that a fault there may give}
 PROCESSES = {
     "pam": ("postern-sshd", "pam_postern.so", {
-        "login": LOGIN, "badtoken": LOGIN}),
+        "login": LOGIN, "badtoken": LOGIN, "certified": LOGIN}),
     "nss": ("postern-sshd", "libnss_postern.so.2", {"login": LOGIN}),
     "shell": ("postern-shell", "postern-shell", {
         "operation": OURS, "denied": OURS, "list": OURS}),
@@ -74,10 +74,12 @@ PROCESSES = {
         "judge": LOGIN, "refuse": LOGIN, "first": LOGIN, "stop": OURS}),
     "policy": ("postern-policy", "postern-policy", {
         "operation": OURS, "login": LOGIN, "denied": OURS, "list": OURS,
-        "either": OURS, "control": LOGIN, "query": ASKED, "reload": LOGIN,
+        "either": OURS, "certify": LOGIN, "certified": LOGIN,
+        "control": LOGIN, "query": ASKED, "reload": LOGIN,
         "start": LOGIN, "stop": OURS}),
     "signer": ("postern-signer", "postern-signer", {
-        "operation": OURS, "reload": LOGIN, "start": LOGIN, "stop": OURS}),
+        "operation": OURS, "certify": LOGIN, "reload": LOGIN, "start": LOGIN,
+        "stop": OURS}),
     "audit": ("postern-audit", "postern-audit", {
         "operation": OURS, "denied": OURS, "query": ASKED, "show": ASKED,
         "start": LOGIN, "stop": OURS}),
@@ -91,7 +93,7 @@ PROCESSES = {
 }
 TOOL = set(PROCESSES["cli"][2])
 # Those that end with an operation's output.
-RUN = {"login", "operation", "denied", "list", "either", "input", "reload",
+RUN = {"login", "certified", "operation", "denied", "list", "either", "input", "reload",
        "start", "stop", "death", "upgrade"}
 OUTPUTS = {"list": b"1\n1\n2\n", "control": None}
 # Those that leave other processes behind than there were.
@@ -150,6 +152,8 @@ class Cell:
             return r.code == 0 and r.out != b""
         if self.path in TOOL:
             return r.code == 0 and r.out == self.b.baseline[self.path]
+        if self.path == "certify":
+            return r.code == 0 and r.out.startswith(b"ssh-ed25519-cert-v01@")
         if self.path == "control":
             return r.code == 0 and b"shop" in r.out
         return r.code == 0 and r.out == OUTPUTS.get(self.path, b"1\n2\n3\n")
