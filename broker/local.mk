@@ -35,7 +35,9 @@ policy_files = \
 	broker/operation_plan.c broker/operation_start.c broker/policy.h \
 	broker/policy_audit.c broker/policy_reload.c broker/rules.c \
 	broker/rules.h broker/proc.c broker/proc.h broker/caller.c \
-	broker/caller.h broker/session.c broker/session.h broker/takeover.c \
+	broker/caller.h broker/connection.c broker/session.c broker/session.h \
+	broker/session_adopt.c broker/session_cert.c \
+	broker/session_internal.h broker/takeover.c \
 	broker/takeover.h broker/wallclock.c broker/wallclock.h
 broker_postern_policy_SOURCES = broker/policy.c $(policy_files)
 broker_postern_policy_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS)
