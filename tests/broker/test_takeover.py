@@ -210,7 +210,9 @@ def test_p9_what_was_lost_is_no_denial(lives):
     lives.start()
     m, handle = lives.login()
     lives.rows.clear()
+    time.sleep(0.05)    # older, as the kernel counts: in hundredths
     policy = lives.next()
+    time.sleep(0.05)
     assert nobody(m, handle) == TEMPFAIL
     assert nobody(policy.monitor(), handle) == DENIED
     w.silent(policy.control)
