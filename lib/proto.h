@@ -1,6 +1,6 @@
 /*
  * Every message that crosses a process border, in one table.  A number never
- * changes its meaning; a change of fields raises MSG_VERSION (lib/msg.h).
+ * changes its meaning; a change of a released one's fields raises MSG_VERSION (lib/msg.h).
  * The fields, in order, are in doc/PROTOCOL.md; a lint compares the two.
  */
 #ifndef POSTERN_LIB_PROTO_H
