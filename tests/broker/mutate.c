@@ -243,6 +243,8 @@ change_signature(struct buf *sig, struct mutate_rng *g, EVP_PKEY *key)
 {
 	static const uint8_t zero[200];
 	bool ec = EVP_PKEY_is_a(key, "EC");
+	uint8_t *to;
+	size_t n;
 
 	switch (mutate_random(g, ec ? 7 : 5)) {
 	case 0: /* a zero in front, where a number could have one */
@@ -258,8 +260,10 @@ change_signature(struct buf *sig, struct mutate_rng *g, EVP_PKEY *key)
 		memset(sig->d + sig->off, one_in(g, 2) ? 0 : 0xff,
 		    1 + mutate_random(g, buf_len(sig)));
 		break;
-	case 4:
-		(void)buf_put(sig, buf_ptr(sig), buf_len(sig));
+	case 4: /* twice */
+		n = buf_len(sig);
+		if (buf_reserve(sig, n, &to) == 0)
+			memcpy(to, buf_ptr(sig), n);
 		break;
 	case 5:
 		as_der(sig);

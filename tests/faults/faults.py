@@ -54,7 +54,7 @@ SAMPLE = """
     signer:operation:process:1
     audit:operation:alloc:7 audit:operation:files:5 audit:operation:write:3
     audit:operation:send:3 audit:operation:socket:2 audit:operation:process:2
-    posternd:operation:alloc:2 posternd:operation:files:1
+    posternd:operation:alloc:2 posternd:death:files:1
     posternd:operation:send:1 posternd:operation:socket:2
     posternd:operation:process:3
     cli:query:alloc:7 cli:query:files:2 cli:query:send:3 cli:query:socket:1
