@@ -50,6 +50,14 @@ session_free(struct session *s)
 }
 
 void
+session_join(struct session *s)
+{
+	s->next = session_table.sessions;
+	session_table.sessions = s;
+	session_table.nsession++;
+}
+
+void
 session_drop(struct session *s)
 {
 	struct session **at;
@@ -248,9 +256,7 @@ session_make(struct session_proof *proof, struct session **out, char *why,
 	session_set_times(s, proof->expires);
 	if ((r = session_arm(s)) != 0)
 		goto fail;
-	s->next = session_table.sessions;
-	session_table.sessions = s;
-	session_table.nsession++;
+	session_join(s);
 	*out = s;
 	return 0;
 fail:

@@ -38,9 +38,7 @@ session_adopt(struct session_row *row)
 	if ((r = session_fill(s, &row->proof, &n)) != 0 ||
 	    (r = session_arm(s)) != 0)
 		goto fail;
-	s->next = session_table.sessions;
-	session_table.sessions = s;
-	session_table.nsession++;
+	session_join(s);
 	return 0;
 fail:
 	session_free(s);

@@ -22,6 +22,8 @@ extern struct session_table {
 
 /* Takes NULL; the session is in no list. */
 void session_free(struct session *s);
+/* Into the table. */
+void session_join(struct session *s);
 /* Out of the table, and freed. */
 void session_drop(struct session *s);
 /* Ends it in the ledger, once, and here when that is written. */
