@@ -195,10 +195,7 @@ def message(name, body=b"", ident=0):
 
 @pytest.fixture(scope="module")
 def program():
-    to = "/opt/postern-policy"
-    shutil.copy(BUILT, to)
-    os.chmod(to, 0o755)
-    return to
+    return w.install(BUILT, "/opt/postern-policy")
 
 
 class Policy(w.Child):

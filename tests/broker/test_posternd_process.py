@@ -7,7 +7,6 @@ import pathlib
 import pwd
 import grp
 import select
-import shutil
 import signal
 import socket
 import stat
@@ -233,7 +232,7 @@ class Posternd:
 
 @pytest.fixture(scope="module", autouse=True)
 def place():
-    shutil.copy(BUILT, "/opt/posternd")
+    w.install(BUILT, "/opt/posternd")
     LIBEXEC.mkdir(parents=True, exist_ok=True)
     for name in (*CHILDREN, "hop"):
         path = LIBEXEC / f"postern-{name}"
@@ -740,8 +739,7 @@ def test_p9_upgrade(posternd):
     hop_pid, pidfd, control = hop_start(posternd.child["policy"])
     hop = posternd.accept()
     inode = os.stat("/opt/posternd").st_ino
-    shutil.copy(BUILT, "/opt/posternd.new")     # as dpkg replaces it
-    os.rename("/opt/posternd.new", "/opt/posternd")
+    w.install(BUILT, "/opt/posternd")
     listening = w.connect("/opt/run/ctl.sock")  # waits in the queue
     posternd.proc.send_signal(signal.SIGUSR2)
     reloading(posternd)
@@ -801,7 +799,7 @@ def test_p9_upgrade_to_what_does_not_start(posternd, how):
     else:
         os.unlink("/opt/posternd")
     if how == "another program":
-        shutil.copy("/bin/false", "/opt/posternd")
+        w.install("/bin/false", "/opt/posternd")
     if how == "hangs":
         pathlib.Path("/opt/posternd").write_text("#!/bin/sh\nsleep 1000\n")
         os.chmod("/opt/posternd", 0o755)
@@ -817,8 +815,7 @@ def test_p9_upgrade_to_what_does_not_start(posternd, how):
         os.kill(posternd.child["signer"].pid, signal.SIGKILL)
         posternd.again("signer").ready()
     finally:
-        shutil.copy(BUILT, "/opt/posternd.new")
-        os.rename("/opt/posternd.new", "/opt/posternd")
+        w.install(BUILT, "/opt/posternd")
     pathlib.Path("/opt/postern.conf").write_text(posternd.settings)
     posternd.proc.send_signal(signal.SIGUSR2)
     reloading(posternd)

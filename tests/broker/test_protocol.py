@@ -75,11 +75,7 @@ ca = ts.ca
 
 
 def ts_program():
-    to = pathlib.Path("/opt/postern-signer")
-    if not to.exists():
-        to.write_bytes(ts.BUILT.read_bytes())
-        to.chmod(0o755)
-    return str(to)
+    return w.install(ts.BUILT, "/opt/postern-signer")
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import os
 import pathlib
 import pwd
 import resource
-import shutil
 import socket
 import struct
 import subprocess
@@ -49,10 +48,7 @@ COMMAND = "'/usr/bin/true' 'it'\\''s'"
 
 @pytest.fixture(scope="module")
 def program():
-    to = "/opt/postern-signer"
-    shutil.copy(BUILT, to)
-    os.chmod(to, 0o755)
-    return to
+    return w.install(BUILT, "/opt/postern-signer")
 
 
 @pytest.fixture(scope="module")

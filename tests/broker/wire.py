@@ -12,6 +12,7 @@ import contextlib
 import os
 import resource
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -232,6 +233,15 @@ def send_lingering(proc, sock, data, others=0):
     os.close(null)
     proc.send_signal(signal.SIGCONT)
     return server
+
+
+def install(program, to):
+    """A program where the test runs it, put there as a package would: beside
+    it first, for an earlier one may still be running from the same name."""
+    shutil.copyfile(program, f"{to}.new")
+    os.chmod(f"{to}.new", 0o755)
+    os.rename(f"{to}.new", to)
+    return str(to)
 
 
 class Keeper:
