@@ -344,6 +344,9 @@ main(void)
 	if ((r = hop_prepare(h)) != 0 || (r = hop_confine(h)) != 0)
 		hop_unable(h, r);
 	hop_record(h);
+	if (h->run.what != OP_COMMAND)
+		hop_fail(h, POSTERN_EX_DENIED,
+		    "files are not transferred yet by this bastion");
 	hop_tty_raw(h, true);
 	if (h->phase != HOP_OVER)
 		hop_cert_request(h);
@@ -356,6 +359,6 @@ main(void)
 	conn_free(h->conn);
 	cast_clear(&h->cast);
 	key_clear(&h->key);
-	free(h->run.command);
+	hop_run_clear(&h->run);
 	return 0;
 }

@@ -34,6 +34,20 @@
 #define HOP_TIMEOUT_MAX 3600 /* seconds, of any wait that HOP_RUN names */
 #define HOP_TEXT_MAX 1500    /* bytes of the last words */
 
+/*
+ * One `read` or `write` line that is granted, or that a deny rule has: path and
+ * all beneath it ("/": everything).  A path that a deny line covers is denied;
+ * of the others that cover it the first decides, and none denies: so decide()
+ * answers for the same path.
+ */
+struct hop_file_rule {
+	char rule[NAME_LEN_MAX + 1];
+	bool deny, write;
+	char *path;   /* plain: claims are filled in */
+	uint64_t max; /* bytes; 0: no bound */
+	bool no_delete, no_symlinks;
+};
+
 /* HOP_RUN: policy's words, read once. */
 struct hop_run {
 	char operation[PROTO_ID_LEN + 1];
@@ -61,6 +75,9 @@ struct hop_run {
 	uint32_t alive_max; /* questions without an answer */
 	uint64_t head, tail;
 	char title[HOP_TITLE_MAX + 1];
+	enum op_what what;
+	struct hop_file_rule *file; /* none: a command */
+	size_t nfile;
 	int in, out, err;	/* the job's */
 	int shell;		/* postern-shell's connection */
 	int recording, sidecar;
@@ -134,6 +151,8 @@ struct hop {
 /* hop_run.c: reads HOP_RUN; every descriptor of it is in r afterwards, or
  * closed.  ERR_NOTFOUND: policy has no work for us. */
 int hop_run_recv(int control, struct hop_run *r);
+/* What it owns of memory; its descriptors stay. */
+void hop_run_clear(struct hop_run *r);
 
 /* hop_connect.c */
 void hop_connect_start(struct hop *h);

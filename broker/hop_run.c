@@ -8,11 +8,13 @@
 #include "broker/hop.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/msg.h"
+#include "lib/str.h"
 
 static int
 run_get_bool(struct buf *b, bool *v)
@@ -110,6 +112,68 @@ run_get_bounds(struct buf *b, struct hop_run *run)
 	return 0;
 }
 
+/* "/" is all there is. */
+static bool
+run_path_ok(const char *path)
+{
+	return strcmp(path, "/") == 0 || path_is_plain(path, strlen(path));
+}
+
+static int
+run_get_file(struct buf *b, struct hop_file_rule *f)
+{
+	int r;
+
+	if ((r = buf_get_fixed(b, f->rule, sizeof(f->rule))) != 0 ||
+	    (r = run_get_bool(b, &f->deny)) != 0 ||
+	    (r = run_get_bool(b, &f->write)) != 0 ||
+	    (r = buf_get_cstr(b, PATH_LEN_MAX, &f->path)) != 0 ||
+	    (r = buf_get_u64(b, &f->max)) != 0 ||
+	    (r = run_get_bool(b, &f->no_delete)) != 0 ||
+	    (r = run_get_bool(b, &f->no_symlinks)) != 0)
+		return r;
+	return name_valid(f->rule) && run_path_ok(f->path) ? 0 : ERR_FORMAT;
+}
+
+/* Files come with lines, commands without. */
+static int
+run_get_files(struct buf *b, struct hop_run *run)
+{
+	uint8_t what;
+	uint32_t n;
+	int r;
+
+	if ((r = buf_get_u8(b, &what)) != 0 || (r = buf_get_u32(b, &n)) != 0)
+		return r;
+	if (what > OP_SCP || n > PROTO_FILE_RULES_MAX ||
+	    (what == OP_COMMAND) != (n == 0))
+		return ERR_FORMAT;
+	run->what = (enum op_what)what;
+	if (n == 0)
+		return 0;
+	if ((run->file = calloc(n, sizeof(*run->file))) == NULL)
+		return ERR_NOMEM;
+	for (run->nfile = 0; run->nfile < n; run->nfile++) {
+		if ((r = run_get_file(b, &run->file[run->nfile])) != 0) {
+			free(run->file[run->nfile].path);
+			return r;
+		}
+	}
+	return 0;
+}
+
+void
+hop_run_clear(struct hop_run *run)
+{
+	for (size_t i = 0; i < run->nfile; i++)
+		free(run->file[i].path);
+	free(run->file);
+	run->file = NULL;
+	run->nfile = 0;
+	free(run->command);
+	run->command = NULL;
+}
+
 static void
 run_take_fds(struct msg *m, struct hop_run *run)
 {
@@ -135,7 +199,8 @@ hop_run_recv(int control, struct hop_run *run)
 	}
 	if ((r = run_get_place(&m.body, run)) != 0 ||
 	    (r = run_get_command(&m.body, run)) != 0 ||
-	    (r = run_get_bounds(&m.body, run)) != 0)
+	    (r = run_get_bounds(&m.body, run)) != 0 ||
+	    (r = run_get_files(&m.body, run)) != 0)
 		goto out;
 	run_take_fds(&m, run);
 	r = msg_end(&m);

@@ -183,6 +183,18 @@ plan_put_open(struct operation *op, const struct connection *conn,
 	return plan_put_decision(b, op, conn, a, p);
 }
 
+/* What is granted, and the `read` and `write` lines of it. */
+static int
+plan_put_files(struct buf *b, const struct plan *p)
+{
+	int r;
+
+	(void)p;
+	if ((r = buf_put_u8(b, OP_COMMAND)) != 0)
+		return r;
+	return buf_put_u32(b, 0);
+}
+
 int
 plan_put_hop_run(struct operation *op, const struct connection *conn,
     const struct ask *a, struct plan *p)
@@ -211,9 +223,10 @@ plan_put_hop_run(struct operation *op, const struct connection *conn,
 	    (r = buf_put_u32(b, conf->server_alive_interval_s)) != 0 ||
 	    (r = buf_put_u32(b, conf->server_alive_count_max)) != 0 ||
 	    (r = buf_put_u64(b, conf->record_text_head)) != 0 ||
-	    (r = buf_put_u64(b, conf->record_text_tail)) != 0)
+	    (r = buf_put_u64(b, conf->record_text_tail)) != 0 ||
+	    (r = plan_put_title(b, p)) != 0)
 		return r;
-	return plan_put_title(b, p);
+	return plan_put_files(b, p);
 }
 
 int
@@ -230,7 +243,9 @@ plan_put_grant(struct operation *op, const struct ask *a, struct plan *p)
 	    (r = buf_put_u8(b, p->d.pty && a->tty)) != 0 ||
 	    (r = buf_put_u64(b, p->serial)) != 0)
 		return r;
-	return buf_put_cstr(b, buf_cstr(&p->key_id));
+	if ((r = buf_put_cstr(b, buf_cstr(&p->key_id))) != 0)
+		return r;
+	return buf_put_u8(b, OP_COMMAND);
 }
 
 /* One program's words as they are sent: variables go through env, which sets

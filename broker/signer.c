@@ -53,6 +53,7 @@ struct grant {
 	char *command;
 	char *key_id;
 	uint8_t pty;
+	uint8_t what; /* enum op_what */
 	uint64_t serial;
 	struct peer *hop;
 	struct timer *timer;
@@ -135,6 +136,8 @@ grant_fault(const struct grant *g, const struct target **tp)
 		return "the principal is not the target's";
 	if (g->serial == 0)
 		return "the serial is zero";
+	if (g->what != OP_COMMAND)
+		return "files are not signed for yet";
 	if (!command_canonical(g->command, t->shell))
 		return "the command is not in its canonical form";
 	*tp = t;
@@ -311,7 +314,10 @@ get_grant(struct buf *b, struct grant *g)
 	    (r = buf_get_u8(b, &g->pty)) != 0 ||
 	    (r = buf_get_u64(b, &g->serial)) != 0)
 		return r;
-	return buf_get_cstr(b, CERT_KEY_ID_MAX, &g->key_id);
+	if ((r = buf_get_cstr(b, CERT_KEY_ID_MAX, &g->key_id)) != 0 ||
+	    (r = buf_get_u8(b, &g->what)) != 0)
+		return r;
+	return g->what <= OP_SCP ? 0 : ERR_PROTO;
 }
 
 static int

@@ -124,6 +124,7 @@ const struct proto_row *proto_table(size_t *n);
 #define PROTO_JOB_CERT_S_MAX 900        /* seconds a job certificate is good */
 #define PROTO_JOB_CERT_MAX (20 * 1024)  /* its blob, with 256 names */
 #define PROTO_JOB_IDENTITIES_MAX 256    /* that one is made for */
+#define PROTO_FILE_RULES_MAX 256        /* `read` and `write` lines of one */
 #define PROTO_SOURCE_MAX 63		/* numeric client address */
 #define PROTO_ALARM_MAX 160             /* text of an alarm */
 #define PROTO_KEEP_KEY_MAX 80           /* bytes of a kept row's key */
@@ -138,6 +139,12 @@ enum run_kind {
 	RUN_EXEC = 1,
 	RUN_SCRIPT = 2, /* no command; this came on standard input */
 	RUN_LOGIN = 3,  /* `login`; this key came on standard input */
+};
+/* HOP_RUN, GRANT: what is granted. */
+enum op_what {
+	OP_COMMAND = 0,
+	OP_SFTP = 1, /* a session of the sftp subsystem */
+	OP_SCP = 2,  /* `scp -O`: its program on the target, and its protocol */
 };
 /* MSG_EXIT */
 enum exit_kind { EXIT_CODE = 0, EXIT_SIGNAL = 1 };

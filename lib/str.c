@@ -67,6 +67,24 @@ name_valid(const char *s)
 	return true;
 }
 
+bool
+path_is_plain(const char *s, size_t n)
+{
+	size_t begin = 1;
+
+	if (n == 0 || n > PATH_LEN_MAX || s[0] != '/')
+		return false;
+	for (size_t i = 1; i <= n; i++) {
+		if (i < n && s[i] != '/')
+			continue;
+		if (i == begin || (i - begin == 1 && s[begin] == '.') ||
+		    (i - begin == 2 && memcmp(s + begin, "..", 2) == 0))
+			return false;
+		begin = i + 1;
+	}
+	return true;
+}
+
 int
 user_name_parse(const char *s, struct user_name *out)
 {

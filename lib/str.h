@@ -10,6 +10,7 @@
 
 #define NAME_LEN_MAX 31	 /* one name: [a-z0-9][a-z0-9._-]{0,30} */
 #define USER_LEN_MAX 63	 /* LOGIN+TARGET */
+#define PATH_LEN_MAX 4095 /* PATH_MAX without its NUL */
 
 /* Copies src with its NUL; ERR_TOOBIG (dst is "") when it does not fit. */
 int str_copy(char *dst, size_t dstsize, const char *src);
@@ -19,6 +20,10 @@ int num_parse(const char *s, uint64_t min, uint64_t max, uint64_t *n);
 
 /* [a-z0-9][a-z0-9._-]{0,30}: targets, logins, rules, identities. */
 bool name_valid(const char *s);
+
+/* Absolute, at most PATH_LEN_MAX bytes, without empty, `.` or `..` parts, and
+ * so without a / at its end. */
+bool path_is_plain(const char *s, size_t n);
 
 /* An SSH user name, taken apart: TARGET or LOGIN+TARGET.  login is "" for
  * the login of the target's own address. */

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "lib/str.h"
 #include "policy/model.h"
 #include "policy/slot.h"
 

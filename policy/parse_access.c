@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/err.h"
+#include "lib/str.h"
 #include "policy/arena.h"
 #include "policy/glob.h"
 #include "policy/parse.h"
@@ -33,7 +34,7 @@ path_text(struct parser *ps, struct piece *out)
 static bool
 path_plain(const struct item *it)
 {
-	char s[SLOT_PATH_MAX];
+	char s[PATH_LEN_MAX];
 	size_t n = 0, len;
 
 	for (size_t i = 0; i < it->npiece; i++) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/err.h"
+#include "lib/str.h"
 #include "policy/arena.h"
 #include "policy/parse.h"
 #include "policy/preset.h"

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "lib/str.h"
 #include "policy/claims.h"
 #include "policy/command.h"
 #include "policy/glob.h"
@@ -124,24 +125,6 @@ claim_matches(const struct slot_ctx *x, const struct slot *slot, const char *w,
 	const char *value = claim_value(x, slot);
 
 	return value != NULL && strlen(value) == n && memcmp(value, w, n) == 0;
-}
-
-bool
-path_is_plain(const char *s, size_t n)
-{
-	size_t begin = 1;
-
-	if (n == 0 || n > SLOT_PATH_MAX || s[0] != '/')
-		return false;
-	for (size_t i = 1; i <= n; i++) {
-		if (i < n && s[i] != '/')
-			continue;
-		if (i == begin || (i - begin == 1 && s[begin] == '.') ||
-		    (i - begin == 2 && memcmp(s + begin, "..", 2) == 0))
-			return false;
-		begin = i + 1;
-	}
-	return true;
 }
 
 static bool

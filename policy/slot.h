@@ -17,7 +17,6 @@ struct slot;
 #define SLOT_SEMVER_MAX 255
 #define SLOT_HOST_MAX 253
 #define SLOT_SHA_MAX 64
-#define SLOT_PATH_MAX 4095
 #define SLOT_REF_MAX 255 /* bytes of a git-ref's text in the policy */
 
 /* What slots are matched with beside the word. */
@@ -34,8 +33,6 @@ bool slot_matches(const struct slot_ctx *x, const struct slot *slot,
 bool pieces_match(const struct slot_ctx *x, const struct piece *piece,
     size_t npiece, const char *w, size_t n);
 
-/* Absolute, at most SLOT_PATH_MAX bytes, without empty, `.` or `..` parts. */
-bool path_is_plain(const char *s, size_t n);
 /* May a claim's value be put into a word?  [A-Za-z0-9._-]+, but `.` and `..` */
 bool claim_is_plain(const char *s);
 

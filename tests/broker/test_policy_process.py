@@ -978,6 +978,9 @@ class HopRun:
         self.connect, self.handshake = m.u32(), m.u32()
         self.alive, self.alive_max = m.u32(), m.u32()
         self.head, self.tail, self.title = m.u64(), m.u64(), m.text()
+        self.what = m.u8()
+        self.rules = [(m.text(), m.u8(), m.u8(), m.text(), m.u64(), m.u8(),
+                       m.u8()) for _ in range(m.u32())]
         m.end()
         self.fds = m.fds
 
@@ -1037,6 +1040,7 @@ def test_an_allowed_operation(policy, dummy, tmp_path, order):
         op["operation"], "web-1", "deploy", "deploy+web-1", r.wire]
     assert (grant.u8(), grant.u64()) == (0, e["serial"])
     key_id = grant.text()
+    assert grant.u8() == 0
     grant.end()
     assert key_id == e["key_id"] and len(key_id) < 700
     assert op["operation"] in key_id and "a" * 40 in key_id

@@ -98,10 +98,10 @@ class Signer(w.Child):
 
 def grant(operation=OPERATION, target="web-1", login="deploy",
           principal="deploy+web-1", command=COMMAND, pty=0, serial=4711,
-          key_id="postern operation=" + OPERATION):
+          key_id="postern operation=" + OPERATION, what=0):
     return (w.text(operation) + w.text(target) + w.text(login) +
             w.text(principal) + w.text(command) + w.u8(pty) + w.u64(serial) +
-            w.text(key_id))
+            w.text(key_id) + w.u8(what))
 
 
 def test_what_comes_before_go_waits_for_it(tmp_path, program, ca):
@@ -365,6 +365,9 @@ def test_folders_and_pipelines_for_bourne_shells(signer, ca, command):
     ({"principal": "deploy+web-1,root"}, "principal"),
     ({"target": "plain-1", "principal": "deploy+plain-1"}, "principal"),
     ({"serial": 0}, "serial"),
+    ({"what": 1, "command": "internal-sftp"}, "not signed for yet"),
+    ({"what": 2, "command": "'scp' '-t' '--' '/srv/app'"},
+     "not signed for yet"),
     ({"key_id": "a\nb"}, "could not be signed"),
     ({"key_id": "\x1b[31m"}, "could not be signed"),
     ({"key_id": ""}, "could not be signed"),
@@ -411,7 +414,8 @@ def test_a_hop_that_leaves_or_talks_nonsense(signer, ca):
     b"", grant()[:-1], grant() + b"x", b"\xff\xff\xff\xff",
     grant(operation="x" * 27), grant(target="x" * 32), grant(login="x" * 32),
     grant(principal="x" * 64), grant(command="a\0b"), grant(key_id="x" * 700),
-    grant(command="x" * 130001)], ids=len)
+    grant(command="x" * 130001), grant(what=3), grant(what=255)],
+    ids=lambda body: f"{len(body)}-{body[-1:].hex()}")
 def test_a_malformed_grant_ends_the_signer(signer, body):
     """policy is not what it was: better no signer than one that goes on."""
     hop, theirs = w.pair()

@@ -75,10 +75,10 @@ def table(doors):
 # -- signer -------------------------------------------------------------------------
 
 def grant(target="web-1", login="deploy", principal="deploy+web-1",
-          command="'/usr/bin/systemctl' 'restart' 'web'", serial=4711):
+          command="'/usr/bin/systemctl' 'restart' 'web'", serial=4711, what=0):
     return (w.text(ulid(1)) + w.text(target) + w.text(login) +
             w.text(principal) + w.text(command) + w.u8(0) + w.u64(serial) +
-            w.text("postern operation=" + ulid(1)))
+            w.text("postern operation=" + ulid(1)) + w.u8(what))
 
 
 def job_cert(identities=("shop",), seconds=900, source="", key=None):
@@ -428,14 +428,17 @@ def oidc():
 
 # -- hop, shell, the module, posternd -----------------------------------------------
 
-def hop_run(pty=0, stdin=1, host="10.0.0.1", port=22):
+def hop_run(pty=0, stdin=1, host="10.0.0.1", port=22, what=0, rules=()):
     return (w.text(ulid(1)) + w.text(ulid(2)) + w.text("web-1") +
             w.text(host) + w.u32(port) + w.text("deploy") + w.u32(1) +
             w.text("ssh-ed25519") + w.text("SHA256:x") + w.text("'id'") +
             w.u8(pty) + w.text("xterm") + w.u32(80) + w.u32(24) +
             w.u8(stdin) + w.u64(5) + w.u32(60) + w.u64(1000) + w.u8(0) +
             w.u8(0) + w.u8(0) + w.u32(10) + w.u32(20) + w.u32(60) + w.u32(3) +
-            w.u64(1 << 16) + w.u64(1 << 16) + w.text("web-1: id"))
+            w.u64(1 << 16) + w.u64(1 << 16) + w.text("web-1: id") +
+            w.u8(what) + w.u32(len(rules)) + b"".join(
+                w.text("ship") + w.u8(deny) + w.u8(1) + w.text(path) +
+                w.u64(1 << 20) + w.u8(1) + w.u8(1) for deny, path in rules))
 
 
 def hop():
@@ -476,6 +479,9 @@ def hop():
         "pipe": act(2, hop_run()),
         "generic": say(pol, "HOP_RUN", hop_run(), 0, (7, SOCKET)),
         "bad-port": act(0, hop_run(port=0)),
+        "sftp": act(0, hop_run(what=1, rules=[(0, "/srv"), (1, "/srv/k")])),
+        "no-rule": act(0, hop_run(what=1)),
+        "odd-path": act(0, hop_run(what=2, rules=[(0, "/srv/../k")])),
     }
     return out
 

@@ -213,7 +213,8 @@ class Hop:
                  out_null=False, err_null=False, err_to_out=False, connect=5,
                  handshake=10, head=1 << 20, tail=1 << 16, signer="sign",
                  spec=None, env=None, wrap=(), columns=80, rows=24,
-                 recording=None, away=None, given=None):
+                 recording=None, away=None, given=None, what=0,
+                 rules=()):
         self.id = secrets.token_hex(13)
         self.ca, self.spec, self.command = hops.ca, spec or {}, command
         self.cast = hops.folder / f"{self.id}.cast"
@@ -252,7 +253,11 @@ class Hop:
                 u8(out_null) + u8(err_null) + u8(err_to_out) +
                 u32(connect) + u32(handshake) +
                 u32(alive) + u32(alive_max) + u64(head) + u64(tail) +
-                s("title"))
+                s("title") + u8(what) + u32(len(rules)) + b"".join(
+                    s(r) + u8(deny) + u8(write) + s(path) + u64(most) +
+                    u8(no_delete) + u8(no_symlinks)
+                    for r, deny, write, path, most, no_delete, no_symlinks
+                    in rules))
         send(self.control, HOP_RUN, body,
              [*self.theirs, shell.fileno(), record, side, cert.fileno()])
         for fd in self.theirs:

@@ -630,6 +630,32 @@ def test_promise_2_no_lease_no_operation(hop):
     assert end == (0, s.TEMPFAIL) and b"away" in err and out == b""
 
 
+RULE = ("ship", 0, 1, "/srv/app", 1 << 20, 1, 0)
+
+
+@pytest.mark.parametrize("what, rules", [
+    (0, [RULE]), (1, []), (2, []), (3, [RULE]), (1, [RULE] * 257),
+    (1, [("Ship", *RULE[1:])]), (1, [("", *RULE[1:])]),
+    (1, [("s" * 32, *RULE[1:])]), (1, [("ship", 2, *RULE[2:])]),
+    (1, [("ship", 0, 2, *RULE[3:])]), (1, [(*RULE[:5], 2, 0)]),
+    (1, [(*RULE[:6], 2)]), *((1, [("ship", 0, 0, path, 0, 0, 0)]) for path in (
+        "", "srv", "//", "/srv/", "/srv//a", "/.", "/srv/..", "/srv/../a",
+        "/" + "a" * 4095, "/srv\0"))])
+def test_rules_for_files_are_read_strictly(hop, what, rules):
+    h = hop("true", what=what, rules=rules)
+    assert h.run.wait(20) != 0
+    assert s.recv(h.shell) is None  # and so postern-shell says it: 75
+
+
+@pytest.mark.parametrize("rules", [
+    [RULE], [RULE] * 256, [("a", 1, 0, "/", 0, 0, 0)],
+    [("a", 0, 0, "/" + "a" * 4094, 0, 0, 1)]])
+def test_files_wait_for_their_filter(hop, rules):
+    end, out, err = hop("true", what=1, rules=rules).finish()
+    assert end == (0, s.DENIED) and out == b""
+    assert b"files are not transferred yet" in err
+
+
 def test_policy_has_no_work(hop):
     control, theirs = s.seqpacket()
     lease = s.lease_of(hop.folder / "lease")
