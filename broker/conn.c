@@ -173,8 +173,8 @@ conn_ask_policy(struct conn *c, const char **why)
 		return ERR_NOTFOUND;
 	msg_init(&m, MSG_SESSION_NEW);
 	m.id = peer_next_id(env.judge->policy);
-	if ((r = login_put_session(
-		 &c->login, &env.judge->issuers, &m.body, why)) != 0)
+	if ((r = login_put_session(&c->login, &env.judge->issuers,
+		 env.judge->marks, &m.body, why)) != 0)
 		goto out;
 	*why = "policy cannot be asked";
 	if ((r = peer_send(env.judge->policy, &m)) != 0)
@@ -435,10 +435,12 @@ conns_kept(uint32_t id, bool kept)
 		c = c->next;
 	if (c == NULL)
 		return;
-	if (kept)
-		conn_answer(c, 0, c->handle);
-	else
+	if (!kept) {
 		conn_refuse(c, "the token cannot be marked as spent");
+		return;
+	}
+	login_opened(&c->login, env.judge->marks);
+	conn_answer(c, 0, c->handle);
 }
 
 /* Whoever is in that state asks (again). */

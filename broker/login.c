@@ -125,13 +125,29 @@ login_spend(struct login *l, const struct issuers *is, struct replay *marks,
 	return r;
 }
 
+/* The key of the login's own mark; false: it has none. */
+static bool
+login_mark(const struct login *l, uint8_t digest[32])
+{
+	return l->marked && hex_decode(l->digest, digest, 32) == 0;
+}
+
 void
 login_keep(const struct login *l, struct replay *marks)
 {
 	uint8_t digest[32];
 
-	if (l->marked && hex_decode(l->digest, digest, sizeof(digest)) == 0)
+	if (login_mark(l, digest))
 		replay_keep(marks, digest);
+}
+
+void
+login_opened(const struct login *l, struct replay *marks)
+{
+	uint8_t digest[32];
+
+	if (login_mark(l, digest))
+		replay_open(marks, digest);
 }
 
 void
@@ -139,14 +155,15 @@ login_unspend(const struct login *l, struct replay *marks)
 {
 	uint8_t digest[32];
 
-	if (l->marked && hex_decode(l->digest, digest, sizeof(digest)) == 0)
+	if (login_mark(l, digest))
 		replay_unmark(marks, digest);
 }
 
 int
 login_put_session(const struct login *l, const struct issuers *is,
-    struct buf *b, const char **why)
+    struct replay *marks, struct buf *b, const char **why)
 {
+	uint8_t digest[32];
 	const struct trusted *t = issuers_find(is, l->claims.iss);
 	int r;
 
@@ -159,7 +176,9 @@ login_put_session(const struct login *l, const struct issuers *is,
 	    (r = buf_put_cstr(b, t->rules.name)) != 0 ||
 	    (r = buf_put_cstr(b, l->claims.sub)) != 0 ||
 	    (r = buf_put_cstr(b, l->digest)) != 0 ||
-	    (r = buf_put_u64(b, (uint64_t)l->claims.exp)) != 0)
+	    (r = buf_put_u64(b, (uint64_t)l->claims.exp)) != 0 ||
+	    (r = buf_put_u8(b,
+		 login_mark(l, digest) && replay_opened(marks, digest))) != 0)
 		return r;
 	return token_put_claims(&l->claims, b, why);
 }

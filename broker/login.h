@@ -48,14 +48,16 @@ int login_verify(struct login *l, const struct issuers *is, int64_t now,
  * a mark is then to be kept, too. */
 int login_spend(struct login *l, const struct issuers *is, struct replay *marks,
     int64_t now, const char **why);
-/* The mark is to stay: a login with this token gets its session. */
+/* The mark is to stay: policy has made a session for this token. */
 void login_keep(const struct login *l, struct replay *marks);
+/* The module is told of that session: the token opens no other one. */
+void login_opened(const struct login *l, struct replay *marks);
 /* Nothing was opened by this login: its mark is taken back, unless another
  * login with the token had it kept. */
 void login_unspend(const struct login *l, struct replay *marks);
 /* Writes the body of SESSION_NEW of a login that was spent. */
 int login_put_session(const struct login *l, const struct issuers *is,
-    struct buf *b, const char **why);
+    struct replay *marks, struct buf *b, const char **why);
 /* Wipes the token and everything made of it; user and source stay. */
 void login_forget(struct login *l);
 

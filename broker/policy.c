@@ -98,6 +98,7 @@ static int
 get_proof(struct buf *b, struct session_proof *p)
 {
 	char *name = NULL, *value = NULL;
+	uint8_t opened;
 	uint32_t n;
 	int r;
 
@@ -107,8 +108,9 @@ get_proof(struct buf *b, struct session_proof *p)
 	    (r = buf_get_cstr(b, PROTO_CLAIM_VALUE_MAX, &p->subject)) != 0 ||
 	    (r = buf_get_fixed(b, p->token, sizeof(p->token))) != 0 ||
 	    (r = buf_get_u64(b, &p->expires)) != 0 ||
-	    (r = buf_get_u32(b, &n)) != 0)
+	    (r = buf_get_u8(b, &opened)) != 0 || (r = buf_get_u32(b, &n)) != 0)
 		return r;
+	p->opened = opened != 0;
 	/* Two tokens without a digest would be one session's. */
 	if (strlen(p->token) != PROTO_TOKEN_DIGEST_LEN)
 		return ERR_PROTO;

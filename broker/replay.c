@@ -6,7 +6,6 @@
 
 #include "broker/replay.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +18,8 @@
 struct mark {
 	struct mark *next;
 	int64_t until;
-	bool kept;
+	bool kept;   /* stays until it has run out */
+	bool opened; /* its session is known to somebody */
 	uint8_t digest[32];
 	char source[PROTO_SOURCE_MAX + 1];
 };
@@ -89,13 +89,36 @@ replay_at(struct mark **at, const uint8_t digest[32])
 	return at;
 }
 
+static struct mark *
+replay_find(struct replay *t, const uint8_t digest[32])
+{
+	return *replay_at(&t->bucket[replay_slot(digest)], digest);
+}
+
 void
 replay_keep(struct replay *t, const uint8_t digest[32])
 {
-	struct mark *m = *replay_at(&t->bucket[replay_slot(digest)], digest);
+	struct mark *m = replay_find(t, digest);
 
 	if (m != NULL)
 		m->kept = true;
+}
+
+void
+replay_open(struct replay *t, const uint8_t digest[32])
+{
+	struct mark *m = replay_find(t, digest);
+
+	if (m != NULL)
+		m->kept = m->opened = true;
+}
+
+bool
+replay_opened(struct replay *t, const uint8_t digest[32])
+{
+	const struct mark *m = replay_find(t, digest);
+
+	return m != NULL && m->opened;
 }
 
 void

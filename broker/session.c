@@ -273,6 +273,12 @@ session_new(struct session_proof *proof, struct connection **out, char *why,
 	int r;
 
 	(void)snprintf(why, whysize, "internal error");
+	if (s == NULL && proof->opened) {
+		(void)snprintf(why, whysize,
+		    "the token is spent: the session that it opened is over, "
+		    "and it opens no other one");
+		return ERR_DENIED;
+	}
 	if (s == NULL &&
 	    session_table.nsession >= policy_conf()->sessions_max) {
 		(void)snprintf(why, whysize,

@@ -3,12 +3,13 @@
  * which connections of postern-sshd they work.
  *
  * A token opens one session; the same token again, from the same address, is a
- * further connection of it.  A connection is made when oidc has verified the
- * token (pending), opened when PAM's open_session has told which sshd monitor
- * it is, and over when that monitor closes it or dies.  A certificate that the
- * session was given opens a connection at once.  The session is over when its
- * last connection is and neither the token nor a certificate could open a
- * further one, or at the policy's limit (session-max) at the latest.
+ * further connection of it, and opens no other when that one is over.  A
+ * connection is made when oidc has verified the token (pending), opened when
+ * PAM's open_session has told which sshd monitor it is, and over when that
+ * monitor closes it or dies.  A certificate that the session was given opens a
+ * connection at once.  The session is over when its last connection is and
+ * neither the token nor a certificate could open a further one, or at the
+ * policy's limit (session-max) at the latest.
  *
  * A handle alone opens nothing: an operation must come from a process whose
  * grandparent is the monitor.
@@ -103,6 +104,7 @@ struct session_proof {
 	char *issuer;
 	char *subject;
 	uint64_t expires;	/* Unix seconds */
+	bool opened;            /* the token has opened a session before */
 	struct claims claims;
 };
 void session_proof_clear(struct session_proof *p);
@@ -110,7 +112,7 @@ void session_proof_clear(struct session_proof *p);
 /* What comes back from an earlier policy process (broker/takeover.h). */
 struct session_row {
 	char id[ULID_LEN + 1];
-	struct session_proof proof; /* but for user and expires */
+	struct session_proof proof; /* but for user, expires, opened */
 	int64_t until_ms, limit_ms;
 	bool over, opened;
 	struct certificate certificate[SESSION_CERTIFICATES_MAX];
@@ -139,8 +141,8 @@ int session_keep_all(void);
 
 /* Makes a pending connection, of a new session or of the one that the token has
  * opened already; what it keeps it moves out of proof.  ERR_DENIED: no identity
- * matches, the name is not well formed, or there is no room; why says which,
- * for the ledger. */
+ * matches, the name is not well formed, there is no room, or the token's own
+ * session is over; why says which, for the ledger. */
 int session_new(struct session_proof *proof, struct connection **out,
     char *why, size_t whysize);
 /* Opens the pending connection of that handle for a monitor (takes pidfd, also

@@ -80,6 +80,7 @@ class Session:
         r = Reader(body)
         self.user, self.source, self.issuer = r.text(), r.text(), r.text()
         self.subject, self.token, self.expires = r.text(), r.text(), r.u64()
+        self.opened = bool(r.u8())
         self.claims = {}
         for _ in range(r.u32()):
             k = r.text()

@@ -410,6 +410,34 @@ def test_p6_a_mark_that_cannot_be_kept(oidc, issuer):
         RSA.token(issuer.claims()))["reason"]
 
 
+def test_6_policy_hears_that_a_token_has_opened_a_session(tmp_path, issuer):
+    """Promise 6: from the moment when the module was told, and in the next
+    process; not after logins that opened nothing."""
+    it = p.Oidc(tmp_path, CA.pem(), "login-deadline 4s\n")
+    it.issuers({"name": "ci", "url": issuer.url})
+    token, other = (RSA.token(issuer.claims(jti=j)) for j in "ab")
+
+    def opened(t, want=0):
+        assert it.login(t, source="10.0.0.1")[0] == want
+        return it.sessions[-1].opened
+
+    it.answer = lambda s: (1, "", "no room")
+    assert not opened(token, 1) and not opened(token, 1)
+    it.answer = lambda s: (0, p.HANDLE, "")
+    it.keeps = 2        # audit has no room: the mark stays, nobody is told
+    assert not opened(token, 1)
+    it.keeps = 0
+    assert not opened(token)
+    assert opened(token) and opened(token)
+    assert not opened(other)
+    it = next_life(it, issuer)
+    assert opened(token) and opened(other)
+    assert not opened(RSA.token(issuer.claims(jti="c")))
+    it.issuers({"name": "ci", "url": issuer.url, "once": False})
+    assert not opened(token)
+    assert it.close() == 0
+
+
 def test_a_token_without_an_identity_is_not_spent(oidc, issuer):
     """Everybody at a shared issuer has good tokens: those that policy has no
     identity for leave nothing behind, in oidc or in audit."""

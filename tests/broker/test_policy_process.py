@@ -249,11 +249,11 @@ class Policy(w.Child):
         return e
 
     def new(self, user="web-1", claims=None, source=SOURCE, token=DIGEST,
-            issuer="github", expires=None):
+            issuer="github", expires=None, opened=False):
         """(result, handle, reason) of SESSION_MADE."""
         claims = CLAIMS if claims is None else claims
         w.send(self.oidc, "SESSION_NEW", self.proof(
-            user, claims, source, token, issuer, expires), ident=3)
+            user, claims, source, token, issuer, expires, opened), ident=3)
         m = w.expect(self.oidc, "SESSION_MADE")
         assert m.id == 3
         out = m.u32(), m.text(), m.text()
@@ -262,12 +262,12 @@ class Policy(w.Child):
 
     @staticmethod
     def proof(user="web-1", claims=None, source=SOURCE, token=DIGEST,
-              issuer="github", expires=None):
+              issuer="github", expires=None, opened=False):
         claims = CLAIMS if claims is None else claims
         expires = int(time.time()) + 300 if expires is None else expires
         return (w.text(user) + w.text(source) + w.text(issuer) +
                 w.text("repo:acme/shop") + w.text(token) + w.u64(expires) +
-                w.u32(len(claims)) +
+                w.u8(opened) + w.u32(len(claims)) +
                 b"".join(w.text(k) + w.text(v) for k, v in claims.items()))
 
     def monitor(self):
@@ -536,6 +536,20 @@ def test_without_audit_no_session_opens(policy):
     policy.audit = policy.link("audit")
     policy.wait_status(audit=True)
     assert m.open(handle) == (0, handle)
+
+
+def test_6_a_token_opens_one_session(policy):
+    """Promise 6: what oidc says has opened one joins its own live session, or
+    nothing: no other token's, and none from another address."""
+    assert policy.new(opened=True)[0] == 1
+    m, handle = policy.login()
+    result, again, _ = policy.new(opened=True)
+    assert result == 0 and again != handle
+    for wrong in ({"token": "b" * 64}, {"source": "10.0.0.77"},
+                  {"issuer": "gitlab"}):
+        result, none, why = policy.new(opened=True, **wrong)
+        assert (result, none) == (1, "") and "spent" in why, (wrong, why)
+    assert policy.status()["sessions"] == 1
 
 
 # -- siblings that die, siblings that lie ----------------------------------------------

@@ -124,11 +124,11 @@ def signer():
 CLAIMS = {"repository_id": "7712345", "sha": "a" * 40, "run_id": "99"}
 
 
-def proof(user="web-1", claims=None, token="0123456789abcdef" * 4):
+def proof(user="web-1", claims=None, token="0123456789abcdef" * 4, opened=0):
     claims = CLAIMS if claims is None else claims
     return (w.text(user) + w.text("10.0.3.4") + w.text("github") +
             w.text("repo:acme/shop") + w.text(token) + w.u64(NOW + 300) +
-            w.u32(len(claims)) +
+            w.u8(opened) + w.u32(len(claims)) +
             b"".join(w.text(k) + w.text(v) for k, v in claims.items()))
 
 

@@ -96,6 +96,34 @@ t_replay_unmark(void **state)
 	replay_free(t);
 }
 
+/* Kept is not opened: nobody may have been told. */
+static void
+t_replay_open(void **state)
+{
+	struct replay *t = replay_new(2);
+
+	(void)state;
+	replay_open(t, digest(1)); /* none yet */
+	assert_false(replay_opened(t, digest(1)));
+	assert_int_equal(replay_mark(t, digest(1), "a", 100, 0), 0);
+	assert_false(replay_opened(t, digest(1)));
+	replay_keep(t, digest(1));
+	assert_false(replay_opened(t, digest(1)));
+	replay_open(t, digest(1));
+	assert_true(replay_opened(t, digest(1)));
+	assert_int_equal(replay_mark(t, digest(1), "a", 100, 50), 0);
+	assert_true(replay_opened(t, digest(1)));
+	/* without a word about keeping, too */
+	assert_int_equal(replay_mark(t, digest(2), "a", 100, 0), 0);
+	replay_open(t, digest(2));
+	replay_unmark(t, digest(2));
+	assert_true(replay_opened(t, digest(2)));
+	/* what has run out opened nothing */
+	assert_int_equal(replay_mark(t, digest(1), "a", 300, 101), 0);
+	assert_false(replay_opened(t, digest(1)));
+	replay_free(t);
+}
+
 static void
 t_replay_mark_long_source(void **state)
 {
@@ -118,6 +146,7 @@ main(void)
 		cmocka_unit_test(t_replay_mark_source),
 		cmocka_unit_test(t_replay_mark_full),
 		cmocka_unit_test(t_replay_unmark),
+		cmocka_unit_test(t_replay_open),
 		cmocka_unit_test(t_replay_mark_long_source),
 	};
 

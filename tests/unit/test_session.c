@@ -48,6 +48,7 @@ static struct {
 	int rows;                   /* that audit keeps */
 	unsigned int again;         /* something is to be settled later */
 	bool match;
+	bool spent;             /* oidc says: it has opened one */
 	pid_t monitor;		/* a process that does nothing */
 } world;
 
@@ -222,7 +223,9 @@ pass(int64_t seconds)
 static int
 make(const char *token, int64_t expires_s, struct connection **c)
 {
-	struct session_proof p = { .user = "web-1", .source = SOURCE,
+	struct session_proof p = { .user = "web-1",
+		.source = SOURCE,
+		.opened = world.spent,
 		.expires = (uint64_t)(time(NULL) + expires_s) };
 	char why[128] = "";
 	int r;
@@ -274,6 +277,7 @@ setup(void **state)
 	world.event_result = world.done_result = world.rows = 0;
 	world.again = 0;
 	world.match = true;
+	world.spent = false;
 	if ((world.monitor = fork()) == 0) {
 		for (;;)
 			(void)pause();
@@ -317,6 +321,7 @@ t_ends_with_its_token(void **state)
 	close_it(a);
 	assert_int_equal(session_count(), 1); /* the token may come again */
 	pass(90);
+	world.spent = true;
 	assert_int_equal(make(TOKEN_A, 10, &b), 0);
 	assert_int_equal(session_count(), 1);
 	assert_int_equal(open_it(b), 0);
@@ -363,7 +368,12 @@ t_session_max(void **state)
 	assert_false(a->session->over);
 	pass(2);
 	assert_true(a->session->over);
-	/* No further connection, and no operation, of this session. */
+	/* No further connection, and no operation, of this session.  And no
+	 * other one, once somebody was told of it. */
+	world.spent = true;
+	assert_int_equal(make(TOKEN_A, 86400, &again), ERR_DENIED);
+	assert_int_equal(make(TOKEN_B, 86400, &again), ERR_DENIED);
+	world.spent = false;
 	assert_int_equal(make(TOKEN_A, 86400, &again), 0);
 	assert_ptr_not_equal(again->session, a->session);
 	memcpy(handle, a->handle, sizeof(handle));
