@@ -39,6 +39,11 @@
 #define AUDIT_AWAIT_MS 2000
 #define AUDIT_AWAIT_STEP_MS 10
 #define AUDIT_TIDY_MS 10000
+/* Answers that a sibling has not taken: from the first number on it is asked
+ * nothing more, and the rest is for what it had asked already when it was
+ * replaced (on_link), which is what a socket holds. */
+#define ANSWERS_HOLD 128
+#define ANSWERS_MAX 1024
 
 static struct {
 	const struct conf *conf;
@@ -509,7 +514,11 @@ on_link(unsigned int sibling, int fd)
 	}
 	*link = peer_new(
 	    child_loop(), fd, sibling, PROC_AUDIT, on_msg, on_close, link);
-	return *link == NULL ? ERR_NOMEM : 0;
+	if (*link == NULL)
+		return ERR_NOMEM;
+	peer_bound_queue(*link, ANSWERS_MAX);
+	peer_hold(*link, ANSWERS_HOLD);
+	return 0;
 }
 
 static int

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -40,6 +41,7 @@ struct peer {
 	void *arg;
 	struct queued *first, **last;
 	size_t nqueued, queue_max;
+	size_t hold; /* reads while fewer are queued */
 	uint32_t next_id;
 	int64_t idle_ms; /* without a bound: 0 */
 	struct timer *idle;
@@ -66,7 +68,8 @@ peer_new(struct loop *l, int fd, unsigned int from, unsigned int self,
 		.on_msg = on_msg,
 		.on_close = on_close,
 		.arg = arg,
-		.queue_max = PEER_QUEUE_MAX };
+		.queue_max = PEER_QUEUE_MAX,
+		.hold = SIZE_MAX };
 	p->last = &p->first;
 	if ((fl = fcntl(fd, F_GETFL)) == -1 ||
 	    fcntl(fd, F_SETFL, fl | O_NONBLOCK) == -1 ||
@@ -126,6 +129,23 @@ peer_bound_queue(struct peer *p, size_t n)
 	p->queue_max = n;
 }
 
+/* What to wait for. */
+static void
+peer_watch(struct peer *p)
+{
+	short in = p->nqueued < p->hold ? POLLIN : 0;
+	short out = p->first != NULL ? POLLOUT : 0;
+
+	watch_set_events(p->watch, (short)(in | out));
+}
+
+void
+peer_hold(struct peer *p, size_t n)
+{
+	p->hold = n;
+	peer_watch(p);
+}
+
 void
 peer_set_arg(struct peer *p, void *arg)
 {
@@ -157,7 +177,7 @@ peer_enqueue(struct peer *p, const struct msg *m)
 	*p->last = q;
 	p->last = &q->next;
 	p->nqueued++;
-	watch_set_events(p->watch, POLLIN | POLLOUT);
+	peer_watch(p);
 	return 0;
 fail:
 	queued_free(q);
@@ -185,14 +205,16 @@ peer_flush(struct peer *p)
 	int r;
 
 	while ((q = p->first) != NULL) {
-		if ((r = msg_send(p->fd, &q->m)) != 0)
+		if ((r = msg_send(p->fd, &q->m)) != 0) {
+			peer_watch(p);
 			return r == ERR_AGAIN ? 0 : r;
+		}
 		if ((p->first = q->next) == NULL)
 			p->last = &p->first;
 		p->nqueued--;
 		queued_free(q);
 	}
-	watch_set_events(p->watch, POLLIN);
+	peer_watch(p);
 	if (p->ended)
 		(void)shutdown(p->fd, SHUT_WR);
 	return 0;

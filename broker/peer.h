@@ -34,6 +34,10 @@ void peer_free(struct peer *p);
 int peer_bound_idle(struct peer *p, int64_t ms);
 /* As many messages may wait for the socket from here on. */
 void peer_bound_queue(struct peer *p, size_t n);
+/* Reads no further question while so many answers wait for the socket: for who
+ * answers whatever is asked, and is not to fall over an asker that is slow to
+ * listen.  What an end of file leaves is read. */
+void peer_hold(struct peer *p, size_t n);
 /* Changes the callbacks' argument. */
 void peer_set_arg(struct peer *p, void *arg);
 

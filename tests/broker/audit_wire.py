@@ -129,9 +129,13 @@ class Audit:
         got = receive(parent)
         assert got is not None and got[0] == READY, self.read_log()
 
-    def link(self, sibling="policy"):
+    def link(self, sibling="policy", narrow=False):
+        """narrow: what audit answers waits in its own queue, not in
+        sockets."""
         ours, theirs = socket.socketpair(socket.AF_UNIX,
                                          socket.SOCK_SEQPACKET)
+        if narrow:
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
         send(self.parent, LINK, text(sibling), fds=[theirs.fileno()])
         theirs.close()
         ours.settimeout(20)

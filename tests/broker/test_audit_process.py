@@ -9,6 +9,7 @@ import os
 import pathlib
 import random
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -100,6 +101,32 @@ def test_a_field_twice_is_refused(audit):
 def test_a_broken_message_ends_the_process(audit):
     w.send(audit.policy, w.OP_STARTED, b"\xff", fds=[0])
     assert audit.proc.wait(10) != 0
+
+
+def test_10_who_does_not_listen_is_asked_nothing_more(audit):
+    """As many questions as there is room for, and no answer read: audit
+    writes what it has read, waits, and goes on where it stopped."""
+    body, sent, heard, n = w.event("session.open", user="a"), 0, 0, 1500
+    audit.link(narrow=True)
+    sock, listens = audit.policy, False
+    sock.setblocking(False)
+    end = time.monotonic() + 60
+    while heard < n:
+        assert time.monotonic() < end and audit.proc.poll() is None
+        got = select.select([sock] * listens, [sock] * (sent < n), [], 0.3)
+        listens = listens or not got[1]
+        with contextlib.suppress(BlockingIOError):
+            if got[0]:
+                kind, ident, answer, _ = w.receive(sock)
+                heard += 1
+                assert (kind, ident, answer[:4]) == (w.EVENT_DONE, heard,
+                                                     w.u32(0))
+            if got[1]:
+                w.send(sock, w.EVENT, body, sent + 1)
+                sent += 1
+    assert sent == n and listens
+    assert [e["number"] for e in audit.ledger()] == list(
+        range(1, n + 2))
 
 
 # -- one operation --------------------------------------------------------
