@@ -11,6 +11,17 @@
 #include "lib/buf.h"
 #include "lib/err.h"
 
+/* There is one already that would take its tokens. */
+static bool
+issuers_taken(const struct issuers *s, const struct token_rules *rules)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		if (token_rules_overlap(&s->t[i].rules, rules))
+			return true;
+	}
+	return false;
+}
+
 /* One entry of the message; an unusable one is taken back. */
 static int
 issuers_read_one(struct buf *b, struct issuers *s)
@@ -21,7 +32,7 @@ issuers_read_one(struct buf *b, struct issuers *s)
 	if ((r = token_rules_get(b, &t->rules)) != 0)
 		return r;
 	if (!http_url_ok(t->rules.url) || t->rules.algs == 0 ||
-	    issuers_find(s, t->rules.url) != NULL) {
+	    issuers_taken(s, &t->rules)) {
 		token_rules_clear(&t->rules);
 		s->unusable++;
 		return 0;
@@ -82,8 +93,7 @@ issuers_append(struct issuers *s, struct issuers *pending)
 	for (size_t i = 0; i < pending->n; i++) {
 		struct trusted *t = &pending->t[i];
 
-		if (s->n == ISSUERS_MAX ||
-		    issuers_find(s, t->rules.url) != NULL) {
+		if (s->n == ISSUERS_MAX || issuers_taken(s, &t->rules)) {
 			s->unusable++;
 			continue;
 		}
@@ -131,11 +141,36 @@ issuers_clear(struct issuers *s)
 	*s = (struct issuers){ 0 };
 }
 
+int
+issuers_for(const struct issuers *s, const struct token *t,
+    const struct trusted **out, const char **why)
+{
+	const struct trusted *first = NULL, *found = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		if (strcmp(s->t[i].rules.url, t->iss) != 0)
+			continue;
+		if (first == NULL)
+			first = &s->t[i];
+		if (!token_names_aud(t, &s->t[i].rules))
+			continue;
+		found = &s->t[i];
+		n++;
+	}
+	*out = n == 1 ? found : first;
+	*why = first == NULL ? "no issuer of the policy has this iss"
+	       : n == 0      ? "the audience is not ours"
+			     : "the token has audiences of two issuers of the "
+			       "policy";
+	return n == 1 ? 0 : ERR_DENIED;
+}
+
 const struct trusted *
-issuers_find(const struct issuers *s, const char *iss)
+issuers_at(const struct issuers *s, const char *url)
 {
 	for (size_t i = 0; i < s->n; i++) {
-		if (strcmp(s->t[i].rules.url, iss) == 0)
+		if (s->t[i].rules.url == url)
 			return &s->t[i];
 	}
 	return NULL;

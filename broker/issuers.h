@@ -1,5 +1,7 @@
 /*
- * The issuers that the policy trusts, with their rules and their keys.
+ * The issuers that the policy trusts, with their rules and their keys.  Several
+ * may share a url, each with audiences, algorithms, times and replay rule of
+ * its own: a token is the one's whose audience it names.
  */
 #ifndef POSTERN_BROKER_ISSUERS_H
 #define POSTERN_BROKER_ISSUERS_H
@@ -25,9 +27,10 @@ struct issuers {
 };
 
 /* Reads the body of ISSUERS.  ERR_FORMAT, ERR_TOOBIG, ERR_NOMEM: *out is empty.
- * Left out, and counted: an issuer whose url is not https or that a former
- * entry has too (the first one counts: nobody guesses between rules), and one
- * whose algorithms we all do not know.  `changed` is called with the url. */
+ * Left out, and counted: an issuer whose url is not https, one that shares url
+ * and an audience with a former entry (the first one counts: nobody guesses
+ * between rules), and one whose algorithms we all do not know.  `changed` is
+ * called with the url. */
 int issuers_read(struct buf *b, struct issuers *out);
 /* Reads the body of ISSUER_KEYS into one entry more of pending, with these keys
  * (take_set; NULL, there were none: the entry is read and left out).  Errors as
@@ -42,8 +45,14 @@ int issuers_adopt(struct issuers *s, struct issuers *old,
     const struct jwks_io *io, jwks_cb changed);
 void issuers_clear(struct issuers *s);
 
-/* The issuer whose url is exactly iss; NULL when the policy names none. */
-const struct trusted *issuers_find(const struct issuers *s, const char *iss);
+/* Whose token it claims to be, by the exact iss and by audience.  ERR_DENIED,
+ * and why: the policy names no such url, and *out is NULL; or the audience is
+ * none's or several's, and *out is the first of that url, whose keys tell at
+ * least whether its issuer signed it. */
+int issuers_for(const struct issuers *s, const struct token *t,
+    const struct trusted **out, const char **why);
+/* The issuer whose rules hold this very text: what jwks_cb is given. */
+const struct trusted *issuers_at(const struct issuers *s, const char *url);
 /* jwks_tick for all. */
 void issuers_tick(const struct issuers *s);
 

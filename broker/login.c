@@ -2,10 +2,10 @@
  * What a login must get through.  Runs in postern-oidc.  The token is from
  * anybody who reaches the SSH port; user and source are sshd's words.
  *
- * Order: gate, then the issuer by the exact iss, then that issuer's keys,
- * OpenSSL's verdict, libjwt's, and only then the claims; the mark of a spent
- * token comes last, so that nobody can mark a token that is not his, and lasts
- * only if policy has an identity for it.
+ * Order: gate, then the issuer by the exact iss and aud, then that issuer's
+ * keys, OpenSSL's verdict, libjwt's, and only then the claims; the mark of a
+ * spent token comes last, so that nobody can mark a token that is not his, and
+ * lasts only if policy has an identity for it.
  */
 #include "config.h"
 
@@ -78,13 +78,14 @@ int
 login_verify(struct login *l, const struct issuers *is, int64_t now,
     const char **why)
 {
-	const struct trusted *t = issuers_find(is, l->claims.iss);
+	const struct trusted *t;
 	const struct jwk_set *keys;
-	int r;
+	const char *whose;
+	int r, fits = issuers_for(is, &l->claims, &t, &whose);
 
-	*why = "no issuer of the policy has this iss";
+	*why = whose;
 	if (t == NULL)
-		return ERR_DENIED;
+		return fits;
 	if ((r = login_first_verdict(l, t, &keys, why)) != 0)
 		return r;
 	if ((r = jws_second_opinion(&l->jws, keys, why)) != 0) {
@@ -92,6 +93,9 @@ login_verify(struct login *l, const struct issuers *is, int64_t now,
 		return r;
 	}
 	l->verified = true;
+	*why = whose;
+	if (fits != 0)
+		return fits;
 	return token_check(&l->claims, &t->rules, now, why);
 }
 
@@ -99,12 +103,11 @@ int
 login_spend(struct login *l, const struct issuers *is, struct replay *marks,
     int64_t now, const char **why)
 {
-	const struct trusted *t = issuers_find(is, l->claims.iss);
+	const struct trusted *t;
 	uint8_t digest[32];
 	int r;
 
-	*why = "no issuer of the policy has this iss";
-	if (t == NULL || !l->verified)
+	if ((r = issuers_for(is, &l->claims, &t, why)) != 0 || !l->verified)
 		return ERR_DENIED;
 	*why = "the token cannot be told from others";
 	if ((r = jws_digest(&l->jws, digest)) != 0)
@@ -163,12 +166,12 @@ int
 login_put_session(const struct login *l, const struct issuers *is,
     struct replay *marks, struct buf *b, const char **why)
 {
+	const struct trusted *t;
 	uint8_t digest[32];
-	const struct trusted *t = issuers_find(is, l->claims.iss);
 	int r;
 
-	*why = "no issuer of the policy has this iss";
-	if (t == NULL || !l->verified || l->digest[0] == '\0')
+	if ((r = issuers_for(is, &l->claims, &t, why)) != 0 || !l->verified ||
+	    l->digest[0] == '\0')
 		return ERR_DENIED;
 	*why = "the claims are too long";
 	if ((r = buf_put_cstr(b, l->user)) != 0 ||

@@ -82,7 +82,7 @@ static void
 on_keys(void *arg, int r, const char *why)
 {
 	const char *url = arg;
-	const struct trusted *t = issuers_find(&env.judge.issuers, url);
+	const struct trusted *t = issuers_at(&env.judge.issuers, url);
 	int64_t stale = t == NULL ? -1 : jwks_stale_s(t->jwks);
 
 	if (r != 0)
@@ -117,8 +117,11 @@ on_issuers(struct msg *m)
 		return r;
 	issuers_append(&s, &env.pending);
 	if (s.unusable > 0)
-		log_err(0, "%zu issuers of the policy cannot be used (no https "
-		    "url, no known algorithm, or the url twice)", s.unusable);
+		log_err(0,
+		    "%zu issuers of the policy cannot be used (no https "
+		    "url, no known algorithm, or url and audience of another "
+		    "one)",
+		    s.unusable);
 	if ((r = issuers_adopt(&s, &old, &env.io, on_keys)) != 0)
 		fatal(r, "issuers");
 	env.judge.issuers = s;

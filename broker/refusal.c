@@ -71,10 +71,11 @@ static int
 refusal_who(const struct judge *j, const struct login *l, struct buf *b)
 {
 	const struct trusted *t = NULL;
+	const char *whose;
 	int r;
 
-	if (l->verified)
-		t = issuers_find(&j->issuers, l->claims.iss);
+	if (l->verified) /* which it is of several, or the first */
+		(void)issuers_for(&j->issuers, &l->claims, &t, &whose);
 	if (t == NULL)
 		return 0;
 	if ((r = event_str(b, EV_ISSUER, t->rules.name)) != 0)

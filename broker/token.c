@@ -107,6 +107,28 @@ out:
 	return r;
 }
 
+static bool
+token_aud_ours(const char *s, const struct token_rules *rules)
+{
+	for (size_t i = 0; s != NULL && i < rules->naud; i++) {
+		if (strcmp(s, rules->aud[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+token_rules_overlap(const struct token_rules *a, const struct token_rules *b)
+{
+	bool both = false;
+
+	if (strcmp(a->url, b->url) != 0)
+		return false;
+	for (size_t i = 0; i < a->naud && !both; i++)
+		both = token_aud_ours(a->aud[i], b);
+	return both;
+}
+
 /* -- before the signature ------------------------------------------------ */
 
 int
@@ -122,6 +144,24 @@ token_parse(const void *payload, size_t n, struct token *out,
 	*why = "the token has no issuer";
 	out->iss = jsonin_str(out->claims, "iss", NULL);
 	return out->iss == NULL || *out->iss == '\0' ? ERR_FORMAT : 0;
+}
+
+bool
+token_names_aud(const struct token *t, const struct token_rules *rules)
+{
+	const json_t *aud = json_object_get(t->claims, "aud"), *v;
+	size_t i;
+
+	if (json_is_string(aud))
+		return token_aud_ours(json_string_value(aud), rules);
+	if (json_array_size(aud) > TOKEN_AUD_MAX)
+		return false;
+	json_array_foreach(aud, i, v)
+	{
+		if (token_aud_ours(json_string_value(v), rules))
+			return true;
+	}
+	return false;
 }
 
 void
@@ -227,40 +267,26 @@ token_check_times(struct token *t, const struct token_rules *rules,
 	return 0;
 }
 
-static bool
-token_aud_ours(const char *s, const struct token_rules *rules)
-{
-	for (size_t i = 0; s != NULL && i < rules->naud; i++) {
-		if (strcmp(s, rules->aud[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* One of ours must be named, and everything named must be text. */
 static int
 token_check_aud(const struct token *t, const struct token_rules *rules)
 {
 	const json_t *aud = json_object_get(t->claims, "aud"), *v, *azp;
-	bool ours = false;
 	size_t i;
 
-	if (json_is_string(aud))
-		return token_aud_ours(json_string_value(aud), rules) ? 0 :
-		    ERR_DENIED;
-	if (!json_is_array(aud) || json_array_size(aud) > TOKEN_AUD_MAX)
+	if (!json_is_string(aud) &&
+	    (!json_is_array(aud) || json_array_size(aud) > TOKEN_AUD_MAX))
 		return ERR_FORMAT;
 	json_array_foreach (aud, i, v) {
 		if (!json_is_string(v))
 			return ERR_FORMAT;
-		ours = ours || token_aud_ours(json_string_value(v), rules);
 	}
 	/* OpenID Connect Core section 3.1.3.7, 4 and 5 */
 	azp = json_object_get(t->claims, "azp");
 	if (json_array_size(aud) > 1 && azp != NULL &&
 	    !token_aud_ours(json_string_value(azp), rules))
 		return ERR_DENIED;
-	return ours ? 0 : ERR_DENIED;
+	return token_names_aud(t, rules) ? 0 : ERR_DENIED;
 }
 
 int

@@ -35,6 +35,9 @@ struct token_rules {
 /* Reads one entry.  On failure *out is clear. */
 int token_rules_get(struct buf *b, struct token_rules *out);
 void token_rules_clear(struct token_rules *t);
+/* Tokens of one audience could be either's. */
+bool token_rules_overlap(
+    const struct token_rules *a, const struct token_rules *b);
 
 struct token {
 	json_t *claims;
@@ -44,10 +47,12 @@ struct token {
 };
 
 /* Parses a payload that is NOT verified yet, to learn whose token it claims to
- * be.  Only iss may be used, and only to look up an issuer that the policy
- * names.  token_clear(out) whatever comes back. */
+ * be.  Only iss and aud may be used, and only to look up an issuer that the
+ * policy names.  token_clear(out) whatever comes back. */
 int token_parse(const void *payload, size_t n, struct token *out,
     const char **why);
+/* One of the token's audiences is these rules'. */
+bool token_names_aud(const struct token *t, const struct token_rules *rules);
 /* The claims of a verified token against its issuer's rules at time now
  * (seconds): iss, aud, azp, sub, exp, iat, nbf, the age, the lifetime. */
 int token_check(struct token *t, const struct token_rules *rules, int64_t now,

@@ -633,25 +633,6 @@ lint_unused(struct linter *l)
 	}
 }
 
-/* postern-oidc has one issuer for one url: the first. */
-static void
-lint_issuers(struct linter *l)
-{
-	for (size_t i = 0; i < l->p->nissuer; i++) {
-		for (size_t k = 0; k < i; k++) {
-			const struct issuer_full *a = l->p->issuer[k],
-						 *b = l->p->issuer[i];
-
-			if (strcmp(a->pub.url, b->pub.url) == 0)
-				warn(l, "same-url", &b->at,
-				    "issuer `%s` has the url of `%s`, and this "
-				    "version takes the tokens of the first "
-				    "alone",
-				    b->pub.name, a->pub.name);
-		}
-	}
-}
-
 int
 policy_lint(const struct policy *p, struct diags *d, bool *fails)
 {
@@ -673,7 +654,6 @@ policy_lint(const struct policy *p, struct diags *d, bool *fails)
 		lint_rule(&l, p->rule[i]);
 	for (size_t i = 0; i < p->nidentity; i++)
 		lint_identity(&l, p->identity[i]);
-	lint_issuers(&l);
 	lint_unused(&l);
 	if (p->nrule > 0 && p->ntest == 0)
 		warn(&l, "untested", &p->rule[0]->at,

@@ -219,8 +219,9 @@ class Oidc:
     @staticmethod
     def issuer(e):
         algs = e.get("algs", ("RS256", "ES256"))
-        return (text(e["name"]) + text(e["url"]) + u32(1) + text("bastion") +
-                u32(len(algs)) + b"".join(map(text, algs)) +
+        aud = e.get("aud", ("bastion",))
+        return (text(e["name"]) + text(e["url"]) + u32(len(aud)) +
+                b"".join(map(text, aud)) + u32(len(algs)) + b"".join(map(text, algs)) +
                 u32(e.get("max_age", 600)) + u32(e.get("max_life", 86400)) +
                 u32(30) + bytes([e.get("once", True)]))
 

@@ -334,6 +334,78 @@ def test_hang_up_while_waiting(shared):
     assert shared.login(RSA.token(shared.issuer.claims()))[0] == 0
 
 
+# -- issuers that share a url ------------------------------------------------------
+
+
+def test_two_issuers_of_one_url(oidc, issuer):
+    """Each has its own audiences, algorithms, times and replay rule."""
+    oidc.issuers(
+        {"name": "deploy", "url": issuer.url, "algs": ("ES256",)},
+        {"name": "build", "url": issuer.url, "aud": ("build", "test"),
+         "algs": ("RS256",), "max_age": 60, "once": False},
+        {"name": "third", "url": issuer.url, "aud": ("third", "bastion")})
+
+    def login(key, **more):
+        assert oidc.login(key.token(issuer.claims(**more)))[0] == 0
+        return oidc.sessions[-1].issuer
+
+    assert login(EC) == "deploy"
+    assert "1 issuers of the policy cannot be used" in oidc.logged()
+    assert login(RSA, aud="test") == "build"
+    assert login(RSA, aud=["other", "build"]) == "build"
+    # the one's algorithms and times are not the other's
+    assert "not allowed" in oidc.refused(RSA.token(issuer.claims()))["reason"]
+    assert "not allowed" in oidc.refused(
+        EC.token(issuer.claims(aud="build")))["reason"]
+    now = int(time.time())
+    old = issuer.claims(iat=now - 200, nbf=now - 200)
+    assert oidc.login(EC.token(old))[0] == 0
+    e = oidc.refused(RSA.token({**old, "aud": "build"}))
+    assert "too old" in e["reason"] and e["issuer"] == "build"
+    # nor is the replay rule
+    token = RSA.token(issuer.claims(aud="build"))
+    for source in "10.0.0.1", "10.0.0.2":
+        assert oidc.login(token, source=source)[0] == 0
+    token = EC.token(issuer.claims(jti="once"))
+    assert oidc.login(token, source="10.0.0.1")[0] == 0
+    assert "spent" in oidc.refused(token, source="10.0.0.2")["reason"]
+
+
+def test_a_token_for_two_issuers_of_one_url(oidc, issuer):
+    """Nobody guesses whose rules it is under; and an audience that was left
+    out with its issuer is nobody's."""
+    oidc.issuers({"name": "a", "url": issuer.url},
+                 {"name": "b", "url": issuer.url, "aud": ("build",)},
+                 {"name": "c", "url": issuer.url, "aud": ("c", "build")})
+    for key in RSA, EC:
+        e = oidc.refused(key.token(issuer.claims(aud=["bastion", "build"])))
+        assert "audiences of two issuers" in e["reason"]
+        e = oidc.refused(key.token(issuer.claims(
+            aud=["bastion", "build"], azp="bastion")))
+        assert "audiences of two issuers" in e["reason"]
+        assert "audience is not ours" in oidc.refused(
+            key.token(issuer.claims(aud="c")))["reason"]
+    assert oidc.sessions == []
+    # the signature is looked at first: that is somebody we could find
+    e = oidc.refused(RSA_2.token(issuer.claims(aud=["bastion", "build"]),
+                                 {"kid": "r1"}))
+    assert "signature" in e["reason"] and "issuer" not in e
+
+
+def test_one_url_keys_from_a_file_and_fetched(oidc, issuer):
+    """The file's keys are for the audience that has them."""
+    oidc.issuers({"name": "a", "url": issuer.url},
+                 {"name": "b", "url": issuer.url, "aud": ("build",),
+                  "keys": json.dumps({"keys": [RSA_2.jwk()]}).encode()})
+    assert oidc.login(RSA.token(issuer.claims()))[0] == 0
+    assert oidc.login(RSA_2.token(issuer.claims(aud="build")))[0] == 0
+    assert [s.issuer for s in oidc.sessions] == ["a", "b"]
+    assert "no such key" in oidc.refused(
+        RSA_2.token(issuer.claims()))["reason"]
+    assert "no such key" in oidc.refused(
+        RSA.token(issuer.claims(aud="build")))["reason"]
+
+
 # -- spent tokens -----------------------------------------------------------------
 
 

@@ -11,24 +11,54 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "broker/issuers.h"
 #include "lib/buf.h"
 #include "lib/err.h"
 
 static void
-put(struct buf *b, const char *url, const char *alg)
+put_for(struct buf *b, const char *url, const char *alg, const char *aud,
+    const char *aud2)
 {
 	(void)buf_put_cstr(b, "i");
 	(void)buf_put_cstr(b, url);
-	(void)buf_put_u32(b, 1);
-	(void)buf_put_cstr(b, "us");
+	(void)buf_put_u32(b, aud2 == NULL ? 1 : 2);
+	(void)buf_put_cstr(b, aud);
+	if (aud2 != NULL)
+		(void)buf_put_cstr(b, aud2);
 	(void)buf_put_u32(b, 1);
 	(void)buf_put_cstr(b, alg);
 	(void)buf_put_u32(b, 0);
 	(void)buf_put_u32(b, 3600);
 	(void)buf_put_u32(b, 0);
 	(void)buf_put_u8(b, 1);
+}
+
+static void
+put(struct buf *b, const char *url, const char *alg)
+{
+	put_for(b, url, alg, "us", NULL);
+}
+
+/* A token of that issuer and audience (JSON); NULL: refused.  `first` is what
+ * its signature is looked at with. */
+static const struct trusted *first;
+static const char *refusal;
+
+static const struct trusted *
+find(const struct issuers *s, const char *iss, const char *aud)
+{
+	struct token t = { .iss = iss };
+	int r;
+
+	t.claims =
+	    json_pack("{s:o}", "aud", json_loads(aud, JSON_DECODE_ANY, NULL));
+	assert_non_null(t.claims);
+	r = issuers_for(s, &t, &first, &refusal);
+	json_decref(t.claims);
+	assert_true(r == 0 || r == ERR_DENIED);
+	return r == 0 ? first : NULL;
 }
 
 static void
@@ -58,13 +88,13 @@ t_issuers_read(void **state)
 	assert_int_equal(issuers_read(&b, &s), 0);
 	assert_int_equal(s.n, 2);
 	assert_int_equal(s.unusable, 3);
-	assert_int_equal(issuers_find(&s, "https://a.example")->rules.algs,
+	assert_int_equal(find(&s, "https://a.example", "\"us\"")->rules.algs,
 	    jwa_bit(jwa_find("RS256")));
-	assert_int_equal(issuers_find(&s, "https://a.example/")->rules.algs,
+	assert_int_equal(find(&s, "https://a.example/", "\"us\"")->rules.algs,
 	    jwa_bit(jwa_find("ES256")));
-	assert_null(issuers_find(&s, "https://c.example"));
-	assert_null(issuers_find(&s, "https://A.example"));
-	assert_null(issuers_find(&s, ""));
+	assert_null(find(&s, "https://c.example", "\"us\""));
+	assert_null(find(&s, "https://A.example", "\"us\""));
+	assert_null(find(&s, "", "\"us\""));
 	issuers_clear(&s);
 	buf_clear(&b);
 }
@@ -105,6 +135,54 @@ changed(void *arg, int r, const char *why)
 	(void)why;
 }
 
+/* One url, several audiences. */
+static void
+t_issuers_for(void **state)
+{
+	struct issuers s;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 64 * 1024);
+	(void)buf_put_u32(&b, 5);
+	put_for(&b, "https://a.example", "RS256", "us", "we");
+	put_for(&b, "https://a.example", "ES256", "them", NULL);
+	put_for(
+	    &b, "https://a.example", "PS256", "others", "us"); /* left out */
+	put_for(&b, "https://b.example", "RS256", "them", NULL);
+	put_for(&b, "https://a.example", "RS512", "others", NULL);
+	assert_int_equal(issuers_read(&b, &s), 0);
+	assert_int_equal(s.n, 4);
+	assert_int_equal(s.unusable, 1);
+	assert_ptr_equal(find(&s, "https://a.example", "\"us\""), &s.t[0]);
+	assert_ptr_equal(find(&s, "https://a.example", "\"them\""), &s.t[1]);
+	assert_ptr_equal(find(&s, "https://b.example", "\"them\""), &s.t[2]);
+	assert_ptr_equal(find(&s, "https://a.example", "\"others\""), &s.t[3]);
+	assert_ptr_equal(
+	    find(&s, "https://a.example", "[\"x\", \"them\"]"), &s.t[1]);
+	assert_ptr_equal(
+	    find(&s, "https://a.example", "[\"us\", \"we\"]"), &s.t[0]);
+	/* nobody's, and two's */
+	assert_null(find(&s, "https://a.example", "\"nobody\""));
+	assert_ptr_equal(first, &s.t[0]);
+	assert_string_equal(refusal, "the audience is not ours");
+	assert_null(find(&s, "https://a.example", "[\"them\", \"we\"]"));
+	assert_ptr_equal(first, &s.t[0]);
+	assert_non_null(strstr(refusal, "two issuers"));
+	assert_null(find(&s, "https://b.example", "\"us\""));
+	assert_ptr_equal(first, &s.t[2]);
+	assert_null(find(&s, "https://a.example", "{}"));
+	assert_null(find(&s, "https://a.example", "[]"));
+	assert_null(find(&s, "https://a.example", "[1, null]"));
+	assert_null(find(&s, "https://c.example", "\"us\""));
+	assert_null(first);
+	/* by the text itself, not by what it says */
+	assert_ptr_equal(issuers_at(&s, s.t[3].rules.url), &s.t[3]);
+	assert_null(issuers_at(&s, "https://a.example"));
+	issuers_clear(&s);
+	buf_clear(&b);
+}
+
 /* A reload keeps the keys of the issuers that stay. */
 static void
 t_issuers_adopt(void **state)
@@ -121,7 +199,7 @@ t_issuers_adopt(void **state)
 	put(&b, "https://b.example", "RS256");
 	assert_int_equal(issuers_read(&b, &s), 0);
 	assert_int_equal(issuers_adopt(&s, &old, &io, changed), 0);
-	a = issuers_find(&s, "https://a.example")->jwks;
+	a = find(&s, "https://a.example", "\"us\"")->jwks;
 	assert_non_null(a);
 	old = s;
 	buf_reset(&b);
@@ -131,9 +209,9 @@ t_issuers_adopt(void **state)
 	assert_int_equal(issuers_read(&b, &s), 0);
 	assert_int_equal(issuers_adopt(&s, &old, &io, changed), 0);
 	assert_int_equal(old.n, 0);
-	assert_ptr_equal(issuers_find(&s, "https://a.example")->jwks, a);
-	assert_non_null(issuers_find(&s, "https://c.example")->jwks);
-	assert_null(issuers_find(&s, "https://b.example"));
+	assert_ptr_equal(find(&s, "https://a.example", "\"us\"")->jwks, a);
+	assert_non_null(find(&s, "https://c.example", "\"us\"")->jwks);
+	assert_null(find(&s, "https://b.example", "\"us\""));
 	issuers_clear(&s);
 	buf_clear(&b);
 }
@@ -144,6 +222,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_issuers_read),
 		cmocka_unit_test(t_issuers_read_bounds),
+		cmocka_unit_test(t_issuers_for),
 		cmocka_unit_test(t_issuers_adopt),
 	};
 
