@@ -21,9 +21,22 @@ noinst_LTLIBRARIES += audit/libledger.la
 audit_libledger_la_SOURCES = \
 	audit/ledger.h \
 	audit/ledger_lines.c audit/ledger_lines.h \
-	audit/ledger_parse.c
+	audit/ledger_parse.c \
+	audit/record.h \
+	audit/record_path.c
 audit_libledger_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 audit_libledger_la_LIBADD = $(JANSSON_LIBS)
+
+# Targets' logs beside the ledger, for the command line.
+noinst_LTLIBRARIES += audit/libreconcile.la
+audit_libreconcile_la_SOURCES = \
+	audit/authlog.c audit/authlog.h audit/authlog_internal.h \
+	audit/authlog_line.c \
+	audit/reconcile.c audit/reconcile.h audit/reconcile_internal.h \
+	audit/reconcile_tell.c
+audit_libreconcile_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+audit_libreconcile_la_LIBADD = audit/libledger.la audit/libcast.la \
+	$(JANSSON_LIBS)
 
 # All of it.
 noinst_LTLIBRARIES += audit/libaudit.la

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+struct buf;
 struct conf;
 struct msg;
 
@@ -65,6 +66,28 @@ int cli_ask_failed(int r);
 /* STATUS as JSON text, which the caller frees. */
 int cli_status(char **json);
 
+/* -- a ledger's file (ledger.c) -- */
+
+/* Each event whose kind is known; an enum err other than 0 stops. */
+typedef int (*cli_event_fn)(
+    void *arg, uint64_t number, uint64_t ms, const struct buf *event);
+
+struct cli_ledger {
+	const char *path, *doing; /* doing: what the progress says */
+	cli_event_fn fn;
+	void *arg;
+	uint64_t damaged; /* lines that could not be read, and gaps */
+	/* its own */
+	uint64_t size, line, last_number; /* 0: not known */
+	bool shows;                       /* progress */
+	unsigned int shown;               /* percent */
+};
+
+/* Returns an exit code, and says what went wrong. */
+int cli_ledger_read(struct cli_ledger *l);
+/* Something about the line at hand is wrong: says so, and counts. */
+void cli_ledger_damage(struct cli_ledger *l, const char *what);
+
 /* -- the commands -- */
 int cli_ca_init(int argc, char **argv);
 int cli_ca_show(int argc, char **argv);
@@ -77,6 +100,7 @@ int cli_policy_fmt(int argc, char **argv);
 int cli_policy_prove(int argc, char **argv);
 int cli_policy_rehearse(int argc, char **argv);
 int cli_policy_who_can(int argc, char **argv);
+int cli_reconcile(int argc, char **argv);
 int cli_reload(int argc, char **argv);
 int cli_status_show(int argc, char **argv);
 int cli_token_explain(int argc, char **argv);

@@ -3,10 +3,11 @@ cli_postern_SOURCES = \
 	cli/ask.c cli/ca.c cli/cli.h cli/policy.c \
 	cli/policy.h cli/policy_ask.c cli/policy_can.c cli/policy_diff.c cli/policy_fmt.c cli/policy_explain.c \
 	cli/policy_rehearse.c cli/rehearse.h cli/rehearse_found.c cli/rehearse_list.c cli/rehearse_sum.c \
-	cli/postern.c cli/records.c cli/reload.c \
+	cli/ledger.c cli/postern.c cli/reconcile.c cli/records.c cli/reload.c \
 	cli/token.c cli/token.h cli/token_advice.c cli/token_see.c
 cli_postern_CFLAGS = $(PROGRAM_CFLAGS) $(JANSSON_CFLAGS)
 cli_postern_LDFLAGS = $(PROGRAM_LDFLAGS)
 cli_postern_LDADD = policy/libtools.la policy/libpolicy.la ssh/libcert.la audit/libreplay.la \
+	audit/libreconcile.la \
 	audit/libledger.la audit/libcast.la \
 	broker/libpeek.la lib/libclaimtext.la lib/liblex.la lib/libbase.la $(JANSSON_LIBS)

@@ -5,19 +5,13 @@
  */
 #include "config.h"
 
-#include <sys/stat.h>
-
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "audit/ledger.h"
-#include "audit/ledger_lines.h"
 #include "audit/utc.h"
 #include "cli/cli.h"
 #include "cli/policy.h"
@@ -35,9 +29,7 @@
 #include "policy/rehearse.h"
 #include "policy/show.h"
 
-#define SAID_MAX 20             /* damaged lines that are told one by one */
-#define PART_MAX 255            /* bytes of a part that are shown */
-#define PROGRESS_FROM (1 << 20) /* bytes of a ledger */
+#define PART_MAX 255 /* bytes of a part that are shown */
 #define FIELDS_MAX 64
 #define COMMAND_ROOM (4 * COMMAND_LEN_MAX)
 
@@ -50,62 +42,16 @@ struct fields {
 };
 
 struct replay {
-	const char *path;
-	uint64_t since_ms, size;
-	bool shows;         /* progress */
-	unsigned int shown; /* percent */
+	uint64_t since_ms;
+	struct cli_ledger ledger;
 	struct rehearsal *rehearsal;
 	struct findings *found;
-	struct buf event;
 	struct fields fields;
-	uint64_t line, last_number; /* 0: not known */
 	struct sum sum;
 };
 
 /* -- lines
  * ------------------------------------------------------------------- */
-
-static void
-progress(struct replay *re, uint64_t at)
-{
-	unsigned int percent =
-	    re->size == 0 ? 100 : (unsigned int)(at * 100 / re->size);
-
-	if (!re->shows || percent == re->shown)
-		return;
-	re->shown = percent;
-	(void)fprintf(stderr, "\rrehearsing ... %u%%", percent);
-	if (percent >= 100)
-		(void)fputs("\r\033[K", stderr);
-	(void)fflush(stderr);
-}
-
-static void
-damage(struct replay *re, const char *what)
-{
-	if (++re->sum.damaged > SAID_MAX)
-		return;
-	if (re->shows)
-		(void)fputs("\r\033[K", stderr);
-	cli_error("%s:%" PRIu64 ": %s%s", re->path, re->line, what,
-	    re->sum.damaged == SAID_MAX ? "; there may be more" : "");
-}
-
-/* Numbers have no gap; behind a damaged line one is not known. */
-static void
-check_number(struct replay *re, uint64_t number)
-{
-	char text[120];
-
-	if (re->last_number != 0 && number != re->last_number + 1) {
-		(void)snprintf(text, sizeof(text),
-		    "its number is %" PRIu64 ", and the line before has "
-		    "%" PRIu64,
-		    number, re->last_number);
-		damage(re, text);
-	}
-	re->last_number = number;
-}
 
 static int
 read_fields(const struct buf *event, struct fields *f)
@@ -336,68 +282,29 @@ take_decision(struct replay *re, uint64_t ms)
 }
 
 static int
-take_line(struct replay *re, const char *line, size_t n)
+take_event(void *arg, uint64_t number, uint64_t ms, const struct buf *event)
 {
+	struct replay *re = arg;
 	const char *verdict;
-	uint64_t number, ms;
 	uint32_t kind;
-	int r;
 
-	buf_reset(&re->event);
-	r = ledger_parse(line, n, &number, &ms, &re->event);
-	if (r == ERR_NOMEM)
-		return r;
-	if (r != 0 && r != ERR_NOTFOUND) {
-		damage(re, "this is no line of a ledger");
-		re->last_number = 0;
+	(void)number;
+	if (ledger_kind(event, &kind) != 0 || kind != EVENT_OP_DECIDE ||
+	    ms < re->since_ms)
 		return 0;
-	}
-	check_number(re, number);
-	if (r == ERR_NOTFOUND || ledger_kind(&re->event, &kind) != 0 ||
-	    kind != EVENT_OP_DECIDE || ms < re->since_ms)
-		return 0;
-	if (read_fields(&re->event, &re->fields) != 0) {
-		damage(re, "a text of this line is too long");
+	if (read_fields(event, &re->fields) != 0) {
+		cli_ledger_damage(
+		    &re->ledger, "a text of this line is too long");
 		return 0;
 	}
 	verdict = re->fields.text[EV_VERDICT];
 	if (strcmp(verdict, "allow") != 0 && strcmp(verdict, "deny") != 0 &&
 	    strcmp(verdict, "would-deny") != 0) {
-		damage(re, "this decision has no verdict that is known");
+		cli_ledger_damage(
+		    &re->ledger, "this decision has no verdict that is known");
 		return 0;
 	}
 	return take_decision(re, ms);
-}
-
-static int
-take_lines(struct replay *re, int fd)
-{
-	struct ledger_lines lines;
-	const char *line;
-	size_t n;
-	int r;
-
-	/* What is appended meanwhile is not looked at. */
-	if ((r = ledger_lines_init(&lines, fd, 0, re->size)) != 0)
-		return r;
-	while ((r = ledger_lines_next(&lines, &line, &n)) != ERR_NOTFOUND) {
-		re->line = lines.line;
-		progress(re, lines.next);
-		if (r == ERR_TOOBIG || r == ERR_FORMAT) {
-			damage(re, r == ERR_TOOBIG
-				       ? "this line is longer than 1 MiB"
-				       : "the last line has no end");
-			re->last_number = 0;
-			continue;
-		}
-		if (r != 0 || (r = take_line(re, line, n)) != 0)
-			goto out;
-	}
-	r = 0;
-	lists_end(&re->sum.lists);
-out:
-	ledger_lines_clear(&lines);
-	return r;
 }
 
 /* -- the tool
@@ -444,53 +351,28 @@ load_old(const char *path, struct policy **old)
 }
 
 static int
-open_ledger(struct replay *re, const char *path, int *fdp)
-{
-	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-
-	if (fd == -1 || fstat(fd, &st) == -1) {
-		cli_error("%s: %s", path, strerror(errno));
-	} else if (!S_ISREG(st.st_mode)) {
-		cli_error("%s: this is no file", path);
-	} else {
-		re->path = path;
-		re->size = (uint64_t)st.st_size;
-		re->shows = re->size >= PROGRESS_FROM && isatty(STDERR_FILENO);
-		*fdp = fd;
-		return 0;
-	}
-	if (fd != -1)
-		(void)close(fd);
-	return CLI_EX_FAILED;
-}
-
-static int
 replay(const struct ask *a, const char *path, const struct policy *p,
     const struct policy *old)
 {
 	struct replay re = { .since_ms = a->since_ms,
+		.ledger = { .path = path,
+		    .doing = "rehearsing",
+		    .fn = take_event,
+		    .arg = &re },
 		.sum.has_old = old != NULL };
-	int fd = -1, r;
+	int r;
 
-	buf_init(&re.event, LEDGER_LINE_MAX);
 	re.fields.room = malloc(LEDGER_LINE_MAX);
-	if ((r = open_ledger(&re, path, &fd)) != 0)
-		goto out;
-	if ((r = re.fields.room == NULL ? ERR_NOMEM : 0) == 0 &&
-	    (r = findings_new(&re.found)) == 0 &&
-	    (r = rehearsal_new(p, old, &re.rehearsal)) == 0)
-		r = take_lines(&re, fd);
-	if (r != 0) {
-		cli_error("%s: %s", path, err_text(r));
-		r = CLI_EX_FAILED;
-	} else {
+	if (re.fields.room == NULL || findings_new(&re.found) != 0 ||
+	    rehearsal_new(p, old, &re.rehearsal) != 0)
+		r = cli_no_memory();
+	else
+		r = cli_ledger_read(&re.ledger);
+	if (r == 0) {
+		lists_end(&re.sum.lists);
+		re.sum.damaged = re.ledger.damaged;
 		r = say(&re, a->json);
 	}
-out:
-	if (fd != -1)
-		(void)close(fd);
-	buf_clear(&re.event);
 	free(re.fields.room);
 	findings_free(re.found);
 	rehearsal_free(re.rehearsal);

@@ -61,6 +61,11 @@ static const struct cli_command commands[] = {
 	    "policy files in their one layout" },
 	{ "policy export", cli_policy_export, "[--json] [PATH...]",
 	    "the policy as JSON" },
+	{ "reconcile", cli_reconcile,
+	    "[--target NAME] [--ca FILE|SHA256:...] [--ledger FILE] "
+	    "[--recordings FOLDER] [--since TIME] [--until TIME] [--json] "
+	    "LOG...",
+	    "do targets' own logs and the ledger agree" },
 	{ "token explain", cli_token_explain, "[--policy PATH] [--json] [FILE]",
 	    "what a token says, and who its job would be" },
 	{ "token lint", cli_token_lint, "[--policy PATH] [--json] [FILE]",

@@ -30,10 +30,13 @@ tests_unit_test_store_CFLAGS = $(audit_cflags)
 tests_unit_test_store_LDADD = $(audit_ldadd)
 endif
 
-audit_fuzz_targets = tests/fuzz/fuzz_castread tests/fuzz/fuzz_ledger \
-	tests/fuzz/fuzz_replay
+audit_fuzz_targets = tests/fuzz/fuzz_authlog tests/fuzz/fuzz_castread \
+	tests/fuzz/fuzz_ledger tests/fuzz/fuzz_replay
 check_PROGRAMS += $(audit_fuzz_targets)
 TESTS += $(audit_fuzz_targets)
+tests_fuzz_fuzz_authlog_SOURCES = tests/fuzz/fuzz_authlog.c \
+	tests/fuzz/replay.c
+tests_fuzz_fuzz_authlog_LDADD = audit/libreconcile.la lib/libbase.la
 tests_fuzz_fuzz_castread_SOURCES = tests/fuzz/fuzz_castread.c \
 	tests/fuzz/replay.c
 tests_fuzz_fuzz_castread_LDADD = audit/libreplay.la lib/libbase.la
@@ -45,5 +48,6 @@ tests_fuzz_fuzz_replay_SOURCES = tests/fuzz/fuzz_replay.c \
 	tests/fuzz/replay_allowed.h tests/fuzz/replay.c
 tests_fuzz_fuzz_replay_LDADD = audit/libreplay.la lib/libbase.la
 
-TESTS += tests/broker/audit.sh
+TESTS += tests/broker/audit.sh tests/broker/reconcile.sh
 EXTRA_DIST += tests/broker
+EXTRA_DIST += tests/data/authlog
