@@ -143,6 +143,29 @@ send_ca(struct child *c, const char *name)
 	return children_send_opened(c, name, path, O_NOFOLLOW);
 }
 
+/* The keys that oidc leaves for the next one, which it is the only one to read
+ * and to write.  Without them it does. */
+static int
+send_keys(struct child *c)
+{
+	char path[512];
+	int fd, n, r;
+
+	n = snprintf(
+	    path, sizeof(path), "%s/issuer-keys", posternd_conf()->run_folder);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return ERR_TOOBIG;
+	/* The folder is root's: what has the name there is ours. */
+	fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd == -1) {
+		log_err(ERR_SYS, "%s for %s", path, c->name);
+		return 0;
+	}
+	r = send_named(c, MSG_FOLDER, "issuer-keys", fd);
+	(void)close(fd);
+	return r;
+}
+
 /* What a child is given beyond what is kept open in `given`. */
 static int
 send_files(struct child *c)
@@ -156,6 +179,8 @@ send_files(struct child *c)
 		r = send_ca(c, "target.pem");
 	if (r == 0 && c->proc == PROC_SIGNER)
 		r = send_ca(c, "job.pem");
+	if (r == 0 && c->proc == PROC_OIDC)
+		r = send_keys(c);
 	if (r == 0 && c->proc == PROC_OIDC &&
 	    posternd_conf()->issuer_ca != NULL)
 		r = children_send_opened(

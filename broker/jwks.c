@@ -31,6 +31,7 @@ struct jwks {
 	int last;		/* how it ended */
 	struct jwk_set *set;
 	int64_t fetched, fresh;	/* since when, until when it is fresh */
+	struct buf text;        /* of the set; empty: too long to be kept */
 };
 
 struct jwks *
@@ -42,6 +43,7 @@ jwks_new(const struct jwks_io *io, const char *issuer, jwks_cb changed,
 	if (k == NULL)
 		return NULL;
 	*k = (struct jwks){ .io = io, .changed = changed, .arg = arg };
+	buf_init(&k->text, JWKS_KEEP_MAX);
 	if ((k->issuer = strdup(issuer)) == NULL) {
 		free(k);
 		return NULL;
@@ -75,6 +77,7 @@ jwks_free(struct jwks *k)
 	if (k->req != NULL)
 		k->io->cancel(k->io->ctx, k->req);
 	jwk_set_free(k->set);
+	buf_clear(&k->text);
 	free(k->issuer);
 	free(k->uri);
 	free(k);
@@ -116,6 +119,15 @@ jwks_lifetime(int64_t max_age)
 	return (max_age < JWKS_FRESH_MAX_S ? max_age : JWKS_FRESH_MAX_S) * S;
 }
 
+/* What does not fit is not kept, and nothing else is lost by that. */
+static void
+jwks_keep_text(struct jwks *k, const void *p, size_t n)
+{
+	buf_reset(&k->text);
+	if (buf_put(&k->text, p, n) != 0)
+		buf_clear(&k->text);
+}
+
 static void
 jwks_got_set(void *arg, const struct http_answer *a)
 {
@@ -129,6 +141,7 @@ jwks_got_set(void *arg, const struct http_answer *a)
 	if (r == 0) {
 		jwk_set_free(k->set);
 		k->set = set;
+		jwks_keep_text(k, a->body, a->len);
 		k->fetched = jwks_now(k);
 		k->fresh = k->fetched + jwks_lifetime(a->max_age);
 	}
@@ -285,6 +298,43 @@ jwks_stale_s(const struct jwks *k)
 	if (past < 0)
 		return -1;
 	return past < (int64_t)JWKS_STALE_S * S ? JWKS_STALE_S - past / S : 0;
+}
+
+/* -- for the next process ------------------------------------------------ */
+
+bool
+jwks_kept(const struct jwks *k, int64_t now_s, struct jwks_kept *out)
+{
+	if (jwks_is_fixed(k) || k->set == NULL || buf_len(&k->text) == 0)
+		return false;
+	out->body = buf_ptr(&k->text);
+	out->len = buf_len(&k->text);
+	out->fetched_s = now_s - (jwks_now(k) - k->fetched) / S;
+	out->fresh_s = now_s - (jwks_now(k) - k->fresh) / S;
+	return out->fetched_s >= 0 && out->fresh_s >= 0;
+}
+
+int
+jwks_restore(struct jwks *k, const struct jwks_kept *from, int64_t now_s)
+{
+	struct jwk_set *set;
+	const char *why;
+	int64_t fresh_s = from->fresh_s < now_s ? from->fresh_s : now_s;
+	int r;
+
+	if (jwks_is_fixed(k) || k->set != NULL)
+		return ERR_EXISTS;
+	if (from->fetched_s > now_s || from->fetched_s > from->fresh_s ||
+	    from->fresh_s - from->fetched_s > JWKS_FRESH_MAX_S ||
+	    now_s - from->fresh_s >= JWKS_STALE_S)
+		return ERR_DENIED;
+	if ((r = jwk_set_parse(from->body, from->len, &set, &why)) != 0)
+		return r;
+	k->set = set;
+	jwks_keep_text(k, from->body, from->len);
+	k->fetched = jwks_now(k) - (now_s - from->fetched_s) * S;
+	k->fresh = jwks_now(k) - (now_s - fresh_s) * S;
+	return 0;
 }
 
 void

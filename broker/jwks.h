@@ -7,6 +7,7 @@
 #define POSTERN_BROKER_JWKS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "broker/http.h"
@@ -18,6 +19,7 @@
 #define JWKS_STALE_S (24 * 60 * 60)	/* after that, while fetching fails */
 #define JWKS_COOLDOWN_S 10		/* between fetches for an unknown key */
 #define JWKS_RETRY_S 60			/* between fetches by jwks_tick */
+#define JWKS_KEEP_MAX (32 * 1024)       /* bytes of a set that is kept */
 
 struct jwks;
 
@@ -53,6 +55,20 @@ int jwks_missing(struct jwks *k);
 /* Seconds for which keys that could not be confirmed in time will go on
  * serving; -1 while they are fresh, or when there are none. */
 int64_t jwks_stale_s(const struct jwks *k);
+/* A set as it was fetched, for the next process (broker/keyfile.h). */
+struct jwks_kept {
+	const uint8_t *body;
+	size_t len;
+	int64_t fetched_s, fresh_s; /* Unix seconds */
+};
+/* The keys at hand; false: there are none that were fetched, or they are longer
+ * than JWKS_KEEP_MAX.  Valid until the loop runs again. */
+bool jwks_kept(const struct jwks *k, int64_t now_s, struct jwks_kept *out);
+/* Takes up what an earlier process fetched.  It counts as past its time: it
+ * serves as soon as a fetch has failed, and JWKS_STALE_S at most.  ERR_EXISTS:
+ * there are keys already, or never any from elsewhere; ERR_DENIED: too old, or
+ * from a time to come; or what jwk_set_parse says. */
+int jwks_restore(struct jwks *k, const struct jwks_kept *from, int64_t now_s);
 /* Now and then: fetches ahead of expiry, and again after failures, so that
  * logins find keys. */
 void jwks_tick(struct jwks *k);

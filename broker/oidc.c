@@ -23,6 +23,7 @@
 #include "broker/issuers.h"
 #include "broker/jsonin.h"
 #include "broker/jws.h"
+#include "broker/keyfile.h"
 #include "broker/loop.h"
 #include "broker/peer.h"
 #include "broker/reach.h"
@@ -50,6 +51,8 @@ static struct {
 	uint32_t recall_id;
 	bool go, recalling, recalled;
 	struct buf ca;
+	struct keyfile *keys; /* for the process after this; NULL: none */
+	bool unsaved;         /* its trouble is in the log */
 	struct http *http;
 	struct jwks_io io;
 } env = { .listener = -1 };
@@ -79,6 +82,31 @@ io_now_ms(void *ctx)
 }
 
 static void
+save_keys(void)
+{
+	int r = keyfile_save(env.keys, &env.judge.issuers, (int64_t)time(NULL));
+
+	if (r != 0 && !env.unsaved)
+		log_err(r,
+		    "the issuers' keys cannot be kept: logins of an issuer "
+		    "that is away would not survive a restart of postern-oidc");
+	env.unsaved = r != 0;
+}
+
+/* What the process before has left, for the first issuers there are. */
+static void
+take_keys(void)
+{
+	unsigned int n =
+	    keyfile_give(env.keys, &env.judge.issuers, (int64_t)time(NULL));
+
+	if (n > 0)
+		log_info("taken over: the keys of %u issuers, while these "
+			 "cannot be asked",
+		    n);
+}
+
+static void
 on_keys(void *arg, int r, const char *why)
 {
 	const char *url = arg;
@@ -95,6 +123,8 @@ on_keys(void *arg, int r, const char *why)
 		    "time: those at hand serve for %lld minutes more, then its "
 		    "logins are refused",
 		    log_safe(url), (long long)(stale / 60));
+	if (r == 0)
+		save_keys();
 	conns_rejudge(url);
 }
 
@@ -125,6 +155,7 @@ on_issuers(struct msg *m)
 	if ((r = issuers_adopt(&s, &old, &env.io, on_keys)) != 0)
 		fatal(r, "issuers");
 	env.judge.issuers = s;
+	take_keys();
 	if (env.http != NULL)
 		issuers_tick(&env.judge.issuers);
 	conns_rejudge(NULL);
@@ -410,6 +441,11 @@ on_folder(const char *name, int fd)
 {
 	int r = ERR_PROTO;
 
+	if (strcmp(name, "issuer-keys") == 0 && env.keys == NULL) {
+		if ((r = keyfile_open(fd, &env.keys)) != 0)
+			log_err(r, "the keys of the process before");
+		return 0; /* it does without */
+	}
 	if (strcmp(name, "issuer-ca") == 0) {
 		buf_reset(&env.ca);
 		r = slurp_fd(fd, &env.ca);
@@ -445,6 +481,7 @@ on_go(const struct conf *conf, const char *addresses)
 	if ((r = sandbox_enter(SANDBOX_OIDC,
 		 (const int[SANDBOX_GIVEN_MAX]){ -1, -1, -1 })) != 0)
 		return r;
+	take_keys();
 	on_tick(NULL);
 	env.go = true;
 	recall(NULL);

@@ -18,6 +18,7 @@ broker_liboidc_la_SOURCES = \
 	broker/http.c broker/http.h \
 	broker/issuers.c broker/issuers.h \
 	broker/jwks.c broker/jwks.h \
+	broker/keyfile.c broker/keyfile.h \
 	broker/jws_libjwt.c \
 	broker/login.c broker/login.h \
 	broker/reach.c broker/reach.h \

@@ -13,6 +13,7 @@ oidc_unit_tests = \
 	tests/unit/test_jwk \
 	tests/unit/test_jwks \
 	tests/unit/test_jws \
+	tests/unit/test_keyfile \
 	tests/unit/test_reach \
 	tests/unit/test_peek \
 	tests/unit/test_replay \
@@ -41,6 +42,9 @@ tests_unit_test_jws_SOURCES = tests/unit/test_jws.c tests/unit/mint.c \
 tests_unit_test_jws_CPPFLAGS = $(oidc_cppflags)
 tests_unit_test_jws_CFLAGS = $(oidc_cflags)
 tests_unit_test_jws_LDADD = $(oidc_ldadd)
+tests_unit_test_keyfile_SOURCES = tests/unit/test_keyfile.c
+tests_unit_test_keyfile_CFLAGS = $(oidc_cflags)
+tests_unit_test_keyfile_LDADD = $(oidc_ldadd)
 tests_unit_test_reach_SOURCES = tests/unit/test_reach.c
 tests_unit_test_reach_CFLAGS = $(oidc_cflags)
 tests_unit_test_reach_LDADD = $(oidc_ldadd)

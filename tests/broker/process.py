@@ -133,6 +133,9 @@ class Oidc:
             ca.write_bytes(ca_pem)
             with open(ca, "rb") as f:
                 send(self.control, FOLDER, text("issuer-ca"), [f.fileno()])
+        keys = os.open(folder / "issuer-keys", os.O_RDWR | os.O_CREAT, 0o600)
+        send(self.control, FOLDER, text("issuer-keys"), [keys])
+        os.close(keys)
         self.settings = settings + reach
         if go:
             self.go()

@@ -443,8 +443,8 @@ def next_life(oidc, issuer, **more):
     for s in (oidc.control, oidc.policy, oidc.audit):
         s.close()
     os.unlink(oidc.path)
-    it = p.Oidc(oidc.folder, CA.pem(), "login-deadline 4s\n",
-                marks=oidc.marks, **more)
+    it = p.Oidc(oidc.folder, CA.pem(), more.pop("settings", None) or
+                "login-deadline 4s\n", marks=oidc.marks, **more)
     it.issuers({"name": "ci", "url": issuer.url})
     return it
 
@@ -909,6 +909,60 @@ def test_outage(oidc, issuer):
         RSA_2.token(issuer.claims(jti="2"), {"kid": "unknown"}))["reason"]
     assert f"keys of {issuer.url}: " in oidc.logged()
     assert oidc.login(RSA.token(issuer.claims(jti="3")))[0] == 0
+
+
+@pytest.mark.parametrize("how", ["refuses", "stalls"])
+def test_9_keys_survive_a_restart_during_an_outage(tmp_path, issuer, how):
+    """Promise 9: the issuer is away, postern-oidc is killed, again and again;
+    good tokens of known keys get in."""
+    settings = "login-deadline 10s\n"
+    it = p.Oidc(tmp_path, CA.pem(), settings)
+    it.issuers({"name": "ci", "url": issuer.url})
+    assert it.login(RSA.token(issuer.claims(jti="0")))[0] == 0
+    gate = threading.Event()
+
+    def away(h):
+        if how == "stalls":
+            gate.wait(60)
+        h.close_connection = True
+        return True
+
+    issuer.behave = away
+    for life in "12":
+        it = next_life(it, issuer, settings=settings)
+        before = time.monotonic()
+        assert it.login(RSA.token(issuer.claims(jti=life)))[0] == 0
+        assert time.monotonic() - before < 9.5
+        assert "taken over: the keys of 1 issuers" in it.logged()
+        assert "ALARM: the keys of" in it.logged()
+        # others do not wait for it
+        before = time.monotonic()
+        assert it.login(EC.token(issuer.claims(jti=life + "e")))[0] == 0
+        assert time.monotonic() - before < 2
+        assert "no such key" in it.refused(RSA_2.token(
+            issuer.claims(jti=life)))["reason"]
+    gate.set()
+    issuer.behave = None
+    assert it.close() == 0
+
+
+def test_what_an_issuer_withdrew_does_not_come_back(tmp_path, issuer):
+    """Neither the next process nor the one after it has the key; and one that
+    comes while the issuer is there asks it before anybody is let in."""
+    it = p.Oidc(tmp_path, CA.pem(), "login-deadline 4s\n")
+    it.issuers({"name": "ci", "url": issuer.url})
+    assert it.login(RSA.token(issuer.claims(jti="0")))[0] == 0
+    issuer.keys = [EC]
+    it = next_life(it, issuer)
+    assert "no such key" in it.refused(
+        RSA.token(issuer.claims(jti="1")))["reason"]
+    assert it.login(EC.token(issuer.claims(jti="2")))[0] == 0
+    issuer.behave = lambda h: setattr(h, "close_connection", True) or True
+    it = next_life(it, issuer)
+    assert it.login(EC.token(issuer.claims(jti="3")))[0] == 0
+    assert "no such key" in it.refused(
+        RSA.token(issuer.claims(jti="4")))["reason"]
+    assert it.close() == 0
 
 
 def test_the_time_tells_nothing(oidc, issuer):

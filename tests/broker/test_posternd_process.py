@@ -280,7 +280,7 @@ def test_what_they_are_given(posternd):
                    "job.pem": "FOLDER"},
         "policy": {"session": "LISTEN", "shell": "LISTEN", "ctl": "LISTEN",
                    "policy": "FOLDER", "session-key": "FOLDER"},
-        "oidc": {"pam": "LISTEN"},
+        "oidc": {"pam": "LISTEN", "issuer-keys": "FOLDER"},
     }
     for name, f in posternd.child.items():
         assert f.settings == posternd.settings
