@@ -56,6 +56,9 @@ NET = {
 GITHUB = "https://token.actions.githubusercontent.com"
 ACME = "https://ci.acme.example"
 FOREIGN = "https://ci.foreign.example"
+# Issuers that only a name server knows, for test_issuer.
+NAMED = [f"https://{n}.named.example" for n in (
+    "steady", "flips", "both", "private", "late")]
 AUDIENCE = "bastion.acme.example"
 BASTION = "bastion.acme.example"
 
@@ -169,7 +172,8 @@ def make_network():
         f.write("127.0.0.1 localhost\n::1 localhost\n"
                 f"10.91.0.1 {BASTION} bastion\n10.91.0.2 web-1.acme.example\n"
                 "10.91.0.3 web-2.acme.example\n10.91.0.6 ")
-        f.write(" ".join(issuer_hosts()))
+        f.write(" ".join(n for n in issuer_hosts() if f"https://{n}"
+                         not in NAMED))
         f.write("\n")
     # A bastion without DNS: what is not in hosts does not exist, at once.
     pathlib.Path("/etc/resolv.conf").write_text("")
@@ -254,7 +258,7 @@ class Key:
 
 def issuer_hosts():
     """Every name that the issuers' server has."""
-    urls = [GITHUB, ACME, FOREIGN]
+    urls = [GITHUB, ACME, FOREIGN, *NAMED]
     return sorted({u.split("/")[2] for u in urls} |
                   {s.host for s in shapes.SHAPES} |
                   {s.jwks_host for s in shapes.SHAPES if s.jwks_host})
@@ -273,6 +277,7 @@ class Issuer:
         }
         self.shapes = {}
         self.bearers = {}
+        self.behave = None      # answers a request itself, if it says so
         self.requests = []
         self.minted = []
         self.ca_file = WORK / "issuer/ca.pem"
@@ -328,6 +333,8 @@ class Issuer:
             def do_GET(self):
                 iss = "https://" + self.headers.get("Host", "").split(":")[0]
                 issuer.requests.append((iss, self.path))
+                if issuer.behave is not None and issuer.behave(self, iss):
+                    return
                 doc = issuer.asked(self) or issuer.document(iss, self.path)
                 body = json.dumps(doc).encode()
                 self.send_response(200 if doc else 404)
