@@ -20,3 +20,12 @@ ssh_libconn_la_SOURCES = \
 ssh_libconn_la_CFLAGS = $(AM_CFLAGS) $(LIBSSH_CFLAGS) $(CRYPTO_CFLAGS)
 ssh_libconn_la_LIBADD = ssh/libcert.la lib/libbase.la $(LIBSSH_LIBS) \
 	$(CRYPTO_LIBS)
+
+# SFTP, judged: the hop alone.
+noinst_LTLIBRARIES += ssh/libsftp.la
+ssh_libsftp_la_SOURCES = \
+	ssh/sftp.c ssh/sftp.h ssh/sftp_internal.h \
+	ssh/sftp_answer.c ssh/sftp_handle.c ssh/sftp_judge.c \
+	ssh/sftp_msg.c ssh/sftp_path.c ssh/sftp_request.c
+ssh_libsftp_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
+ssh_libsftp_la_LIBADD = lib/libbase.la $(CRYPTO_LIBS)
