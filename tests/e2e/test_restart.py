@@ -100,6 +100,21 @@ def test_6_a_spent_token_stays_spent_over_a_restart(bastion, job, up):
     assert job.ssh("web-1", "systemctl restart web", token=token).code == 0
 
 
+def test_9_logins_while_the_issuer_is_away_and_oidc_is_killed(
+        bastion, job, up, monkeypatch):
+    """The next one goes on with the keys of the one before."""
+    assert job.ssh("web-1", "systemctl restart web").code == 0
+    monkeypatch.setattr(up.issuer, "document", lambda iss, path: None)
+    for _ in range(2):
+        (pid,) = pid_of(bastion, "postern-oidc")
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda was=pid: set(pid_of(bastion, "postern-oidc")) - {was})
+        r = job.ssh("web-1", "systemctl restart web")
+        assert r.code == 0, r.error
+    path = h.RUN / "issuer-keys"
+    assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (0, 0o600)
+
+
 def test_9_an_upgrade_under_running_operations(bastion, job, mark):
     """The binaries are replaced and all processes but the hops with them."""
     with master(job) as run:
