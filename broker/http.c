@@ -18,6 +18,7 @@
 
 #include <curl/curl.h>
 
+#include "broker/http_head.h"
 #include "broker/loop.h"
 #include "broker/reach.h"
 #include "lib/buf.h"
@@ -35,8 +36,8 @@ struct http_req {
 	http_cb cb;
 	void *arg;
 	struct buf body;
-	size_t header_bytes;
-	int64_t max_age, age;
+	struct http_head head;
+	bool conditional; /* a tag was sent */
 	char why[CURL_ERROR_SIZE];
 	/* an address that was not connected to; "" for none */
 	char refused[HTTP_ADDRESS_MAX];
@@ -54,96 +55,13 @@ struct http {
 
 /* -- what the answer says ------------------------------------------------ */
 
-/* The number behind name in a list of directives, -1 when it is not there. */
-static int64_t
-http_number(const char *s, size_t n)
-{
-	int64_t v = 0;
-
-	if (n == 0)
-		return -1;
-	for (size_t i = 0; i < n; i++) {
-		if (s[i] < '0' || s[i] > '9')
-			return -1;
-		if (v < INT32_MAX) /* RFC 9111 section 1.2.2: larger is as good */
-			v = v * 10 + (s[i] - '0');
-	}
-	return v < INT32_MAX ? v : INT32_MAX;
-}
-
-/* Cuts blanks off both ends. */
-static void
-http_trim(const char **s, size_t *n)
-{
-	while (*n > 0 && strchr(" \t\r\n", **s) != NULL) {
-		(*s)++;
-		(*n)--;
-	}
-	while (*n > 0 && strchr(" \t\r\n", (*s)[*n - 1]) != NULL)
-		(*n)--;
-}
-
-static bool
-http_word(const char *s, size_t n, const char *word)
-{
-	return n == strlen(word) && strncasecmp(s, word, n) == 0;
-}
-
-int64_t
-http_cache_control(const char *s, size_t n)
-{
-	const char *end = s + n, *comma, *part;
-	int64_t age = -1;
-	size_t len;
-
-	for (; s < end; s = comma + 1) {
-		if ((comma = memchr(s, ',', (size_t)(end - s))) == NULL)
-			comma = end;
-		part = s;
-		len = (size_t)(comma - s);
-		http_trim(&part, &len);
-		if (http_word(part, len, "no-store") ||
-		    http_word(part, len, "no-cache"))
-			return 0;
-		if (len > 8 && strncasecmp(part, "max-age=", 8) == 0)
-			age = http_number(part + 8, len - 8);
-		if (comma == end)
-			break;
-	}
-	return age;
-}
-
-/* The value of a header line when it is that header's. */
-static bool
-http_header_is(const char *line, size_t n, const char *name, const char **v,
-    size_t *vn)
-{
-	size_t k = strlen(name);
-
-	if (n <= k || strncasecmp(line, name, k) != 0 || line[k] != ':')
-		return false;
-	*v = line + k + 1;
-	*vn = n - k - 1;
-	http_trim(v, vn);
-	return true;
-}
-
 static size_t
 http_on_header(char *line, size_t one, size_t n, void *arg)
 {
 	struct http_req *q = arg;
-	const char *v;
-	size_t vn;
 
 	(void)one; /* always 1 */
-	if (q->header_bytes + n > HTTP_HEADERS_MAX)
-		return 0;
-	q->header_bytes += n;
-	if (http_header_is(line, n, "Cache-Control", &v, &vn))
-		q->max_age = http_cache_control(v, vn);
-	else if (http_header_is(line, n, "Age", &v, &vn))
-		q->age = http_number(v, vn);
-	return n;
+	return http_head_line(&q->head, line, n) == 0 ? n : 0;
 }
 
 static size_t
@@ -174,8 +92,10 @@ http_free_req(struct http_req *q)
 static void
 http_finish(struct http_req *q, CURLcode code)
 {
-	struct http_answer a = { .r = ERR_SYS, .why = q->why,
-		.max_age = q->max_age };
+	struct http_answer a = { .r = ERR_SYS,
+		.why = q->why,
+		.max_age = http_head_lives(&q->head),
+		.etag = q->head.etag };
 	char text[HTTP_WHY_MAX];
 	long status = 0;
 
@@ -196,6 +116,9 @@ http_finish(struct http_req *q, CURLcode code)
 		a.r = code == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_SYS;
 		if (q->why[0] == '\0')
 			a.why = curl_easy_strerror(code);
+	} else if (status == 304 && q->conditional) {
+		a.r = 0;
+		a.same = true;
 	} else if (status != 200) {
 		a.r = ERR_DENIED;
 		(void)snprintf(text, sizeof(text), "the answer is HTTP %ld",
@@ -206,8 +129,6 @@ http_finish(struct http_req *q, CURLcode code)
 		a.body = buf_ptr(&q->body);
 		a.len = buf_len(&q->body);
 	}
-	if (q->max_age > 0 && q->age > 0)
-		a.max_age = q->age < q->max_age ? q->max_age - q->age : 0;
 	q->cb(q->arg, &a);
 	http_free_req(q);
 }
@@ -415,42 +336,68 @@ http_trust(struct http_req *q)
 }
 
 static bool
-http_prepare(struct http_req *q, const char *url)
+http_add_header(struct http_req *q, const char *line)
 {
-	q->headers = curl_slist_append(NULL, "Accept: application/json");
-	return q->headers != NULL &&
-	    HTTP_SET(q, CURLOPT_URL, url) &&
-	    HTTP_SET(q, CURLOPT_HTTPHEADER, q->headers) &&
-	    HTTP_SET(q, CURLOPT_USERAGENT, "postern") &&
-	    HTTP_SET(q, CURLOPT_PRIVATE, q) &&
-	    HTTP_SET(q, CURLOPT_ERRORBUFFER, q->why) &&
-	    HTTP_SET(q, CURLOPT_HEADERFUNCTION, http_on_header) &&
-	    HTTP_SET(q, CURLOPT_HEADERDATA, q) &&
-	    HTTP_SET(q, CURLOPT_WRITEFUNCTION, http_on_body) &&
-	    HTTP_SET(q, CURLOPT_WRITEDATA, q);
+	struct curl_slist *more = curl_slist_append(q->headers, line);
+
+	if (more != NULL)
+		q->headers = more;
+	return more != NULL;
+}
+
+static bool
+http_add_etag(struct http_req *q, const char *etag)
+{
+	char line[HTTP_ETAG_MAX + 32];
+	int n;
+
+	q->conditional = etag != NULL && *etag != '\0';
+	if (!q->conditional)
+		return true;
+	n = snprintf(line, sizeof(line), "If-None-Match: %s", etag);
+	return n > 0 && (size_t)n < sizeof(line) && http_add_header(q, line);
+}
+
+static bool
+http_prepare(struct http_req *q, const struct http_ask *ask)
+{
+	return http_add_header(q, "Accept: application/json") &&
+	       http_add_etag(q, ask->etag) &&
+	       HTTP_SET(q, CURLOPT_URL, ask->url) &&
+	       HTTP_SET(q, CURLOPT_HTTPHEADER, q->headers) &&
+	       HTTP_SET(q, CURLOPT_USERAGENT, "postern") &&
+	       HTTP_SET(q, CURLOPT_PRIVATE, q) &&
+	       HTTP_SET(q, CURLOPT_ERRORBUFFER, q->why) &&
+	       HTTP_SET(q, CURLOPT_HEADERFUNCTION, http_on_header) &&
+	       HTTP_SET(q, CURLOPT_HEADERDATA, q) &&
+	       HTTP_SET(q, CURLOPT_WRITEFUNCTION, http_on_body) &&
+	       HTTP_SET(q, CURLOPT_WRITEDATA, q);
 }
 
 int
-http_get(struct http *h, const char *url, http_cb cb, void *arg,
-    struct http_req **out)
+http_get(struct http *h, const struct http_ask *ask, struct http_req **out)
 {
 	struct http_req *q;
 
 	if (h->nreqs >= HTTP_REQS_MAX)
 		return ERR_TOOBIG;
-	if (!http_url_ok(url))
+	if (!http_url_ok(ask->url))
 		return ERR_FORMAT;
 	if ((q = calloc(1, sizeof(*q))) == NULL)
 		return ERR_NOMEM;
-	*q = (struct http_req){ .http = h, .cb = cb, .arg = arg,
-		.max_age = -1, .age = -1, .next = h->reqs, .prev = &h->reqs };
+	*q = (struct http_req){ .http = h,
+		.cb = ask->cb,
+		.arg = ask->arg,
+		.next = h->reqs,
+		.prev = &h->reqs };
+	http_head_init(&q->head);
 	buf_init(&q->body, HTTP_BODY_MAX);
 	if (h->reqs != NULL)
 		h->reqs->prev = &q->next;
 	h->reqs = q;
 	h->nreqs++;
 	if ((q->easy = curl_easy_init()) == NULL || !http_restrict(q) ||
-	    !http_trust(q) || !http_prepare(q, url) ||
+	    !http_trust(q) || !http_prepare(q, ask) ||
 	    curl_multi_add_handle(h->multi, q->easy) != CURLM_OK) {
 		http_free_req(q);
 		return ERR_INTERNAL;

@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/http_head.h"
 #include "broker/jsonin.h"
 #include "lib/buf.h"
 #include "lib/err.h"
+#include "lib/str.h"
 
 #define JWKS_DEPTH 8
 #define JWKS_URL_MAX 2048
@@ -31,6 +33,8 @@ struct jwks {
 	int last;		/* how it ended */
 	struct jwk_set *set;
 	int64_t fetched, fresh;	/* since when, until when it is fresh */
+	char etag[HTTP_ETAG_MAX + 1]; /* of the set; "": none */
+	char *tagged;                 /* the uri that it came from */
 	struct buf text;        /* of the set; empty: too long to be kept */
 };
 
@@ -78,6 +82,7 @@ jwks_free(struct jwks *k)
 		k->io->cancel(k->io->ctx, k->req);
 	jwk_set_free(k->set);
 	buf_clear(&k->text);
+	free(k->tagged);
 	free(k->issuer);
 	free(k->uri);
 	free(k);
@@ -128,24 +133,62 @@ jwks_keep_text(struct jwks *k, const void *p, size_t n)
 		buf_clear(&k->text);
 }
 
+/* Without memory the set is fetched whole the next time. */
+static void
+jwks_keep_tag(struct jwks *k, const char *etag)
+{
+	k->etag[0] = '\0';
+	free(k->tagged);
+	k->tagged = strdup(k->uri);
+	if (k->tagged != NULL && etag != NULL)
+		(void)str_copy(k->etag, sizeof(k->etag), etag);
+}
+
+static int
+jwks_take_set(struct jwks *k, const struct http_answer *a, const char **why)
+{
+	struct jwk_set *set = NULL;
+	int r;
+
+	if ((r = jwk_set_parse(a->body, a->len, &set, why)) != 0)
+		return r;
+	jwk_set_free(k->set);
+	k->set = set;
+	jwks_keep_text(k, a->body, a->len);
+	jwks_keep_tag(k, a->etag);
+	return 0;
+}
+
 static void
 jwks_got_set(void *arg, const struct http_answer *a)
 {
 	struct jwks *k = arg;
-	struct jwk_set *set = NULL;
 	const char *why = a->why;
 	int r = a->r;
 
-	if (r == 0)
-		r = jwk_set_parse(a->body, a->len, &set, &why);
+	/* The same: the set at hand has more time, and nothing else changes. */
+	if (r == 0 && !a->same)
+		r = jwks_take_set(k, a, &why);
 	if (r == 0) {
-		jwk_set_free(k->set);
-		k->set = set;
-		jwks_keep_text(k, a->body, a->len);
 		k->fetched = jwks_now(k);
 		k->fresh = k->fetched + jwks_lifetime(a->max_age);
 	}
 	jwks_ended(k, r, why);
+}
+
+/* A tag goes back to where it came from, while the set that it is of is at
+ * hand. */
+static int
+jwks_ask_set(struct jwks *k)
+{
+	bool tagged = k->set != NULL && k->tagged != NULL &&
+		      strcmp(k->tagged, k->uri) == 0;
+	struct http_ask ask = { .url = k->uri,
+		.cb = jwks_got_set,
+		.arg = k,
+		.etag = tagged ? k->etag : "" };
+
+	return k->io->get(k->io->ctx, &ask, &k->req);
 }
 
 /* Who is known to keep its keys on another host than its own. */
@@ -206,7 +249,7 @@ jwks_got_discovery(void *arg, const struct http_answer *a)
 		r = jwks_discovered(k, a->body, a->len, &why);
 	if (r == 0) {
 		why = "the keys cannot be asked for";
-		r = k->io->get(k->io->ctx, k->uri, jwks_got_set, k, &k->req);
+		r = jwks_ask_set(k);
 	}
 	if (r != 0)
 		jwks_ended(k, r, why);
@@ -216,7 +259,7 @@ static int
 jwks_ask_discovery(struct jwks *k)
 {
 	size_t n = strlen(k->issuer);
-	const char *url;
+	struct http_ask ask = { .cb = jwks_got_discovery, .arg = k };
 	struct buf b;
 	int r;
 
@@ -226,8 +269,9 @@ jwks_ask_discovery(struct jwks *k)
 	buf_init(&b, JWKS_URL_MAX);
 	if ((r = buf_putf(&b, "%.*s" JWKS_PATH, (int)n, k->issuer)) != 0)
 		goto out;
-	r = (url = buf_cstr(&b)) == NULL ? ERR_NOMEM :
-	    k->io->get(k->io->ctx, url, jwks_got_discovery, k, &k->req);
+	r = (ask.url = buf_cstr(&b)) == NULL
+		? ERR_NOMEM
+		: k->io->get(k->io->ctx, &ask, &k->req);
 out:
 	buf_clear(&b);
 	return r;
@@ -245,8 +289,7 @@ jwks_start(struct jwks *k, int64_t pause_s)
 		return ERR_NOTFOUND;
 	k->ever = true;
 	k->tried = jwks_now(k); /* an attempt counts however it ends */
-	r = k->uri == NULL ? jwks_ask_discovery(k) :
-	    k->io->get(k->io->ctx, k->uri, jwks_got_set, k, &k->req);
+	r = k->uri == NULL ? jwks_ask_discovery(k) : jwks_ask_set(k);
 	if (r == 0)
 		return ERR_AGAIN; /* k->last still speaks of the one before */
 	k->last = r;

@@ -25,8 +25,8 @@ struct jwks;
 
 /* How keys are got; the tests bring their own. */
 struct jwks_io {
-	int (*get)(void *ctx, const char *url, http_cb cb, void *arg,
-	    struct http_req **out);
+	int (*get)(
+	    void *ctx, const struct http_ask *ask, struct http_req **out);
 	void (*cancel)(void *ctx, struct http_req *q);
 	int64_t (*now_ms)(void *ctx); /* a clock that never steps back */
 	void *ctx;

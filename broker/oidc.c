@@ -60,11 +60,10 @@ static struct {
 /* -- the issuers --------------------------------------------------------- */
 
 static int
-io_get(void *ctx, const char *url, http_cb cb, void *arg,
-    struct http_req **out)
+io_get(void *ctx, const struct http_ask *ask, struct http_req **out)
 {
 	(void)ctx;
-	return http_get(env.http, url, cb, arg, out);
+	return http_get(env.http, ask, out);
 }
 
 static void

@@ -16,6 +16,7 @@ noinst_LTLIBRARIES += broker/liboidc.la
 broker_liboidc_la_SOURCES = \
 	broker/debt.c broker/debt.h \
 	broker/http.c broker/http.h \
+	broker/http_head.c broker/http_head.h \
 	broker/issuers.c broker/issuers.h \
 	broker/jwks.c broker/jwks.h \
 	broker/keyfile.c broker/keyfile.h \

@@ -872,8 +872,14 @@ def test_stalled_issuer_blocks_nobody_else(tmp_path, issuer):
     deaf.close()
 
 
-def test_rotation(oidc, issuer):
-    """An unknown key is looked for, once per cooldown, whoever asks."""
+def test_rotation(tmp_path, oidc, issuer):
+    """An unknown key is looked for, once per cooldown, whoever asks.  What has
+    not changed since (304) is not sent again, and goes on serving."""
+    other = web.Issuer(tmp_path, CA)
+    other.keys, other.headers["ETag"] = [EC], 'W/"1"'
+    oidc.issuers({"name": "ci", "url": issuer.url},
+                 {"name": "other", "url": other.url})
+    assert oidc.login(EC.token(other.claims(jti="0")))[0] == 0
     assert oidc.login(RSA.token(issuer.claims(jti="0")))[0] == 0
     issuer.keys = [RSA_2]
     assert "no such key" in oidc.refused(
@@ -891,6 +897,11 @@ def test_rotation(oidc, issuer):
     assert "no such key" in oidc.refused(
         RSA.token(issuer.claims(jti="3")))["reason"]
     assert issuer.fetches() == 2
+    assert "no such key" in oidc.refused(
+        RSA.token(other.claims(jti="1")))["reason"]
+    assert (other.fetches(), other.same) == (2, 1)
+    assert oidc.login(EC.token(other.claims(jti="2")))[0] == 0
+    other.close()
 
 
 def test_outage(oidc, issuer):
@@ -909,6 +920,15 @@ def test_outage(oidc, issuer):
         RSA_2.token(issuer.claims(jti="2"), {"kid": "unknown"}))["reason"]
     assert f"keys of {issuer.url}: " in oidc.logged()
     assert oidc.login(RSA.token(issuer.claims(jti="3")))[0] == 0
+
+
+def test_not_modified_without_a_tag(tmp_path, issuer):
+    """A 304 that nobody asked for is an answer like any that is not 200."""
+    issuer.behave = lambda h: h.reply(b"", 304) or True
+    oidc = p.Oidc(tmp_path, CA.pem())
+    oidc.issuers({"name": "ci", "url": issuer.url})
+    keys_refused(oidc, issuer, "the answer is HTTP 304")
+    assert oidc.close() == 0
 
 
 @pytest.mark.parametrize("how", ["refuses", "stalls"])

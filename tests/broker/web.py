@@ -142,6 +142,7 @@ class Issuer:
     def __init__(self, folder, ca, hosts=("127.0.0.1", "localhost"),
                  host="127.0.0.1", days=0):
         self.keys, self.paths, self.behave = [], [], None
+        self.same = 0   # answers that nothing has changed
         self.headers, self.lock = {}, threading.Lock()
         outer = self
 
@@ -159,6 +160,12 @@ class Issuer:
                 self.reply(outer.document(self.path))
 
             def reply(self, body, status=200, headers=()):
+                tag = outer.headers.get("ETag")
+                if tag and status == 200 and \
+                        self.headers.get("If-None-Match") == tag:
+                    with outer.lock:
+                        outer.same += 1
+                    status, body = 304, b""
                 body = body if isinstance(body, bytes) else \
                     json.dumps(body).encode()
                 self.send_response(status)

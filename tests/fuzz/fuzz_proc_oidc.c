@@ -31,6 +31,7 @@ static const struct proc_door doors[] = {
 struct http_req {
 	http_cb cb;
 	void *arg;
+	bool conditional;
 };
 
 static struct {
@@ -41,8 +42,8 @@ static struct {
 struct http *__wrap_http_new(struct loop *l);
 int __wrap_http_set_ca(struct http *h, const void *pem, size_t n);
 void __wrap_http_set_reach(struct http *h, const struct reach *r);
-int __wrap_http_get(struct http *h, const char *url, http_cb cb, void *arg,
-    struct http_req **out);
+int __wrap_http_get(
+    struct http *h, const struct http_ask *ask, struct http_req **out);
 void __wrap_http_cancel(struct http_req *q);
 
 struct http *
@@ -68,16 +69,16 @@ __wrap_http_set_reach(struct http *h, const struct reach *r)
 }
 
 int
-__wrap_http_get(struct http *h, const char *url, http_cb cb, void *arg,
-    struct http_req **out)
+__wrap_http_get(
+    struct http *h, const struct http_ask *ask, struct http_req **out)
 {
 	struct http_req *q;
 
 	(void)h;
-	(void)url;
 	if (web.n == REQS_MAX || (q = malloc(sizeof(*q))) == NULL)
 		return ERR_TOOBIG;
-	*q = (struct http_req){ cb, arg };
+	*q = (struct http_req){ ask->cb, ask->arg,
+		ask->etag != NULL && *ask->etag != '\0' };
 	web.req[web.n++] = q;
 	*out = q;
 	return 0;
@@ -100,16 +101,19 @@ __wrap_http_cancel(struct http_req *q)
 static void
 answer(int r, const void *p, size_t n)
 {
-	const struct http_answer a = { .r = r,
+	struct http_answer a = { .r = r,
 		.why = r == 0 ? NULL : "no",
 		.body = p,
 		.len = n,
+		.etag = "\"t\"",
 		.max_age = 600 };
 	struct http_req *q;
 
 	if (web.n == 0)
 		return;
 	q = web.req[0];
+	/* Of what has a tag every other answer says that it is still so. */
+	a.same = r == 0 && q->conditional && (n & 1) != 0;
 	memmove(&web.req[0], &web.req[1], --web.n * sizeof(web.req[0]));
 	proc_inside = true;
 	q->cb(q->arg, &a);

@@ -8,11 +8,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "broker/http.h"
+#include "broker/http_head.h"
 #include "broker/loop.h"
 #include "lib/err.h"
 
@@ -108,6 +110,58 @@ t_http_same_origin(void **state)
 	}
 }
 
+/* What goes back to a server is what a tag can be, and of a bounded length. */
+static void
+t_http_etag(void **state)
+{
+	static const struct {
+		const char *line, *etag;
+	} cases[] = {
+		{ "ETag: \"abc\"\r\n", "\"abc\"" },
+		{ "etag:W/\"a-b=c!~\"  \r\n", "W/\"a-b=c!~\"" },
+		{ "ETag: \"\"\r\n", "\"\"" },
+		{ "ETag: abc\r\n", "" },
+		{ "ETag: \"\r\n", "" },
+		{ "ETag: W/\"\r\n", "" },
+		{ "ETag: W/\r\n", "" },
+		{ "ETag: w/\"a\"\r\n", "" },
+		{ "ETag: \"a\"b\"\r\n", "" },
+		{ "ETag: \"a b\"\r\n", "" },
+		{ "ETag: \"a\rX: y\"\r\n", "" },
+		{ "ETag: \"a\nX: y\"\r\n", "" },
+		{ "ETag: \"a\177\"\r\n", "" },
+		{ "ETag: \"\303\244\"\r\n", "" },
+		{ "ETag:\r\n", "" },
+		{ "X-ETag: \"abc\"\r\n", "" },
+	};
+	char line[HTTP_ETAG_MAX + 32];
+	struct http_head h;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		http_head_init(&h);
+		assert_int_equal(
+		    http_head_line(&h, cases[i].line, strlen(cases[i].line)),
+		    0);
+		assert_string_equal(h.etag, cases[i].etag);
+	}
+	for (int n = HTTP_ETAG_MAX - 1; n <= HTTP_ETAG_MAX + 1; n++) {
+		(void)snprintf(line, sizeof(line), "ETag: \"%0*d\"", n - 2, 0);
+		http_head_init(&h);
+		assert_int_equal(http_head_line(&h, line, strlen(line)), 0);
+		assert_int_equal(
+		    strlen(h.etag), n <= HTTP_ETAG_MAX ? (size_t)n : 0);
+	}
+	/* one that is no tag takes back the one before */
+	http_head_init(&h);
+	assert_int_equal(http_head_line(&h, "ETag: \"a\"", 9), 0);
+	assert_int_equal(http_head_line(&h, "ETag: a", 7), 0);
+	assert_string_equal(h.etag, "");
+	h.bytes = HTTP_HEADERS_MAX - 3;
+	assert_int_equal(http_head_line(&h, "a: b", 4), ERR_TOOBIG);
+	assert_int_equal(http_head_line(&h, "a:b", 3), 0);
+}
+
 static void
 never(void *arg, const struct http_answer *a)
 {
@@ -122,22 +176,22 @@ t_http_get_bounds(void **state)
 {
 	struct loop *l = loop_new();
 	struct http *h = http_new(l);
+	struct http_ask ask = { .url = "https://127.0.0.1:1/", .cb = never },
+			bad = ask;
 	struct http_req *q;
 
 	(void)state;
 	assert_non_null(h);
-	for (size_t i = 0; i < sizeof(bad_urls) / sizeof(bad_urls[0]); i++)
-		assert_int_equal(http_get(h, bad_urls[i], never, NULL, &q),
-		    ERR_FORMAT);
+	for (size_t i = 0; i < sizeof(bad_urls) / sizeof(bad_urls[0]); i++) {
+		bad.url = bad_urls[i];
+		assert_int_equal(http_get(h, &bad, &q), ERR_FORMAT);
+	}
 	for (int i = 0; i < HTTP_REQS_MAX; i++)
-		assert_int_equal(http_get(h, "https://127.0.0.1:1/", never,
-		    NULL, &q), 0);
-	assert_int_equal(http_get(h, "https://127.0.0.1:1/", never, NULL, &q),
-	    ERR_TOOBIG);
+		assert_int_equal(http_get(h, &ask, &q), 0);
+	assert_int_equal(http_get(h, &ask, &q), ERR_TOOBIG);
 	http_cancel(q); /* the last that was started */
 	http_cancel(NULL);
-	assert_int_equal(http_get(h, "https://127.0.0.1:1/", never, NULL, &q),
-	    0);
+	assert_int_equal(http_get(h, &ask, &q), 0);
 	http_free(h);
 	http_free(NULL);
 	loop_free(l);
@@ -150,6 +204,7 @@ main(void)
 		cmocka_unit_test(t_http_cache_control),
 		cmocka_unit_test(t_http_url_ok),
 		cmocka_unit_test(t_http_same_origin),
+		cmocka_unit_test(t_http_etag),
 		cmocka_unit_test(t_http_get_bounds),
 	};
 

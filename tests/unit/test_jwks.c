@@ -28,6 +28,7 @@
 /* The web: at most one request waits for its answer. */
 static struct {
 	int64_t now;
+	char etag[64];  /* that it was asked with */
 	char url[256];	/* of the request that waits, "" for none */
 	http_cb cb;
 	void *arg;
@@ -39,8 +40,7 @@ static struct {
 } web;
 
 static int
-web_get(void *ctx, const char *url, http_cb cb, void *arg,
-    struct http_req **out)
+web_get(void *ctx, const struct http_ask *ask, struct http_req **out)
 {
 	static char q[16];
 
@@ -48,9 +48,11 @@ web_get(void *ctx, const char *url, http_cb cb, void *arg,
 	if (web.refuse)
 		return ERR_TOOBIG;
 	assert_string_equal(web.url, "");
-	(void)snprintf(web.url, sizeof(web.url), "%s", url);
-	web.cb = cb;
-	web.arg = arg;
+	(void)snprintf(web.url, sizeof(web.url), "%s", ask->url);
+	(void)snprintf(web.etag, sizeof(web.etag), "%s",
+	    ask->etag == NULL ? "" : ask->etag);
+	web.cb = ask->cb;
+	web.arg = ask->arg;
 	web.gets++;
 	*out = (struct http_req *)(void *)q;
 	return 0;
@@ -108,6 +110,21 @@ answer(int r, const char *body, int64_t max_age)
 {
 	struct http_answer a = { .r = r, .why = "made up", .body = body,
 		.len = r == 0 ? strlen(body) : 0, .max_age = max_age };
+
+	assert_string_not_equal(web.url, "");
+	web.url[0] = '\0';
+	web.cb(web.arg, &a);
+}
+
+/* The same, with a tag; NULL for the body: it has not changed. */
+static void
+answer_tagged(const char *body, const char *etag, int64_t max_age)
+{
+	struct http_answer a = { .body = body,
+		.same = body == NULL,
+		.len = body == NULL ? 0 : strlen(body),
+		.etag = etag,
+		.max_age = max_age };
 
 	assert_string_not_equal(web.url, "");
 	web.url[0] = '\0';
@@ -421,6 +438,64 @@ t_jwks_withdrawn(void **state)
 	jwks_free(k);
 }
 
+/* What has not changed has more time, and is still the same set. */
+static void
+t_jwks_not_modified(void **state)
+{
+	struct jwks *k = new ();
+	const struct jwk_set *a, *b;
+
+	(void)state;
+	assert_int_equal(keys(k), ERR_AGAIN);
+	assert_string_equal(web.etag, "");
+	answer_tagged(DISCOVERY, "\"discovery\"", -1);
+	assert_string_equal(web.etag, ""); /* another document's */
+	answer_tagged(KEY("a"), "\"one\"", 600);
+	assert_int_equal(jwks_keys(k, &a), 0);
+	web.now += 600 * S;
+	assert_int_equal(keys(k), ERR_AGAIN);
+	assert_string_equal(web.etag, "\"one\"");
+	answer_tagged(NULL, NULL, 900);
+	assert_int_equal(web.last, 0);
+	assert_int_equal(jwks_keys(k, &b), 0);
+	assert_ptr_equal(a, b);
+	web.now += 900 * S - 1;
+	assert_int_equal(keys(k), 0);
+	web.now += 1;
+	assert_int_equal(keys(k), ERR_AGAIN);
+	assert_string_equal(web.etag, "\"one\"");
+	/* another set, without a tag: none is sent any more */
+	answer_tagged(KEY("b"), "", 600);
+	assert_int_equal(jwks_keys(k, &b), 0);
+	assert_string_equal(b->key[0].kid, "b");
+	web.now += 600 * S;
+	assert_int_equal(keys(k), ERR_AGAIN);
+	assert_string_equal(web.etag, "");
+	/* one that cannot be read changes neither set nor tag */
+	answer_tagged(KEY("c"), "\"three\"", 600);
+	web.now += 600 * S;
+	assert_int_equal(keys(k), ERR_AGAIN);
+	answer_tagged("no set", "\"four\"", 600);
+	assert_int_not_equal(web.last, 0);
+	web.now += JWKS_COOLDOWN_S * S;
+	(void)keys(k);
+	answer_tagged("{\"issuer\":\"" ISS "\",\"jwks_uri\":"
+		      "\"https://i.example/moved\"}",
+	    NULL, -1);
+	/* the tag is of what lay elsewhere */
+	assert_string_equal(web.url, "https://i.example/moved");
+	assert_string_equal(web.etag, "");
+	answer(ERR_TIMEOUT, NULL, -1);
+	web.now += JWKS_COOLDOWN_S * S;
+	(void)keys(k);
+	answer(0, DISCOVERY, -1);
+	assert_string_equal(web.etag, "\"three\"");
+	answer_tagged(NULL, NULL, 600);
+	assert_int_equal(jwks_keys(k, &b), 0);
+	assert_string_equal(b->key[0].kid, "c");
+	jwks_free(k);
+}
+
 static void
 t_jwks_tick(void **state)
 {
@@ -467,6 +542,7 @@ main(void)
 		cmocka_unit_test(t_jwks_lifetime),
 		cmocka_unit_test(t_jwks_stale),
 		cmocka_unit_test(t_jwks_withdrawn),
+		cmocka_unit_test(t_jwks_not_modified),
 		cmocka_unit_test(t_jwks_tick),
 	};
 

@@ -37,15 +37,13 @@ static struct {
 } web;
 
 static int
-web_get(
-    void *ctx, const char *url, http_cb cb, void *arg, struct http_req **out)
+web_get(void *ctx, const struct http_ask *ask, struct http_req **out)
 {
 	static char q;
 
 	(void)ctx;
-	(void)url;
-	web.cb = cb;
-	web.arg = arg;
+	web.cb = ask->cb;
+	web.arg = ask->arg;
 	web.gets++;
 	*out = (struct http_req *)(void *)&q;
 	return 0;
