@@ -29,8 +29,8 @@ request_is_whole(const struct request *q)
 	       (!path || q->path != NULL);
 }
 
-static const struct identity *
-first_identity(const struct request *q)
+const struct identity *
+request_identity(const struct request *q)
 {
 	for (size_t i = 0; i < q->policy->nidentity; i++) {
 		if (q->identity[q->policy->by_name[i]->index])
@@ -43,7 +43,7 @@ const struct identity *
 rule_identity(const struct rule *rule, const struct request *q)
 {
 	if (rule->everyone)
-		return first_identity(q);
+		return request_identity(q);
 	for (size_t i = 0; i < rule->nwho; i++) {
 		if (q->identity[rule->id[i]])
 			return q->policy->identity[rule->id[i]];
@@ -141,92 +141,11 @@ rule_is_for(const struct rule *rule, const struct request *q)
 	       memchr(q->identity, true, q->policy->nidentity) != NULL;
 }
 
-static bool
+bool
 rule_applies(const struct rule *rule, const struct request *q)
 {
 	return rule_is_for(rule, q) && rule_is_here(rule, q) &&
 	       rule_is_now(rule, q);
-}
-
-/* The smaller bound first; 0 is none. */
-static int
-compare_max(uint64_t a, uint64_t b)
-{
-	a = a == 0 ? UINT64_MAX : a;
-	b = b == 0 ? UINT64_MAX : b;
-	return (a > b) - (a < b);
-}
-
-/* 5 per 10 is smaller than 6 per 10; 0 is none. */
-static int
-compare_rate(const struct limits *a, const struct limits *b)
-{
-	uint64_t x, y;
-
-	if (a->rate == 0 || b->rate == 0)
-		return (a->rate == 0) - (b->rate == 0);
-	x = (uint64_t)a->rate * b->rate_per_s;
-	y = (uint64_t)b->rate * a->rate_per_s;
-	/* of two that are the same on the long run, the shorter */
-	return x != y ? (x > y) - (x < y) :
-	    (a->rate > b->rate) - (a->rate < b->rate);
-}
-
-static int
-compare_limits(const struct limits *a, const struct limits *b)
-{
-	int c;
-
-	if ((c = compare_max(a->duration_s, b->duration_s)) != 0 ||
-	    (c = compare_max(a->output, b->output)) != 0 ||
-	    (c = compare_max(a->concurrent, b->concurrent)) != 0)
-		return c;
-	return compare_rate(a, b);
-}
-
-/* A line that matches, and what it gives. */
-struct found {
-	const struct rule *rule; /* NULL: none */
-	bool pty, stdin_ok;
-	uint64_t stdin_max;
-	const struct transfer *transfer;
-	size_t order;
-};
-
-static int
-compare_transfers(const struct transfer *a, const struct transfer *b)
-{
-	if (a == NULL || b == NULL)
-		return 0;
-	if (a->no_delete != b->no_delete)
-		return a->no_delete ? 1 : -1;
-	if (a->no_symlinks != b->no_symlinks)
-		return a->no_symlinks ? 1 : -1;
-	return compare_max(a->max, b->max);
-}
-
-/* Is a the better answer of two that match?  What demands fewer approvals
- * comes first; then what gives the job its input, so that one rule more never
- * takes anything away; then the smaller limits; then the name, then the line.
- * A total order, so the answer does not hang on the order of rules. */
-static bool
-is_better(const struct found *a, const struct found *b)
-{
-	int c;
-
-	if (b->rule == NULL)
-		return true;
-	if (a->rule->approve != b->rule->approve)
-		return a->rule->approve < b->rule->approve;
-	if (a->stdin_ok != b->stdin_ok)
-		return a->stdin_ok;
-	if ((c = compare_transfers(a->transfer, b->transfer)) != 0 ||
-	    (c = compare_limits(&a->rule->limit, &b->rule->limit)) != 0 ||
-	    (c = compare_max(a->stdin_max, b->stdin_max)) != 0)
-		return c < 0;
-	if ((c = strcmp(a->rule->name, b->rule->name)) != 0)
-		return c < 0;
-	return a->order < b->order;
 }
 
 /* The best of each effect, and what the others that match add to it. */
@@ -237,24 +156,6 @@ struct best {
 	uint64_t masks[DECISION_MASKS_MAX / 64];
 	bool text_only, record_input, record_full;
 };
-
-static uint64_t
-smaller(uint64_t a, uint64_t b)
-{
-	return a == 0 ? b : b == 0 ? a : a < b ? a : b;
-}
-
-static void
-join_limits(struct limits *to, const struct limits *l)
-{
-	to->duration_s = (uint32_t)smaller(to->duration_s, l->duration_s);
-	to->output = smaller(to->output, l->output);
-	to->concurrent = (uint32_t)smaller(to->concurrent, l->concurrent);
-	if (compare_rate(l, to) < 0) {
-		to->rate = l->rate;
-		to->rate_per_s = l->rate_per_s;
-	}
-}
 
 static void
 join_approvals(uint64_t *to, const uint64_t *from)
@@ -271,7 +172,7 @@ add_demands(struct best *best, const struct rule *rule)
 		best->masks[i] |= rule->masks[i];
 	if (!rule->floor)
 		return;
-	join_limits(&best->limit, &rule->limit);
+	limits_join(&best->limit, &rule->limit);
 	join_approvals(best->approvals, rule->approvals);
 	best->text_only |= rule->text_only;
 	best->record_input |= rule->record_input;
@@ -286,7 +187,7 @@ consider(const struct request *q, const struct found *f, const void *line,
 {
 	bool allow = f->rule->effect == EFFECT_ALLOW;
 	struct found *to = allow ? &best->allow : &best->deny;
-	bool better = is_better(f, to);
+	bool better = found_is_better(f, to);
 
 	/* MUST NOT hang on pty: a job would ask for a terminal to leave a
 	 * floor behind. */
@@ -466,10 +367,10 @@ is_empty(const uint64_t *set, size_t words)
 	return true;
 }
 
-/* The first demand that the caller cannot enforce; NULL: none. */
-static const char *
-missing(const struct request *q, const struct decision *d)
+const char *
+decision_missing(const struct request *q, const struct decision *d)
 {
+	bool file = q->kind == REQUEST_READ || q->kind == REQUEST_WRITE;
 	const struct {
 		bool needed;
 		unsigned int bit;
@@ -483,14 +384,14 @@ missing(const struct request *q, const struct decision *d)
 		{ d->limit.concurrent != 0, ENFORCE_CONCURRENT,
 		    "`limit concurrent`" },
 		{ d->limit.rate != 0, ENFORCE_RATE, "`limit rate`" },
-		{ !is_empty(d->masks, DECISION_MASKS_MAX / 64), ENFORCE_MASKS,
-		    "`mask`" },
+		/* A file is not shown: what may be read of it is its path. */
+		{ !file && !is_empty(d->masks, DECISION_MASKS_MAX / 64),
+		    ENFORCE_MASKS, "`mask`" },
 		{ d->text_only, ENFORCE_TEXT_ONLY, "`text-only`" },
 		{ d->record_input || d->record_full, ENFORCE_RECORD,
 		    "`record`" },
 		{ d->would_deny, ENFORCE_OBSERVE, "`observe`" },
-		{ q->kind == REQUEST_READ || q->kind == REQUEST_WRITE,
-		    ENFORCE_FILES, "`read` and `write`" },
+		{ file, ENFORCE_FILES, "`read` and `write`" },
 		{ q->kind == REQUEST_GIT_READ || q->kind == REQUEST_GIT_WRITE,
 		    ENFORCE_GIT, "`git`" },
 		{ q->kind == REQUEST_INTERACTIVE, ENFORCE_INTERACTIVE,
@@ -510,7 +411,7 @@ grant(const struct request *q, const struct best *best,
     const struct limits *limit, const uint64_t *masks, struct decision *d)
 {
 	d->limit = *limit;
-	join_limits(&d->limit, &best->limit);
+	limits_join(&d->limit, &best->limit);
 	join_approvals(d->approvals, best->approvals);
 	/* every rule that matched brought the defaults' masks, too */
 	for (size_t i = 0; i < DECISION_MASKS_MAX / 64; i++)
@@ -518,7 +419,7 @@ grant(const struct request *q, const struct best *best,
 	d->text_only |= best->text_only;
 	d->record_input |= best->record_input;
 	d->record_full |= best->record_full;
-	d->missing = missing(q, d);
+	d->missing = decision_missing(q, d);
 }
 
 static enum verdict
@@ -534,7 +435,7 @@ approved(const struct decision *d)
 static void
 observe(const struct request *q, const struct best *best, struct decision *d)
 {
-	const struct identity *id = first_identity(q);
+	const struct identity *id = request_identity(q);
 
 	if (id == NULL || q->now <= 0 ||
 	    (int64_t)q->now >= q->target->observe_until)

@@ -5,8 +5,12 @@
 #define POSTERN_POLICY_JUDGE_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
+struct decision;
 struct identity;
+struct limits;
 struct repository;
 struct request;
 struct rule;
@@ -21,6 +25,26 @@ const struct identity *rule_identity(const struct rule *rule,
 bool rule_is_here(const struct rule *rule, const struct request *q);
 /* Is it the rule's time?  When the time is not known, it is for a deny rule. */
 bool rule_is_now(const struct rule *rule, const struct request *q);
+/* All of that: for the request, here and now. */
+bool rule_applies(const struct rule *rule, const struct request *q);
+/* The first by name of the request's identities; NULL: it has none. */
+const struct identity *request_identity(const struct request *q);
+/* The first demand that the caller cannot enforce; NULL: none. */
+const char *decision_missing(const struct request *q, const struct decision *d);
+
+/* A line that matches, and what it gives. */
+struct found {
+	const struct rule *rule; /* NULL: none */
+	bool pty, stdin_ok;
+	uint64_t stdin_max;
+	const struct transfer *transfer;
+	size_t order;
+};
+/* Of two that match, is a the better answer?  A total order. */
+bool found_is_better(const struct found *a, const struct found *b);
+/* The smaller of each limit. */
+void limits_join(struct limits *to, const struct limits *l);
+
 /* Is the line about what the request asks for? */
 bool transfer_matches(const struct transfer *t, const struct request *q);
 bool repository_matches(const struct repository *r, const struct request *q);

@@ -7,6 +7,7 @@ policy_libpolicy_la_SOURCES = \
 	policy/decide.c policy/decide.h policy/judge.h \
 	policy/dict.c policy/dict.h \
 	policy/explain.c policy/explain.h policy/explain_access.c \
+	policy/files.c policy/files.h \
 	policy/glob.c policy/glob.h \
 	policy/index.c policy/index.h \
 	policy/load.c \
@@ -15,6 +16,7 @@ policy_libpolicy_la_SOURCES = \
 	policy/model.h \
 	policy/nearest.c policy/nearest.h \
 	policy/nearest_access.c policy/nearest_access.h \
+	policy/order.c \
 	policy/parse.c policy/parse.h \
 	policy/parse_access.c \
 	policy/parse_block.c \

@@ -7,7 +7,8 @@ quiet_wrap = $(fault_wrap) -Wl,--wrap=decide
 if HAVE_CMOCKA
 policy_unit_tests = \
 	tests/unit/test_claims tests/unit/test_command tests/unit/test_conf \
-	tests/unit/test_decide tests/unit/test_diag tests/unit/test_judge \
+	tests/unit/test_decide tests/unit/test_diag tests/unit/test_files \
+	tests/unit/test_judge \
 	tests/unit/test_lex tests/unit/test_names tests/unit/test_policy tests/unit/test_policy_load \
 	tests/unit/test_zone
 check_PROGRAMS += $(policy_unit_tests)
@@ -29,6 +30,9 @@ tests_unit_test_decide_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
 tests_unit_test_diag_SOURCES = tests/unit/test_diag.c
 tests_unit_test_diag_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_diag_LDADD = lib/liblex.la $(CMOCKA_LIBS)
+tests_unit_test_files_SOURCES = tests/unit/test_files.c
+tests_unit_test_files_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_files_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
 tests_unit_test_judge_SOURCES = tests/unit/test_judge.c $(quiet)
 tests_unit_test_judge_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_judge_LDFLAGS = $(AM_LDFLAGS) $(quiet_wrap)
