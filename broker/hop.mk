@@ -7,5 +7,5 @@ hop_files = \
 broker_postern_hop_SOURCES = broker/hop.c $(hop_files)
 broker_postern_hop_CFLAGS = $(PROGRAM_CFLAGS) $(LIBSSH_CFLAGS) $(CRYPTO_CFLAGS)
 broker_postern_hop_LDFLAGS = $(PROGRAM_LDFLAGS)
-broker_postern_hop_LDADD = ssh/libconn.la ssh/libcert.la audit/libcast.la \
+broker_postern_hop_LDADD = ssh/libconn.la ssh/libquote.la ssh/libcert.la audit/libcast.la \
 	lib/libsandbox.la lib/libbase.la $(LIBSSH_LIBS) $(CRYPTO_LIBS)

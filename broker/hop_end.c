@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "audit/sidecar.h"
@@ -17,6 +18,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/msg.h"
+#include "lib/sftprefuse.h"
 
 #define END_FLUSH_MS 2000 /* for last words to a job that reads slowly */
 #define END_UNKNOWN_SIGNAL 255 /* what ssh itself makes of such a death */
@@ -90,6 +92,10 @@ end_say(struct hop *h)
 	(void)snprintf(line, sizeof(line), "postern: %s (operation %s)%s\n",
 	    h->end.text, h->run.operation, h->run.pty ? "\r" : "");
 	hop_say(h, line);
+	/* Whoever has not heard a word of SFTP yet hears this one. */
+	if (h->run.what == OP_SFTP && h->sink[CONN_OUT].count.bytes == 0)
+		sftprefuse(h->run.in, h->run.out, line, strlen(line),
+		    PROTO_SFTP_REFUSE_MS);
 }
 
 /* The recording's last events.  What cannot be written down did not end well,

@@ -17,6 +17,7 @@
 #include "lib/msg.h"
 #include "lib/sandbox.h"
 #include "ssh/cert.h"
+#include "ssh/serve.h"
 
 #define CERT_REASON_MAX 500
 
@@ -120,6 +121,8 @@ open_want(struct hop *h)
 	h->want.pin = h->pin;
 	h->want.npin = run->npin;
 	h->want.command = run->command;
+	if (run->what == OP_SFTP && serve_is_subsystem(run->command))
+		h->want.subsystem = "sftp";
 	h->want.pty = run->pty;
 	h->want.term = run->term;
 	h->want.columns = run->columns;

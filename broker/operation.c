@@ -251,6 +251,7 @@ get_ask(struct msg *m, char *handle, size_t handlesize, struct ask *a)
 		return r;
 	if (a->kind > RUN_LOGIN || a->tty > 1)
 		return ERR_PROTO;
+	a->what = operation_is_sftp(a) ? OP_SFTP : OP_COMMAND;
 	/* A terminal's name is a word, its size a sane one. */
 	for (const char *t = a->term; *t != '\0'; t++) {
 		if (!((*t >= 'a' && *t <= 'z') || (*t >= 'A' && *t <= 'Z') ||
@@ -340,6 +341,15 @@ operation_run(struct operation *op, struct connection *conn,
 			operation_control(op, conn, NULL);
 		else
 			operation_no_shell(op, conn, a);
+		return;
+	}
+	if (a->what == OP_SFTP) {
+		if (control)
+			operation_refuse(op, POSTERN_EX_USAGE,
+			    "postern@ has no files; name a target, as in sftp "
+			    "TARGET@BASTION");
+		else
+			operation_files(op, conn, a);
 		return;
 	}
 	if (control && operation_is_can(a)) {

@@ -4,6 +4,7 @@
  *	operation.c	 its life: RUN, answers, its end
  *	operation_judge.c the decision, of one command or of a list
  *	operation_can.c	 the decision alone, for a job that asks
+ *	operation_files.c the same of a session of files
  *	operation_limit.c whether it fits beside what runs and ran
  *	operation_plan.c what the ledger, the hop and the signer are told
  *	operation_start.c audit and the parent asked, everything handed over
@@ -19,6 +20,7 @@
 
 #include "lib/buf.h"
 #include "lib/msg.h"
+#include "lib/proto.h"
 #include "lib/str.h"
 #include "lib/ulid.h"
 #include "policy/command.h"
@@ -28,6 +30,7 @@
 #define EVENT_BODY_MAX (150 * 1024)
 
 struct connection;
+struct files;
 struct jobcert;
 struct joblist;
 struct peer;
@@ -41,6 +44,7 @@ struct ask {
 	uint8_t tty;
 	char term[TERM_MAX + 1];
 	uint32_t cols, rows;
+	enum op_what what;
 };
 
 struct operation {
@@ -73,7 +77,9 @@ struct operation {
 struct plan {
 	const struct target *target;
 	const char *login;
-	const struct command *command; /* argv[0] rewritten */
+	enum op_what what;
+	const struct command *command; /* argv[0] rewritten; or NULL: */
+	const struct files *files;     /* what may be moved */
 	struct decision d;
 	const char *nearest;    /* rule, where no rule allows it; else "" */
 	struct buf wire;	/* as the target's shell gets it */
@@ -158,6 +164,13 @@ bool operation_is_can(const struct ask *a);
 void operation_can(
     struct operation *op, const struct connection *conn, const struct ask *a);
 
+/* operation_files.c */
+/* Is it the sftp subsystem? */
+bool operation_is_sftp(const struct ask *a);
+/* Decides, and starts it or answers. */
+void operation_files(
+    struct operation *op, struct connection *conn, const struct ask *a);
+
 /* operation_list.c */
 int joblist_new(
     const struct list *l, const struct ask *a, struct joblist **out);
@@ -191,10 +204,15 @@ void plan_clear(struct plan *p);
 /* Completes the plan: canonical and wire form, principal, serial, key id. */
 int plan_make(struct plan *p, const struct operation *op,
     const struct connection *conn);
+/* The same for a session of files: no command of the job's. */
+int plan_make_files(struct plan *p, const struct operation *op,
+    const struct connection *conn, enum op_what what);
 /* Starts an operation.decide event. */
 int plan_decide_event(struct buf *b, const struct operation *op,
     const struct connection *conn, const struct decision *d,
     const char *verdict);
+/* How files are moved, as the policy calls it; "" of a command. */
+const char *plan_way(enum op_what what);
 /* The command as it was asked, escaped, for a denial's event. */
 int ask_event_command(struct buf *b, const struct ask *a);
 /* The event of a decision that allows. */

@@ -66,6 +66,7 @@ operation_deny(struct operation *op, const struct connection *conn,
 		 : code == POSTERN_EX_TEMPFAIL ? "limit"
 					       : "policy")) == 0 &&
 	    (r = event_num(&b, EV_PTY, a->tty)) == 0 &&
+	    (r = event_str(&b, EV_BY, plan_way(a->what))) == 0 &&
 	    (r = ask_event_command(&b, a)) == 0)
 		r = session_denial(conn->session, &b);
 	buf_clear(&b);

@@ -21,7 +21,9 @@
 #include "lib/event.h"
 #include "lib/proto.h"
 #include "policy/command.h"
+#include "policy/files.h"
 #include "ssh/quote.h"
+#include "ssh/serve.h"
 
 #define PLAN_ENV "/usr/bin/env"
 
@@ -43,6 +45,20 @@ plan_decide_event(struct buf *b, const struct operation *op,
 	    (op->list != NULL && (r = joblist_event(op->list, b)) != 0))
 		return r;
 	return event_str(b, EV_VERDICT, verdict);
+}
+
+const char *
+plan_way(enum op_what what)
+{
+	switch (what) {
+	case OP_COMMAND:
+		break;
+	case OP_SFTP:
+		return "sftp";
+	case OP_SCP:
+		return "scp-legacy";
+	}
+	return "";
 }
 
 /* What was asked, as text that a log and a ledger may hold: everything but
@@ -158,6 +174,7 @@ plan_put_decision(struct buf *b, const struct operation *op,
 	    (r = event_str(b, EV_REASON, reason)) != 0 ||
 	    (r = event_str(b, EV_LOGIN, p->login)) != 0 ||
 	    (r = event_str(b, EV_COMMAND, buf_cstr(&p->shown))) != 0 ||
+	    (r = event_str(b, EV_BY, plan_way(p->what))) != 0 ||
 	    (r = event_num(b, EV_PTY, p->d.pty && a->tty)) != 0 ||
 	    (r = event_num(b, EV_STDIN, p->d.stdin_ok)) != 0 ||
 	    (r = event_num(b, EV_SERIAL, p->serial)) != 0 ||
@@ -187,12 +204,39 @@ plan_put_open(struct operation *op, const struct connection *conn,
 static int
 plan_put_files(struct buf *b, const struct plan *p)
 {
+	const struct files none = { 0 },
+			   *f = p->files == NULL ? &none : p->files;
+	const struct file_line *l;
 	int r;
 
-	(void)p;
-	if ((r = buf_put_u8(b, OP_COMMAND)) != 0)
+	if ((r = buf_put_u8(b, (uint8_t)p->what)) != 0 ||
+	    (r = buf_put_u32(b, (uint32_t)f->n)) != 0)
 		return r;
-	return buf_put_u32(b, 0);
+	for (size_t i = 0; i < f->n; i++) {
+		l = &f->line[i];
+		if ((r = buf_put_cstr(b, l->rule)) != 0 ||
+		    (r = buf_put_u8(b, l->deny)) != 0 ||
+		    (r = buf_put_u8(b, l->write)) != 0 ||
+		    (r = buf_put_cstr(b, l->path)) != 0 ||
+		    (r = buf_put_u64(b, l->max)) != 0 ||
+		    (r = buf_put_u8(b, l->no_delete)) != 0 ||
+		    (r = buf_put_u8(b, l->no_symlinks)) != 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Where the command sends what it prints. */
+static int
+plan_put_output(struct buf *b, const struct plan *p)
+{
+	const struct command *c = p->command;
+	int r;
+
+	if ((r = buf_put_u8(b, c != NULL && c->out_null)) != 0 ||
+	    (r = buf_put_u8(b, c != NULL && c->err_null)) != 0)
+		return r;
+	return buf_put_u8(b, c != NULL && c->err_to_out);
 }
 
 int
@@ -215,9 +259,7 @@ plan_put_hop_run(struct operation *op, const struct connection *conn,
 	    (r = buf_put_u64(b, p->d.stdin_max)) != 0 ||
 	    (r = buf_put_u32(b, p->d.limit.duration_s)) != 0 ||
 	    (r = buf_put_u64(b, p->d.limit.output)) != 0 ||
-	    (r = buf_put_u8(b, p->command->out_null)) != 0 ||
-	    (r = buf_put_u8(b, p->command->err_null)) != 0 ||
-	    (r = buf_put_u8(b, p->command->err_to_out)) != 0 ||
+	    (r = plan_put_output(b, p)) != 0 ||
 	    (r = buf_put_u32(b, conf->connect_timeout_s)) != 0 ||
 	    (r = buf_put_u32(b, conf->handshake_timeout_s)) != 0 ||
 	    (r = buf_put_u32(b, conf->server_alive_interval_s)) != 0 ||
@@ -245,7 +287,7 @@ plan_put_grant(struct operation *op, const struct ask *a, struct plan *p)
 		return r;
 	if ((r = buf_put_cstr(b, buf_cstr(&p->key_id))) != 0)
 		return r;
-	return buf_put_u8(b, OP_COMMAND);
+	return buf_put_u8(b, (uint8_t)p->what);
 }
 
 /* One program's words as they are sent: variables go through env, which sets
@@ -292,6 +334,24 @@ make_wire(const struct command *c, struct buf *out)
 	return r;
 }
 
+/* Principal, key id and serial. */
+static int
+make_names(
+    struct plan *p, const struct operation *op, const struct connection *conn)
+{
+	int r;
+
+	if ((r = target_principal(p->target, p->login, p->principal,
+		 sizeof(p->principal))) != 0 ||
+	    (r = make_key_id(op, conn, p->d.identity_name, &p->key_id)) != 0)
+		return r;
+	if (getrandom(&p->serial, sizeof(p->serial), 0) !=
+	    (ssize_t)sizeof(p->serial))
+		return ERR_SYS;
+	p->serial = (p->serial >> 1) | 1; /* never 0, fits signed 64 bit */
+	return buf_cstr(&p->shown) == NULL ? ERR_NOMEM : 0;
+}
+
 /* Completes the plan: canonical and wire form, principal, serial, key id. */
 int
 plan_make(struct plan *p, const struct operation *op,
@@ -304,14 +364,21 @@ plan_make(struct plan *p, const struct operation *op,
 	    (p->command->dir != NULL || p->command->nstage > 1))
 		return ERR_FORMAT;
 	if ((r = command_print(p->command, &p->shown)) != 0 ||
-	    (r = make_wire(p->command, &p->wire)) != 0 ||
-	    (r = target_principal(p->target, p->login, p->principal,
-		 sizeof(p->principal))) != 0 ||
-	    (r = make_key_id(op, conn, p->d.identity_name, &p->key_id)) != 0)
+	    (r = make_wire(p->command, &p->wire)) != 0)
 		return r;
-	if (getrandom(&p->serial, sizeof(p->serial), 0) !=
-	    (ssize_t)sizeof(p->serial))
-		return ERR_SYS;
-	p->serial = (p->serial >> 1) | 1; /* never 0, fits signed 64 bit */
-	return buf_cstr(&p->shown) == NULL ? ERR_NOMEM : 0;
+	return make_names(p, op, conn);
+}
+
+int
+plan_make_files(struct plan *p, const struct operation *op,
+    const struct connection *conn, enum op_what what)
+{
+	int r;
+
+	p->what = what;
+	if ((r = serve_sftp_put(
+		 p->target->sftp, !p->files->writes, &p->wire)) != 0 ||
+	    (r = buf_putf(&p->shown, "sftp")) != 0)
+		return r;
+	return make_names(p, op, conn);
 }

@@ -35,6 +35,7 @@
 #include "policy/policy.h"
 #include "ssh/cert.h"
 #include "ssh/quote.h"
+#include "ssh/serve.h"
 
 #define GRANTS_MAX 1024
 #define GRANT_MS 60000 /* a hop asks at once; later is too late */
@@ -121,6 +122,7 @@ grant_fault(const struct grant *g, const struct target **tp)
 	char principal[sizeof(g->principal)];
 	const struct target *t;
 	const char *login;
+	bool ok = false;
 
 	if (env.target_ca == NULL)
 		return "the bastion has no CA key yet (run `postern ca init`)";
@@ -136,9 +138,11 @@ grant_fault(const struct grant *g, const struct target **tp)
 		return "the principal is not the target's";
 	if (g->serial == 0)
 		return "the serial is zero";
-	if (g->what != OP_COMMAND)
-		return "files are not signed for yet";
-	if (!command_canonical(g->command, t->shell))
+	if (g->what == OP_SFTP)
+		ok = serve_sftp_ok(g->command, t->sftp) && g->pty == 0;
+	else if (g->what == OP_COMMAND)
+		ok = command_canonical(g->command, t->shell);
+	if (!ok)
 		return "the command is not in its canonical form";
 	*tp = t;
 	return NULL;

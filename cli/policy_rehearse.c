@@ -107,6 +107,7 @@ fill_past(const struct fields *f, uint64_t ms, bool denied, struct past *p)
 		.target = f->text[EV_TARGET],
 		.login = f->text[EV_LOGIN],
 		.command = f->text[EV_COMMAND],
+		.by = f->text[EV_BY],
 		.escaped = denied && *f->text[EV_LIST] == '\0',
 		.syntax = denied && strcmp(f->text[EV_REASON], "syntax") == 0,
 		.has_pty = f->has_pty,

@@ -51,6 +51,7 @@ static const struct event_row {
 	[EV_RULE] = { "rule", 's' },
 	[EV_VERDICT] = { "verdict", 's' },
 	[EV_REASON] = { "reason", 's' },
+	[EV_BY] = { "by", 's' },
 	[EV_SERIAL] = { "serial", 'n' },
 	[EV_KEY_ID] = { "key_id", 's' },
 	[EV_PRINCIPAL] = { "principal", 's' },

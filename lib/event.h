@@ -54,6 +54,7 @@ enum event_field {
 	EV_RULE,
 	EV_VERDICT,
 	EV_REASON,
+	EV_BY, /* files: "sftp", "scp-legacy" */
 	/* what was given */
 	EV_SERIAL,
 	EV_KEY_ID,

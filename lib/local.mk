@@ -10,6 +10,7 @@ lib_libbase_la_SOURCES = \
 	lib/proto.c lib/proto.h \
 	lib/safeopen.c lib/safeopen.h \
 	lib/secret.c lib/secret.h \
+	lib/sftprefuse.c lib/sftprefuse.h \
 	lib/str.c lib/str.h \
 	lib/ulid.c lib/ulid.h
 

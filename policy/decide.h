@@ -53,7 +53,7 @@ enum {
 /* All that this version enforces: what operations are decided with. */
 #define ENFORCE_BASTION                                                        \
 	(ENFORCE_DURATION | ENFORCE_OUTPUT | ENFORCE_CONCURRENT |              \
-	    ENFORCE_RATE | ENFORCE_OBSERVE)
+	    ENFORCE_RATE | ENFORCE_OBSERVE | ENFORCE_FILES)
 
 struct limits {
 	uint32_t duration_s;	/* each: 0 is none */

@@ -217,14 +217,12 @@ compare_lines(const void *a, const void *b)
 {
 	const struct transfer *x = *(const struct transfer *const *)a;
 	const struct transfer *y = *(const struct transfer *const *)b;
-	const struct found p = { .rule = x->rule,
-		.transfer = x,
-		.order = x->order,
-		.pty = true };
-	const struct found q = { .rule = y->rule,
-		.transfer = y,
-		.order = y->order,
-		.pty = true };
+	const struct found p = {
+		.rule = x->rule, .transfer = x, .order = x->order, .pty = true
+	};
+	const struct found q = {
+		.rule = y->rule, .transfer = y, .order = y->order, .pty = true
+	};
 
 	return x == y ? 0 : found_is_better(&p, &q) ? -1 : 1;
 }
@@ -238,8 +236,7 @@ is_observed(const struct request *q)
 
 /* Can what the line's rule demands be kept?  If not, f says why not. */
 static bool
-can_be_kept(
-    struct files *f, const struct request *q, const struct transfer *t)
+can_be_kept(struct files *f, const struct request *q, const struct transfer *t)
 {
 	struct decision one = { .limit = t->rule->limit,
 		.text_only = t->rule->text_only,

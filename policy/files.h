@@ -37,9 +37,9 @@ struct files {
 	struct decision d;
 	char names[FILES_NAMES_MAX + 1]; /* of the rules that grant: "a, b" */
 	/* What kept a line from being granted; for files_explain. */
-	const struct rule *asks;   /* for approvals */
-	const struct rule *lacks;  /* something that cannot be enforced, */
-	const char *missing;       /* this */
+	const struct rule *asks;    /* for approvals */
+	const struct rule *lacks;   /* something that cannot be enforced, */
+	const char *missing;        /* this */
 	const struct rule *slotted; /* its path has too many forms */
 };
 

@@ -29,8 +29,8 @@ compare_rate(const struct limits *a, const struct limits *b)
 	x = (uint64_t)a->rate * b->rate_per_s;
 	y = (uint64_t)b->rate * a->rate_per_s;
 	/* of two that are the same on the long run, the shorter */
-	return x != y ? (x > y) - (x < y) :
-	    (a->rate > b->rate) - (a->rate < b->rate);
+	return x != y ? (x > y) - (x < y)
+		      : (a->rate > b->rate) - (a->rate < b->rate);
 }
 
 static int

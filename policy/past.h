@@ -23,6 +23,7 @@ struct past {
 	const char *user, *target, *login;
 	/* what; "": a shell */
 	const char *command;
+	const char *by; /* files were moved in this way; "": none */
 	bool escaped; /* as the job wrote it, `\xNN` for what is not plain */
 	bool syntax;  /* it could not be read */
 	bool has_pty, pty;

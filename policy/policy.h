@@ -53,8 +53,8 @@ struct target {
 	bool plain_principal;	/* principals plain: LOGIN, not LOGIN+TARGET */
 	const char *seen_from;	/* NULL: the bastion's own addresses */
 	enum target_shell shell; /* of its logins */
-	const char *sftp;        /* its server's path; "internal": sshd's own;
-				    NULL: its subsystem */
+	const char *sftp;        /* its server's path; "internal", NULL: sshd's
+				    own */
 	int64_t observe_until;   /* seconds since 1970; 0: not observed */
 };
 

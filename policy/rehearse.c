@@ -321,6 +321,12 @@ read_command(
 
 	list_clear(&h->list);
 	h->list = (struct list){ 0 };
+	if (past->by != NULL && *past->by != '\0') {
+		undecided(out,
+		    "files were moved (%s): that is judged path by path",
+		    past->by);
+		return 0;
+	}
 	if (past->escaped && strlen(past->command) > ESCAPED_MAX) {
 		undecided(
 		    out, "the ledger holds no more than its first 4096 bytes");

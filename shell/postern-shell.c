@@ -23,6 +23,7 @@
 #include "lib/proto.h"
 #include "lib/safeopen.h"
 #include "lib/sandbox.h"
+#include "lib/sftprefuse.h"
 #include "shell/relay.h"
 #include "shell/request.h"
 
@@ -73,6 +74,19 @@ refuse(int code, const char *text)
 	if (n > 0 && (size_t)n < sizeof(line))
 		(void)write_all(STDERR_FILENO, line, (size_t)n);
 	_exit(code);
+}
+
+/* The same for whoever may speak SFTP. */
+_Noreturn static void
+refuse_any(const struct request *q, int code, const char *text)
+{
+	char line[256];
+	int n = snprintf(line, sizeof(line), "postern: %s", text);
+
+	if (request_is_sftp(q) && n > 0 && (size_t)n < sizeof(line))
+		sftprefuse(STDIN_FILENO, STDOUT_FILENO, line, (size_t)n,
+		    PROTO_SFTP_REFUSE_MS);
+	refuse(code, text);
 }
 
 /* The descriptors are passed on by number: they must be sshd's, not something
@@ -170,15 +184,16 @@ main(int argc, char **argv)
 	if (r == ERR_TOOBIG)
 		refuse(POSTERN_EX_USAGE, SAY_LONG);
 	if (r != 0)
-		refuse(POSTERN_EX_TEMPFAIL, SAY_DOWN);
+		refuse_any(&q, POSTERN_EX_TEMPFAIL, SAY_DOWN);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	err = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	if (null == -1 || err == -1 ||
 	    sandbox_enter(SANDBOX_SHELL, nothing) != 0)
 		refuse(POSTERN_EX_TEMPFAIL, SAY_CONFINED);
+	e.sftp = request_is_sftp(&q);
 	r = relay_run(conn, sigfd, null, err, &e);
 	if (r != 0)
-		refuse(POSTERN_EX_TEMPFAIL,
+		refuse_any(&q, POSTERN_EX_TEMPFAIL,
 		    r == ERR_AGAIN ? SAY_LIST_LOST : SAY_LOST);
 	relay_end(&e);
 }

@@ -27,6 +27,7 @@
 #include "lib/msg.h"
 #include "lib/proto.h"
 #include "lib/safeopen.h"
+#include "lib/sftprefuse.h"
 
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -106,6 +107,9 @@ relay_answer(struct relay *rl, struct msg *m)
 	/* A client that has gone does not change the code. */
 	(void)write_all(STDOUT_FILENO, out, nout);
 	(void)write_all(STDERR_FILENO, err, nerr);
+	if (rl->ending.sftp)
+		sftprefuse(STDIN_FILENO, STDOUT_FILENO, (const char *)err, nerr,
+		    PROTO_SFTP_REFUSE_MS);
 	relay_finish(rl, (int)code, 0);
 	return 0;
 }
@@ -345,7 +349,8 @@ relay_run(int conn, int sigfd, int null, int err, struct ending *e)
 		.sigfd = sigfd,
 		.null = null,
 		.err = err,
-		.hop = -1 };
+		.hop = -1,
+		.ending = { .sftp = e->sftp } };
 	struct pollfd p[AT_N];
 	int r;
 

@@ -5,10 +5,13 @@
 #ifndef POSTERN_SHELL_RELAY_H
 #define POSTERN_SHELL_RELAY_H
 
+#include <stdbool.h>
+
 /* How the operation ended, and so how this process shall end. */
 struct ending {
 	int code;   /* exit code, when signal is 0 */
 	int signal; /* the signal that the operation died of */
+	bool sftp;  /* given: the client hears a refusal in SFTP alone */
 };
 
 /* Puts every signal into a known state and routes those that are passed on to

@@ -74,6 +74,13 @@ request_read(struct request *q)
 	(void)clearenv();
 }
 
+bool
+request_is_sftp(const struct request *q)
+{
+	return q->kind == RUN_EXEC && !q->tty &&
+	       strcmp(q->command, PROTO_SFTP_COMMAND) == 0;
+}
+
 /* All of descriptor 0, and a NUL. */
 static int
 read_input(char *text, size_t size)

@@ -27,6 +27,8 @@ struct msg;
 /* Exactly `SHELL -c postern`: how sshd runs ForceCommand by the passwd shell,
  * whatever the client asked for. */
 bool request_form(int argc, char *const *argv);
+/* Does the client speak SFTP? */
+bool request_is_sftp(const struct request *q);
 /* Reads environment and terminal, and leaves the environment empty. */
 void request_read(struct request *q);
 /* Without a command and without a terminal, what comes on descriptor 0 up to

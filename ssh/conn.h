@@ -48,6 +48,7 @@ struct conn_want {
 	const struct conn_pin *pin;
 	size_t npin;
 	const char *command;
+	const char *subsystem; /* asked for instead of command, unless NULL */
 	bool pty;
 	const char *term;
 	uint32_t columns, rows;

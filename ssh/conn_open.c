@@ -250,8 +250,12 @@ open_pty(struct conn *c)
 static int
 open_exec(struct conn *c)
 {
-	return open_answer(c, ssh_channel_request_exec(c->channel,
-	    c->want->command));
+	const struct conn_want *w = c->want;
+
+	if (w->subsystem != NULL)
+		return open_answer(
+		    c, ssh_channel_request_subsystem(c->channel, w->subsystem));
+	return open_answer(c, ssh_channel_request_exec(c->channel, w->command));
 }
 
 /* From here on ssh_event moves the bytes: it reads without libssh's own wait

@@ -1,6 +1,6 @@
 # Quoting alone: policy needs no crypto for it.
 noinst_LTLIBRARIES += ssh/libquote.la
-ssh_libquote_la_SOURCES = ssh/quote.c ssh/quote.h
+ssh_libquote_la_SOURCES = ssh/quote.c ssh/quote.h ssh/serve.c ssh/serve.h
 ssh_libquote_la_LIBADD = lib/libbase.la
 
 # Certificates: the signer, `postern`, tests.

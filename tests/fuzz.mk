@@ -37,7 +37,8 @@ tests_fuzz_fuzz_proc_hop_SOURCES = tests/fuzz/fuzz_proc_hop.c \
 tests_fuzz_fuzz_proc_hop_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 tests_fuzz_fuzz_proc_hop_LDFLAGS = $(proc_fuzz_ldflags) \
 	-Wl,--wrap=getaddrinfo -Wl,--wrap=freeaddrinfo
-tests_fuzz_fuzz_proc_hop_LDADD = audit/libcast.la lib/libbase.la \
+tests_fuzz_fuzz_proc_hop_LDADD = ssh/libquote.la audit/libcast.la \
+	lib/libbase.la \
 	$(CRYPTO_LIBS)
 
 tests_fuzz_fuzz_proc_oidc_SOURCES = tests/fuzz/fuzz_proc_oidc.c \

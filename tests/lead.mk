@@ -20,7 +20,7 @@ floor_unit_tests = \
 	tests/unit/test_quota \
 	tests/unit/test_safeopen \
 	tests/unit/test_sandbox \
-	tests/unit/test_secret \
+	tests/unit/test_secret tests/unit/test_sftprefuse \
 	tests/unit/test_session \
 	tests/unit/test_str \
 	tests/unit/test_ulid \
@@ -69,6 +69,9 @@ tests_unit_test_safeopen_LDADD = $(floor_ldadd)
 tests_unit_test_sandbox_SOURCES = tests/unit/test_sandbox.c
 tests_unit_test_sandbox_CFLAGS = $(floor_cflags)
 tests_unit_test_sandbox_LDADD = lib/libsandbox.la $(floor_ldadd)
+tests_unit_test_sftprefuse_SOURCES = tests/unit/test_sftprefuse.c
+tests_unit_test_sftprefuse_CFLAGS = $(floor_cflags)
+tests_unit_test_sftprefuse_LDADD = $(floor_ldadd)
 tests_unit_test_secret_SOURCES = tests/unit/test_secret.c
 tests_unit_test_secret_CFLAGS = $(floor_cflags)
 tests_unit_test_secret_LDADD = $(floor_ldadd)

@@ -16,6 +16,7 @@ export POSTERN_BUILD PYTHONDONTWRITEBYTECODE
 [ $# -gt 0 ] || set -- "$top/tests/broker/test_policy_process.py" \
     "$top/tests/broker/test_slow_audit.py" \
     "$top/tests/broker/test_policy_jobcert.py" \
+    "$top/tests/broker/test_policy_files.py" \
     "$top/tests/broker/test_takeover.py" \
     "$top/tests/broker/test_posternd_process.py" \
     "$top/tests/broker/test_signer_process.py" \

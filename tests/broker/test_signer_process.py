@@ -37,6 +37,8 @@ target plain-1 {{ ssh "deploy@10.91.0.3:22"; {PIN}; principals plain }}
 target far-1 {{ ssh "deploy@10.91.0.4:22"; {PIN}; seen-from "198.51.100.7/32" }}
 target six-1 {{ ssh "deploy@[2001:db8::2]:22"; {PIN} }}
 target named-1 {{ ssh "deploy@web.acme.example:22"; {PIN} }}
+target files-1 {{ ssh "deploy@10.91.0.8:22"; {PIN}; sftp /opt/sftp-server }}
+target inner-1 {{ ssh "deploy@10.91.0.8:22"; {PIN}; sftp internal }}
 target fish-1 {{ ssh "deploy@10.91.0.6:22"; {PIN}; shell fish }}
 target csh-1 {{ ssh "deploy@10.91.0.6:22"; {PIN}; shell csh }}
 target self-1 {{ ssh "deploy@127.0.0.1:22"; {PIN} }}
@@ -247,6 +249,17 @@ def test_certificate_as_openssh_reads_it(signer, tmp_path):
     assert lines[-2:] == ["Extensions:", "permit-pty"]
 
 
+@pytest.mark.parametrize("target, command", [
+    ("web-1", "internal-sftp"), ("web-1", "internal-sftp -R"),
+    ("inner-1", "internal-sftp"), ("inner-1", "internal-sftp -R"),
+    ("files-1", "'/opt/sftp-server'")])
+def test_a_session_of_files(signer, ca, target, command):
+    cert = signed(signer.grant(target=target, principal=f"deploy+{target}",
+                               command=command, what=1), ca)
+    assert cert.critical["force-command"] == command
+    assert cert.extensions == {}
+
+
 @pytest.mark.parametrize("pty", [0, 1])
 def test_a_terminal_only_when_granted(signer, ca, pty):
     cert = signed(signer.grant(pty=pty), ca)
@@ -365,9 +378,17 @@ def test_folders_and_pipelines_for_bourne_shells(signer, ca, command):
     ({"principal": "deploy+web-1,root"}, "principal"),
     ({"target": "plain-1", "principal": "deploy+plain-1"}, "principal"),
     ({"serial": 0}, "serial"),
-    ({"what": 1, "command": "internal-sftp"}, "not signed for yet"),
-    ({"what": 2, "command": "'scp' '-t' '--' '/srv/app'"},
-     "not signed for yet"),
+    *[({"what": 1, "command": c}, "canonical") for c in (
+        "'internal-sftp'", "internal-sftp ", " internal-sftp",
+        "internal-sftp -R ", "internal-sftp -R -d /", "internal-sftp;id",
+        "Internal-sftp", "'/usr/lib/openssh/sftp-server'", "'id'", "id")],
+    *[({"target": "files-1", "principal": "deploy+files-1", "what": 1,
+        "command": c}, "canonical") for c in (
+        "internal-sftp", "/opt/sftp-server", "'/opt/sftp-server' '-R'",
+        "'/opt/sftp-serve'", "'id'")],
+    ({"what": 1, "command": "internal-sftp", "pty": 1}, "canonical"),
+    ({"what": 0, "command": "internal-sftp"}, "canonical"),
+    ({"what": 2, "command": "'scp' '-t' '--' '/srv/app'"}, "canonical"),
     ({"key_id": "a\nb"}, "could not be signed"),
     ({"key_id": "\x1b[31m"}, "could not be signed"),
     ({"key_id": ""}, "could not be signed"),

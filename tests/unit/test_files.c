@@ -40,10 +40,10 @@ enum { SFTP = 1, SCP = 2, RSYNC = 4 };
 	"person ann { token okta { claim sub = \"7\" } }\n"                    \
 	"people some { ann }\n"                                                \
 	"target web-1 { ssh \"d@10.0.3.11:22\"; hostkey ssh-ed25519 "          \
-	"\"SHA256:Iqa3gjbrQfns01VnUq4pXClhTXeRLWlnVqBNps45L9U\"; login root " \
+	"\"SHA256:Iqa3gjbrQfns01VnUq4pXClhTXeRLWlnVqBNps45L9U\"; login root "  \
 	"}\n"                                                                  \
 	"target web-2 { ssh \"d@10.0.3.12:22\"; hostkey ssh-ed25519 "          \
-	"\"SHA256:Iqa3gjbrQfns01VnUq4pXClhTXeRLWlnVqBNps45L9U\"; "            \
+	"\"SHA256:Iqa3gjbrQfns01VnUq4pXClhTXeRLWlnVqBNps45L9U\"; "             \
 	"observe until 2026-12-24 }\n"
 
 struct who {
@@ -180,7 +180,8 @@ t_files_decide_as_decide(void **state)
 		  "floor; require 1 approval from some within 5m valid 5m }\n",
 		    true },
 		/* more forms than can be written out */
-		{ "allow a for job on web-1 { write under /srv/far/<int 1..999999> by "
+		{ "allow a for job on web-1 { write under /srv/far/<int "
+		  "1..999999> by "
 		  "sftp; read under /srv/any/<host>/k by sftp; write under "
 		  "/home by sftp; write under /srv/n by sftp }\n"
 		  "deny b for * on * { write under /home/<host>/.ssh by sftp; "
@@ -210,10 +211,10 @@ t_files_decide_as_decide(void **state)
 			w.q.enforces &= ~(unsigned int)ENFORCE_TEXT_ONLY;
 			assert_int_equal(files_decide(&w.q, &f), 0);
 			for (size_t j = 0; j < N(paths); j++) {
-				compare(&w, &f, REQUEST_READ, paths[j],
-				    c[i].same);
-				compare(&w, &f, REQUEST_WRITE, paths[j],
-				    c[i].same);
+				compare(
+				    &w, &f, REQUEST_READ, paths[j], c[i].same);
+				compare(
+				    &w, &f, REQUEST_WRITE, paths[j], c[i].same);
 			}
 			files_clear(&f);
 			who_clear(&w);
@@ -268,8 +269,8 @@ t_files_decide_observed(void **state)
 	struct files f;
 
 	(void)state;
-	who_init(&w,
-	    HEAD "deny keys for * on * { read under /root by sftp }\n", "web-2");
+	who_init(&w, HEAD "deny keys for * on * { read under /root by sftp }\n",
+	    "web-2");
 	assert_int_equal(files_decide(&w.q, &f), 0);
 	assert_int_equal(f.d.verdict, VERDICT_ALLOW);
 	assert_true(f.d.would_deny && f.d.rule == NULL);
@@ -294,8 +295,8 @@ many(size_t n, const char *text)
 
 	(void)fputs(HEAD, out);
 	for (size_t i = 0; i < n; i++)
-		(void)fprintf(out, "allow r%zu for job on web-1 { %s }\n", i,
-		    text);
+		(void)fprintf(
+		    out, "allow r%zu for job on web-1 { %s }\n", i, text);
 	(void)fclose(out);
 	return all;
 }

@@ -1,0 +1,76 @@
+"""The way of a session of files through the house: who gets one, what a client
+says of a refusal, and what the target's own log and server see of it."""
+import re
+
+import house as h
+import pytest
+
+RULES = """
+identity mover from github { claim repository_id = "7712345"; claim ref = "refs/heads/move" }
+allow carry for mover on web-1 {
+    write under /tmp/carry by sftp
+    read under /etc/hostname by sftp
+}
+allow fetch for mover on web-2 { read under /etc by sftp }
+"""
+
+
+@pytest.fixture(scope="module")
+def rules(bastion):
+    main = (h.ETC / "policy/main.postern").read_text()
+    bastion.write_policy(main + RULES)
+    assert "not accepted" not in bastion.reload()
+    yield
+    bastion.write_policy(main)
+    bastion.reload()
+
+
+def run(job, program, args, lines="", ref="refs/heads/move", host=None):
+    """sftp or scp, the token handed over in parts."""
+    script = h.SNIPPET.replace("\nssh -o", f"\n{program} -o")
+    script = script.replace("@SHELL@", "/bin/sh").replace("@HOST@", job.host)
+    assert program in script
+    return job.run(["/bin/sh", "-c", script, "job", *args],
+                   input=lines.encode(),
+                   env=job.env(CI_TOKEN=job.issuer.token(ref=ref)))
+
+
+def sftp(job, to, lines, **more):
+    return run(job, "sftp", ["-o", "BatchMode=no", "-b", "-", f"{to}@{job.host}"], lines, **more)
+
+
+def test_no_rule_no_session(bastion, job, mark, rules):
+    """sshd keeps a subsystem's stderr to itself: the reason comes in SFTP."""
+    r = sftp(job, "web-1", "ls\n", ref="refs/heads/main")
+    assert r.code == 255 and r.out == b""
+    assert re.search(
+        r"postern: denied: no rule lets you read or write files by sftp as "
+        r"deploy on web-1\n"
+        r"postern: refused; this is operation \w{26} in the ledger\s",
+        r.error), r.error
+    d = bastion.event(mark, "operation.decide")
+    assert (d["verdict"], d["by"]) == ("deny", "sftp")
+
+
+def test_scp_is_refused(bastion, job, mark, rules):
+    """Its client shows no server's words, but the right ones of its own."""
+    r = run(job, "scp", ["/etc/hostname", f"web-1@{job.host}:/tmp/x"],
+            ref="refs/heads/main")
+    assert r.code == 1
+    assert 'dest open "/tmp/x": Permission denied' in r.error
+    assert bastion.event(mark, "operation.decide")["by"] == "sftp"
+
+
+def test_not_the_bastions_own(bastion, job, rules):
+    r = sftp(job, "postern", "ls\n")
+    assert r.code == 255 and "sftp TARGET@BASTION" in r.error
+
+
+def test_a_session_is_an_operation(bastion, job, mark, rules):
+    sftp(job, "web-1", "pwd\n")
+    d = bastion.event(mark, "operation.decide")
+    assert (d["verdict"], d["rule"], d["by"]) == ("allow", "carry", "sftp")
+    assert d["command"] == "sftp"
+    e = bastion.event(mark, "operation.end")
+    assert e["operation"] == d["operation"]
+    assert "sftp" in bastion.postern("show", d["operation"]).stdout
