@@ -8,19 +8,24 @@
  *
  * Every well-formed name answers with the same account: whether there is such
  * a target is policy's business, and a name that sshd does not know would be
- * treated differently from one it knows.  No socket, no file but /etc/passwd,
- * no memory kept, no word in any log.
+ * treated differently from one it knows.  No socket of its own, no file but
+ * /etc/passwd, no memory kept, no word in any log.
  */
 #include "config.h"
 
 #include "nss/postern.h"
 
+#include <sys/socket.h>
+
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/err.h"
 #include "lib/str.h"
@@ -84,6 +89,21 @@ account_find(struct env *e)
 	return r;
 }
 
+/*
+ * sshd executes itself for each connection, which is its standard input then,
+ * and until somebody has logged in OpenSSH before 9.8 leaves Nagle's algorithm
+ * on: what it says second waits for an answer to what it said first, once there
+ * and back.  Only here can that still be mended; elsewhere it is no TCP.
+ */
+static void
+connection_nodelay(void)
+{
+	int on = 1;
+
+	(void)setsockopt(
+	    STDIN_FILENO, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
 __attribute__((constructor)) static void
 start(void)
 {
@@ -93,6 +113,7 @@ start(void)
 
 	if (marker == NULL || strcmp(marker, "1") != 0)
 		return;
+	connection_nodelay();
 	/* In force for this process: the host's own lines (LDAP, systemd,
 	 * nscd's cache) would be loaded into root's pre-login process and
 	 * could refuse or own a job's name. */

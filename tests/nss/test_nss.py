@@ -3,6 +3,7 @@ marker it knows nobody and touches nothing."""
 import ctypes
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -61,3 +62,21 @@ def test_soname_and_needs():
 
 def test_loads_with_everything_resolved():
     ctypes.CDLL(str(MODULE), mode=os.RTLD_NOW)
+
+
+@pytest.mark.parametrize("marker, on", [("1", 1), ("0", 0)])
+def test_the_connection_does_not_wait(marker, on):
+    """sshd's connection is its standard input: what it says second does not
+    wait for an answer to what it said first.  Without the marker it is left as
+    it is."""
+    says = ("import ctypes, socket, sys\n"
+            "ctypes.CDLL(sys.argv[1])\n"
+            "s = socket.socket(fileno=0)\n"
+            "print(s.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))\n")
+    with socket.create_server(("127.0.0.1", 0)) as server, \
+            socket.create_connection(server.getsockname()) as s:
+        p = subprocess.run([sys.executable, "-c", says, MODULE], stdin=s,
+                           capture_output=True, text=True, check=True,
+                           env={"PATH": os.environ["PATH"],
+                                "POSTERN_SSHD": marker})
+    assert p.stdout == f"{on}\n"
