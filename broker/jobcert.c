@@ -114,10 +114,14 @@ may_have_one(struct operation *op, struct session *s)
 		return refuse(op, POSTERN_EX_TEMPFAIL,
 		    "this bastion runs as many operations as it may "
 		    "(operations-max); try again");
-	if (policy_audit_room() == 0)
+	if (policy_audit() == NULL)
 		return refuse(op, POSTERN_EX_IOERR,
-		    "audit is away, or behind with what it has to "
-		    "write" TRY_AGAIN);
+		    "audit is away, and what is not written down is not "
+		    "given" TRY_AGAIN);
+	if (policy_audit_room() == 0)
+		return refuse(op, POSTERN_EX_TEMPFAIL,
+		    "the broker is behind with writing down what it was asked "
+		    "before" TRY_AGAIN);
 	if (!session_has_identity(s))
 		return refuse(op, POSTERN_EX_DENIED,
 		    "no identity of the policy matches this session any more");

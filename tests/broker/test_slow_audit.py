@@ -1,5 +1,6 @@
 """postern-policy with an audit that does not read for a while: what is asked
 meanwhile is run or told to come again, nothing is lost, and policy lives."""
+import base64
 import contextlib
 import os
 import pathlib
@@ -22,6 +23,8 @@ from test_policy_process import (  # noqa: E402
 __all__ = ["program", "pytestmark"]
 
 ONE = "systemctl restart web"
+LINE = "ssh-ed25519 " + base64.b64encode(
+    w.text("ssh-ed25519") + w.text(b"k" * 32)).decode() + " job\n"
 LIST = "; ".join([ONE] * 4)
 SINGLES, LISTS = 220, 8
 
@@ -188,8 +191,9 @@ def test_p2_jobs_that_leave_while_audit_does_not_read(policy, others):
     """Each leaves two messages behind, again and again: at some length of the
     queue the next ones are told so, before anything of theirs has begun."""
     codes, asked = [], 0
+    surface, own = policy.login("postern")
     for wave in range(8):
-        m, handle = policy.login(first=wave == 0)
+        m, handle = policy.login(first=False)
         conns = [m.shell(run(handle, ONE)) for _ in range(60)]
         while others.turn(audit=False, seconds=0.05):
             pass
@@ -203,6 +207,9 @@ def test_p2_jobs_that_leave_while_audit_does_not_read(policy, others):
         if codes:
             break
     assert codes and "is behind" in codes[-1]
+    # Nor is a certificate given, and with the same number.
+    conn = surface.shell(message("RUN", run_body(own, LINE, kind=3)))
+    assert "is behind" in refused(conn, TEMPFAIL)
     # Nor is there anybody let in; and who is denied, is denied on record.
     result, _, reason = policy.new(token="b" * 64)
     assert result != 0 and "behind" in reason
