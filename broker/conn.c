@@ -20,6 +20,7 @@
 #include "broker/loop.h"
 #include "broker/peer.h"
 #include "broker/refusal.h"
+#include "lib/claimtext.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/msg.h"
@@ -56,6 +57,7 @@ static struct {
 	struct judge *judge;
 	struct conn *first;
 	size_t n;
+	bool cut; /* is in the log */
 } env;
 
 static void conn_on_deadline(void *arg);
@@ -162,6 +164,19 @@ conn_on_deadline(void *arg)
 
 /* -- one login ----------------------------------------------------------- */
 
+/* Once: it is the same for all tokens of such a role. */
+static void
+conn_note_cut(const struct login *l)
+{
+	if (env.cut || !claimtext_cut(l->claims.claims))
+		return;
+	env.cut = true;
+	log_info("a token of %s has claims within objects whose path is longer "
+		 "than %d bytes: policy does not see these, and no condition "
+		 "can be on them (said once)",
+	    log_safe(l->claims.iss), PROTO_CLAIM_NAME_MAX);
+}
+
 static int
 conn_ask_policy(struct conn *c, const char **why)
 {
@@ -176,6 +191,7 @@ conn_ask_policy(struct conn *c, const char **why)
 	if ((r = login_put_session(&c->login, &env.judge->issuers,
 		 env.judge->marks, &m.body, why)) != 0)
 		goto out;
+	conn_note_cut(&c->login);
 	*why = "policy cannot be asked";
 	if ((r = peer_send(env.judge->policy, &m)) != 0)
 		goto out;

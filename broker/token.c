@@ -326,8 +326,7 @@ token_claims_why(int r)
 	       : r == ERR_NOMEM ? "the broker is out of memory"
 	       : r == ERR_DENIED
 		   ? "a claim is too long or has control characters"
-		   : "the token has too many claims, or one with too long a "
-		     "name";
+		   : "the token has too many claims";
 }
 
 static int

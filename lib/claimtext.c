@@ -71,7 +71,7 @@ walk(json_t *flat, const json_t *object, const char *path, int depth)
 			if ((size_t)snprintf(name, sizeof(name), "%s%s%s", path,
 				path[n - 1] == '/' ? "" : "/",
 				key) >= sizeof(name))
-				return ERR_TOOBIG;
+				continue; /* claimtext_cut says so */
 			full = name;
 		}
 		if (!json_is_object(v))
@@ -96,6 +96,35 @@ claimtext_flatten(const json_t *claims, json_t **out)
 	}
 	*out = flat;
 	return 0;
+}
+
+/* The first in one object that is left out for its length; path: room. */
+static bool
+cut_in(const json_t *object, size_t npath, bool slash, int depth)
+{
+	const char *key;
+	json_t *v;
+	size_t n;
+
+	json_object_foreach((json_t *)(uintptr_t)object, key, v)
+	{
+		if (!has_text(v) && !json_is_object(v))
+			continue;
+		n = strlen(key) + (depth > 0 ? npath + !slash : 0);
+		if (depth > 0 && n > PROTO_CLAIM_NAME_MAX)
+			return true;
+		if (json_is_object(v) && depth + 1 < CLAIMTEXT_DEPTH &&
+		    *key != '\0' &&
+		    cut_in(v, n, key[strlen(key) - 1] == '/', depth + 1))
+			return true;
+	}
+	return false;
+}
+
+bool
+claimtext_cut(const json_t *claims)
+{
+	return cut_in(claims, 0, false, 0);
 }
 
 /* Most issuers nest nothing: no two claims can have one name, no path is to be

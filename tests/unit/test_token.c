@@ -16,6 +16,7 @@
 #include "broker/jwa.h"
 #include "broker/token.h"
 #include "lib/buf.h"
+#include "lib/claimtext.h"
 #include "lib/err.h"
 #include "lib/proto.h"
 
@@ -418,12 +419,39 @@ t_token_put_claims_refused(void **state)
 	    PROTO_CLAIM_NAME_MAX + 1, 0);
 	assert_int_equal(put(payload, &b), ERR_DENIED);
 	buf_clear(&b);
-	/* the path is the name */
-	for (int n = PROTO_CLAIM_NAME_MAX - 2; n < PROTO_CLAIM_NAME_MAX; n++) {
+}
+
+/* The path is the name: where it is too long for one it is left out, for no
+ * condition could be on it. */
+static void
+t_token_put_claims_cut(void **state)
+{
+	char payload[8192];
+	uint32_t count, most;
+	struct token t;
+	const char *why;
+	struct buf b;
+
+	(void)state;
+	assert_int_equal(put("{" ISS "\"b\":\"c\"}", &b), 0);
+	assert_int_equal(buf_get_u32(&b, &most), 0); /* with b alone */
+	buf_clear(&b);
+	for (int n = PROTO_CLAIM_NAME_MAX - 4; n < PROTO_CLAIM_NAME_MAX; n++) {
+		bool fits = n <= PROTO_CLAIM_NAME_MAX - 2;
+		bool deep = n <= PROTO_CLAIM_NAME_MAX - 4;
+
 		(void)snprintf(payload, sizeof(payload),
-		    "{" ISS "\"a\":{\"%0*d\":\"c\"}}", n, 0);
-		assert_int_equal(put(payload, &b),
-		    n == PROTO_CLAIM_NAME_MAX - 2 ? 0 : ERR_TOOBIG);
+		    "{" ISS "\"b\":\"c\",\"a\":{\"%0*d\":\"c\"},"
+		    "\"e/\":{\"%0*d\":7},\"f\":{\"%0*d\":[]},"
+		    "\"d\":{\"%0*d\":{\"x\":true}}}",
+		    n, 0, n, 1, 2000, 0, n, 2);
+		assert_int_equal(put(payload, &b), 0);
+		assert_int_equal(buf_get_u32(&b, &count), 0);
+		assert_int_equal(count, most + 2 * fits + deep);
+		assert_int_equal(
+		    token_parse(payload, strlen(payload), &t, &why), 0);
+		assert_int_equal(claimtext_cut(t.claims), !fits || !deep);
+		token_clear(&t);
 		buf_clear(&b);
 	}
 }
@@ -536,6 +564,7 @@ main(void)
 		cmocka_unit_test(t_token_put_claims_nested),
 		cmocka_unit_test(t_token_put_claims_twice),
 		cmocka_unit_test(t_token_put_claims_refused),
+		cmocka_unit_test(t_token_put_claims_cut),
 		cmocka_unit_test(t_token_put_claims_count),
 		cmocka_unit_test(t_token_rules_get),
 	};
