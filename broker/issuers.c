@@ -119,6 +119,7 @@ issuers_adopt(struct issuers *s, struct issuers *old, const struct jwks_io *io,
 			    strcmp(old->t[k].rules.url, url) != 0)
 				continue;
 			s->t[i].jwks = old->t[k].jwks;
+			s->t[i].said = old->t[k].said;
 			old->t[k].jwks = NULL;
 			jwks_set_arg(s->t[i].jwks, url);
 		}
@@ -166,8 +167,8 @@ issuers_for(const struct issuers *s, const struct token *t,
 	return n == 1 ? 0 : ERR_DENIED;
 }
 
-const struct trusted *
-issuers_at(const struct issuers *s, const char *url)
+struct trusted *
+issuers_at(struct issuers *s, const char *url)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		if (s->t[i].rules.url == url)

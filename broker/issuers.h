@@ -15,9 +15,18 @@
 
 struct buf;
 
+/* What the log says of an issuer's keys. */
+enum keys_said {
+	KEYS_WELL,    /* nothing */
+	KEYS_FAILING, /* they cannot be renewed, and are fresh */
+	KEYS_STALE,   /* and are past their time */
+	KEYS_GONE,    /* and there are none */
+};
+
 struct trusted {
 	struct token_rules rules;
 	struct jwks *jwks;
+	enum keys_said said;
 };
 
 struct issuers {
@@ -52,7 +61,7 @@ void issuers_clear(struct issuers *s);
 int issuers_for(const struct issuers *s, const struct token *t,
     const struct trusted **out, const char **why);
 /* The issuer whose rules hold this very text: what jwks_cb is given. */
-const struct trusted *issuers_at(const struct issuers *s, const char *url);
+struct trusted *issuers_at(struct issuers *s, const char *url);
 /* jwks_tick for all. */
 void issuers_tick(const struct issuers *s);
 

@@ -330,6 +330,16 @@ jwks_missing(struct jwks *k)
 	return jwks_is_fixed(k) ? ERR_NOTFOUND : jwks_start(k, JWKS_COOLDOWN_S);
 }
 
+enum jwks_state
+jwks_state(const struct jwks *k)
+{
+	int64_t stale = jwks_stale_s(k);
+
+	if (k->set == NULL || stale == 0)
+		return JWKS_NONE;
+	return stale > 0 ? JWKS_STALE : JWKS_FRESH;
+}
+
 int64_t
 jwks_stale_s(const struct jwks *k)
 {

@@ -52,6 +52,9 @@ int jwks_keys(struct jwks *k, const struct jwk_set **out);
  * ERR_NOTFOUND: the last fetch, good or bad, is too recent: there is no such
  * key. */
 int jwks_missing(struct jwks *k);
+/* Whether there are keys to verify with, and whether they are fresh. */
+enum jwks_state { JWKS_NONE, JWKS_FRESH, JWKS_STALE };
+enum jwks_state jwks_state(const struct jwks *k);
 /* Seconds for which keys that could not be confirmed in time will go on
  * serving; -1 while they are fresh, or when there are none. */
 int64_t jwks_stale_s(const struct jwks *k);

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -105,23 +106,66 @@ take_keys(void)
 		    n);
 }
 
+static enum keys_said
+keys_are(const struct jwks *k, int r)
+{
+	if (r == 0)
+		return KEYS_WELL;
+	switch (jwks_state(k)) {
+	case JWKS_FRESH:
+		return KEYS_FAILING;
+	case JWKS_STALE:
+		return KEYS_STALE;
+	case JWKS_NONE:
+		break;
+	}
+	return KEYS_GONE;
+}
+
+/* When it changes, and what is to be done about it. */
+static void
+say_keys(struct trusted *t, int r, const char *why)
+{
+	const char *url = log_safe(t->rules.url);
+	enum keys_said is = keys_are(t->jwks, r);
+
+	if (is == t->said)
+		return;
+	t->said = is;
+	switch (is) {
+	case KEYS_WELL:
+		log_info("keys of %s: they can be had again", url);
+		return;
+	case KEYS_FAILING:
+		log_err(0, "keys of %s: %s; those at hand serve on. See that "
+		    "this host reaches the issuer", url, why);
+		return;
+	case KEYS_STALE:
+		log_err(0, "keys of %s: %s", url, why);
+		log_err(0,
+		    "ALARM: the keys of %s could not be confirmed in time: "
+		    "those at hand serve for %lld minutes more, then its "
+		    "logins are refused. See that this host reaches the issuer",
+		    url, (long long)(jwks_stale_s(t->jwks) / 60));
+		return;
+	case KEYS_GONE:
+		log_err(0, "keys of %s: %s; its logins are refused until they "
+		    "can be had. See that this host reaches the issuer, or "
+		    "give it a keys-file", url, why);
+	}
+}
+
 static void
 on_keys(void *arg, int r, const char *why)
 {
 	const char *url = arg;
-	const struct trusted *t = issuers_at(&env.judge.issuers, url);
-	int64_t stale = t == NULL ? -1 : jwks_stale_s(t->jwks);
+	struct trusted *t = issuers_at(&env.judge.issuers, url);
+	char text[HTTP_WHY_MAX];
 
-	if (r != 0)
-		/* what curl says is no errno */
-		log_err(r == ERR_SYS ? 0 : r, "keys of %s: %s", log_safe(url),
-		    log_safe(why));
-	if (r != 0 && stale >= 0)
-		log_err(0,
-		    "ALARM: the keys of %s could not be confirmed in "
-		    "time: those at hand serve for %lld minutes more, then its "
-		    "logins are refused",
-		    log_safe(url), (long long)(stale / 60));
+	if (t != NULL) {
+		(void)snprintf(text, sizeof(text), "%s", log_safe(why));
+		say_keys(t, r, text);
+	}
 	if (r == 0)
 		save_keys();
 	conns_rejudge(url);

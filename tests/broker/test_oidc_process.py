@@ -904,9 +904,15 @@ def test_rotation(tmp_path, oidc, issuer):
     other.close()
 
 
-def test_outage(oidc, issuer):
+def test_outage(tmp_path, oidc, issuer):
     """The issuer is gone: with its keys at hand logins go on, and for a key
-    that nobody has they are refused as ever."""
+    that nobody has they are refused as ever.  The log says when that changes,
+    not each time it is found again."""
+    late = web.Issuer(tmp_path, CA)
+    late.keys, late.behave = [RSA], broken
+    nobody = "https://127.0.0.1:9"
+    oidc.issuers(*({"name": n, "url": u} for n, u in (
+        ("ci", issuer.url), ("late", late.url), ("gone", nobody))))
     assert oidc.login(RSA.token(issuer.claims(jti="0")))[0] == 0
     # the connection that is kept open is gone, too
     issuer.behave = lambda h: setattr(h, "close_connection", True) or True
@@ -920,6 +926,20 @@ def test_outage(oidc, issuer):
         RSA_2.token(issuer.claims(jti="2"), {"kid": "unknown"}))["reason"]
     assert f"keys of {issuer.url}: " in oidc.logged()
     assert oidc.login(RSA.token(issuer.claims(jti="3")))[0] == 0
+    late.behave = None
+    for _ in range(2):
+        assert "keys" in oidc.refused(
+            RSA.token(issuer.claims(iss=nobody)))["reason"]
+        assert oidc.login(RSA.token(late.claims()))[0] == 0
+    late.close()
+    for url, words in ((issuer.url, ["those at hand serve on"]),
+                       (nobody, ["keys-file"]),
+                       (late.url, ["keys-file", "can be had again"])):
+        lines = [x for x in oidc.logged().splitlines()
+                 if f"keys of {url}: " in x]
+        assert len(lines) == len(words), lines
+        for line, word in zip(lines, words):
+            assert word in line
 
 
 def test_not_modified_without_a_tag(tmp_path, issuer):
