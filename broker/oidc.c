@@ -137,8 +137,10 @@ say_keys(struct trusted *t, int r, const char *why)
 		log_info("keys of %s: they can be had again", url);
 		return;
 	case KEYS_FAILING:
-		log_err(0, "keys of %s: %s; those at hand serve on. See that "
-		    "this host reaches the issuer", url, why);
+		log_err(0,
+		    "keys of %s: %s; those at hand serve on. See that "
+		    "this host reaches the issuer",
+		    url, why);
 		return;
 	case KEYS_STALE:
 		log_err(0, "keys of %s: %s", url, why);
@@ -149,9 +151,11 @@ say_keys(struct trusted *t, int r, const char *why)
 		    url, (long long)(jwks_stale_s(t->jwks) / 60));
 		return;
 	case KEYS_GONE:
-		log_err(0, "keys of %s: %s; its logins are refused until they "
+		log_err(0,
+		    "keys of %s: %s; its logins are refused until they "
 		    "can be had. See that this host reaches the issuer, or "
-		    "give it a keys-file", url, why);
+		    "give it a keys-file",
+		    url, why);
 	}
 }
 
