@@ -14,6 +14,7 @@
 #include "policy/judge.h"
 #include "policy/match.h"
 #include "policy/model.h"
+#include "policy/served.h"
 #include "policy/slot.h"
 #include "policy/zone.h"
 
@@ -155,6 +156,7 @@ struct best {
 	uint64_t approvals[DECISION_APPROVALS_MAX / 64];
 	uint64_t masks[DECISION_MASKS_MAX / 64];
 	bool text_only, record_input, record_full;
+	bool refs; /* some are denied */
 };
 
 static void
@@ -254,7 +256,7 @@ bool
 transfer_matches(const struct transfer *t, const struct request *q)
 {
 	return t->write == (q->kind == REQUEST_WRITE) &&
-	       (t->by & q->how) != 0 &&
+	       (t->by & q->how) != 0 && !(q->deletes && t->no_delete) &&
 	       path_is_under(&t->under, q->claims, q->path, strlen(q->path));
 }
 
@@ -275,13 +277,19 @@ ref_fits(const struct git_ref *ref, const struct request *q, bool deny)
 				 : glob_matches(ref->glob, "/", q->ref, n);
 }
 
+static bool
+repository_is(const struct repository *r, const struct request *q)
+{
+	return r->write == (q->kind == REQUEST_GIT_WRITE) &&
+	       path_is(&r->path, q->claims, q->path, strlen(q->path));
+}
+
 bool
 repository_matches(const struct repository *r, const struct request *q)
 {
 	bool deny = r->rule->effect == EFFECT_DENY;
 
-	if (r->write != (q->kind == REQUEST_GIT_WRITE) ||
-	    !path_is(&r->path, q->claims, q->path, strlen(q->path)))
+	if (!repository_is(r, q))
 		return false;
 	if (r->nref == 0)
 		return true;
@@ -329,9 +337,18 @@ judge_repository(const void *line, void *ctx)
 {
 	const struct repository *r = line;
 	struct judge *j = ctx;
+	bool some = r->nref > 0 && j->q->ref == NULL;
 
+	/* A deny of some refs does not close the connection, but each of them
+	 * must be asked for then. */
+	if (some && r->rule->effect == EFFECT_DENY &&
+	    rule_applies(r->rule, j->q) && repository_is(r, j->q))
+		j->best->refs = true;
 	consider(j->q,
-	    &(struct found){ .rule = r->rule, .order = r->order, .pty = true },
+	    &(struct found){ .rule = r->rule,
+		.order = r->order,
+		.refs = some,
+		.pty = true },
 	    r, repository_fits, NULL, j->best);
 }
 
@@ -479,6 +496,7 @@ answer(const struct request *q, const struct best *best, struct decision *d)
 		d->no_delete = f->transfer->no_delete;
 		d->no_symlinks = f->transfer->no_symlinks;
 	}
+	d->refs = f->refs || best->refs;
 	d->text_only = d->rule->text_only;
 	d->record_input = d->rule->record_input;
 	d->record_full = d->rule->record_full;
@@ -490,6 +508,76 @@ answer(const struct request *q, const struct best *best, struct decision *d)
 		d->verdict = d->meant;
 }
 
+static bool
+is_same(const struct found *a, const struct found *b)
+{
+	return a->rule == b->rule && a->order == b->order;
+}
+
+/* All paths of a transfer: one line allows them all, or nothing does. */
+static void
+judge_served(
+    const struct request *q, const struct served *v, struct best *best)
+{
+	char path[PATH_LEN_MAX + 1];
+	struct request one = *q;
+	struct best first = *best;
+
+	one.kind = v->kind;
+	one.how = v->how;
+	one.deletes = v->deletes;
+	one.path = path;
+	for (size_t i = 0; i < v->npath; i++) {
+		struct best b = *best;
+
+		if (!served_path(q->command->stage[0].argv[v->first + i], path))
+			return;
+		if (v->how != 0)
+			judge_kind(&one, INDEX_FILES, judge_transfer, &b);
+		else
+			judge_kind(&one, INDEX_GIT, judge_repository, &b);
+		if (b.deny.rule != NULL || b.allow.rule == NULL ||
+		    (i > 0 && !is_same(&b.allow, &first.allow))) {
+			best->deny = b.deny;
+			return;
+		}
+		first = b;
+	}
+	*best = first;
+}
+
+/* The far end of a transfer that no `run` line is about; false: it is none, or
+ * nothing is said of it. */
+static bool
+decide_served(const struct request *q, const struct subject *s,
+    struct best *best, struct decision *d)
+{
+	struct request as = *q;
+	struct served v;
+
+	if (best->deny.rule != NULL || best->allow.rule != NULL ||
+	    served_read(q->command, &v) != SERVED_YES)
+		return false;
+	judge_served(q, &v, best);
+	if (best->deny.rule == NULL && best->allow.rule == NULL)
+		return false;
+	as.kind = v.kind;
+	as.how = v.how;
+	answer(&as, best, d);
+	d->stream = true;
+	if (d->meant == VERDICT_DENY)
+		return true;
+	d->stdin_ok = true;
+	if (v.kind == REQUEST_WRITE)
+		d->stdin_max = d->transfer_max;
+	else if (v.kind == REQUEST_READ)
+		limits_join(&d->limit,
+		    &(struct limits){ .output = d->transfer_max });
+	d->program[0] = s->stage[0].program != NULL ? s->stage[0].program->path
+						    : v.program;
+	return true;
+}
+
 /* A command's, and the paths that its programs have here. */
 static void
 decide_command(const struct request *q, struct best *best, struct decision *d)
@@ -499,6 +587,8 @@ decide_command(const struct request *q, struct best *best, struct decision *d)
 	if (!subject_init(&s, q->policy, q->target, q->command, q->claims))
 		return;
 	judge_command(q, &s, best);
+	if (decide_served(q, &s, best, d))
+		return;
 	answer(q, best, d);
 	if (d->meant == VERDICT_DENY && !d->would_deny)
 		return;

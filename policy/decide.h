@@ -48,12 +48,15 @@ enum {
 	ENFORCE_TEXT_ONLY = 512,
 	ENFORCE_RECORD = 1024,  /* record input, record full */
 	ENFORCE_OBSERVE = 2048, /* would_deny reaches the ledger */
+	ENFORCE_RSYNC = 4096,   /* read, write by rsync: its arguments */
+	ENFORCE_REFS = 8192,    /* refs of git: each one, on the stream */
 };
 
 /* All that this version enforces: what operations are decided with. */
 #define ENFORCE_BASTION                                                        \
 	(ENFORCE_DURATION | ENFORCE_OUTPUT | ENFORCE_CONCURRENT |              \
-	    ENFORCE_RATE | ENFORCE_OBSERVE | ENFORCE_FILES)
+	    ENFORCE_RATE | ENFORCE_OBSERVE | ENFORCE_FILES | ENFORCE_RSYNC |   \
+	    ENFORCE_GIT)
 
 struct limits {
 	uint32_t duration_s;	/* each: 0 is none */
@@ -75,6 +78,7 @@ struct request {
 	const struct command *command; /* REQUEST_RUN's */
 	const char *path;              /* of a file or repository */
 	unsigned int how; /* of a file: one BY_ bit of policy/model.h */
+	bool deletes;     /* of files: some may be deleted on the way */
 	/* Of git; NULL asks whether the connection may be opened at all, and
 	 * every ref is asked for then. */
 	const char *ref;
@@ -102,6 +106,11 @@ struct decision {
 	/* Of a file that is granted. */
 	uint64_t transfer_max; /* bytes, 0: the policy names no bound */
 	bool no_delete, no_symlinks;
+	/* The command was judged as the far end of a transfer
+	 * (policy/served.h): what it takes and says is no text. */
+	bool stream;
+	/* Of git: not every ref may pass, so each must be asked for. */
+	bool refs;
 	bool text_only, record_input, record_full;
 	/* What the policy says, whether it can be enforced or not; `missing`
 	 * names what cannot ("approvals"), and then verdict is a denial. */

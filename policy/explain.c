@@ -17,6 +17,7 @@
 #include "policy/match.h"
 #include "policy/model.h"
 #include "policy/nearest.h"
+#include "policy/served.h"
 #include "policy/zone.h"
 
 #define PREFIX "postern:   "
@@ -242,14 +243,75 @@ explain_rule(const struct request *q, const struct decision *d,
 	    rule->because == NULL ? "" : rule->because);
 }
 
+/* The path of a transfer that is not allowed: the first of several that is
+ * not, alone; else the first. */
+static void
+denied_path(const struct request *q, struct request *as,
+    const struct served *v, char path[PATH_LEN_MAX + 1])
+{
+	char *const *argv = q->command->stage[0].argv + v->first;
+	struct decision d;
+
+	as->path = path;
+	for (size_t i = 0; i < v->npath; i++) {
+		if (!served_path(argv[i], path))
+			return;
+		decide(as, &d);
+		if (d.meant == VERDICT_DENY)
+			return;
+	}
+	(void)served_path(argv[0], path);
+}
+
+enum served_is
+explain_transfer(const struct request *q, struct served *v,
+    struct request *as, char path[PATH_LEN_MAX + 1])
+{
+	enum served_is is = served_read(q->command, v);
+
+	*as = *q;
+	if (is != SERVED_YES)
+		return is;
+	as->kind = v->kind;
+	as->how = v->how;
+	as->deletes = v->deletes;
+	denied_path(q, as, v, path);
+	return is;
+}
+
+static int
+explain_bad_served(
+    const struct request *q, const struct served *v, struct buf *out)
+{
+	int r;
+
+	if (q->policy->explain == EXPLAIN_FULL &&
+	    (r = show_command(q, 0, v->word, out)) != 0)
+		return r;
+	return buf_putf(out, "postern: denied: %s; %s\n", v->what, v->hint);
+}
+
 static int
 explain_command(
     const struct request *q, const struct decision *d, struct buf *out)
 {
+	char path[PATH_LEN_MAX + 1] = "";
+	struct request as;
 	struct subject s;
+	struct served v;
 
 	if (!subject_init(&s, q->policy, q->target, q->command, q->claims))
 		return buf_putf(out, "postern: denied\n");
+	switch (d->rule != NULL && !d->stream
+		    ? SERVED_NO
+		    : explain_transfer(q, &v, &as, path)) {
+	case SERVED_YES:
+		return explain_access(&as, d, out);
+	case SERVED_BAD:
+		return explain_bad_served(q, &v, out);
+	case SERVED_NO:
+		break;
+	}
 	if (d->rule != NULL)
 		return explain_rule(q, d, &s, out);
 	return explain_default(q, &s, out);

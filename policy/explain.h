@@ -4,6 +4,8 @@
 #ifndef POSTERN_POLICY_EXPLAIN_H
 #define POSTERN_POLICY_EXPLAIN_H
 
+#include "policy/served.h"
+
 struct buf;
 struct decision;
 struct place;
@@ -23,6 +25,12 @@ int explain_show_identities(const struct request *q, struct buf *out);
 /* What a rule decided; s: of a command, else NULL. */
 int explain_rule(const struct request *q, const struct decision *d,
     const struct subject *s, struct buf *out);
+
+/* Is a denied command the far end of a transfer?  Then *as is the request that
+ * it is judged as, for its first path that alone is denied (the first, if none
+ * is). */
+enum served_is explain_transfer(const struct request *q, struct served *v,
+    struct request *as, char path[PATH_LEN_MAX + 1]);
 
 /* Of a file, a repository, a shell (explain_access.c). */
 int explain_access(

@@ -12,7 +12,7 @@
 #include "policy/nearest_access.h"
 
 static const char *
-why(const struct nearest_access *n)
+why(const struct request *q, const struct nearest_access *n)
 {
 	const struct transfer *t = n->transfer;
 	bool write = t != NULL ? t->write : n->repository->write;
@@ -31,6 +31,9 @@ why(const struct nearest_access *n)
 		return write ? "to push, but not to fetch"
 			     : "to fetch, but not to push";
 	case NEAR_BOTH:
+		if (t != NULL && (t->by & q->how) != 0)
+			return "but nothing may be deleted there: leave out "
+			       "--delete";
 		return t != NULL ? "but not in this way"
 				 : "but not with this ref";
 	}
@@ -53,7 +56,7 @@ show_near(const struct request *q, struct buf *out)
 	if ((r = explain_show_rule(
 		 q->policy, n.rule, "nearest rule", n.at, out)) != 0)
 		return r;
-	return buf_putf(out, "postern: the rule allows this %s\n", why(&n));
+	return buf_putf(out, "postern: the rule allows this %s\n", why(q, &n));
 }
 
 int

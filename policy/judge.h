@@ -38,6 +38,7 @@ struct found {
 	bool pty, stdin_ok;
 	uint64_t stdin_max;
 	const struct transfer *transfer;
+	bool refs; /* of git: not every ref */
 	size_t order;
 };
 /* Of two that match, is a the better answer?  A total order. */

@@ -36,6 +36,7 @@ policy_libpolicy_la_SOURCES = \
 	policy/resolve.c policy/resolve.h policy/resolver.h \
 	policy/resolve_identity.c \
 	policy/selftest.c \
+	policy/served.c policy/served.h \
 	policy/slot.c policy/slot.h \
 	policy/whatif.c policy/whatif.h \
 	policy/zone.c policy/zone.h

@@ -72,6 +72,8 @@ found_is_better(const struct found *a, const struct found *b)
 		return a->rule->approve < b->rule->approve;
 	if (a->stdin_ok != b->stdin_ok)
 		return a->stdin_ok;
+	if (a->refs != b->refs)
+		return b->refs;
 	if ((c = compare_transfers(a->transfer, b->transfer)) != 0 ||
 	    (c = compare_limits(&a->rule->limit, &b->rule->limit)) != 0 ||
 	    (c = compare_max(a->stdin_max, b->stdin_max)) != 0)

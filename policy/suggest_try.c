@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "policy/explain.h"
 #include "policy/suggest.h"
 
 #include <stdlib.h>
@@ -148,16 +149,22 @@ out:
 int
 suggest(const struct whatif *w, struct suggestion *out)
 {
+	char path[PATH_LEN_MAX + 1] = "";
 	struct suggestion s = { 0 };
+	struct whatif as = *w;
+	struct served v;
 	struct decision d;
 	int r;
 
 	decide(&w->q, &d);
-	if (d.rule != NULL)
+	/* A transfer that is not understood stays one, whatever rule is added. */
+	if (d.rule != NULL ||
+	    (w->q.kind == REQUEST_RUN &&
+		explain_transfer(&w->q, &v, &as.q, path) == SERVED_BAD))
 		return ERR_NOTFOUND;
-	r = try_edits(w, false, &s);
-	if (r == ERR_NOTFOUND && w->q.kind == REQUEST_RUN)
-		r = try_edits(w, true, &s);
+	r = try_edits(&as, false, &s);
+	if (r == ERR_NOTFOUND && as.q.kind == REQUEST_RUN)
+		r = try_edits(&as, true, &s);
 	if (r == 0)
 		*out = s;
 	else
