@@ -215,8 +215,10 @@ class Lives:
         it = self.make(folder)
         proc = getattr(it, "proc", None) or it.process
         try:
-            # The other way round it may be sent to us meanwhile.
-            send(door(it), data, nfd)
+            # Held until it has ended: a socket that is closed over something
+            # unread takes back what was sent through it.
+            at = door(it)
+            send(at, data, nfd)
             code = proc.wait(30)
         except Exception as e:
             said = [x.read_text(errors="replace") for x in folder.rglob("log")]
