@@ -235,7 +235,6 @@ read_option(const struct stage *g, size_t *word, struct served *s)
 
 /* -- paths ------------------------------------------------------------------- */
 
-/* The root is no folder's content: no rule is about it. */
 bool
 served_path(const char *word, char dst[PATH_LEN_MAX + 1])
 {
