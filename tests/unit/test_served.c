@@ -146,7 +146,7 @@ static const struct {
 	    0, false },
 	{ "rsync --server --sender -lkogDtpre.iLsfxCIvu . /x", SERVED_BAD, 3,
 	    0, false },
-	{ "rsync --server -lKogDtpre.iLsfxCIvu . /x", SERVED_BAD, 3, 0,
+	{ "rsync --server -lKogDtpre.iLsfxCIvu . /x", SERVED_BAD, 2, 0,
 	    false },
 	{ "rsync --server --sender " A " --copy-unsafe-links . /x", SERVED_BAD,
 	    4, 0, false },
