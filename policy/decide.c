@@ -345,10 +345,8 @@ judge_repository(const void *line, void *ctx)
 	    rule_applies(r->rule, j->q) && repository_is(r, j->q))
 		j->best->refs = true;
 	consider(j->q,
-	    &(struct found){ .rule = r->rule,
-		.order = r->order,
-		.refs = some,
-		.pty = true },
+	    &(struct found){
+		.rule = r->rule, .order = r->order, .refs = some, .pty = true },
 	    r, repository_fits, NULL, j->best);
 }
 
@@ -516,8 +514,7 @@ is_same(const struct found *a, const struct found *b)
 
 /* All paths of a transfer: one line allows them all, or nothing does. */
 static void
-judge_served(
-    const struct request *q, const struct served *v, struct best *best)
+judge_served(const struct request *q, const struct served *v, struct best *best)
 {
 	char path[PATH_LEN_MAX + 1];
 	struct request one = *q;
@@ -571,10 +568,10 @@ decide_served(const struct request *q, const struct subject *s,
 	if (v.kind == REQUEST_WRITE)
 		d->stdin_max = d->transfer_max;
 	else if (v.kind == REQUEST_READ)
-		limits_join(&d->limit,
-		    &(struct limits){ .output = d->transfer_max });
-	d->program[0] = s->stage[0].program != NULL ? s->stage[0].program->path
-						    : v.program;
+		limits_join(
+		    &d->limit, &(struct limits){ .output = d->transfer_max });
+	d->program[0] =
+	    s->stage[0].program != NULL ? s->stage[0].program->path : v.program;
 	return true;
 }
 

@@ -246,8 +246,8 @@ explain_rule(const struct request *q, const struct decision *d,
 /* The path of a transfer that is not allowed: the first of several that is
  * not, alone; else the first. */
 static void
-denied_path(const struct request *q, struct request *as,
-    const struct served *v, char path[PATH_LEN_MAX + 1])
+denied_path(const struct request *q, struct request *as, const struct served *v,
+    char path[PATH_LEN_MAX + 1])
 {
 	char *const *argv = q->command->stage[0].argv + v->first;
 	struct decision d;
@@ -264,8 +264,8 @@ denied_path(const struct request *q, struct request *as,
 }
 
 enum served_is
-explain_transfer(const struct request *q, struct served *v,
-    struct request *as, char path[PATH_LEN_MAX + 1])
+explain_transfer(const struct request *q, struct served *v, struct request *as,
+    char path[PATH_LEN_MAX + 1])
 {
 	enum served_is is = served_read(q->command, v);
 

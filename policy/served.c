@@ -23,7 +23,8 @@ bad(struct served *s, size_t word, const char *what, const char *hint)
 	return SERVED_BAD;
 }
 
-/* -- rsync's options --------------------------------------------------------- */
+/* -- rsync's options ---------------------------------------------------------
+ */
 
 /* On which side an option may stand: bits. */
 enum { RECEIVER = 1, SENDER = 2, BOTH = 3 };
@@ -35,20 +36,44 @@ static const struct letter {
 	char c;
 	unsigned int side;
 } letters[] = {
-	{ 'A', BOTH }, { 'D', BOTH }, { 'E', BOTH }, { 'H', BOTH },
-	{ 'I', BOTH }, { 'J', BOTH }, { 'L', RECEIVER }, { 'N', BOTH },
-	{ 'O', BOTH }, { 'R', BOTH }, { 'S', BOTH }, { 'U', BOTH },
-	{ 'W', BOTH }, { 'X', BOTH }, { 'b', BOTH }, { 'c', BOTH },
-	{ 'd', BOTH }, { 'g', BOTH }, { 'k', RECEIVER }, { 'l', BOTH },
-	{ 'm', BOTH }, { 'n', BOTH }, { 'o', BOTH }, { 'p', BOTH },
-	{ 'q', BOTH }, { 'r', BOTH }, { 't', BOTH }, { 'u', BOTH },
-	{ 'v', BOTH }, { 'x', BOTH }, { 'y', BOTH }, { 'z', BOTH },
+	{ 'A', BOTH },
+	{ 'D', BOTH },
+	{ 'E', BOTH },
+	{ 'H', BOTH },
+	{ 'I', BOTH },
+	{ 'J', BOTH },
+	{ 'L', RECEIVER },
+	{ 'N', BOTH },
+	{ 'O', BOTH },
+	{ 'R', BOTH },
+	{ 'S', BOTH },
+	{ 'U', BOTH },
+	{ 'W', BOTH },
+	{ 'X', BOTH },
+	{ 'b', BOTH },
+	{ 'c', BOTH },
+	{ 'd', BOTH },
+	{ 'g', BOTH },
+	{ 'k', RECEIVER },
+	{ 'l', BOTH },
+	{ 'm', BOTH },
+	{ 'n', BOTH },
+	{ 'o', BOTH },
+	{ 'p', BOTH },
+	{ 'q', BOTH },
+	{ 'r', BOTH },
+	{ 't', BOTH },
+	{ 'u', BOTH },
+	{ 'v', BOTH },
+	{ 'x', BOTH },
+	{ 'y', BOTH },
+	{ 'z', BOTH },
 };
 
 /* Long options; with a value, the characters that it may be made of. */
 static const struct option {
-	const char *name;   /* ends with `=`: the value follows in the word;
-			       with ` `: it is the next word */
+	const char *name; /* ends with `=`: the value follows in the word;
+			     with ` `: it is the next word */
 	unsigned int side;
 	const char *value;
 	bool deletes;
@@ -68,10 +93,8 @@ static const struct option {
 	{ "--delete-during", RECEIVER, NULL, true },
 	{ "--delete-excluded", RECEIVER, NULL, true },
 	{ "--delete-missing-args", RECEIVER, NULL, true },
-	{ "--dirs", BOTH, NULL, false },
-	{ "--existing", BOTH, NULL, false },
-	{ "--force", RECEIVER, NULL, true },
-	{ "--fsync", BOTH, NULL, false },
+	{ "--dirs", BOTH, NULL, false }, { "--existing", BOTH, NULL, false },
+	{ "--force", RECEIVER, NULL, true }, { "--fsync", BOTH, NULL, false },
 	{ "--fuzzy", BOTH, NULL, false },
 	{ "--groupmap=", BOTH, LETTERS DIGITS "*:,._-@", false },
 	{ "--ignore-errors", BOTH, NULL, false },
@@ -96,8 +119,7 @@ static const struct option {
 	{ "--partial-dir ", BOTH, LETTERS DIGITS "._-~", false },
 	{ "--preallocate", BOTH, NULL, false },
 	{ "--safe-links", BOTH, NULL, false },
-	{ "--size-only", BOTH, NULL, false },
-	{ "--stats", BOTH, NULL, false },
+	{ "--size-only", BOTH, NULL, false }, { "--stats", BOTH, NULL, false },
 	{ "--stop-after=", BOTH, DIGITS, false },
 	{ "--suffix=", BOTH, LETTERS DIGITS "._-~", false },
 	{ "--timeout=", BOTH, DIGITS, false },
@@ -112,8 +134,7 @@ static const struct refusal {
 	{ "--files-from",
 	    "the list of files would come on the stream, where no rule sees it",
 	    "name the folder and use --include and --exclude" },
-	{ "--remove-source-files",
-	    "this deletes files that are only read",
+	{ "--remove-source-files", "this deletes files that are only read",
 	    "leave it out, and delete with a command that a rule allows" },
 	{ "--copy-unsafe-links", "this follows links out of the folder",
 	    "leave it out: links are copied as links (-l)" },
@@ -206,8 +227,8 @@ is_option(const struct option *o, const char *text, const char *next,
 static bool
 value_fits(const struct option *o, const char *v)
 {
-	return *v != '\0' && strcmp(v, ".") != 0 &&
-	       strncmp(v, "..", 2) != 0 && v[strspn(v, o->value)] == '\0';
+	return *v != '\0' && strcmp(v, ".") != 0 && strncmp(v, "..", 2) != 0 &&
+	       v[strspn(v, o->value)] == '\0';
 }
 
 /* One option; *word goes on to its value if that is a word of its own. */
@@ -233,7 +254,8 @@ read_option(const struct stage *g, size_t *word, struct served *s)
 			      : read_letters(s, *word, text);
 }
 
-/* -- paths ------------------------------------------------------------------- */
+/* -- paths -------------------------------------------------------------------
+ */
 
 bool
 served_path(const char *word, char dst[PATH_LEN_MAX + 1])
@@ -266,7 +288,8 @@ read_paths(const struct stage *g, size_t first, size_t max, struct served *s)
 	for (size_t i = first; i < g->argc; i++) {
 		if (g->argv[i][0] != '/')
 			return bad(s, i, "the path is not absolute",
-			    "write it from the root on: web-1@bastion:/srv/...");
+			    "write it from the root on: "
+			    "web-1@bastion:/srv/...");
 		if (!served_path(g->argv[i], path) ||
 		    !path_is_plain(path, strlen(path)))
 			return bad(s, i,
@@ -276,7 +299,8 @@ read_paths(const struct stage *g, size_t first, size_t max, struct served *s)
 	return SERVED_YES;
 }
 
-/* -- the programs ------------------------------------------------------------ */
+/* -- the programs ------------------------------------------------------------
+ */
 
 /* rsync --server [--sender] OPTION... . PATH... */
 static enum served_is
@@ -301,8 +325,8 @@ read_rsync(const struct stage *g, struct served *s)
 		return bad(s, i < g->argc ? i : g->argc,
 		    "rsync's server has a `.` in front of its paths",
 		    "use rsync 3.1 or later as it is");
-	return read_paths(g, i + 1,
-	    s->kind == REQUEST_READ ? SERVED_PATHS_MAX : 1, s);
+	return read_paths(
+	    g, i + 1, s->kind == REQUEST_READ ? SERVED_PATHS_MAX : 1, s);
 }
 
 /* git-upload-pack PATH */
@@ -310,8 +334,8 @@ static enum served_is
 read_git(const struct stage *g, struct served *s)
 {
 	if (g->argc > 1 && g->argv[1][0] == '-')
-		return bad(s, 1, "no option is taken here",
-		    "use git's own defaults");
+		return bad(
+		    s, 1, "no option is taken here", "use git's own defaults");
 	return read_paths(g, 1, 1, s);
 }
 
@@ -323,8 +347,8 @@ static const struct program_form {
 	{ "rsync", "/usr/bin/rsync", REQUEST_READ, read_rsync },
 	{ "git-upload-pack", "/usr/bin/git-upload-pack", REQUEST_GIT_READ,
 	    read_git },
-	{ "git-upload-archive", "/usr/bin/git-upload-archive",
-	    REQUEST_GIT_READ, read_git },
+	{ "git-upload-archive", "/usr/bin/git-upload-archive", REQUEST_GIT_READ,
+	    read_git },
 	{ "git-receive-pack", "/usr/bin/git-receive-pack", REQUEST_GIT_WRITE,
 	    read_git },
 };

@@ -157,7 +157,8 @@ suggest(const struct whatif *w, struct suggestion *out)
 	int r;
 
 	decide(&w->q, &d);
-	/* A transfer that is not understood stays one, whatever rule is added. */
+	/* A transfer that is not understood stays one, whatever rule is added.
+	 */
 	if (d.rule != NULL ||
 	    (w->q.kind == REQUEST_RUN &&
 		explain_transfer(&w->q, &v, &as.q, path) == SERVED_BAD))

@@ -10,7 +10,9 @@
 #include <string.h>
 
 #include "lib/buf.h"
+#include "lib/str.h"
 #include "policy/command.h"
+#include "policy/served.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -58,6 +60,31 @@ print_again(const struct list *l, enum list_form form)
 	buf_clear(&b2);
 }
 
+/* What is read as the far end of a transfer names only whole paths, and
+ * nothing behind them. */
+static void
+read_served(const struct command *c)
+{
+	char path[PATH_LEN_MAX + 1];
+	struct served v;
+
+	switch (served_read(c, &v)) {
+	case SERVED_NO:
+		break;
+	case SERVED_BAD:
+		assert(v.what != NULL && v.hint != NULL);
+		assert(v.word <= c->stage[0].argc);
+		break;
+	case SERVED_YES:
+		assert(v.npath > 0 && v.program != NULL);
+		assert(v.first + v.npath == c->stage[0].argc);
+		for (size_t i = 0; i < v.npath; i++)
+			assert(
+			    served_path(c->stage[0].argv[v.first + i], path) &&
+			    path_is_plain(path, strlen(path)));
+	}
+}
+
 static void
 parse(const char *s, size_t n, enum list_form form)
 {
@@ -67,8 +94,10 @@ parse(const char *s, size_t n, enum list_form form)
 
 	if (list_parse(s, n, form, &l, &e) == 0) {
 		print_again(&l, form);
-		for (size_t i = 0; i < l.n; i++)
+		for (size_t i = 0; i < l.n; i++) {
 			assert(l.command[i].pos + l.command[i].len <= n);
+			read_served(&l.command[i]);
+		}
 		list_clear(&l);
 		return;
 	}

@@ -372,8 +372,9 @@ t_judge_files(void **state)
 		assert_int_equal(decide_explain(&w.q, &d, &b), 0);
 		buf_clear(&b);
 		/* what cannot be enforced is a denial that says so */
-		w.q.enforces = ALL & ~(unsigned int)(ENFORCE_FILES |
-					 ENFORCE_RSYNC | ENFORCE_GIT);
+		w.q.enforces =
+		    ALL & ~(unsigned int)(ENFORCE_FILES | ENFORCE_RSYNC |
+					  ENFORCE_GIT);
 		decide(&w.q, &d);
 		assert_int_equal(d.verdict, VERDICT_DENY);
 		assert_true((d.missing != NULL) == (c[i].want != NO));

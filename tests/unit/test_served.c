@@ -35,7 +35,8 @@ parsed(const char *text)
 	return c;
 }
 
-/* -- reading -------------------------------------------------------------------- */
+/* -- reading
+ * -------------------------------------------------------------------- */
 
 static const struct {
 	const char *text;
@@ -132,22 +133,20 @@ static const struct {
 	{ "rsync --server " A " --partial-dir", SERVED_BAD, 3, 0, false },
 	{ "rsync --server " A " --partial-dir=/y . /x", SERVED_BAD, 3, 0,
 	    false },
-	{ "rsync --server " A " --suffix=/../x . /x", SERVED_BAD, 3, 0,
-	    false },
+	{ "rsync --server " A " --suffix=/../x . /x", SERVED_BAD, 3, 0, false },
 	{ "rsync --server " A " --files-from=/etc/shadow . /x", SERVED_BAD, 3,
 	    0, false },
-	{ "rsync --server --sender " A " --files-from=- . /x", SERVED_BAD, 4,
-	    0, false },
+	{ "rsync --server --sender " A " --files-from=- . /x", SERVED_BAD, 4, 0,
+	    false },
 	{ "rsync --server --sender " A " --remove-source-files . /x",
 	    SERVED_BAD, 4, 0, false },
 	{ "rsync --server --sender " A " --delete . /x", SERVED_BAD, 4, 0,
 	    false },
-	{ "rsync --server --sender -lLogDtpre.iLsfxCIvu . /x", SERVED_BAD, 3,
-	    0, false },
-	{ "rsync --server --sender -lkogDtpre.iLsfxCIvu . /x", SERVED_BAD, 3,
-	    0, false },
-	{ "rsync --server -lKogDtpre.iLsfxCIvu . /x", SERVED_BAD, 2, 0,
+	{ "rsync --server --sender -lLogDtpre.iLsfxCIvu . /x", SERVED_BAD, 3, 0,
 	    false },
+	{ "rsync --server --sender -lkogDtpre.iLsfxCIvu . /x", SERVED_BAD, 3, 0,
+	    false },
+	{ "rsync --server -lKogDtpre.iLsfxCIvu . /x", SERVED_BAD, 2, 0, false },
 	{ "rsync --server --sender " A " --copy-unsafe-links . /x", SERVED_BAD,
 	    4, 0, false },
 	{ "rsync --server " A " --super . /x", SERVED_BAD, 3, 0, false },
@@ -220,8 +219,7 @@ t_bounds(void **state)
 	assert_int_equal(served_read(c, &v), SERVED_BAD);
 	command_free(c);
 	buf_reset(&b);
-	assert_int_equal(
-	    buf_putf(&b, "/%0*d/", PATH_LEN_MAX - 1, 0), 0);
+	assert_int_equal(buf_putf(&b, "/%0*d/", PATH_LEN_MAX - 1, 0), 0);
 	assert_true(served_path(buf_cstr(&b), path));
 	assert_int_equal(strlen(path), PATH_LEN_MAX);
 	assert_int_equal(buf_putf(&b, "x"), 0);
@@ -229,9 +227,11 @@ t_bounds(void **state)
 	buf_clear(&b);
 }
 
-/* -- deciding ------------------------------------------------------------------- */
+/* -- deciding
+ * ------------------------------------------------------------------- */
 
-static const char policy_text[] = "policy 1\n"
+static const char policy_text[] =
+    "policy 1\n"
     "issuer g { preset github; audience \"x\" }\n"
     "identity dev from g { claim repository_id = \"1\" }\n"
     "target web-1 { ssh \"deploy@h:22\"; hostkey ssh-ed25519 "
@@ -273,8 +273,8 @@ static const struct {
 	    VERDICT_ALLOW, "mirror", "/usr/bin/rsync", 0, 0 },
 	{ "git-upload-pack /srv/a.git", VERDICT_ALLOW, VERDICT_ALLOW, "code",
 	    "/usr/bin/git-upload-pack", 0, 0 },
-	{ "git-upload-archive /srv/a.git", VERDICT_ALLOW, VERDICT_ALLOW,
-	    "code", "/usr/bin/git-upload-archive", 0, 0 },
+	{ "git-upload-archive /srv/a.git", VERDICT_ALLOW, VERDICT_ALLOW, "code",
+	    "/usr/bin/git-upload-archive", 0, 0 },
 	{ "git-receive-pack /srv/a.git", VERDICT_ALLOW, VERDICT_ALLOW, "code",
 	    "/opt/git/git-receive-pack", 0, 0 },
 	/* A `run` line that spells it decides before. */
@@ -303,8 +303,8 @@ static const struct {
 	    VERDICT_DENY, VERDICT_DENY, "default", NULL, 0, 0 },
 	{ "rsync --server --sender " A " . /etc/shadow /var/log/app/x",
 	    VERDICT_DENY, VERDICT_DENY, "default", NULL, 0, 0 },
-	{ "rsync --server --sender " A " . /srv/one/x /srv/two/x",
-	    VERDICT_DENY, VERDICT_DENY, "default", NULL, 0, 0 },
+	{ "rsync --server --sender " A " . /srv/one/x /srv/two/x", VERDICT_DENY,
+	    VERDICT_DENY, "default", NULL, 0, 0 },
 	{ "rsync --server --sender " A " . /var/log/app/x "
 	  "/var/log/app/secret/k",
 	    VERDICT_DENY, VERDICT_DENY, "secret", NULL, 0, 0 },
@@ -322,7 +322,8 @@ check_decision(const struct request *q, size_t i)
 	struct decision d;
 
 	decide(q, &d);
-	if (d.meant != decisions[i].meant || d.verdict != decisions[i].verdict ||
+	if (d.meant != decisions[i].meant ||
+	    d.verdict != decisions[i].verdict ||
 	    strcmp(d.rule_name, decisions[i].rule) != 0)
 		fail_msg("%s: %x %x by %s (%s)", decisions[i].text, d.meant,
 		    d.verdict, d.rule_name, d.missing);
@@ -348,12 +349,15 @@ t_decisions(void **state)
 	struct request q;
 
 	(void)state;
-	assert_int_equal(
-	    policy_load_text(name, &text, &len, 1, diags, &p), 0);
+	assert_int_equal(policy_load_text(name, &text, &len, 1, diags, &p), 0);
 	assert_int_equal(claims_add(&cs, "repository_id", "1"), 0);
-	q = (struct request){ .policy = p, .identity = who, .claims = &cs,
-		.target = policy_target_find(p, "web-1"), .login = "deploy",
-		.now = 1, .enforces = ENFORCE_BASTION };
+	q = (struct request){ .policy = p,
+		.identity = who,
+		.claims = &cs,
+		.target = policy_target_find(p, "web-1"),
+		.login = "deploy",
+		.now = 1,
+		.enforces = ENFORCE_BASTION };
 	for (size_t i = 0; i < N(decisions); i++) {
 		struct command *c = parsed(decisions[i].text);
 
