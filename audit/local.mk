@@ -44,6 +44,7 @@ audit_libaudit_la_SOURCES = \
 	audit/keep.c audit/keep.h \
 	audit/ledger.c \
 	audit/record.c audit/record.h \
+	audit/manifest.c audit/manifest.h \
 	audit/record_own.c \
 	audit/record_facts.c \
 	audit/store.c audit/store.h audit/store_internal.h \

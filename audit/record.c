@@ -237,18 +237,33 @@ out:
 	return r;
 }
 
-int
-record_view(int dir, const char *path, int *fdp)
+static int
+view_file(int dir, const char *path, int *fdp)
 {
 	int fd;
 
-	if (!record_path_valid(path))
-		return ERR_FORMAT;
 	fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd == -1)
 		return errno == ENOENT ? ERR_NOTFOUND : ERR_SYS;
 	*fdp = fd;
 	return 0;
+}
+
+int
+record_view(int dir, const char *path, int *fdp)
+{
+	return record_path_valid(path) ? view_file(dir, path, fdp) : ERR_FORMAT;
+}
+
+int
+record_view_side(int dir, const char *path, int *fdp)
+{
+	char side_path[RECORD_PATH_MAX];
+
+	if (!record_path_valid(path))
+		return ERR_FORMAT;
+	record_sibling_path(path, RECORD_SIDE, side_path);
+	return view_file(dir, side_path, fdp);
 }
 
 bool

@@ -25,7 +25,8 @@ struct evp_md_ctx_st;
 
 struct record {
 	int cast, side;      /* read and append; -1: closed */
-	uint64_t side_start; /* where the hop's lines begin */
+	uint64_t side_start; /* where the hop's lines begin; once its manifest
+				was read, those behind it */
 	char path[RECORD_PATH_MAX];
 	/* the measurement */
 	struct evp_md_ctx_st *md;
@@ -67,6 +68,8 @@ int record_create(struct record *rec, int dir, const char *path,
 int record_reopen(struct record *rec, int dir, const char *path);
 /* A recording for reading; ERR_NOTFOUND. */
 int record_view(int dir, const char *path, int *fdp);
+/* Its sidecar. */
+int record_view_side(int dir, const char *path, int *fdp);
 
 /* Somebody still has the hop's descriptor. */
 bool record_has_writer(const struct record *rec);

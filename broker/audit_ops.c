@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "audit/manifest.h"
 #include "audit/record.h"
 #include "audit/store.h"
 #include "audit/utc.h"
@@ -58,6 +59,9 @@ struct op {
 	bool said;     /* its trouble is in the log */
 	const char *state;
 	struct record_facts facts;
+	struct manifest manifest;
+	bool listed; /* the manifest was read, */
+	bool broken; /* and is none */
 	char reason[RECORD_REASON_MAX];
 };
 
@@ -91,6 +95,7 @@ op_new(const char *id, const char *session, uint64_t opened_ms)
 	    (o = calloc(1, sizeof(*o))) == NULL)
 		return NULL;
 	record_init(&o->rec);
+	manifest_init(&o->manifest);
 	buf_init(&o->decision, LEDGER_EVENT_MAX);
 	o->pidfd = -1;
 	o->opened_ms = opened_ms;
@@ -115,6 +120,7 @@ op_free(struct op *o)
 	if (o->pidfd >= 0)
 		(void)close(o->pidfd);
 	record_clear(&o->rec);
+	manifest_clear(&o->manifest);
 	buf_clear(&o->decision);
 	LIST_REMOVE(o, link);
 	env.n--;
@@ -162,6 +168,23 @@ op_put_facts(struct buf *ev, const struct op *o)
 	return op_put_stream(ev, EV_BYTES_ERR, EV_SHA256_ERR, &h->err);
 }
 
+/* What its files add up to.  Known also of a hop that died. */
+static int
+op_put_manifest(struct buf *ev, const struct op *o)
+{
+	const struct manifest *m = &o->manifest;
+	int r;
+
+	if (m->sha256[0] == '\0' || o->broken)
+		return 0;
+	if ((r = event_num(ev, EV_FILES, m->lines)) != 0 ||
+	    (r = event_num(ev, EV_FILES_REFUSED, m->refused)) != 0 ||
+	    (r = event_num(ev, EV_BYTES_READ, m->bytes_read)) != 0 ||
+	    (r = event_num(ev, EV_BYTES_WRITTEN, m->bytes_written)) != 0)
+		return r;
+	return event_str(ev, EV_MANIFEST_SHA256, m->sha256);
+}
+
 static int
 op_write_end(struct op *o)
 {
@@ -176,7 +199,8 @@ op_write_end(struct op *o)
 	    (r = event_str(&ev, EV_STATE, o->state)) != 0 ||
 	    (r = event_str(&ev, EV_REASON, o->reason)) != 0)
 		goto out;
-	if (o->told && (r = op_put_facts(&ev, o)) != 0)
+	if ((o->told && (r = op_put_facts(&ev, o)) != 0) ||
+	    (r = op_put_manifest(&ev, o)) != 0)
 		goto out;
 	if (o->rec.path[0] != '\0' && o->rec.sha256[0] != '\0' &&
 	    ((r = event_str(&ev, EV_RECORDING, o->rec.path)) != 0 ||
@@ -195,6 +219,8 @@ op_judge(struct op *o)
 	const char *why = NULL;
 	int r = record_facts(&o->rec, &o->facts);
 
+	if (r == 0 && o->broken)
+		r = ERR_FORMAT;
 	if (r == ERR_SYS || r == ERR_NOMEM)
 		return r;
 	if (r != 0 && o->aborted) {
@@ -227,6 +253,24 @@ op_measure(struct op *o)
 	return record_hash(&o->rec, OPS_HASH_STEP);
 }
 
+/* A long manifest is read in pieces, too. */
+static int
+op_list(struct op *o)
+{
+	int r;
+
+	if (o->listed)
+		return 0;
+	r = manifest_read(&o->manifest, &o->rec, OPS_HASH_STEP);
+	if (r == ERR_AGAIN || r == ERR_SYS || r == ERR_NOMEM)
+		return r;
+	o->listed = true;
+	o->broken = r != 0;
+	if (r == 0)
+		o->rec.side_start = o->manifest.at; /* its last words */
+	return 0;
+}
+
 /* What audit measures from here on, nobody else can change. */
 static int
 op_own(struct op *o)
@@ -249,7 +293,8 @@ op_close_step(struct op *o)
 {
 	int r;
 
-	if ((r = op_own(o)) != 0 || (r = op_measure(o)) != 0)
+	if ((r = op_own(o)) != 0 || (r = op_measure(o)) != 0 ||
+	    (r = op_list(o)) != 0)
 		return r;
 	if (o->state == NULL && (r = op_judge(o)) != 0)
 		return r;

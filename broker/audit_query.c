@@ -319,15 +319,18 @@ query_show(struct store *s, const struct query *q, struct view *v)
 	return query_write_view(q, v->found[0].kind, NULL, &v->reason);
 }
 
+/* The recording, or the sidecar with the manifest. */
 static int
 query_recording(struct store *s, const struct query *q, struct view *v)
 {
+	bool side = strcmp(q->what, "manifest") == 0;
 	char path[STORE_PATH_MAX];
 	int r;
 
 	v->whole = true;
 	if ((r = store_recording(s, q->id, path)) == 0 &&
-	    (r = record_view(audit_recordings(), path, &v->recording)) == 0)
+	    (r = (side ? record_view_side : record_view)(
+		 audit_recordings(), path, &v->recording)) == 0)
 		r = store_find_id(s, q->id, &v->found, &v->n);
 	if (r == ERR_NOTFOUND || r == ERR_FORMAT)
 		(void)buf_putf(&v->reason,
@@ -351,7 +354,8 @@ query_answer(const struct query *q, struct view *v)
 		return query_sessions(s, q, v);
 	if (strcmp(q->what, "show") == 0)
 		return query_show(s, q, v);
-	if (strcmp(q->what, "recording") == 0)
+	if (strcmp(q->what, "recording") == 0 ||
+	    strcmp(q->what, "manifest") == 0)
 		return query_recording(s, q, v);
 	(void)buf_putf(&v->reason, "there is no such question");
 	return ERR_FORMAT;

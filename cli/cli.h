@@ -66,6 +66,10 @@ int cli_ask_failed(int r);
 /* STATUS as JSON text, which the caller frees. */
 int cli_status(char **json);
 
+/* Prints the manifest in a sidecar (manifest.c): each file a line, or as JSON.
+ * Returns an exit code. */
+int cli_manifest_print(int take_fd, bool json);
+
 /* -- a ledger's file (ledger.c) -- */
 
 /* Each event whose kind is known; an enum err other than 0 stops. */

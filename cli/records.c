@@ -239,6 +239,7 @@ enum row_style { ROW_JSON, ROW_LIST, ROW_SHOW };
 struct rows {
 	enum row_style style;
 	size_t n;
+	bool files; /* some operation has a manifest */
 	int recording;
 };
 
@@ -258,13 +259,15 @@ row_print(void *arg, const char *json, size_t n, int fd)
 	if (rows->style == ROW_JSON) {
 		(void)fwrite(json, 1, n, stdout);
 		(void)putchar('\n');
-		return 0;
 	}
 	if ((o = json_loadb(json, n, 0, NULL)) == NULL) {
 		cli_error("a row of the answer is not JSON");
 		return CLI_EX_FAILED;
 	}
-	if (rows->style == ROW_SHOW) {
+	rows->files |= json_object_get(o, "files") != NULL;
+	if (rows->style == ROW_JSON) {
+		/* as it is */
+	} else if (rows->style == ROW_SHOW) {
 		if (rows->n > 1)
 			(void)putchar('\n');
 		show_row(o);
@@ -329,7 +332,13 @@ cli_show(int argc, char **argv)
 	if (optind + 1 != argc)
 		return cli_usage();
 	id.value = argv[optind];
-	return cli_query("show", &id, 1, row_print, &rows);
+	r = cli_query("show", &id, 1, row_print, &rows);
+	if (r != 0 || !rows.files || rows.n != 1)
+		return r; /* of a session's operations each is shown alone */
+	r = cli_query("manifest", &id, 1, row_print, &rows);
+	return r != 0 || rows.recording == -1
+		   ? r
+		   : cli_manifest_print(rows.recording, json);
 }
 
 /* -- replay ---------------------------------------------------------------------- */

@@ -81,6 +81,11 @@ enum event_field {
 	EV_SHA256_IN,
 	EV_SHA256_OUT,
 	EV_SHA256_ERR,
+	EV_FILES, /* lines of the manifest */
+	EV_FILES_REFUSED,
+	EV_BYTES_READ, /* contents of files */
+	EV_BYTES_WRITTEN,
+	EV_MANIFEST_SHA256,
 	EV_RECORDING,
 	EV_RECORDING_SHA256,
 	EV_VIEWER,

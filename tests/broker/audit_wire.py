@@ -21,10 +21,11 @@ KINDS = {"start": 1, "policy.load": 2, "login.refused": 3, "session.open": 4,
          "certificate.login": 12}
 NAMES = """session operation identity issuer subject user source commit
 pull_request actor workflow run target login command pty stdin policy rule
-verdict reason serial key_id principal list position positions joined asker key
+verdict reason by serial key_id principal list position positions joined asker key
 principals lifetime_s exit signal state duration_ms bytes_in bytes_out
 bytes_err sha256_in sha256_out
-sha256_err recording recording_sha256 viewer process""".split()
+sha256_err files files_refused bytes_read bytes_written manifest_sha256
+recording recording_sha256 viewer process""".split()
 FIELD = {name: i + 1 for i, name in enumerate(NAMES)}
 BOOLS = {"pty", "stdin"}
 

@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import hashlib
 import itertools
+import json
 import os
 import pathlib
 import random
@@ -180,6 +181,88 @@ def test_a_hop_that_lies_in_its_sidecar_is_not_believed(audit):
     end = audit.wait_end(OP)
     assert end["state"] == "interrupted" and "exit" not in end
     assert audit.sidecar(OP)[-1]["state"] == "interrupted"
+
+
+# -- files ----------------------------------------------------------------
+
+
+def line(verb="put", path="/srv/a", result="done", **more):
+    return json.dumps({"kind": "file", "verb": verb, "path": path,
+                       "result": result} | more,
+                      separators=(",", ":")).encode() + b"\n"
+
+
+HOP_LINE = b'{"kind":"hop","exit":0,"duration_ms":5}\n'
+SUMS = ("files", "files_refused", "bytes_read", "bytes_written",
+        "manifest_sha256")
+
+
+def ended(audit, side_bytes, op=OP):
+    """operation.end of a hop that wrote that and died."""
+    cast, side = audit.open(op)
+    os.write(cast, HEADER)
+    for i in range(0, len(side_bytes), 1 << 16):
+        os.write(side, side_bytes[i:i + (1 << 16)])
+    hop = w.Hop(cast, side)
+    audit.started(op, hop.pid)
+    hop.end()
+    return audit.wait_end(op)
+
+
+def test_a_manifest_is_added_up(audit):
+    lines = [line(bytes=7, sha256="a" * 64, rule="ship"),
+             line("get", "/var/log/a", bytes=30, ranges=[[0, 10], [20, 40]],
+                  more=True),
+             line("put", "/etc/x", "refused", rule="keys"),
+             line("rename", "/srv/a", to="/srv/b"),
+             line("put", "/srv/\u00e9 \\x0a", "cut", bytes=1)]
+    end = ended(audit, b"".join(lines) + HOP_LINE)
+    assert (end["state"], end["exit"]) == ("complete", 0)
+    assert [end[k] for k in SUMS] == [
+        5, 1, 30, 8, hashlib.sha256(b"".join(lines)).hexdigest()]
+    (row,), (fd,) = audit.query("manifest", id=OP)
+    assert row["files"] == 5
+    with open(fd, "rb") as f:
+        assert [x for x in f if x.startswith(b'{"kind":"file",')] == lines
+        with pytest.raises(OSError):
+            os.write(f.fileno(), b"x")
+    assert audit.ledger()[-1]["event"] == "view"
+    assert audit.sealed(OP)
+
+
+def test_a_long_manifest_is_read_in_pieces(audit):
+    lines = b"".join(line(path=f"/srv/{i}/" + "x" * 2000, bytes=1)
+                     for i in range(6000))
+    assert len(lines) > 11 << 20
+    end = ended(audit, lines + HOP_LINE)
+    assert [end[k] for k in SUMS] == [
+        6000, 0, 0, 6000, hashlib.sha256(lines).hexdigest()]
+
+
+@pytest.mark.parametrize("cut", [1, 20, 60])
+def test_half_a_line_of_a_hop_that_died(audit, cut):
+    end = ended(audit, line(bytes=7) + line(path="/srv/b", bytes=9)[:cut])
+    assert end["state"] == "interrupted"
+    assert "without its last words" in end["reason"]
+    assert (end["files"], end["bytes_written"]) == (1, 7)
+    assert end["manifest_sha256"] == hashlib.sha256(line(bytes=7)).hexdigest()
+
+
+@pytest.mark.parametrize("bad", [
+    b'{"kind":"file",}\n', b'{"kind":"file","verb":"put","path":"/a"}\n',
+    line(colour="red"), line(bytes=-1), line(bytes="7"), line(sha256="x"),
+    line(ranges=[[2, 1]]), line(ranges=[1]), line(more=False), line(path=1),
+    line(bytes=2**62) + line(bytes=2**62), line(path="x" * 70000),
+    line()[:-2] + b',"path":"/b"}\n', b'{"kind":"file","x\n'])
+def test_a_malformed_manifest_has_no_sums(audit, bad):
+    end = ended(audit, line() + bad + HOP_LINE)
+    assert end["state"] == "interrupted" and "malformed" in end["reason"]
+    assert not set(SUMS) & set(end)
+
+
+def test_nothing_of_a_manifest_comes_behind_the_hops_line(audit):
+    end = ended(audit, line() + HOP_LINE + line())
+    assert end["state"] == "interrupted" and "malformed" in end["reason"]
 
 
 def test_a_cut_last_line_is_removed(audit):

@@ -51,7 +51,8 @@ FIELDS = ["", "session", "operation", "identity", "issuer", "subject", "user",
           "position", "positions", "joined", "asker", "key", "principals",
           "lifetime_s", "exit", "signal", "state",
           "duration_ms", "bytes_in", "bytes_out", "bytes_err", "sha256_in",
-          "sha256_out", "sha256_err", "recording", "recording_sha256",
+          "sha256_out", "sha256_err", "files", "files_refused",
+          "bytes_read", "bytes_written", "manifest_sha256", "recording", "recording_sha256",
           "viewer", "process"]
 
 

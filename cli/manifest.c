@@ -1,0 +1,105 @@
+/*
+ * The manifest behind `postern show`: the lines of a sidecar that are files'.
+ * They were written by a hop, and the paths in them chosen by a job or target:
+ * a terminal sees them escaped.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "audit/sidecar.h"
+#include "cli/cli.h"
+
+static const char *
+text(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s == NULL ? "" : s;
+}
+
+/* The digest of what passed whole, or which parts of it passed. */
+static void
+print_what(const json_t *o)
+{
+	const json_t *ranges = json_object_get(o, "ranges"), *range;
+	size_t i;
+
+	if (ranges == NULL || json_array_size(ranges) == 0) {
+		cli_print_safe(
+		    *text(o, "sha256") == '\0' ? "-" : text(o, "sha256"));
+		return;
+	}
+	json_array_foreach((json_t *)(uintptr_t)ranges, i, range)
+	{
+		(void)printf("%s%" JSON_INTEGER_FORMAT "-%" JSON_INTEGER_FORMAT,
+		    i == 0 ? "" : ",",
+		    json_integer_value(json_array_get(range, 0)),
+		    json_integer_value(json_array_get(range, 1)));
+	}
+	if (json_is_true(json_object_get(o, "more")))
+		(void)fputs(",...", stdout);
+}
+
+static void
+print_file(const json_t *o)
+{
+	(void)fputs("  ", stdout);
+	(void)printf("%-10.20s %-7.20s ", text(o, "verb"), text(o, "result"));
+	if (json_object_get(o, "bytes") != NULL)
+		(void)printf("%12" JSON_INTEGER_FORMAT " ",
+		    json_integer_value(json_object_get(o, "bytes")));
+	else
+		(void)printf("%12s ", "-");
+	print_what(o);
+	(void)fputs("  ", stdout);
+	cli_print_safe(text(o, "path"));
+	if (json_object_get(o, "to") != NULL) {
+		(void)fputs(" -> ", stdout);
+		cli_print_safe(text(o, "to"));
+	}
+	if (json_object_get(o, "rule") != NULL) {
+		(void)fputs("  (", stdout);
+		cli_print_safe(text(o, "rule"));
+		(void)putchar(')');
+	}
+	(void)putchar('\n');
+}
+
+int
+cli_manifest_print(int take_fd, bool json)
+{
+	static const char start[] = "{\"kind\":\"file\",";
+	FILE *in = fdopen(take_fd, "r");
+	char *line = NULL;
+	size_t size = 0;
+	ssize_t n;
+	json_t *o;
+
+	if (in == NULL) {
+		(void)close(take_fd);
+		return cli_no_memory();
+	}
+	if (!json)
+		(void)puts("manifest");
+	while ((n = getline(&line, &size, in)) > 0) {
+		if ((size_t)n < sizeof(start) ||
+		    memcmp(line, start, sizeof(start) - 1) != 0 ||
+		    (o = json_loadb(line, (size_t)n, 0, NULL)) == NULL)
+			continue; /* audit's, the hop's, or half a line */
+		if (json)
+			(void)fputs(line, stdout);
+		else
+			print_file(o);
+		json_decref(o);
+	}
+	free(line);
+	(void)fclose(in);
+	return 0;
+}
