@@ -243,7 +243,8 @@ class Key:
         if alg == "RS256":
             self.key = rsa.generate_private_key(65537, 2048)
         else:
-            self.key = ec.generate_private_key(ec.SECP256R1())
+            self.key = ec.generate_private_key(
+                ec.SECP384R1() if alg == "ES384" else ec.SECP256R1())
 
     def jwk(self, zero=False):
         """zero: Java's BigInteger, with a sign byte in front of the modulus."""
@@ -252,8 +253,9 @@ class Key:
         if self.alg == "RS256":
             return d | {"kty": "RSA", "n": _b64u(n.n, 257 if zero else None),
                         "e": _b64u(n.e)}
-        return d | {"kty": "EC", "crv": "P-256", "x": _b64u(n.x, 32),
-                    "y": _b64u(n.y, 32)}
+        size = self.key.key_size // 8
+        return d | {"kty": "EC", "crv": f"P-{size * 8}",
+                    "x": _b64u(n.x, size), "y": _b64u(n.y, size)}
 
 
 def issuer_hosts():
@@ -276,6 +278,7 @@ class Issuer:
             FOREIGN: Key("RS256", "foreign-1"),
         }
         self.shapes = {}
+        self.beside = {}        # keys that an issuer has, too
         self.bearers = {}
         self.behave = None      # answers a request itself, if it says so
         self.requests = []
@@ -394,7 +397,8 @@ class Issuer:
                         "subject_types_supported": ["public"],
                         "id_token_signing_alg_values_supported": [s.alg]}
             if url == where + s.jwks:
-                return {"keys": [self.keys[iss].jwk(s.zero)]}
+                return {"keys": [k.jwk(s.zero) for k in (
+                    self.keys[iss], *self.beside.get(iss, []))]}
         return None
 
     def document(self, iss, path):

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import secrets
 
+NULL = object()     # a claim that is there, and null; None: it is not there
 SHA = "1f0c7a2e9b3d4c5f60718293a4b5c6d7e8f90a1b"
 WEB = "bastion.acme.example"
 
@@ -55,11 +56,13 @@ class Shape:
             c["nbf"] = now - self.nbf
         if self.jti:
             c["jti"] = uuid(secrets.token_hex(8))
-        return {k: v for k, v in (c | changes).items() if v is not None}
+        return {k: None if v is NULL else v
+                for k, v in (c | changes).items() if v is not None}
 
 
 GH_REPO, GH_REF = "octo-org/octo-repo", "refs/heads/main"
 GH_WF = f"{GH_REPO}/.github/workflows/deploy-production.yml@{GH_REF}"
+GH_OTHER_WF = f"{GH_REPO}/.github/workflows/test.yml@{GH_REF}"
 GITHUB = {
     "sub": f"repo:{GH_REPO}:environment:production", "ref": GH_REF,
     "sha": SHA, "repository": GH_REPO, "repository_owner": "octo-org",
@@ -76,7 +79,9 @@ GITHUB = {
     "repo_property_team": "shop-backend",
 }
 GITHUB_PIN = ('claim repository_id = "456789012"; claim ref = '
-              '"refs/heads/main"; claim environment = "production"')
+              '"refs/heads/main"; claim environment = "production"; '
+              'claim runner_environment = "github-hosted"; '
+              f'claim job_workflow_ref = "{GH_WF}"')
 GITHUB_TIES = {"commit": SHA, "actor": "octocat", "workflow": GH_WF,
                "run": "16512345678"}
 GITHUB_NOBODY = {
@@ -96,6 +101,19 @@ GITHUB_NOBODY = {
         "claim repository_id has another value"),
     "without environment": ({"environment": None, "environment_node_id": None},
                             "claim environment is missing"),
+    "a runner of somebody's own": ({"runner_environment": "self-hosted"},
+                                   "claim runner_environment has another"),
+    "another workflow of the branch": (
+        {"workflow": "Deploy to production", "workflow_ref": GH_OTHER_WF,
+         "job_workflow_ref": GH_OTHER_WF},
+        "claim job_workflow_ref has another value"),
+    "a fork that says so in its subject alone": (
+        {"repository_id": "31337", "repository": "mallory/octo-repo",
+         "repository_owner": "mallory", "repository_owner_id": "666"},
+        "claim repository_id has another value"),
+    "a pull request that names no event": (
+        {"event_name": None, "ref": "refs/pull/17/merge"},
+        "allow-risky pull-request"),
 }
 
 GL = "acme-group/backend/shop"
@@ -154,6 +172,15 @@ SHAPES = [
               "the same path, made anew": (
                   {"project_id": "777", "job_project_id": "777"},
                   "claim project_id has another value"),
+              "a fork's pipeline, not of a merge request": (
+                  {"project_id": "66666666", "project_path": "mallory/shop"},
+                  "project_id differs from job_project_id"),
+              "a branch that anybody may push to": (
+                  {"ref_protected": "false"},
+                  "claim ref_protected has another value"),
+              "a runner of somebody's own": (
+                  {"runner_id": 1, "runner_environment": "self-hosted"},
+                  "claim runner_id has another value"),
               "a tag of the branch's name": (
                   {"ref_type": "tag", "ref_path": "refs/tags/main"},
                   "claim ref_path has another value"),
@@ -181,6 +208,12 @@ SHAPES = [
           nobody={
               "rerun with ssh": ({"oidc.circleci.com/ssh-rerun": True},
                                  "allow-risky ssh-rerun"),
+              "rerun with ssh, said in a text": (
+                  {"oidc.circleci.com/ssh-rerun": "true"},
+                  "allow-risky ssh-rerun"),
+              "rerun with ssh, or not: it is not said": (
+                  {"oidc.circleci.com/ssh-rerun": None},
+                  "ssh-rerun is missing"),
               "pull request": (
                   {"oidc.circleci.com/vcs-ref": "refs/heads/pull/17"},
                   "allow-risky pull-request"),
@@ -196,7 +229,7 @@ SHAPES = [
         "sub": "organization:acme-inc:pipeline:super-duper-app:ref:"
                f"refs/heads/main:commit:{SHA}:step:deploy",
         "organization_slug": "acme-inc", "pipeline_slug": "super-duper-app",
-        "build_number": 1201, "build_branch": "main", "build_tag": None,
+        "build_number": 1201, "build_branch": "main", "build_tag": NULL,
         "build_commit": SHA, "step_key": "deploy", "job_id": uuid("kite job"),
         "agent_id": uuid("agent"), "build_source": "webhook",
         "runner_environment": "self-hosted",
@@ -214,6 +247,8 @@ SHAPES = [
                   {"pipeline_id": uuid("other")},
                   "claim pipeline_id has another value"),
               "a tag": ({"build_tag": "v1"}, "claim build_tag is there"),
+              "a fork's branch": ({"build_branch": "mallory:main"},
+                                  "claim build_branch has another value"),
           }),
     Shape("bitbucket", "https://api.bitbucket.org/2.0/workspaces/acme/"
           "pipelines-config/identity/oidc", {
@@ -236,6 +271,13 @@ SHAPES = [
               "the same name, made anew": (
                   {"repositoryUuid": f"{{{uuid('other')}}}"},
                   "claim repositoryUuid has another value"),
+              "a pull request's branch": (
+                  {"branchName": "feature", "deploymentEnvironmentUuid": None,
+                   "sub": f"{{{uuid('bb repo')}}}:{{{uuid('bb step')}}}"},
+                  "claim branchName has another value"),
+              "another environment": (
+                  {"deploymentEnvironmentUuid": f"{{{uuid('bb test')}}}"},
+                  "claim deploymentEnvironmentUuid has another value"),
               "without deployment": ({"deploymentEnvironmentUuid": None},
                                      "deploymentEnvironmentUuid is missing"),
           }),
@@ -256,6 +298,9 @@ SHAPES = [
                   "allow-risky service-connection"),
               "pull request": ({"rpo_ref": "refs/pull/17/merge"},
                                "allow-risky pull-request"),
+              "another pipeline of the project": (
+                  {"def_id": "13", "sub": "p://acme/shop/test"},
+                  "claim def_id has another value"),
               "the same name, made anew": (
                   {"prj_id": uuid("other"), "org_id": uuid("az org")},
                   "claim prj_id has another value"),
@@ -278,6 +323,12 @@ SHAPES = [
           nobody={
               "another account": (
                   {"sub": "1", "azp": "1"}, "claim sub has another value"),
+              "an address that nobody has confirmed": (
+                  {"email_verified": False},
+                  "claim email_verified has another value"),
+              "another project": (
+                  {"google": {"compute_engine": {"project_number": 1}}},
+                  "project_number has another value"),
               "not of a machine": (
                   {"google": None},
                   "claim google/compute_engine/project_number is missing"),
@@ -304,6 +355,9 @@ SHAPES = [
               "another role": (
                   {"sub": "arn:aws:iam::123456789012:role/reader"},
                   "claim sub has another value"),
+              "a role of the name in another account": (
+                  {"sub": "arn:aws:iam::999999999999:role/deployer"},
+                  "claim sub has another value"),
               "tags of the caller are none of the role's": (
                   {"https://sts.amazonaws.com/": {
                       "aws_account": "123456789012",
@@ -324,6 +378,9 @@ SHAPES = [
               "another branch": (
                   {"sub": "https://jenkins.acme.example/job/shop/job/x/"},
                   "claim sub has another value"),
+              "a branch that is named like the job": (
+                  {"sub": "https://jenkins.acme.example/job/shop/job/main/"
+                          "job/main/"}, "claim sub has another value"),
               "no audience": ({"aud": None}, "audience"),
           }),
     Shape("forgejo", "https://codeberg.org/api/actions", {
@@ -337,7 +394,9 @@ SHAPES = [
           1500, nbf=0, jwks="/.well-known/keys", kid="forgejo-1",
           ties=GITHUB_TIES,
           nobody={k: v for k, v in GITHUB_NOBODY.items()
-                  if k != "without environment"} | {
+                  if k not in ("without environment",
+                               "a runner of somebody's own",
+                               "another workflow of the branch")} | {
               "before there were ids": (
                   {"repository_id": None, "repository_owner_id": None},
                   "claim repository_id is missing")}),
@@ -366,6 +425,9 @@ SHAPES = [
                   {"sub": "system:serviceaccount:default:deployer"},
                   "claim sub has another value"),
               "one that never ends": ({"exp": None}, "exp is missing"),
+              "as they were in secrets": (
+                  {"exp": None, "aud": None, "kubernetes.io": None},
+                  "audience"),
               "without audience": ({"aud": None}, "audience"),
           }),
     Shape("spiffe", "https://spire.acme.example", {
@@ -376,6 +438,9 @@ SHAPES = [
               "another workload": (
                   {"sub": "spiffe://acme.example/ci/deployer2"},
                   "claim sub has another value"),
+              "another audience": ({"aud": ["spiffe://acme.example/web"]},
+                                   "audience"),
+              "one that never ends": ({"exp": None}, "exp is missing"),
               "another trust domain": (
                   {"sub": "spiffe://evil.example/ci/deployer"},
                   "claim sub has another value"),
@@ -399,6 +464,9 @@ SHAPES = [
           ties={"run": "run-X3n1AUXNGWbfECsJ"},
           nobody={
               "a plan": ({"terraform_run_phase": "plan"}, "allow-risky plan"),
+              "neither plan nor apply": (
+                  {"terraform_run_phase": "init"},
+                  "claim terraform_run_phase has another value"),
               "the same name, made anew": (
                   {"terraform_workspace_id": "ws-AAAAAAAAAAAAAAAA"},
                   "claim terraform_workspace_id has another value"),
@@ -422,6 +490,8 @@ SHAPES = [
                   {"runType": "TESTING", "callerType": "module"},
                   "allow-risky testing-run"),
               "reading": ({"scope": "read"}, "claim scope has another value"),
+              "another space": ({"spaceId": "legacy"},
+                                "claim spaceId has another value"),
           }),
 ]
 

@@ -23,6 +23,7 @@ def issuers(bastion, issuer):
         key = h.Key.__new__(h.Key)
         key.alg, key.kid, key.key = s.alg, s.kid, keys[s.alg].key
         issuer.add(s, key)
+    issuer.beside[of("aws").iss] = [h.Key("ES384", "EC384_1")]
     path = h.ETC / "policy/presets.postern"
     bastion.write_policy(shapes.policy(), path.name)
     assert bastion.postern("reload").returncode == 0
@@ -31,8 +32,12 @@ def issuers(bastion, issuer):
     assert bastion.postern("reload").returncode == 0
 
 
-def mint(issuer, shape, **changes):
-    key = issuer.keys[shape.iss]
+def of(preset):
+    return next(s for s in shapes.SHAPES if s.preset == preset)
+
+
+def mint(issuer, shape, key=None, **changes):
+    key = key or issuer.keys[shape.iss]
     headers = {"typ": "JWT", "kid": key.kid}
     token = jwt.encode(shape.token_claims(int(time.time()), **changes),
                        key.key, algorithm=key.alg, headers=headers)
@@ -147,7 +152,7 @@ def test_a_pull_request_that_is_let_in_has_its_number(bastion, job, issuers,
 
 
 def test_what_a_person_typed_is_no_commit(bastion, job, issuers, mark):
-    s = next(s for s in shapes.SHAPES if s.preset == "buildkite")
+    s = of("buildkite")
     r = job.ssh("web-1", "/usr/bin/true",
                 token=mint(issuers, s, build_commit="HEAD"))
     assert r.code == 0, r
@@ -157,8 +162,7 @@ def test_what_a_person_typed_is_no_commit(bastion, job, issuers, mark):
 def test_a_token_of_one_issuer_is_none_of_anothers(bastion, job, issuers,
                                                    mark):
     """Signed by one issuer, with the claims of another: the key decides."""
-    gitlab = next(s for s in shapes.SHAPES if s.preset == "gitlab")
-    spiffe = next(s for s in shapes.SHAPES if s.preset == "spiffe")
+    gitlab, spiffe = of("gitlab"), of("spiffe")
     token = jwt.encode(gitlab.token_claims(int(time.time())),
                        issuers.keys[spiffe.iss].key, algorithm="ES256",
                        headers={"kid": gitlab.kid})
@@ -166,3 +170,80 @@ def test_a_token_of_one_issuer_is_none_of_anothers(bastion, job, issuers,
                 opts=("-o", "NumberOfPasswordPrompts=1"))
     assert r.code == 255
     assert "algorithm" in bastion.event(mark, "login.refused")["reason"]
+
+
+ONE_TRY = ("-o", "NumberOfPasswordPrompts=1")
+
+
+def at_once(job, tokens, by=None):
+    """What each gets."""
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        return list(pool.map(lambda t: (by or job).ssh(
+            "web-1", "/usr/bin/true", token=t, opts=ONE_TRY), tokens))
+
+
+OTHERS = [
+    ("github", "https://token.actions.githubusercontent.com/octo-enterprise"),
+    ("circleci", "https://oidc.circleci.com"),
+    ("circleci", f"https://oidc.circleci.com/org/{shapes.uuid('other org')}"),
+    ("azure-devops",
+     f"https://vstoken.dev.azure.com/{shapes.uuid('other org')}"),
+    ("aws", "https://ffffffff-0000.tokens.sts.global.api.aws"),
+    ("jenkins", "https://jenkins.acme.example/job/team/oidc"),
+    ("kubernetes", of("kubernetes").iss + "/"), ("spiffe", None)]
+
+
+def test_the_issuer_is_that_and_no_other(bastion, job, issuers, mark):
+    """An enterprise's own, another organization's, one with a slash more, and
+    a token that names none: with the right key and the right claims."""
+    for r in at_once(job, [mint(issuers, of(preset), iss=iss)
+                           for preset, iss in OTHERS]):
+        assert (r.code, r.out) == (255, b"")
+    bastion.mark()
+    refused = bastion.events(mark, "login.refused")
+    assert len(refused) == len(OTHERS)
+    for e in refused:
+        assert "iss" in e["reason"] and "issuer" not in e, e
+
+
+RENAMED = [
+    ("github", {"repository": "octo-org/renamed", "sub": "repo:octo-org@65123"
+                "456/renamed@456789012:environment:production"}),
+    ("gitlab", {"project_path": "moved/shop", "job_project_path": "moved/shop",
+                "namespace_path": "moved", "sub":
+                "project_path:moved/shop:ref_type:branch:ref:main"}),
+    ("gitlab", {"ci_config_sha": shapes.NULL}),
+    ("buildkite", {"pipeline_slug": "renamed", "step_key": shapes.NULL}),
+    ("terraform", {"terraform_workspace_name": "renamed"})]
+
+
+def test_names_may_change(bastion, job, issuers, mark):
+    """The same ids under another name, whatever form the subject has; and a
+    claim that is null where the issuer has nothing to say."""
+    for r in at_once(job, [mint(issuers, of(preset), **changes)
+                           for preset, changes in RENAMED]):
+        assert (r.code, r.err) == (0, b""), r
+    assert sorted(e["identity"] for e in bastion.events(
+        mark, "session.open")) == sorted(f"of-{p}" for p, _ in RENAMED)
+
+
+def test_a_token_that_is_handed_out_again(job, issuers):
+    """Agents and clusters give the same one to whoever asks; what is minted
+    for one job is not accepted from a second address."""
+    presets = ("spiffe", "kubernetes", "github", "aws")
+    tokens = [mint(issuers, of(p)) for p in presets]
+    assert [r.code for r in at_once(job, tokens)] == [0, 0, 0, 0]
+    stranger = h.Job(issuers, netns="stranger")
+    assert [r.code for r in at_once(job, tokens, stranger)] == [0, 0, 255, 255]
+
+
+def test_aws_by_its_other_algorithm(job, issuers):
+    """Whoever asks for the token chooses: RS256 or ES384."""
+    aws = of("aws")
+    (key,) = issuers.beside[aws.iss]
+    r = job.ssh("web-1", "/usr/bin/true", token=mint(issuers, aws, key))
+    assert (r.code, r.err) == (0, b""), r
+    # and another key of the same name is none
+    r = job.ssh("web-1", "/usr/bin/true", token=mint(
+        issuers, aws, h.Key("ES384", key.kid)), opts=ONE_TRY)
+    assert r.code == 255
