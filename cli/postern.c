@@ -118,9 +118,51 @@ usage_all(FILE *f)
 	(void)fputs("usage: postern COMMAND ...\n\n", f);
 	for (size_t i = 0; i < NCOMMANDS; i++)
 		(void)fprintf(
-		    f, "  %-15s %s\n", commands[i].words, commands[i].help);
-	(void)fputs("\nEach is explained in postern(1).\n", f);
+		    f, "  %-15s  %s\n", commands[i].words, commands[i].help);
+	(void)fputs("\n`postern help COMMAND' has the words of one; each is "
+		    "explained in postern(1).\n", f);
 	return f == stdout ? 0 : POSTERN_EX_USAGE;
+}
+
+/* Do c's words begin with these, whole words each?  The completions of shells
+ * read what is said here, and so need no list of their own. */
+static bool
+command_begins(const struct cli_command *c, int n, char **words)
+{
+	const char *w = c->words;
+
+	for (int i = 0; i < n; i++) {
+		size_t len = strlen(words[i]);
+
+		if (len == 0 || strncmp(w, words[i], len) != 0 ||
+		    (w[len] != ' ' && w[len] != '\0'))
+			return false;
+		w += len;
+		w += *w == ' ';
+	}
+	return true;
+}
+
+static int
+usage_some(int n, char **words)
+{
+	bool found = false;
+
+	if (n == 0)
+		return usage_all(stdout);
+	for (size_t i = 0; i < NCOMMANDS; i++) {
+		const struct cli_command *c = &commands[i];
+
+		if (!command_begins(c, n, words))
+			continue;
+		(void)printf("usage: postern %s%s%s\n  %s\n", c->words,
+		    *c->synopsis == '\0' ? "" : " ", c->synopsis, c->help);
+		found = true;
+	}
+	if (found)
+		return 0;
+	cli_error("there is no command `%s'", words[0]);
+	return usage_all(stderr);
 }
 
 static void
@@ -229,7 +271,7 @@ main(int argc, char **argv)
 
 	if (argc >= 2 && (strcmp(argv[1], "help") == 0 ||
 	    strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
-		return usage_all(stdout);
+		return usage_some(argc - 2, argv + 2);
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		(void)puts(PACKAGE_STRING);
 		return 0;

@@ -3,28 +3,38 @@
 # package's work, and here it is laid ready beside the other data.
 posterndatadir = $(datadir)/postern
 sysusersdir = $(prefix)/lib/sysusers.d
+tmpfilesdir = $(prefix)/lib/tmpfiles.d
 systemunitdir = $(prefix)/lib/systemd/system
 units = packaging/systemd/postern.service packaging/systemd/postern-sshd.service
 
 bashcompdir = $(datadir)/bash-completion/completions
 dist_bashcomp_DATA = packaging/completions/postern
+zshcompdir = $(datadir)/zsh/site-functions
+dist_zshcomp_DATA = packaging/completions/_postern
+fishcompdir = $(datadir)/fish/vendor_completions.d
+dist_fishcomp_DATA = packaging/completions/postern.fish
 # The job's side, as it lies in a checkout.
 cidir = $(posterndatadir)/ci
 cigithubdir = $(cidir)/github
 dist_ci_DATA = packaging/ci/postern.sh packaging/ci/gitlab.yml \
 	packaging/ci/README.md
 dist_cigithub_DATA = packaging/ci/github/action.yml
-posternlibexec_SCRIPTS += packaging/sshd/postern-sshd-start
+posternlibexec_SCRIPTS += packaging/sshd/postern-sshd-start \
+	packaging/postern-upgraded
 nodist_posterndata_DATA = packaging/pam/pam.d-postern-sshd
+dist_posterndata_DATA = packaging/conf/postern.conf
 nodist_systemunit_DATA = $(units)
 dist_sysusers_DATA = packaging/sysusers/postern.conf
+nodist_tmpfiles_DATA = packaging/tmpfiles/postern.conf
 dist_man_MANS += packaging/sshd/postern-sshd-start.8
 
 PLACES = sed \
 	-e 's|@sysconfdir[@]|$(sysconfdir)|g' \
+	-e 's|@localstatedir[@]|$(localstatedir)|g' \
 	-e 's|@runstatedir[@]|$(runstatedir)|g' \
 	-e 's|@posternlibexecdir[@]|$(posternlibexecdir)|g' \
 	-e 's|@posternlibdir[@]|$(posternlibdir)|g' \
+	-e 's|@systemunitdir[@]|$(systemunitdir)|g' \
 	-e 's|@bindir[@]|$(bindir)|g' \
 	-e 's|@sbindir[@]|$(sbindir)|g' \
 	-e 's|@pamdir[@]|$(pamdir)|g'
@@ -34,6 +44,17 @@ packaging/sshd/postern-sshd-start: packaging/sshd/postern-sshd-start.in \
 	$(AM_V_GEN)$(MKDIR_P) packaging/sshd && \
 	$(PLACES) $(srcdir)/packaging/sshd/postern-sshd-start.in >$@.new && \
 	chmod 755 $@.new && mv $@.new $@
+
+packaging/postern-upgraded: packaging/postern-upgraded.in packaging/local.mk
+	$(AM_V_GEN)$(MKDIR_P) packaging && \
+	$(PLACES) $(srcdir)/packaging/postern-upgraded.in >$@.new && \
+	chmod 755 $@.new && mv $@.new $@
+
+packaging/tmpfiles/postern.conf: packaging/tmpfiles/postern.conf.in \
+		packaging/local.mk
+	$(AM_V_GEN)$(MKDIR_P) packaging/tmpfiles && \
+	$(PLACES) $(srcdir)/packaging/tmpfiles/postern.conf.in >$@.new && \
+	mv $@.new $@
 
 packaging/pam/pam.d-postern-sshd: packaging/pam/pam.d-postern-sshd.in \
 		packaging/local.mk
@@ -49,8 +70,12 @@ packaging/systemd/postern.service: packaging/systemd/postern.service.in
 packaging/systemd/postern-sshd.service: packaging/systemd/postern-sshd.service.in
 
 CLEANFILES += $(units) packaging/sshd/postern-sshd-start \
-	packaging/pam/pam.d-postern-sshd
-EXTRA_DIST += packaging/accounts \
+	packaging/pam/pam.d-postern-sshd packaging/postern-upgraded \
+	packaging/tmpfiles/postern.conf
+# What makes packages of an installation; nothing is built from it here.
+EXTRA_DIST += packaging/debian packaging/rpm packaging/build packaging/sbom
+EXTRA_DIST += packaging/accounts packaging/postern-upgraded.in \
+	packaging/tmpfiles/postern.conf.in \
 	packaging/systemd/postern.service.in \
 	packaging/systemd/postern-sshd.service.in \
 	packaging/sshd/postern-sshd-start.in \
