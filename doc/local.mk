@@ -10,6 +10,7 @@ dist_man_MANS += \
 	shell/postern-shell.8
 # Folders, whole: nothing is built from them.
 EXTRA_DIST += \
+	doc/ADMIN.md \
 	doc/ARCHITECTURE.md \
 	doc/COOKBOOK.md \
 	doc/EXPORT.md \

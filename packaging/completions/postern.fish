@@ -10,7 +10,11 @@ function __postern_complete
         set -l m (string match -r '^  ([a-z]+(?: [a-z-]+)?)  +(.*)' -- $line)
         or continue
         set -l parts (string split ' ' -- $m[2])
-        if test (count $parts) -le $n; and test "$parts" = "$words[1..(count $parts)]"
+        set -l typed
+        if test (count $parts) -le $n
+            set typed $words[1..(count $parts)]
+        end
+        if test "$parts" = "$typed"
             set command $parts
         else if test $n -eq 0
             if test (count $parts) -eq 1

@@ -3,8 +3,11 @@
 import json
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -437,17 +440,72 @@ def test_tools_refuse_a_policy_that_does_not_load(tmp_path):
         assert r.returncode == 1 and "there is no identity `y`" in r.stderr
 
 
-def test_completion_offers_every_tool():
-    def complete(*words):
-        text = " ".join(f"'{w}'" for w in words)
-        return set(subprocess.run(
-            ["bash", "-c", f". {COMPLETION}; COMP_WORDS=({text}); "
-             f"COMP_CWORD={len(words) - 1}; _postern; "
-             'printf "%s\\n" "${COMPREPLY[@]}"'],
-            capture_output=True, text=True, check=True).stdout.split())
+def completed(shell, *words):
+    """What a shell offers for the last of these words."""
+    folder = os.path.dirname(COMPLETION)
+    env = os.environ | {"PATH": f"{BUILD}/cli:{os.environ['PATH']}"}
+    text = " ".join(words) or "''"
+    argv = {
+        "bash": ["bash", "-c", f". {COMPLETION}; COMP_WORDS=({text} {'' if words[-1] else chr(39) * 2}); "
+                 f"COMP_CWORD={len(words) - 1}; _postern; "
+                 'printf "%s\\n" "${COMPREPLY[@]}"'],
+        "fish": ["fish", "--no-config", "-c",
+                 f"source {folder}/postern.fish; complete -C '{' '.join(words)}'"],
+        # zsh completes on a terminal alone: this one is its own, and what
+        # compadd is given is printed instead of shown.
+        "zsh": ["zsh", "-fc", f"""
+zmodload zsh/zpty; zpty z zsh -fi
+zpty -w z 'PS1= PROMPT_EOL_MARK= ; unsetopt zle_bracketed_paste; fpath=({folder} $fpath); autoload -Uz compinit; compinit -u -D; compdef _postern postern
+compadd() {{ local -a m; builtin compadd -A m "$@"; print -rl -- "<"$^m">" >>$OUT; builtin compadd "$@" }}
+zle_ready() {{ print READY }}; zle_ready'
+while zpty -r z line; do [[ $line == *READY* && $line != *zle_ready* ]] && break; done
+zpty -w -n z {shlex.quote(' '.join(words))}$'\t'
+for i in {{1..100}}; do sleep 0.1; [[ -s $OUT ]] && break; done; sleep 0.3
+zpty -d z; cat $OUT"""],
+    }[shell]
+    with tempfile.NamedTemporaryFile() as out:
+        r = subprocess.run(argv, env=env | {"OUT": out.name},
+                           capture_output=True, text=True, check=False)
+    assert r.stderr == "", r.stderr
+    lines = (x.split("\t")[0].strip() for x in r.stdout.splitlines())
+    if shell == "zsh":
+        return {x[1:-1] for x in lines if x.startswith("<")}
+    return {x for x in lines if x}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_offers_every_command_and_option(shell):
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell}")
     usage = subprocess.run([BUILD + "/cli/postern", "help"],
                            capture_output=True, text=True, check=True).stdout
-    tools = set(re.findall(r"^  policy (\S+)", usage, re.M))
-    assert len(tools) >= 8 and complete("postern", "policy", "") == tools
-    assert complete("postern", "policy", "explain", "--a") == {"--as", "--at"}
-    assert complete("postern", "sho") == {"show"}
+    commands = re.findall(r"^  ([a-z]+(?: [a-z-]+)?)  ", usage, re.M)
+    assert len(commands) >= 17 and "policy rehearse" in commands
+    first = {c.split()[0] for c in commands} | {"help"}
+    assert completed(shell, "postern", "") == first
+    for family in {c.split()[0] for c in commands if " " in c}:
+        assert completed(shell, "postern", family, "") == {
+            c.split()[1] for c in commands if c.split()[0] == family
+            and " " in c}
+    words = commands if shell == "bash" else ("policy explain", "sessions")
+    for c in words:
+        line = subprocess.run([BUILD + "/cli/postern", "help", *c.split()],
+                              capture_output=True, text=True,
+                              check=True).stdout.splitlines()[0]
+        options = set(re.findall(r"--[a-z][a-z-]*", line))
+        if options:
+            assert completed(shell, "postern", *c.split(), "--") == options
+    assert completed(shell, "postern", "policy", "who-can", "--by", "") == {
+        "sftp", "scp-legacy", "rsync"}
+
+
+def test_help_knows_the_words_of_each_command():
+    def said(*words):
+        return subprocess.run([BUILD + "/cli/postern", "help", *words],
+                              capture_output=True, text=True, check=False)
+    assert said("reload").stdout == (
+        "usage: postern reload [--json]\n  load the policy again\n")
+    assert said("policy").stdout.count("usage: postern policy ") >= 8
+    for words in (["polic"], ["policy", "expla"], ["policy", "can", "x"], [""]):
+        r = said(*words)
+        assert r.returncode == 64 and "there is no command" in r.stderr
