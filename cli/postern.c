@@ -120,7 +120,8 @@ usage_all(FILE *f)
 		(void)fprintf(
 		    f, "  %-15s  %s\n", commands[i].words, commands[i].help);
 	(void)fputs("\n`postern help COMMAND' has the words of one; each is "
-		    "explained in postern(1).\n", f);
+		    "explained in postern(1).\n",
+	    f);
 	return f == stdout ? 0 : POSTERN_EX_USAGE;
 }
 
