@@ -32,6 +32,7 @@ issuers_read_one(struct buf *b, struct issuers *s)
 	if ((r = token_rules_get(b, &t->rules)) != 0)
 		return r;
 	if (!http_url_ok(t->rules.url) || t->rules.algs == 0 ||
+	    (*t->rules.keys_url != '\0' && !http_url_ok(t->rules.keys_url)) ||
 	    issuers_taken(s, &t->rules)) {
 		token_rules_clear(&t->rules);
 		s->unusable++;
@@ -112,11 +113,13 @@ issuers_adopt(struct issuers *s, struct issuers *old, const struct jwks_io *io,
 
 	for (size_t i = 0; i < s->n; i++) {
 		char *url = s->t[i].rules.url;
+		const char *keys_url = s->t[i].rules.keys_url;
 
 		for (size_t k = 0; k < old->n; k++) {
 			if (s->t[i].jwks != NULL || old->t[k].jwks == NULL ||
 			    jwks_is_fixed(old->t[k].jwks) ||
-			    strcmp(old->t[k].rules.url, url) != 0)
+			    strcmp(old->t[k].rules.url, url) != 0 ||
+			    strcmp(old->t[k].rules.keys_url, keys_url) != 0)
 				continue;
 			s->t[i].jwks = old->t[k].jwks;
 			s->t[i].said = old->t[k].said;
@@ -124,7 +127,8 @@ issuers_adopt(struct issuers *s, struct issuers *old, const struct jwks_io *io,
 			jwks_set_arg(s->t[i].jwks, url);
 		}
 		if (s->t[i].jwks == NULL)
-			s->t[i].jwks = jwks_new(io, url, changed, url);
+			s->t[i].jwks =
+			    jwks_new(io, url, keys_url, changed, url);
 		if (s->t[i].jwks == NULL)
 			r = ERR_NOMEM;
 	}

@@ -36,10 +36,10 @@ struct issuers {
 };
 
 /* Reads the body of ISSUERS.  ERR_FORMAT, ERR_TOOBIG, ERR_NOMEM: *out is empty.
- * Left out, and counted: an issuer whose url is not https, one that shares url
- * and an audience with a former entry (the first one counts: nobody guesses
- * between rules), and one whose algorithms we all do not know.  `changed` is
- * called with the url. */
+ * Left out, and counted: an issuer whose url or keys-url is not https, one that
+ * shares url and an audience with a former entry (the first one counts: nobody
+ * guesses between rules), and one whose algorithms we all do not know.
+ * `changed` is called with the url. */
 int issuers_read(struct buf *b, struct issuers *out);
 /* Reads the body of ISSUER_KEYS into one entry more of pending, with these keys
  * (take_set; NULL, there were none: the entry is read and left out).  Errors as

@@ -27,6 +27,7 @@ struct jwks {
 	jwks_cb changed;
 	void *arg;
 	char *uri;		/* of the key set; NULL: discovery comes first */
+	bool told;              /* it is the policy's word, not the issuer's */
 	struct http_req *req;	/* the fetch that runs, NULL for none */
 	int64_t tried;		/* when the last fetch started */
 	bool ever;		/* there was one */
@@ -39,8 +40,8 @@ struct jwks {
 };
 
 struct jwks *
-jwks_new(const struct jwks_io *io, const char *issuer, jwks_cb changed,
-    void *arg)
+jwks_new(const struct jwks_io *io, const char *issuer, const char *keys_url,
+    jwks_cb changed, void *arg)
 {
 	struct jwks *k = calloc(1, sizeof(*k));
 
@@ -48,7 +49,10 @@ jwks_new(const struct jwks_io *io, const char *issuer, jwks_cb changed,
 		return NULL;
 	*k = (struct jwks){ .io = io, .changed = changed, .arg = arg };
 	buf_init(&k->text, JWKS_KEEP_MAX);
-	if ((k->issuer = strdup(issuer)) == NULL) {
+	k->told = keys_url != NULL && *keys_url != '\0';
+	if ((k->issuer = strdup(issuer)) == NULL ||
+	    (k->told && (k->uri = strdup(keys_url)) == NULL)) {
+		free(k->issuer);
 		free(k);
 		return NULL;
 	}
@@ -58,7 +62,7 @@ jwks_new(const struct jwks_io *io, const char *issuer, jwks_cb changed,
 struct jwks *
 jwks_new_fixed(const char *issuer, struct jwk_set *take_set)
 {
-	struct jwks *k = jwks_new(NULL, issuer, NULL, NULL);
+	struct jwks *k = jwks_new(NULL, issuer, NULL, NULL, NULL);
 
 	if (k == NULL)
 		jwk_set_free(take_set);
@@ -107,7 +111,8 @@ jwks_ended(struct jwks *k, int r, const char *why)
 {
 	k->req = NULL;
 	k->last = r;
-	if (r != 0) { /* the address of the keys may be what is wrong */
+	if (r != 0 &&
+	    !k->told) { /* the address of the keys may be what is wrong */
 		free(k->uri);
 		k->uri = NULL;
 	}
@@ -226,7 +231,8 @@ jwks_discovered(struct jwks *k, const void *p, size_t n, const char **why)
 	*why = "the discovery document names another issuer";
 	if (issuer == NULL || strcmp(issuer, k->issuer) != 0)
 		goto out;
-	*why = "the discovery document's jwks_uri is not https of its own host";
+	*why = "the discovery document's jwks_uri is not https of its own "
+	       "host: if it is right, the policy says so with keys-url";
 	if (uri == NULL || strlen(uri) > JWKS_URL_MAX ||
 	    !jwks_may_be_at(k->issuer, uri))
 		goto out;

@@ -35,9 +35,10 @@ struct jwks_io {
  * it went (why: partly the server's words).  jwks_free is not allowed here. */
 typedef void (*jwks_cb)(void *arg, int r, const char *why);
 
-/* io outlives it.  Fetches nothing yet. */
+/* keys_url: where the set is, and nobody is asked; NULL or "": where discovery
+ * says.  io outlives it.  Fetches nothing yet. */
 struct jwks *jwks_new(const struct jwks_io *io, const char *issuer,
-    jwks_cb changed, void *arg);
+    const char *keys_url, jwks_cb changed, void *arg);
 /* With keys that never change and are never asked for (take_set). */
 struct jwks *jwks_new_fixed(const char *issuer, struct jwk_set *take_set);
 bool jwks_is_fixed(const struct jwks *k);

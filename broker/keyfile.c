@@ -6,7 +6,8 @@
  * dies while writing leaves the other one.
  *
  *	u64 number, str rows, SHA-256 of both
- *	rows: str url, u64 fetched, u64 fresh until (Unix seconds), str key set
+ *	rows: str url, str keys-url, u64 fetched, u64 fresh until (Unix
+ *	seconds), str key set
  */
 #include "config.h"
 
@@ -27,7 +28,7 @@
 #include "lib/str.h"
 
 #define DIGEST_LEN 32
-#define ROW_MAX (JWKS_KEEP_MAX + TOKEN_URL_MAX + 24)
+#define ROW_MAX (JWKS_KEEP_MAX + 2 * TOKEN_URL_MAX + 28)
 #define ROWS_MAX (ISSUERS_MAX * ROW_MAX)
 #define PLACE_LEN (8 + 4 + ROWS_MAX + DIGEST_LEN)
 
@@ -117,12 +118,13 @@ keyfile_free(struct keyfile *f)
 static int
 row_give(struct buf *b, const struct issuers *s, int64_t now_s, unsigned int *n)
 {
-	char url[TOKEN_URL_MAX + 1];
+	char url[TOKEN_URL_MAX + 1], keys_url[TOKEN_URL_MAX + 1];
 	struct jwks_kept row;
 	uint64_t fetched, fresh;
 	int r;
 
 	if ((r = buf_get_fixed(b, url, sizeof(url))) != 0 ||
+	    (r = buf_get_fixed(b, keys_url, sizeof(keys_url))) != 0 ||
 	    (r = buf_get_u64(b, &fetched)) != 0 ||
 	    (r = buf_get_u64(b, &fresh)) != 0 ||
 	    (r = buf_get_view(b, JWKS_KEEP_MAX, &row.body, &row.len)) != 0)
@@ -133,6 +135,7 @@ row_give(struct buf *b, const struct issuers *s, int64_t now_s, unsigned int *n)
 	row.fresh_s = (int64_t)fresh;
 	for (size_t i = 0; i < s->n; i++) {
 		if (strcmp(s->t[i].rules.url, url) == 0 &&
+		    strcmp(s->t[i].rules.keys_url, keys_url) == 0 &&
 		    jwks_restore(s->t[i].jwks, &row, now_s) == 0)
 			(*n)++;
 	}
@@ -164,6 +167,7 @@ rows_put(struct buf *b, const struct issuers *s, int64_t now_s)
 		if (!jwks_kept(s->t[i].jwks, now_s, &row))
 			continue;
 		if ((r = buf_put_cstr(b, s->t[i].rules.url)) == 0 &&
+		    (r = buf_put_cstr(b, s->t[i].rules.keys_url)) == 0 &&
 		    (r = buf_put_u64(b, (uint64_t)row.fetched_s)) == 0 &&
 		    (r = buf_put_u64(b, (uint64_t)row.fresh_s)) == 0)
 			r = buf_put_str(b, row.body, row.len);

@@ -92,7 +92,9 @@ put_issuer(struct buf *b, const struct issuer *is)
 	    (r = buf_put_u32(b, is->max_life_s)) != 0 ||
 	    (r = buf_put_u32(b, is->leeway_s)) != 0)
 		return r;
-	return buf_put_u8(b, is->once);
+	if ((r = buf_put_u8(b, is->once)) != 0)
+		return r;
+	return buf_put_cstr(b, is->keys_url);
 }
 
 /* An issuer whose keys lie in a file: oidc, which opens none, gets it opened.

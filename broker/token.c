@@ -29,6 +29,7 @@ token_rules_clear(struct token_rules *t)
 {
 	free(t->name);
 	free(t->url);
+	free(t->keys_url);
 	for (size_t i = 0; i < t->naud; i++)
 		free(t->aud[i]);
 	free(t->aud);
@@ -91,7 +92,8 @@ token_rules_get(struct buf *b, struct token_rules *out)
 	    (r = buf_get_u32(b, &t.max_age_s)) != 0 ||
 	    (r = buf_get_u32(b, &t.max_life_s)) != 0 ||
 	    (r = buf_get_u32(b, &t.leeway_s)) != 0 ||
-	    (r = buf_get_u8(b, &once)) != 0)
+	    (r = buf_get_u8(b, &once)) != 0 ||
+	    (r = buf_get_cstr(b, TOKEN_URL_MAX, &t.keys_url)) != 0)
 		goto out;
 	r = ERR_FORMAT;
 	if (!name_valid(t.name) || *t.url == '\0' || once > 1 ||

@@ -30,6 +30,7 @@ struct token_rules {
 	uint32_t max_life_s;    /* exp - iat; never 0, at most TOKEN_LIFE_MAX */
 	uint32_t leeway_s;
 	bool once;		/* a token serves one client address only */
+	char *keys_url;         /* "": where the issuer says */
 };
 
 /* Reads one entry.  On failure *out is clear. */

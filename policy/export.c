@@ -66,6 +66,8 @@ put_issuer(struct json *j, const struct policy *p, const void *thing)
 	json_kv_bool(j, "once", is->pub.once);
 	if (is->pub.keys_file != NULL)
 		json_kv_str(j, "keys_file", is->pub.keys_file);
+	if (is->pub.keys_url != NULL)
+		json_kv_str(j, "keys_url", is->pub.keys_url);
 	put_dangers(j, is->preset);
 	json_close(j, '}');
 }

@@ -17,7 +17,7 @@
 struct issuer_block {
 	struct issuer_full *is;
 	struct parse_list audience, algorithm;
-	bool preset, url, max_age, leeway, replay, keys_file;
+	bool preset, url, max_age, leeway, replay, keys_file, keys_url;
 	struct place preset_at;
 };
 
@@ -87,6 +87,35 @@ issuer_url(struct parser *ps, void *ctx)
 		    "https://HOST/PATH, without user, query or fragment");
 	b->is->pub.url = ref.name;
 	return 0;
+}
+
+static int
+keys_twice(struct parser *ps, const struct ref *ref)
+{
+	return parse_error_at(ps, &ref->at,
+	    "an issuer's keys are from one place: keys-file or keys-url");
+}
+
+/* Of an issuer whose own word on where its keys lie is not to be asked for, or
+ * leads to another host. */
+static int
+issuer_keys_url(struct parser *ps, void *ctx)
+{
+	struct issuer_block *b = ctx;
+	struct ref ref;
+	int r;
+
+	if ((r = parse_once(ps, &b->keys_url)) != 0)
+		return r;
+	parse_next(ps, LEX_POLICY);
+	if ((r = parse_string(ps, "the key set's URL as a string", &ref)) != 0)
+		return r;
+	if (!url_valid(ref.name))
+		return parse_error_at(ps, &ref.at,
+		    "expected a URL of the form "
+		    "https://HOST/PATH, without user, query or fragment");
+	b->is->pub.keys_url = ref.name;
+	return b->is->pub.keys_file == NULL ? 0 : keys_twice(ps, &ref);
 }
 
 static int
@@ -202,7 +231,7 @@ issuer_keys_file(struct parser *ps, void *ctx)
 		    "expected an absolute path "
 		    "without empty, `.` or `..` parts");
 	b->is->pub.keys_file = ref.name;
-	return 0;
+	return b->is->pub.keys_url == NULL ? 0 : keys_twice(ps, &ref);
 }
 
 static const struct parse_row issuer_rows[] = {
@@ -214,6 +243,7 @@ static const struct parse_row issuer_rows[] = {
 	{ "leeway", issuer_leeway },
 	{ "replay", issuer_replay },
 	{ "keys-file", issuer_keys_file },
+	{ "keys-url", issuer_keys_url },
 };
 
 #define LEEWAY_S 30

@@ -32,6 +32,7 @@ struct issuer {
 	uint32_t leeway_s;	/* at most 60 */
 	bool once;		/* replay once */
 	const char *keys_file;  /* the keys are in this file; NULL: asked for */
+	const char *keys_url;   /* here; NULL: where the issuer says */
 };
 
 struct hostkey {

@@ -226,7 +226,8 @@ class Oidc:
         return (text(e["name"]) + text(e["url"]) + u32(len(aud)) +
                 b"".join(map(text, aud)) + u32(len(algs)) + b"".join(map(text, algs)) +
                 u32(e.get("max_age", 600)) + u32(e.get("max_life", 86400)) +
-                u32(30) + bytes([e.get("once", True)]))
+                u32(30) + bytes([e.get("once", True)]) +
+                text(e.get("keys_url", "")))
 
     def issuers(self, *entries):
         """Those with `keys` (a file's content) get these."""

@@ -1041,6 +1041,29 @@ def test_issuers_that_cannot_be_used(oidc, issuer):
         issuer.claims(iss="http://127.0.0.1:80")))["reason"]
 
 
+def test_keys_url(tmp_path, issuer):
+    """From where the policy says, though discovery leads elsewhere, and
+    without asking it; also by the next process, while nobody answers."""
+    keys = web.Issuer(tmp_path, CA)
+    keys.keys = [RSA_2]
+    it = p.Oidc(tmp_path, CA.pem(), "login-deadline 4s\n", go=False)
+    entry = {"name": "ci", "url": issuer.url, "keys_url": keys.url + "/jwks"}
+    it.issuers(entry)
+    it.go()
+    assert it.login(RSA_2.token(issuer.claims()))[0] == 0
+    assert "no such key" in it.refused(RSA.token(issuer.claims()))["reason"]
+    assert keys.paths == ["/jwks"] and issuer.accepted == 0
+    # Discovery's word alone does not lead there.
+    it.issuers({"name": "ci", "url": issuer.url})
+    issuer.behave = lambda h: h.reply({"issuer": issuer.url, "jwks_uri":
+                                       keys.url + "/jwks"}) or True
+    assert "keys" in it.refused(RSA_2.token(
+        issuer.claims(jti="2")))["reason"]
+    assert "keys-url" in it.logged() and keys.paths == ["/jwks"]
+    assert it.close() == 0
+    keys.close()
+
+
 def key_file(*keys):
     return json.dumps({"keys": [k.jwk() for k in keys]}).encode()
 

@@ -776,6 +776,14 @@ def test_keys_file(policy):
         assert policy.heard("policy.load")["verdict"] == "accepted"
 
     path = policy.path / "keys.json"
+    policy.write(POLICY + """issuer onprem { preset kubernetes
+    url "https://kubernetes.default.svc"; audience "bastion"
+    keys-url "https://10.0.0.1:6443/openid/v1/jwks" }
+""")
+    reload()
+    m = w.expect(policy.oidc, "ISSUERS")
+    assert m.u32() == 2 and m.left.endswith(
+        w.u8(0) + w.text("https://10.0.0.1:6443/openid/v1/jwks")), m.left
     policy.write(POLICY + f"""issuer cluster {{ preset kubernetes
     url "https://kubernetes.default.svc"; audience "bastion"
     keys-file "{path}" }}

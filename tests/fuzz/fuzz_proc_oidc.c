@@ -166,7 +166,7 @@ say_issuers(void)
 	    buf_put_cstr(&b, "bastion") == 0 && buf_put_u32(&b, 1) == 0 &&
 	    buf_put_cstr(&b, "ES256") == 0 && buf_put_u32(&b, 600) == 0 &&
 	    buf_put_u32(&b, 86400) == 0 && buf_put_u32(&b, 30) == 0 &&
-	    buf_put_u8(&b, 1) == 0)
+	    buf_put_u8(&b, 1) == 0 && buf_put_cstr(&b, "") == 0)
 		proc_send(POLICY, MSG_ISSUERS, 0, &b, NULL, 0);
 	buf_clear(&b);
 }

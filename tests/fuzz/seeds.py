@@ -382,7 +382,7 @@ def oidc():
     issuers = say(pol, "ISSUERS", w.u32(1) + w.text("acme") + w.text(
         "https://issuer.example") + w.u32(1) + w.text("other") + w.u32(1) +
         w.text("ES256") + w.u32(600) + w.u32(86400) + w.u32(30) +
-        w.u8(1), 0)
+        w.u8(1) + w.text("https://keys.example/set"), 0)
     out = table(["parent", "policy", "audit", "pam"])
     out |= {
         "good": login(good) + kept_ + made,

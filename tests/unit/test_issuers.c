@@ -17,6 +17,8 @@
 #include "lib/buf.h"
 #include "lib/err.h"
 
+static const char *keys_url = ""; /* of what is put */
+
 static void
 put_for(struct buf *b, const char *url, const char *alg, const char *aud,
     const char *aud2)
@@ -33,6 +35,7 @@ put_for(struct buf *b, const char *url, const char *alg, const char *aud,
 	(void)buf_put_u32(b, 3600);
 	(void)buf_put_u32(b, 0);
 	(void)buf_put_u8(b, 1);
+	(void)buf_put_cstr(b, keys_url);
 }
 
 static void
@@ -183,6 +186,45 @@ t_issuers_for(void **state)
 	buf_clear(&b);
 }
 
+/* Another place of the keys is another issuer's cache. */
+static void
+t_issuers_keys_url(void **state)
+{
+	static const char *const bad[] = { "http://k.example/", "https://",
+		"file:///etc/passwd", "https://u@k.example/" };
+	static const struct jwks_io io = { 0 };
+	struct issuers old = { 0 }, s;
+	struct jwks *k;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 64 * 1024);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		keys_url = bad[i];
+		buf_reset(&b);
+		(void)buf_put_u32(&b, 1);
+		put(&b, "https://a.example", "RS256");
+		assert_int_equal(issuers_read(&b, &s), 0);
+		assert_int_equal(s.n, 0);
+		assert_int_equal(s.unusable, 1);
+		issuers_clear(&s);
+	}
+	for (int i = 0; i < 3; i++) {
+		keys_url = i == 0 ? "" : "https://k.example/keys";
+		k = old.n == 0 ? NULL : old.t[0].jwks;
+		buf_reset(&b);
+		(void)buf_put_u32(&b, 1);
+		put(&b, "https://a.example", "RS256");
+		assert_int_equal(issuers_read(&b, &s), 0);
+		assert_int_equal(issuers_adopt(&s, &old, &io, changed), 0);
+		assert_int_equal(s.t[0].jwks == k, i == 2);
+		old = s;
+	}
+	keys_url = "";
+	issuers_clear(&s);
+	buf_clear(&b);
+}
+
 /* A reload keeps the keys of the issuers that stay. */
 static void
 t_issuers_adopt(void **state)
@@ -223,6 +265,7 @@ main(void)
 		cmocka_unit_test(t_issuers_read),
 		cmocka_unit_test(t_issuers_read_bounds),
 		cmocka_unit_test(t_issuers_for),
+		cmocka_unit_test(t_issuers_keys_url),
 		cmocka_unit_test(t_issuers_adopt),
 	};
 

@@ -94,7 +94,7 @@ new_of(const char *issuer)
 
 	memset(&web, 0, sizeof(web));
 	web.now = 5000 * S;
-	k = jwks_new(&io, issuer, changed, arg);
+	k = jwks_new(&io, issuer, NULL, changed, arg);
 	assert_non_null(k);
 	return k;
 }
@@ -262,6 +262,32 @@ t_jwks_discovery_elsewhere(void **state)
 			assert_int_equal(web.last, ERR_DENIED);
 		jwks_free(k);
 	}
+}
+
+/* Told where they are: nobody else is asked, however it goes. */
+static void
+t_jwks_told(void **state)
+{
+	static char arg[] = "arg";
+	struct jwks *k;
+
+	(void)state;
+	memset(&web, 0, sizeof(web));
+	web.now = 5000 * S;
+	k = jwks_new(&io, ISS, "https://k.example/set", changed, arg);
+	assert_non_null(k);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(keys(k), ERR_AGAIN);
+		assert_string_equal(web.url, "https://k.example/set");
+		if (i == 1)
+			answer(0, "no set", -1);
+		else
+			answer(i == 0 ? ERR_TIMEOUT : 0, KEY("a"), 600);
+		web.now += JWKS_COOLDOWN_S * S;
+	}
+	assert_int_equal(web.gets, 3);
+	assert_int_equal(keys(k), 0);
+	jwks_free(k);
 }
 
 /* From a file: always there, never asked for. */
@@ -536,6 +562,7 @@ main(void)
 		cmocka_unit_test(t_jwks_free_while_fetching),
 		cmocka_unit_test(t_jwks_discovery_refused),
 		cmocka_unit_test(t_jwks_discovery_elsewhere),
+		cmocka_unit_test(t_jwks_told),
 		cmocka_unit_test(t_jwks_fixed),
 		cmocka_unit_test(t_jwks_failure_cooldown),
 		cmocka_unit_test(t_jwks_unknown_key),

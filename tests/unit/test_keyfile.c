@@ -98,6 +98,7 @@ make(struct issuers *s, const char *names)
 		(void)buf_put_u32(&b, 3600);
 		(void)buf_put_u32(&b, 0);
 		(void)buf_put_u8(&b, 1);
+		(void)buf_put_cstr(&b, "");
 	}
 	assert_int_equal(issuers_read(&b, s), 0);
 	assert_int_equal(issuers_adopt(s, &old, &io, changed), 0);

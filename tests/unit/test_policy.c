@@ -231,11 +231,11 @@ t_policy_load_issuer(void **state)
 	struct policy *p;
 
 	(void)state;
-	(void)load("policy 1\n" GITHUB
-	    "issuer acme {\n    preset custom\n"
-	    "    url \"https://ci.acme.example:8443/a\"\n"
-	    "    audience \"a\" \"b\"\n    audience \"c\"\n"
-	    "    algorithms ES256; max-age 90m; leeway 5s; replay off\n}\n",
+	(void)load("policy 1\n" GITHUB "issuer acme {\n    preset custom\n"
+		   "    url \"https://ci.acme.example:8443/a\"\n"
+		   "    audience \"a\" \"b\"\n    audience \"c\"\n"
+		   "    algorithms ES256; max-age 90m; leeway 5s; replay off\n"
+		   "    keys-url \"https://keys.acme.example/jwks\"\n}\n",
 	    &p, NULL);
 	assert_int_equal(policy_nissuers(p), 2);
 	is = policy_issuer(p, 0);
@@ -259,6 +259,8 @@ t_policy_load_issuer(void **state)
 	assert_int_equal(is->max_age_s, 5400);
 	assert_int_equal(is->leeway_s, 5);
 	assert_false(is->once);
+	assert_string_equal(is->keys_url, "https://keys.acme.example/jwks");
+	assert_null(policy_issuer(p, 0)->keys_url);
 	assert_null(policy_issuer(p, 2));
 	assert_null(policy_issuer_find(p, "nobody"));
 	policy_free(p);

@@ -493,6 +493,7 @@ put_rules(struct buf *b, const char *name, const char *url, uint32_t naud,
 	(void)buf_put_u32(b, life);
 	(void)buf_put_u32(b, leeway);
 	(void)buf_put_u8(b, once);
+	(void)buf_put_cstr(b, "https://keys");
 }
 
 static void
