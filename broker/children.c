@@ -383,6 +383,8 @@ child_msg(void *arg, struct peer *p, struct msg *m)
 		return alarm_done(m);
 	case MSG_HOP_START:
 		return hops_start(p, m);
+	case MSG_HOP_STOP:
+		return hops_stop(m);
 	default:
 		return ERR_PROTO;
 	}

@@ -9,7 +9,6 @@
 
 #include <sys/random.h>
 
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,7 +122,7 @@ session_lookup(const char *handle)
 	return NULL;
 }
 
-static void
+void
 connection_end(struct connection *c)
 {
 	c->state = CONNECTION_OVER;
@@ -141,34 +140,6 @@ session_monitor_died(void *arg, int fd, short revents)
 	connection_end(arg);
 }
 
-/* The pid a pidfd stands for, from the kernel: the monitor's own word, sent
- * beside it, must agree. */
-static int
-pidfd_pid(int pidfd, pid_t *pid)
-{
-	char path[64], text[1024];
-	const char *at;
-	ssize_t n;
-	long v;
-	int fd;
-
-	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
-		return ERR_SYS;
-	n = read(fd, text, sizeof(text) - 1);
-	(void)close(fd);
-	if (n <= 0)
-		return ERR_SYS;
-	text[n] = '\0';
-	if ((at = strstr(text, "\nPid:")) == NULL)
-		return ERR_FORMAT; /* not a pidfd */
-	v = strtol(at + 5, NULL, 10);
-	if (v <= 0)
-		return ERR_FORMAT;
-	*pid = (pid_t)v;
-	return 0;
-}
-
 /* Ties a pending connection to its monitor; takes pidfd, also on failure. */
 int
 connection_open(struct connection *c, pid_t monitor, int pidfd)
@@ -178,7 +149,8 @@ connection_open(struct connection *c, pid_t monitor, int pidfd)
 	pid_t pid;
 	int r = ERR_DENIED;
 
-	if (pidfd_pid(pidfd, &pid) != 0 || pid != monitor ||
+	/* The monitor's own word, sent beside it, must agree. */
+	if (proc_pid(pidfd, &pid) != 0 || pid != monitor ||
 	    proc_stat(monitor, &st) != 0 || !proc_alive(pidfd))
 		goto out;
 	if ((r = session_note_open(c->session, c)) != 0)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "broker/child.h"
+#include "broker/lock.h"
 #include "broker/operation.h"
 #include "broker/peer.h"
 #include "broker/policy.h"
@@ -249,6 +250,12 @@ control_status(struct peer *p, uint32_t id)
 	json_kv_num(&j, "targets", pol == NULL ? 0 : policy_ntargets(pol));
 	json_kv_num(&j, "identities",
 	    pol == NULL ? 0 : policy_nidentities(pol));
+	json_kv_bool(&j, "locked", lock_now()->on);
+	if (lock_now()->on) {
+		json_kv_str(&j, "lock_reason", lock_now()->reason);
+		json_kv_str(&j, "lock_who", lock_now()->who);
+		json_kv_num(&j, "lock_since", lock_now()->since);
+	}
 	json_key(&j, "audit");
 	json_bool(&j, policy_audit() != NULL);
 	json_key(&j, "signer");
@@ -307,6 +314,7 @@ control_query(struct peer *p, const struct msg *q)
 	msg_clear(&m);
 	if (r == 0) {
 		policy_reload_drop(p);
+		control_admin_drop(p);
 		peer_free(p); /* audit has its own copy of the socket */
 		env.ncaller--;
 	}
@@ -328,6 +336,10 @@ control_msg(void *arg, struct peer *p, struct msg *m)
 		if ((r = peer_bound_idle(p, RELOAD_IDLE_MS)) != 0)
 			return r;
 		return policy_reload_ask(p, m->id);
+	case MSG_KILL:
+		return control_kill(p, m);
+	case MSG_LOCK:
+		return control_lock(p, m);
 	case MSG_QUERY:
 		return control_query(p, m);
 	default:
@@ -340,6 +352,7 @@ control_closed(void *arg, struct peer *p, int r)
 {
 	(void)arg;
 	policy_reload_drop(p);
+	control_admin_drop(p);
 	env.ncaller--;
 	if (r != ERR_NOTFOUND)
 		log_err(r, "a connection to ctl.sock");

@@ -10,6 +10,8 @@
 struct buf;
 struct command;
 struct connection;
+struct msg;
+struct peer;
 
 /* Runs one word of the surface for a connection (c NULL: none was given, which is
  * `help`); fills out and err, returns the exit code. */
@@ -18,5 +20,11 @@ uint32_t control_run(const struct connection *conn, const struct command *c,
 
 /* A connection was accepted on ctl.sock; takes fd. */
 void control_accept(int fd);
+
+/* control_admin.c: KILL and LOCK; p is answered when audit has their line. */
+int control_kill(struct peer *p, struct msg *m);
+int control_lock(struct peer *p, struct msg *m);
+/* That connection is gone. */
+void control_admin_drop(const struct peer *p);
 
 #endif

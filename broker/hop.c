@@ -21,6 +21,7 @@
 
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 
 #include "lib/err.h"
@@ -29,8 +30,17 @@
 #include "lib/safeopen.h"
 #include "lib/sandbox.h"
 
-enum { AT_CONTROL, AT_SHELL, AT_CERT, AT_TARGET, AT_IN, AT_OUT, AT_ERR,
-	AT_N };
+enum {
+	AT_CONTROL,
+	AT_SHELL,
+	AT_CERT,
+	AT_TARGET,
+	AT_IN,
+	AT_OUT,
+	AT_ERR,
+	AT_STOP,
+	AT_N
+};
 
 #define HOP_DATA_MAX (64 * 1024 * 1024) /* some ten times what it needs */
 #define HOP_LEASE_LOOK_MS 5000
@@ -153,6 +163,7 @@ poll_fill(const struct hop *h, struct pollfd *p)
 	if (!h->control_gone)
 		p[AT_CONTROL].fd = HOP_CONTROL_FD;
 	p[AT_SHELL].fd = h->run.shell;
+	p[AT_STOP].fd = h->stop;
 	if (h->phase == HOP_OPENING)
 		p[AT_CERT].fd = h->run.cert;
 	if (h->phase == HOP_CONNECTING) {
@@ -206,6 +217,8 @@ hop_dispatch(struct hop *h, const struct pollfd *p)
 	/* Nothing comes after HOP_RUN but the end of policy: we go on. */
 	if (p[AT_CONTROL].revents != 0)
 		h->control_gone = true;
+	if (p[AT_STOP].revents != 0)
+		hop_stopped(h);
 	if (p[AT_SHELL].revents != 0 && h->phase != HOP_OVER)
 		hop_relay_shell(h);
 	if (p[AT_OUT].revents != 0)
@@ -302,6 +315,20 @@ hop_loop(struct hop *h)
 	}
 }
 
+/* posternd ends a hop by this signal.  It is only seen here, in poll, whenever
+ * it comes, and needs no call that the confinement does not grant. */
+static int
+hop_take_stop(struct hop *h)
+{
+	sigset_t set;
+
+	if (sigemptyset(&set) != 0 || sigaddset(&set, SIGTERM) != 0 ||
+	    sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+		return ERR_SYS;
+	h->stop = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return h->stop == -1 ? ERR_SYS : 0;
+}
+
 /* Nothing of it has begun; the job should hear of it, not only the log. */
 _Noreturn static void
 hop_unable(const struct hop *h, int r)
@@ -332,6 +359,8 @@ main(void)
 	    signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
 		fatal(ERR_SYS, "setup");
 	h->sock = -1;
+	if ((r = hop_take_stop(h)) != 0)
+		fatal(r, "setup");
 	if ((r = lease_open(HOP_LEASE_FD, &h->lease)) != 0)
 		fatal(r, "the lease");
 	if ((r = hop_run_recv(HOP_CONTROL_FD, &h->run)) == ERR_NOTFOUND)

@@ -111,6 +111,7 @@ enum hop_phase {
 struct hop_end {
 	bool command;		/* the command's own end, or why not: */
 	bool job_gone;		/* nobody is left to be told */
+	bool stopped;           /* by the bastion: that is no end of its own */
 	enum exit_kind kind;
 	uint32_t value;
 	char text[HOP_TEXT_MAX];
@@ -137,6 +138,7 @@ struct hop {
 	bool in_done;		/* end of stdin, or none granted */
 	bool control_gone;
 	const struct lease *lease;
+	int stop;               /* SIGTERM: an admin ends it */
 	bool raw;		/* the job's terminal */
 	bool resized;
 	/* connecting */
@@ -209,6 +211,8 @@ void hop_show_flush(struct hop *h, int64_t deadline_ms);
 void hop_fail(struct hop *h, uint32_t code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void hop_job_gone(struct hop *h, const char *why);
+/* An admin ends it. */
+void hop_stopped(struct hop *h);
 /* A signal of the job's ended it before the command began. */
 void hop_interrupted(struct hop *h, uint32_t signal);
 void hop_command_ended(struct hop *h);

@@ -48,6 +48,17 @@ hop_job_gone(struct hop *h, const char *why)
 }
 
 void
+hop_stopped(struct hop *h)
+{
+	if (h->phase == HOP_OVER)
+		return;
+	hop_fail(h, POSTERN_EX_DENIED,
+	    "ended by the bastion's admin; the command may still run on %s",
+	    h->run.target);
+	h->end.stopped = true;
+}
+
+void
 hop_interrupted(struct hop *h, uint32_t number)
 {
 	if (h->phase == HOP_OVER)
@@ -108,7 +119,7 @@ end_recording(struct hop *h)
 
 	if (!h->recorded)
 		return;
-	if (e->job_gone)
+	if (e->job_gone || e->stopped)
 		r = cast_finish(&h->cast);
 	else
 		r = cast_exit(&h->cast, e->kind == EXIT_SIGNAL ?
@@ -135,7 +146,7 @@ end_sidecar(struct hop *h)
 	const struct hop_end *e = &h->end;
 	struct sidecar_hop s = {
 		/* The code that the job was given, also when it is ours. */
-		.has_exit = !e->job_gone && e->kind == EXIT_CODE,
+		.has_exit = !e->job_gone && !e->stopped && e->kind == EXIT_CODE,
 		.has_signal = e->command && e->kind == EXIT_SIGNAL,
 		.exit = e->value,
 		.signal = e->value,

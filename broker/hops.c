@@ -9,12 +9,14 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <signal.h>
 #include <unistd.h>
 
 #include "broker/children.h"
 #include "broker/lease.h"
 #include "broker/peer.h"
 #include "broker/posternd.h"
+#include "broker/proc.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
 #include "lib/err.h"
@@ -97,6 +99,35 @@ hops_start(struct peer *p, struct msg *m)
 	if (pidfd >= 0)
 		(void)close(pidfd);
 	return r;
+}
+
+/* The signal goes by the pidfd, so to the process whose uid was looked at, or
+ * to none: a pid that was another's meanwhile is one whose pidfd is dead. */
+int
+hops_stop(struct msg *m)
+{
+	char operation[PROTO_ID_LEN + 1];
+	uid_t uid = 0;
+	pid_t pid = 0;
+	uint8_t now;
+	int pidfd, r;
+
+	if ((r = buf_get_fixed(&m->body, operation, sizeof(operation))) != 0 ||
+	    (r = buf_get_u8(&m->body, &now)) != 0 || (r = msg_end(m)) != 0)
+		return r;
+	if (now > 1)
+		return ERR_PROTO;
+	pidfd = msg_take_fd(m, 0);
+	if ((r = proc_pid(pidfd, &pid)) == 0 &&
+	    (r = proc_uid(pid, &uid)) == 0 && uid != env.account.uid)
+		r = ERR_DENIED;
+	if (r == 0 && syscall(SYS_pidfd_send_signal, pidfd,
+			  now ? SIGKILL : SIGTERM, NULL, 0) != 0)
+		r = ERR_SYS;
+	if (r != 0 && proc_alive(pidfd)) /* what is dead is what was wanted */
+		log_err(r, "the hop of %s is not ended", log_safe(operation));
+	(void)close(pidfd);
+	return 0;
 }
 
 void

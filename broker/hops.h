@@ -17,6 +17,8 @@ struct peer;
 int hops_prepare(const char *run_folder, struct account a);
 /* HOP_START: the one thing a child can ask of root.  Answers on p. */
 int hops_start(struct peer *p, struct msg *m);
+/* HOP_STOP: ends a hop, whichever posternd started it; nothing else. */
+int hops_stop(struct msg *m);
 /* One that was reaped. */
 void hops_dead(int status);
 /* How many there are; and those that an earlier posternd started. */

@@ -66,6 +66,12 @@ jobcert_free(struct jobcert *j)
 	free(j);
 }
 
+const struct session *
+jobcert_session(const struct jobcert *j)
+{
+	return j->session;
+}
+
 static int __attribute__((format(printf, 3, 4)))
 refuse(struct operation *op, uint32_t code, const char *fmt, ...)
 {

@@ -13,6 +13,7 @@ struct connection;
 struct jobcert;
 struct msg;
 struct operation;
+struct session;
 
 /* A certificate for the public key in that text, for the connection's session;
  * op is answered, now or later, and freed. */
@@ -20,6 +21,8 @@ void jobcert_ask(struct operation *op, struct connection *conn,
     const uint8_t *text, size_t n);
 /* The operation is over; one that got no certificate has none.  Takes NULL. */
 void jobcert_free(struct jobcert *j);
+/* Whose it will be. */
+const struct session *jobcert_session(const struct jobcert *j);
 /* JOB_CERT_MADE. */
 int jobcert_made(struct msg *m);
 /* There is another signer, or none: the one before answers nobody any more. */

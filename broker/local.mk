@@ -14,6 +14,7 @@ sbin_PROGRAMS += broker/posternd
 posternd_files = \
 	broker/alarm.c broker/alarm.h broker/children.c broker/children.h \
 	broker/hops.c broker/hops.h broker/lease.c broker/lease.h \
+	broker/proc.c broker/proc.h \
 	broker/notify.c broker/notify.h broker/posternd.h broker/reload.c \
 	broker/reload.h broker/replace.c broker/replace.h broker/setup.c \
 	broker/setup.h broker/upgrade.c broker/upgrade.h \
@@ -26,7 +27,9 @@ broker_posternd_LDADD = broker/libchild.la
 posternlibexec_PROGRAMS += broker/postern-policy
 # All but its main, which is fuzzed with them (tests/fuzz.mk), too.
 policy_files = \
-	broker/control.c broker/control.h broker/jobcert.c broker/jobcert.h \
+	broker/control.c broker/control.h broker/control_admin.c \
+	broker/lock.c broker/lock.h broker/operation_kill.c \
+	broker/session_kill.c broker/jobcert.c broker/jobcert.h \
 	broker/jobcert_login.c broker/keyid.c broker/keyid.h \
 	broker/operation.c \
 	broker/operation.h broker/operation_internal.h \

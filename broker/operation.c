@@ -21,6 +21,7 @@
 #include "broker/child.h"
 #include "broker/control.h"
 #include "broker/jobcert.h"
+#include "broker/lock.h"
 #include "broker/loop.h"
 #include "broker/operation_internal.h"
 #include "broker/peer.h"
@@ -319,6 +320,26 @@ operation_no_shell(
 	buf_clear(&text);
 }
 
+/* Nothing is decided, then, and nothing told but that.  What was wanted of a
+ * target is in the ledger. */
+static void
+operation_locked(struct operation *op, struct connection *conn,
+    const struct ask *a, bool control)
+{
+	const struct decision none = { .rule_name = "default" };
+	struct buf text;
+
+	buf_init(&text, PROTO_TEXT_MAX);
+	lock_say(&text);
+	if (!control) {
+		operation_deny(op, conn, &none, a, POSTERN_EX_TEMPFAIL, &text);
+	} else {
+		(void)operation_answer(op, POSTERN_EX_TEMPFAIL, NULL, &text);
+		operation_free(op);
+	}
+	buf_clear(&text);
+}
+
 static void
 operation_run(struct operation *op, struct connection *conn,
     const struct ask *a)
@@ -328,6 +349,10 @@ operation_run(struct operation *op, struct connection *conn,
 	struct list l = { 0 };
 	int r;
 
+	if (lock_now()->on) {
+		operation_locked(op, conn, a, control);
+		return;
+	}
 	if (a->kind == RUN_LOGIN) {
 		if (control)
 			jobcert_ask(op, conn, a->command, a->ncommand);
@@ -424,8 +449,9 @@ shell_msg(void *arg, struct peer *p, struct msg *m)
 			    "connection any more; log in again with a token");
 		else
 			operation_refuse(op, POSTERN_EX_DENIED,
-			    "this connection has "
-			    "no session here; log in again with a token");
+			    "this connection has no session here: it is over, "
+			    "or was ended by the bastion's admin; log in again "
+			    "with a new token");
 		return 0;
 	}
 	if (!fit) {

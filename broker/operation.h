@@ -12,6 +12,7 @@
 struct connection;
 struct msg;
 struct peer;
+struct session;
 
 /* A connection was accepted on shell.sock; takes fd. */
 void operation_accept(int fd);
@@ -32,6 +33,12 @@ int operation_adopt(
 bool operation_all_started(void);
 /* Of lists that are under way, nothing more is run: this process leaves. */
 void operation_break_lists(void);
+
+/* Ends what a session runs and keeps what it wants to run from beginning; how
+ * many that were. */
+size_t operation_kill(const struct session *s);
+/* The bastion is locked: what is left of lists does not begin. */
+void operation_lock_lists(void);
 
 size_t operation_count(void);
 

@@ -8,6 +8,7 @@
  *	operation_limit.c whether it fits beside what runs and ran
  *	operation_plan.c what the ledger, the hop and the signer are told
  *	operation_start.c audit and the parent asked, everything handed over
+ *	operation_kill.c	 ended by an admin
  *	operation_list.c one command after the other, and what is not run
  */
 #ifndef POSTERN_BROKER_OPERATION_INTERNAL_H

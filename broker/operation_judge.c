@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "broker/lock.h"
 #include "broker/operation.h"
 #include "broker/operation_internal.h"
 #include "broker/policy.h"
@@ -62,7 +63,8 @@ operation_deny(struct operation *op, const struct connection *conn,
 	buf_init(&b, EVENT_BODY_MAX);
 	if ((r = plan_decide_event(&b, op, conn, d, "deny")) == 0 &&
 	    (r = event_str(&b, EV_REASON,
-		 code == POSTERN_EX_USAGE      ? "syntax"
+		 lock_now()->on                ? "locked"
+		 : code == POSTERN_EX_USAGE    ? "syntax"
 		 : code == POSTERN_EX_TEMPFAIL ? "limit"
 					       : "policy")) == 0 &&
 	    (r = event_num(&b, EV_PTY, a->tty)) == 0 &&

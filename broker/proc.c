@@ -1,6 +1,6 @@
 /*
- * Reading /proc.  Runs in policy.  The name in /proc/PID/stat is the process's
- * own choice, so everything is read behind its last ')'.
+ * Reading /proc.  Runs in policy and posternd.  The name in /proc/PID/stat is
+ * the process's own choice, so everything is read behind its last ')'.
  */
 #include "config.h"
 
@@ -21,15 +21,13 @@
 
 #define PROC_START_FIELD 22 /* proc(5), counted from 1; the state is 3 */
 
-/* The text of /proc/PID/stat behind the name: " S PARENT …". */
+/* The text of a file, terminated. */
 static int
-proc_read(pid_t pid, char *text, size_t size, const char **at)
+proc_text(const char *path, char *text, size_t size)
 {
-	char path[64];
 	ssize_t n;
 	int fd;
 
-	(void)snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
 	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
 		return ERR_SYS;
 	n = read(fd, text, size - 1);
@@ -37,9 +35,60 @@ proc_read(pid_t pid, char *text, size_t size, const char **at)
 	if (n <= 0)
 		return ERR_SYS;
 	text[n] = '\0';
+	return 0;
+}
+
+/* The text of /proc/PID/stat behind the name: " S PARENT …". */
+static int
+proc_read(pid_t pid, char *text, size_t size, const char **at)
+{
+	char path[64];
+	int r;
+
+	(void)snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
+	if ((r = proc_text(path, text, size)) != 0)
+		return r;
 	if ((*at = strrchr(text, ')')) == NULL)
 		return ERR_FORMAT;
 	(*at)++;
+	return 0;
+}
+
+int
+proc_pid(int pidfd, pid_t *pid)
+{
+	char path[64], text[1024];
+	const char *at;
+	long v;
+	int r;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	if ((r = proc_text(path, text, sizeof(text))) != 0)
+		return r;
+	if ((at = strstr(text, "\nPid:")) == NULL)
+		return ERR_FORMAT; /* not a pidfd */
+	v = strtol(at + 5, NULL, 10);
+	if (v <= 0)
+		return ERR_FORMAT;
+	*pid = (pid_t)v;
+	return 0;
+}
+
+/* The name above it has no line end: the kernel escapes it. */
+int
+proc_uid(pid_t pid, uid_t *uid)
+{
+	char path[64], text[4096];
+	const char *at;
+	int r;
+
+	(void)snprintf(path, sizeof(path), "/proc/%ld/status", (long)pid);
+	if ((r = proc_text(path, text, sizeof(text))) != 0)
+		return r;
+	if ((at = strstr(text, "\nUid:\t")) == NULL || at[6] < '0' ||
+	    at[6] > '9')
+		return ERR_FORMAT;
+	*uid = (uid_t)strtoul(at + 6, NULL, 10);
 	return 0;
 }
 

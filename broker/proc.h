@@ -14,6 +14,10 @@ struct proc_stat {
 	uint64_t start; /* clock ticks since boot */
 };
 
+/* The pid a pidfd stands for. */
+int proc_pid(int pidfd, pid_t *pid);
+/* The real uid of a process. */
+int proc_uid(pid_t pid, uid_t *uid);
 int proc_stat(pid_t pid, struct proc_stat *out);
 /* A pidfd of the process with that pid and start time.  ERR_NOTFOUND: it is
  * dead, or the pid is another's by now. */

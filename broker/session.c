@@ -102,7 +102,9 @@ session_end(struct session *s)
 	takeover_forget_session(s);
 	buf_init(&b, SESSION_EVENT_MAX);
 	if ((r = event_start(&b, EVENT_SESSION_CLOSE)) == 0 &&
-	    (r = session_event(s, NULL, NULL, &b)) == 0)
+	    (r = session_event(s, NULL, NULL, &b)) == 0 &&
+	    (r = event_str(
+		 &b, EV_REASON, s->killed ? "ended by an admin" : NULL)) == 0)
 		r = policy_event_then(&b, session_closed, s);
 	if (r != 0)
 		takeover_again();

@@ -59,6 +59,7 @@ struct session {
 	bool *identity;		/* policy_match's set under the running policy */
 	bool opened;            /* had an open connection */
 	bool over;		/* takes no further connection or operation */
+	bool killed;            /* by an admin; it is over then, too */
 	bool ending;            /* gone, but for its last line in the ledger */
 	enum kept noted;        /* session.open is in the ledger */
 	enum kept kept;         /* its row for the next policy process */
@@ -114,7 +115,7 @@ struct session_row {
 	char id[ULID_LEN + 1];
 	struct session_proof proof; /* but for user, expires, opened */
 	int64_t until_ms, limit_ms;
-	bool over, opened;
+	bool over, killed, opened;
 	struct certificate certificate[SESSION_CERTIFICATES_MAX];
 	size_t ncertificate;
 };
@@ -193,6 +194,14 @@ int session_denial(struct session *s, struct buf *event);
 /* Matches every session again: the policy is a new one. */
 void session_rematch(void);
 size_t session_count(void);
+
+/* session_kill.c */
+/* Ends the sessions of that session id or identity, or all, with what they run;
+ * how many sessions, *operations: and operations that were. */
+size_t session_kill_all(
+    enum kill_what what, const char *name, size_t *operations);
+/* Goes on with ending those that were taken up. */
+void session_kill_adopted(void);
 
 /* Appends who and what ties it to a change to an event.  c may be NULL: the
  * session alone, and where it was opened from; identity NULL: the session's

@@ -30,6 +30,7 @@ session_adopt(struct session_row *row)
 	s->until_ms = row->until_ms;
 	s->limit_ms = row->limit_ms;
 	s->over = row->over || msg_now_ms() >= row->limit_ms;
+	s->killed = row->killed;
 	s->opened = row->opened;
 	s->noted = row->opened ? KEPT_YES : KEPT_NO;
 	s->kept = KEPT_YES;

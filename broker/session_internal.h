@@ -1,6 +1,6 @@
 /*
  * What the files of the session table share: session.c, connection.c,
- * session_cert.c, session_adopt.c.  For nobody else.
+ * session_cert.c, session_adopt.c, session_kill.c.  For nobody else.
  */
 #ifndef POSTERN_BROKER_SESSION_INTERNAL_H
 #define POSTERN_BROKER_SESSION_INTERNAL_H
@@ -28,6 +28,8 @@ void session_join(struct session *s);
 void session_drop(struct session *s);
 /* Ends it in the ledger, once, and here when that is written. */
 void session_end(struct session *s);
+/* Ends it, its certificates and its connections; it may be gone afterwards. */
+void session_kill(struct session *s);
 /* It has no connection, and will have none. */
 bool session_may_end(const struct session *s);
 /* Looks again when it may be over. */
@@ -49,6 +51,8 @@ void connection_join(struct connection *c, struct session *s);
 void connection_drop(struct connection *c);
 /* Ties a pending one to its monitor; takes pidfd, also on failure. */
 int connection_open(struct connection *c, pid_t monitor, int take_pidfd);
+/* Opens nothing more; dropped when it runs nothing. */
+void connection_end(struct connection *c);
 /* The monitor of one that was taken up is found again, or it is over. */
 int connection_find_monitor(struct connection *c);
 

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "broker/child.h"
+#include "broker/lock.h"
 #include "broker/loop.h"
 #include "broker/operation.h"
 #include "broker/peer.h"
@@ -35,6 +36,7 @@
 
 #define TAKEOVER_VERSION 2
 #define MAC_LEN 32
+#define OVER_KILLED 2 /* of a session: an admin ended it */
 #define KEY_LEN 32
 /* Rows are forgotten by name; this is for those that nobody remembers. */
 #define KEEP_S (30 * 86400)
@@ -95,10 +97,17 @@ row_key(char *dst, size_t size, char kind, const char *id)
 	return n < 0 || (size_t)n >= size ? ERR_TOOBIG : 0;
 }
 
-/* Sends the row of that body; done hears whether it was taken. */
+/* A row, how long it is kept, and who hears whether it was taken. */
+struct row {
+	char kind;
+	const char *id;
+	int64_t keep_s;
+	policy_done_cb done;
+	void *arg;
+};
+
 static int
-row_keep(char kind, const char *id, const struct buf *body, policy_done_cb done,
-    void *arg)
+row_send(const struct row *row, const struct buf *body)
 {
 	char key[PROTO_KEEP_KEY_MAX + 1];
 	uint8_t mac[MAC_LEN];
@@ -106,17 +115,36 @@ row_keep(char kind, const char *id, const struct buf *body, policy_done_cb done,
 	int r;
 
 	msg_init(&m, MSG_KEEP);
-	if ((r = row_key(key, sizeof(key), kind, id)) == 0 &&
+	if ((r = row_key(key, sizeof(key), row->kind, row->id)) == 0 &&
 	    (r = row_mac(key, buf_ptr(body), buf_len(body), mac)) == 0 &&
 	    (r = buf_put_cstr(&m.body, key)) == 0 &&
-	    (r = buf_put_u64(&m.body, (uint64_t)time(NULL) + KEEP_S)) == 0 &&
+	    (r = buf_put_u64(&m.body, (uint64_t)(time(NULL) + row->keep_s))) ==
+		0 &&
 	    (r = buf_put_u32(&m.body, MAC_LEN + (uint32_t)buf_len(body))) ==
 		0 &&
 	    (r = buf_put(&m.body, mac, MAC_LEN)) == 0 &&
 	    (r = buf_put(&m.body, buf_ptr(body), buf_len(body))) == 0)
-		r = policy_ask_audit(&m, done, arg);
+		r = policy_ask_audit(&m, row->done, row->arg);
 	msg_clear(&m);
 	return r;
+}
+
+static int
+row_keep(char kind, const char *id, const struct buf *body, policy_done_cb done,
+    void *arg)
+{
+	const struct row row = { kind, id, KEEP_S, done, arg };
+
+	return row_send(&row, body);
+}
+
+int
+takeover_keep_denial(char kind, const char *id, int64_t keep_s,
+    const struct buf *body, policy_done_cb done, void *arg)
+{
+	const struct row row = { kind, id, keep_s, done, arg };
+
+	return row_send(&row, body);
 }
 
 static void
@@ -142,6 +170,12 @@ row_forget(char kind, const char *id)
 		row_forget_key(key);
 }
 
+void
+takeover_forget_denial(char kind, const char *id)
+{
+	row_forget(kind, id);
+}
+
 /* -- leaving ------------------------------------------------------------------
  */
 
@@ -158,7 +192,7 @@ put_session(struct buf *b, const struct session *s)
 	    (r = buf_put_cstr(b, s->subject)) != 0 ||
 	    (r = buf_put_u64(b, (uint64_t)s->until_ms)) != 0 ||
 	    (r = buf_put_u64(b, (uint64_t)s->limit_ms)) != 0 ||
-	    (r = buf_put_u8(b, s->over)) != 0 ||
+	    (r = buf_put_u8(b, s->killed ? OVER_KILLED : s->over)) != 0 ||
 	    (r = buf_put_u8(b, s->opened && s->noted != KEPT_NO)) != 0 ||
 	    (r = buf_put_u32(b, (uint32_t)s->claims.n)) != 0)
 		return r;
@@ -353,6 +387,7 @@ take_session(struct buf *b)
 	s.until_ms = (int64_t)until;
 	s.limit_ms = (int64_t)limit;
 	s.over = over != 0;
+	s.killed = over == OVER_KILLED;
 	s.opened = opened != 0;
 	for (; n > 0 && r == 0; n--) {
 		if ((r = buf_get_cstr(b, PROTO_CLAIM_NAME_MAX, &name)) == 0 &&
@@ -436,6 +471,21 @@ take_grant(struct buf *b)
 	return quota_adopt(identity, operation, (int64_t)at);
 }
 
+/* A row that can only refuse something counts whoever made it, and whatever is
+ * in it.  true: this is one. */
+static bool
+take_denial(const char *key, const uint8_t *value, size_t n)
+{
+	size_t skip = n < MAC_LEN ? n : MAC_LEN;
+	struct buf b;
+
+	if (strcmp(key, "5/lock") != 0)
+		return false;
+	buf_view(&b, value + skip, n - skip);
+	lock_adopt(&b);
+	return true;
+}
+
 /* Whatever is wrong with a row, it is forgotten: what it stood for is over. */
 static int
 take_row(const char *key, const uint8_t *value, size_t n)
@@ -478,6 +528,7 @@ takeover_end(void)
 			 "running operations",
 		    env.sessions, env.connections, env.operations);
 	env.on_done();
+	session_kill_adopted(); /* before anybody is served */
 }
 
 static void
@@ -536,7 +587,8 @@ takeover_recalled(struct msg *m)
 		    (r = buf_get_view(
 			 &m->body, PROTO_KEEP_MAX, &value, &nvalue)) != 0)
 			return r;
-		if (take_row(key, value, nvalue) != 0)
+		if (!take_denial(key, value, nvalue) &&
+		    take_row(key, value, nvalue) != 0)
 			row_forget_key(key);
 		memcpy(env.after, key, sizeof(env.after));
 	}

@@ -5,8 +5,8 @@
  * the rows and looks into none; a MAC with a key that audit does not have
  * makes that sure the other way round, too.
  *
- * Rows have the keys 1/SESSION, 2/CONNECTION, 3/OPERATION, 4/OPERATION, so that
- * they come back in the order in which they need each other.
+ * Rows have the keys 1/SESSION, 2/CONNECTION, 3/OPERATION, 4/OPERATION and
+ * 5/lock, so that they come back in the order in which they need each other.
  */
 #ifndef POSTERN_BROKER_TAKEOVER_H
 #define POSTERN_BROKER_TAKEOVER_H
@@ -15,6 +15,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "broker/policy.h"
+
+struct buf;
 struct connection;
 struct msg;
 struct session;
@@ -39,6 +42,10 @@ int takeover_keep_operation(const char *id, const char *identity,
 /* A grant that `limit rate` counts, at that moment of this boot. */
 int takeover_keep_grant(
     const char *identity, const char *operation, int64_t at_ms);
+/* A row that can only refuse something, and outlasts the boot: 5/lock. */
+int takeover_keep_denial(char kind, const char *id, int64_t keep_s,
+    const struct buf *body, policy_done_cb done, void *arg);
+void takeover_forget_denial(char kind, const char *id);
 void takeover_forget_session(const struct session *s);
 void takeover_forget_connection(const struct connection *c);
 void takeover_forget_operation(const char *id);

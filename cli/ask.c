@@ -51,6 +51,13 @@ cli_ask_failed(int r)
 int
 cli_ask(uint32_t question, uint32_t answer, int64_t ms, struct msg *a)
 {
+	return cli_ask_with(question, NULL, answer, ms, a);
+}
+
+int
+cli_ask_with(uint32_t question, const struct buf *body, uint32_t answer,
+    int64_t ms, struct msg *a)
+{
 	struct msg q;
 	int fd, r;
 
@@ -58,7 +65,9 @@ cli_ask(uint32_t question, uint32_t answer, int64_t ms, struct msg *a)
 		return r;
 	msg_init(&q, question);
 	q.id = 1;
-	r = msg_call(fd, &q, answer, a, msg_now_ms() + ms);
+	r = body == NULL ? 0 : buf_put(&q.body, buf_ptr(body), buf_len(body));
+	if (r == 0)
+		r = msg_call(fd, &q, answer, a, msg_now_ms() + ms);
 	msg_clear(&q);
 	(void)close(fd);
 	if (r == 0)

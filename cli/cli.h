@@ -63,6 +63,9 @@ int cli_query(const char *what, const struct cli_param *param, size_t nparam,
  * cli_ask_failed does for whoever cannot read the answer. */
 int cli_ask(uint32_t question, uint32_t answer, int64_t ms, struct msg *a);
 int cli_ask_failed(int r);
+/* The same with a body, which stays the caller's. */
+int cli_ask_with(uint32_t question, const struct buf *body, uint32_t answer,
+    int64_t ms, struct msg *a);
 /* STATUS as JSON text, which the caller frees. */
 int cli_status(char **json);
 
@@ -95,6 +98,9 @@ void cli_ledger_damage(struct cli_ledger *l, const char *what);
 /* -- the commands -- */
 int cli_ca_init(int argc, char **argv);
 int cli_ca_show(int argc, char **argv);
+int cli_kill(int argc, char **argv);
+int cli_lock(int argc, char **argv);
+int cli_unlock(int argc, char **argv);
 int cli_policy_can(int argc, char **argv);
 int cli_policy_check(int argc, char **argv);
 int cli_policy_diff(int argc, char **argv);

@@ -32,9 +32,18 @@ status_print(const json_t *o)
 {
 	const char *policy = json_string_value(json_object_get(o, "policy"));
 	const char *load = json_string_value(json_object_get(o, "policy_load"));
+	const char *lock = json_string_value(json_object_get(o, "lock_reason"));
 	bool audit = json_is_true(json_object_get(o, "audit"));
 	bool signer = json_is_true(json_object_get(o, "signer"));
 
+	if (json_is_true(json_object_get(o, "locked"))) {
+		(void)fputs("LOCKED      nothing new begins until `postern "
+			    "unlock': ",
+		    stdout);
+		cli_print_safe(
+		    lock == NULL || *lock == '\0' ? "(no reason given)" : lock);
+		(void)putchar('\n');
+	}
 	(void)printf("sessions    %" JSON_INTEGER_FORMAT "\n",
 	    json_integer_value(json_object_get(o, "sessions")));
 	(void)printf("operations  %" JSON_INTEGER_FORMAT "\n",

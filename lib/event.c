@@ -24,6 +24,9 @@ static const char *const event_kinds[] = {
 	[EVENT_QUESTION] = "question",
 	[EVENT_CERT_ISSUE] = "certificate.issue",
 	[EVENT_CERT_LOGIN] = "certificate.login",
+	[EVENT_KILL] = "kill",
+	[EVENT_LOCK] = "lock",
+	[EVENT_UNLOCK] = "unlock",
 };
 
 static const struct event_row {

@@ -27,6 +27,9 @@ enum event_kind {
 	EVENT_QUESTION,      /* "question": a job asked what it may do */
 	EVENT_CERT_ISSUE,    /* "certificate.issue": to a job's own key */
 	EVENT_CERT_LOGIN,    /* "certificate.login": a connection by one */
+	EVENT_KILL,          /* "kill": an admin ended sessions */
+	EVENT_LOCK,          /* "lock": an admin locked the bastion */
+	EVENT_UNLOCK,        /* "unlock" */
 };
 
 enum event_field {

@@ -28,6 +28,7 @@ static const struct proto_row proto_rows[] = {
 	ROW(HOP_START,      PROC_POLICY, PROC_PARENT, 64,      1, 1,
 	    MSG_HOP_STARTED),
 	ROW(HOP_STARTED,    PROC_PARENT, PROC_POLICY, 64,      0, 1, 0),
+	ROW(HOP_STOP,       PROC_POLICY, PROC_PARENT, 64,      1, 1, 0),
 	ROW(RELOAD_WANTED,  PROC_POLICY, PROC_PARENT, 0,       0, 0,
 	    MSG_RELOAD_OVER),
 	ROW(RELOAD_OVER,    PROC_PARENT, PROC_POLICY, 256,     0, 0, 0),
@@ -99,6 +100,12 @@ static const struct proto_row proto_rows[] = {
 	ROW(ROW,            PROC_AUDIT,  PROC_CLI,    160 * KIB, 0, 1, 0),
 	ROW(ROWS_END,       PROC_POLICY | PROC_AUDIT, PROC_CLI, 1 * KIB,
 	    0, 0, 0),
+	ROW(KILL,           PROC_CLI,    PROC_POLICY, 128,      0, 0,
+	    MSG_KILLED),
+	ROW(KILLED,         PROC_POLICY, PROC_CLI,    1 * KIB,  0, 0, 0),
+	ROW(LOCK,           PROC_CLI,    PROC_POLICY, 256,      0, 0,
+	    MSG_LOCKED),
+	ROW(LOCKED,         PROC_POLICY, PROC_CLI,    1 * KIB,  0, 0, 0),
 	ROW(AUDIT_QUERY,    PROC_POLICY, PROC_AUDIT,  5 * KIB,  1, 1, 0),
 	/* clang-format on */
 };

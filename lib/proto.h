@@ -26,6 +26,7 @@ enum msg_type {
 	MSG_HOP_STARTED = 17,
 	MSG_RELOAD_WANTED = 18,
 	MSG_RELOAD_OVER = 19, /* signer and policy have answered */
+	MSG_HOP_STOP = 22,    /* policy -> parent: end that hop */
 	/* parent -> audit: for the ledger */
 	MSG_ALARM = 20,
 	MSG_ALARM_DONE = 21,
@@ -81,6 +82,10 @@ enum msg_type {
 	MSG_ROW = 117,
 	MSG_ROWS_END = 118,
 	MSG_AUDIT_QUERY = 120,
+	MSG_KILL = 122, /* sessions are ended */
+	MSG_KILLED = 123,
+	MSG_LOCK = 124, /* nothing new begins, or again */
+	MSG_LOCKED = 125,
 };
 
 /* Who may be at either end: a set of bits. */
@@ -129,6 +134,7 @@ const struct proto_row *proto_table(size_t *n);
 #define PROTO_FILE_RULES_MAX 256        /* `read` and `write` lines of one */
 #define PROTO_SOURCE_MAX 63		/* numeric client address */
 #define PROTO_ALARM_MAX 160             /* text of an alarm */
+#define PROTO_REASON_MAX 200            /* an admin's words for a lock */
 #define PROTO_KEEP_KEY_MAX 80           /* bytes of a kept row's key */
 #define PROTO_KEEP_MAX (72 * 1024)      /* and of its value */
 #define PROTO_CLAIMS_MAX 128		/* claims of one token */
@@ -147,6 +153,15 @@ enum op_what {
 	OP_COMMAND = 0,
 	OP_SFTP = 1, /* a session of the sftp subsystem */
 	OP_SCP = 2,  /* `scp -O`: its program on the target, and its protocol */
+};
+/* MSG_KILL: whose sessions. */
+enum kill_what { KILL_SESSION = 0, KILL_IDENTITY = 1, KILL_ALL = 2 };
+/* MSG_KILLED, MSG_LOCKED: how it went. */
+enum admin_result {
+	ADMIN_DONE = 0,
+	ADMIN_NOTHING = 1,   /* there is nothing of that name, or no change */
+	ADMIN_UNWRITTEN = 2, /* done, but audit has not written it down */
+	ADMIN_REFUSED = 3,   /* not done */
 };
 /* MSG_EXIT */
 enum exit_kind { EXIT_CODE = 0, EXIT_SIGNAL = 1 };

@@ -78,7 +78,8 @@ tests_unit_test_secret_LDADD = $(floor_ldadd)
 # The policy process around the sessions, and the clock, are the test's.
 tests_unit_test_session_SOURCES = tests/unit/test_session.c \
 	broker/connection.c broker/proc.c broker/session.c \
-	broker/session_adopt.c broker/session_cert.c policy/claims.c $(floor_fault)
+	broker/session_adopt.c broker/session_cert.c broker/session_kill.c \
+	policy/claims.c $(floor_fault)
 tests_unit_test_session_CFLAGS = $(floor_cflags)
 tests_unit_test_session_LDFLAGS = $(AM_LDFLAGS) $(fault_wrap) \
 	-Wl,--wrap=msg_now_ms

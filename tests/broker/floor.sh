@@ -18,6 +18,7 @@ export POSTERN_BUILD PYTHONDONTWRITEBYTECODE
     "$top/tests/broker/test_policy_jobcert.py" \
     "$top/tests/broker/test_policy_files.py" \
     "$top/tests/broker/test_takeover.py" \
+    "$top/tests/broker/test_admin.py" \
     "$top/tests/broker/test_posternd_process.py" \
     "$top/tests/broker/test_signer_process.py" \
     "$top/tests/broker/test_signer_job.py"

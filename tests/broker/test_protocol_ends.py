@@ -390,8 +390,8 @@ def parent(place):
 def test_posternd_and_its_children(parent):
     """Three children break a rule at a time, the fourth is served: a new link
     for each of them, and a hop if it is policy."""
-    bad = [*strangers({"READY", "HOP_START"}),
-           *one_of_a_kind("READY", "HOP_START")]
+    bad = [*strangers({"READY", "HOP_START", "HOP_STOP"}),
+           *one_of_a_kind("READY", "HOP_START", "HOP_STOP")]
     turn = 0
     while bad:
         it = parent()

@@ -40,6 +40,7 @@ WRONG = {
     "READY": "posternd",
     "HOP_START": "posternd",
     "HOP_STARTED": "policy_unasked",
+    "HOP_STOP": "may come at any time: a hop that is dead cannot be ended",
     "LOGIN": "oidc_twice",
     "LOGIN_RESULT": "module",
     "ISSUERS": "oidc_unasked",
@@ -83,6 +84,10 @@ WRONG = {
     "QUERY": "policy_people",
     "ROW": "is for a command of ours that asked, and that ends with the answer",
     "ROWS_END": "is for a command of ours that asked, and ends it",
+    "KILL": "may come at any time, and each is answered",
+    "KILLED": "is the end of the command that asked: it reads no more",
+    "LOCK": "may come at any time, and each is answered",
+    "LOCKED": "is the end of the command that asked: it reads no more",
     "AUDIT_QUERY": "may come at any time, each with a connection of its own",
 }
 

@@ -24,7 +24,7 @@ TYPES = {
     "LISTEN": 2, "LINK": 4, "FOLDER": 6, "GO": 8, "RELOAD": 10,
     "RELOADED": 11, "STOP": 12,
     "READY": 14, "HOP_START": 16, "HOP_STARTED": 17, "RELOAD_WANTED": 18,
-    "RELOAD_OVER": 19, "ALARM": 20, "ALARM_DONE": 21,
+    "RELOAD_OVER": 19, "ALARM": 20, "ALARM_DONE": 21, "HOP_STOP": 22,
     "LOGIN": 32, "LOGIN_RESULT": 33, "ISSUERS": 34, "ISSUER_KEYS": 35, "SESSION_NEW": 36,
     "SESSION_MADE": 37, "SESSION_OPEN": 48, "SESSION_OPENED": 49,
     "SESSION_CLOSE": 50, "SESSION_CLOSED": 51,
@@ -37,13 +37,15 @@ TYPES = {
     "SETTLED": 110,
     "STATUS": 112, "STATUS_IS": 113, "RELOAD_POLICY": 114,
     "POLICY_RELOADED": 115, "QUERY": 116, "ROW": 117,
-    "ROWS_END": 118, "AUDIT_QUERY": 120,
+    "ROWS_END": 118, "AUDIT_QUERY": 120, "KILL": 122, "KILLED": 123,
+    "LOCK": 124, "LOCKED": 125,
 }
 NAMES = {v: k for k, v in TYPES.items()}
 
 KINDS = ["", "start", "policy.load", "login.refused", "session.open",
          "session.close", "operation.decide", "operation.end", "view",
-         "alarm", "question", "certificate.issue", "certificate.login"]
+         "alarm", "question", "certificate.issue", "certificate.login",
+         "kill", "lock", "unlock"]
 FIELDS = ["", "session", "operation", "identity", "issuer", "subject", "user",
           "source", "commit", "pull_request", "actor", "workflow", "run",
           "target", "login", "command", "pty", "stdin", "policy", "rule",

@@ -41,7 +41,7 @@ t_vocabulary(void **state)
 	assert_null(event_field_name(UINT32_MAX));
 	assert_int_equal(event_field_type(UINT32_MAX), '\0');
 	assert_null(event_kind_name(0));
-	for (k = EVENT_START; k <= EVENT_CERT_LOGIN; k++)
+	for (k = EVENT_START; k <= EVENT_UNLOCK; k++)
 		assert_non_null(event_kind_name(k));
 	assert_null(event_kind_name(k));
 	assert_null(event_kind_name(UINT32_MAX));

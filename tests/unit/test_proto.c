@@ -85,7 +85,8 @@ t_trust(void **state)
 				    row[i].type == MSG_RELOADED ||
 				    row[i].type == MSG_RELOAD_WANTED ||
 				    row[i].type == MSG_ALARM_DONE ||
-				    row[i].type == MSG_HOP_START);
+				    row[i].type == MSG_HOP_START ||
+				    row[i].type == MSG_HOP_STOP);
 		/* only policy and a hop's one question reach the signer */
 		if ((row[i].to & PROC_SIGNER) != 0 &&
 		    row[i].from != PROC_PARENT)

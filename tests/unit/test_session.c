@@ -23,6 +23,7 @@
 
 #include "broker/child.h"
 #include "broker/loop.h"
+#include "broker/operation.h"
 #include "broker/policy.h"
 #include "broker/takeover.h"
 #include "lib/buf.h"
@@ -142,6 +143,12 @@ void
 takeover_forget_connection(const struct connection *c)
 {
 	world.rows -= c->kept == KEPT_YES;
+}
+
+size_t
+operation_kill(const struct session *s)
+{
+	return s->nconnection;
 }
 
 void
@@ -623,6 +630,35 @@ come(uint8_t n, struct connection **c, const char **why)
 	return session_open_certificate(&l, world.monitor, pidfd, c, why);
 }
 
+/* An admin ends it: token, certificate and connection open nothing more. */
+static void
+t_killed(void **state)
+{
+	const uint8_t digest[SESSION_DIGEST_LEN] = { 7 };
+	struct connection *a, *pending, *again;
+	size_t operations;
+
+	(void)state;
+	assert_int_equal(make(TOKEN_A, 100, &a), 0);
+	assert_int_equal(open_it(a), 0);
+	assert_int_equal(make(TOKEN_A, 100, &pending), 0);
+	assert_int_equal(
+	    session_certify(a->session, digest, msg_now_ms() + 500000), 0);
+	session_hold(a); /* it runs something */
+	assert_int_equal(session_kill_all(KILL_ALL, "", &operations), 1);
+	assert_int_equal(a->state, CONNECTION_OVER);
+	assert_int_equal(a->session->nconnection, 1);
+	assert_null(session_of_certificate(digest));
+	world.spent = true; /* as oidc says of every further login */
+	assert_int_equal(make(TOKEN_A, 100, &again), ERR_DENIED);
+	world.spent = false;
+	assert_int_equal(world.closes, 0);
+	session_release(a);
+	assert_int_equal(world.closes, 1);
+	assert_int_equal(session_count(), 0);
+	assert_int_equal(session_kill_all(KILL_ALL, "", &operations), 0);
+}
+
 static void
 t_certificate_opens(void **state)
 {
@@ -771,6 +807,7 @@ main(void)
 		T(t_session_max),
 		T(t_rematch_without_memory),
 		T(t_monitor_dies),
+		T(t_killed),
 		T(t_certificate_opens),
 		T(t_certificate_keeps_a_session),
 		T(t_certificate_and_limit),
