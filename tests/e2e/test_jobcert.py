@@ -328,12 +328,35 @@ def by_hand(bastion, key, name, signer="job", **changes):
     return ["ssh", *QUIET, "-i", private, f"web-1@{key.job.host}", RESTART]
 
 
+@pytest.fixture
+def logged(bastion):
+    """sshd's own refusals are in its log alone; postern-sshd-start(8) says
+    which words to look for there."""
+    at = bastion.sshd_log.stat().st_size
+
+    def logged(*words):
+        end = time.monotonic() + 30
+        while (missing := [w for w in words if w.encode() not in
+                           bastion.sshd_log.read_bytes()[at:]]):
+            assert time.monotonic() < end, missing
+            time.sleep(0.05)
+    return logged
+
+
+DENIED_BY_SSHD = "Permission denied (publickey,keyboard-interactive)"
+
+
 @pytest.mark.parametrize("name", ["root+web-1", "nosuch", "root", "runner",
                                   "_postern-job"])
-def test_other_names(bastion, key, mark, name):
+def test_other_names(bastion, key, mark, logged, name):
     r = key.ssh(name, RESTART)
     assert (r.code, r.out) == (REFUSED, b""), r.error
+    assert DENIED_BY_SSHD in r.error
     assert not opened(bastion, mark)
+    if name in ("root+web-1", "nosuch"):
+        logged("Certificate invalid: name is not a listed principal",
+               f"Failed publickey for {name} from 10.91.0.4",
+               key.cert().key_id)
 
 
 def test_a_key_without_its_certificate(bastion, job, mark):
@@ -343,14 +366,21 @@ def test_a_key_without_its_certificate(bastion, job, mark):
     assert not opened(bastion, mark)
 
 
-def test_expired(bastion, key, mark):
-    r = key.job.run(by_hand(bastion, key, "old", after=1,
-                            before=int(time.time()) - 1))
+@pytest.mark.parametrize("words, after, before", [
+    ("expired", 0, -1), ("not yet valid", 600, 900)],
+    ids=lambda v: v if isinstance(v, str) else "")
+def test_expired(bastion, key, mark, logged, words, after, before):
+    now = int(time.time())
+    r = key.job.run(by_hand(bastion, key, f"at{after}", after=after and
+                            now + after, before=now + before))
     assert (r.code, r.out) == (REFUSED, b"")
+    assert DENIED_BY_SSHD in r.error
     assert not opened(bastion, mark)
+    logged(f"Certificate invalid: {words}", "Failed publickey for web-1 from",
+           key.cert().key_id)
 
 
-def test_by_another_ca(bastion, key, mark):
+def test_by_another_ca(bastion, key, mark, logged):
     """Somebody's own, and the one that signs operations."""
     theirs = h.ssh_keygen(h.WORK / "foreign-ca")
     cert = key.folder / "k-cert.pub"
@@ -360,6 +390,8 @@ def test_by_another_ca(bastion, key, mark):
               key.public)
         r = key.ssh("web-1", RESTART)
         assert (r.code, r.out) == (REFUSED, b"")
+        logged("Failed publickey for web-1 from 10.91.0.4",
+               f"CA ED25519 {h.fingerprint(theirs.with_suffix('.pub'))}")
     finally:
         key.put(good)
     ca = base64.b64decode(bastion.postern("ca", "show").stdout.split()[1])
@@ -485,7 +517,7 @@ def settings(bastion, more):
         restart(good)
 
 
-def test_short_lives_and_one_address(bastion, job):
+def test_short_lives_and_one_address(bastion, job, logged):
     """certificate-lifetime, certificate-source: what expired, and what comes
     from elsewhere, is refused by sshd."""
     with settings(bastion, "certificate-lifetime 8s\ncertificate-source same\n"):
@@ -497,6 +529,7 @@ def test_short_lives_and_one_address(bastion, job):
         mark = bastion.mark()
         r = k.ssh("web-1", RESTART, job=stranger)
         assert (r.code, r.out) == (REFUSED, b""), r.error
+        logged("not from a permitted source address (10.91.0.5)")
         assert not opened(bastion, mark)
         r = k.ssh("web-1", RESTART)
         assert (r.code, r.text) == DONE or time.time() >= cert.before, r.error
