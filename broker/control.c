@@ -108,12 +108,13 @@ control_whoami(const struct connection *conn, struct buf *out, struct buf *err)
 
 struct targets {
 	struct buf *out;
-	size_t left; /* that had no room */
+	size_t left;   /* that had no room */
+	size_t denied; /* of those that had: some deny rule is for them, too */
 };
 
 /* As it is written in front of @BASTION. */
 static int
-put_target(void *arg, const struct target *t, const char *login)
+put_target(void *arg, const struct target *t, const char *login, bool denied)
 {
 	bool own = strcmp(login, t->login) == 0;
 	struct targets *x = arg;
@@ -122,6 +123,7 @@ put_target(void *arg, const struct target *t, const char *login)
 		x->left++;
 		return 0;
 	}
+	x->denied += denied;
 	return buf_putf(
 	    x->out, "%s%s%s\n", own ? "" : login, own ? "" : "+", t->name);
 }
@@ -139,6 +141,11 @@ control_targets(const struct connection *conn, struct buf *out, struct buf *err)
 	    p, conn->session->identity, policy_time(), put_target, &x);
 	if (r == 0 && x.left > 0)
 		r = buf_putf(err, "postern: %zu more are not shown\n", x.left);
+	if (r == 0 && x.denied > 0)
+		r = buf_putf(err,
+		    "postern: deny rules take something back on %zu of these; "
+		    "whether a command is left, `can TARGET COMMAND` tells\n",
+		    x.denied);
 	return r;
 }
 

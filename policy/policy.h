@@ -165,9 +165,11 @@ int policy_match_other(const struct policy *p, const char *issuer,
 
 /* Called for each target and login that an allow rule of those identities
  * names, or that is observed at time now (0: unknown); set is policy_match's.
- * What it returns, if it is not 0, ends the walk and is returned. */
+ * denied: a deny rule of theirs is for that place, too, and takes back what is
+ * not said here: its part, or all.  What it returns, if it is not 0, ends the
+ * walk and is returned. */
 typedef int (*policy_reach_fn)(
-    void *arg, const struct target *t, const char *login);
+    void *arg, const struct target *t, const char *login, bool denied);
 int policy_reach(const struct policy *p, const bool *set, time_t now,
     policy_reach_fn fn, void *arg);
 

@@ -22,6 +22,12 @@ struct reach {
 	bool all;
 	const struct where **login;
 	size_t nlogin;
+	bool full; /* there were more of them */
+};
+
+struct teller {
+	policy_reach_fn fn;
+	void *arg;
 };
 
 static bool
@@ -50,6 +56,8 @@ mark_login(struct reach *x, const struct where *w)
 	}
 	if (x->nlogin < REACH_LOGINS_MAX)
 		x->login[x->nlogin++] = w;
+	else
+		x->full = true;
 }
 
 static void
@@ -92,48 +100,89 @@ reaches(const struct reach *x, const struct target_full *t, const char *login)
 	return false;
 }
 
+/* Without a login a deny covers all. */
+static bool
+denies(const struct reach *x, const struct target_full *t, const char *login)
+{
+	if (x->all || bit_get(x->own, t->index))
+		return true;
+	for (size_t i = 0; i < x->nlogin; i++) {
+		if (strcmp(x->login[i]->login, login) == 0 &&
+		    where_has(x->login[i], t))
+			return true;
+	}
+	return x->full;
+}
+
 static int
-tell(const struct reach *x, policy_reach_fn fn, void *arg)
+tell_place(const struct reach *allow, const struct reach *deny,
+    const struct target_full *t, const char *login, const struct teller *to)
+{
+	if (!reaches(allow, t, login))
+		return 0;
+	return to->fn(to->arg, &t->pub, login, denies(deny, t, login));
+}
+
+static int
+tell(const struct reach *allow, const struct reach *deny,
+    const struct teller *to)
 {
 	const struct target_full *t;
 	int r = 0;
 
-	for (size_t i = 0; i < x->p->ntarget && r == 0; i++) {
-		t = x->p->target[i];
-		if (reaches(x, t, t->pub.login))
-			r = fn(arg, &t->pub, t->pub.login);
-		for (size_t k = 0; k < t->pub.nextra_login && r == 0; k++) {
-			if (reaches(x, t, t->pub.extra_login[k]))
-				r = fn(arg, &t->pub, t->pub.extra_login[k]);
-		}
+	for (size_t i = 0; i < allow->p->ntarget && r == 0; i++) {
+		t = allow->p->target[i];
+		r = tell_place(allow, deny, t, t->pub.login, to);
+		for (size_t k = 0; k < t->pub.nextra_login && r == 0; k++)
+			r = tell_place(
+			    allow, deny, t, t->pub.extra_login[k], to);
 	}
 	return r;
+}
+
+static int
+reach_init(struct reach *x, const struct policy *p, time_t now)
+{
+	*x = (struct reach){ .p = p, .now = now };
+	x->own = calloc(p->ntarget / 64 + 1, sizeof(*x->own));
+	x->group = calloc(p->ngroup / 64 + 1, sizeof(*x->group));
+	x->login = calloc(REACH_LOGINS_MAX, sizeof(struct where *));
+	return x->own == NULL || x->group == NULL || x->login == NULL
+		   ? ERR_NOMEM
+		   : 0;
+}
+
+static void
+reach_clear(struct reach *x)
+{
+	free(x->own);
+	free(x->group);
+	free(x->login);
 }
 
 int
 policy_reach(const struct policy *p, const bool *set, time_t now,
     policy_reach_fn fn, void *arg)
 {
-	struct reach x = { .p = p, .now = now };
+	const struct teller to = { fn, arg };
+	struct reach allow = { 0 }, deny = { 0 };
 	const struct rule *rule;
-	int r = ERR_NOMEM;
+	int r;
 
-	x.own = calloc(p->ntarget / 64 + 1, sizeof(*x.own));
-	x.group = calloc(p->ngroup / 64 + 1, sizeof(*x.group));
-	x.login = calloc(REACH_LOGINS_MAX, sizeof(struct where *));
-	if (x.own == NULL || x.group == NULL || x.login == NULL)
+	if ((r = reach_init(&allow, p, now)) != 0 ||
+	    (r = reach_init(&deny, p, now)) != 0)
 		goto out;
 	for (size_t i = 0; i < p->nrule; i++) {
 		rule = p->rule[i];
-		if (rule->effect != EFFECT_ALLOW || !rule_is_for(rule, set))
+		if (!rule_is_for(rule, set))
 			continue;
 		for (size_t k = 0; k < rule->nwhere; k++)
-			mark(&x, &rule->where[k]);
+			mark(rule->effect == EFFECT_ALLOW ? &allow : &deny,
+			    &rule->where[k]);
 	}
-	r = tell(&x, fn, arg);
+	r = tell(&allow, &deny, &to);
 out:
-	free(x.own);
-	free(x.group);
-	free(x.login);
+	reach_clear(&allow);
+	reach_clear(&deny);
 	return r;
 }

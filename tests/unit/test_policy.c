@@ -770,12 +770,13 @@ t_policy_match_other_table(void **state)
 }
 
 static int
-put_reach(void *arg, const struct target *t, const char *login)
+put_reach(void *arg, const struct target *t, const char *login, bool denied)
 {
 	char *to = arg;
 	size_t n = strlen(to);
 
-	(void)snprintf(to + n, 512 - n, " %s+%s", login, t->name);
+	(void)snprintf(
+	    to + n, 512 - n, " %s+%s%s", login, t->name, denied ? "!" : "");
 	return strcmp(t->name, "stop") == 0 ? ERR_TOOBIG : 0;
 }
 
@@ -803,16 +804,20 @@ t_policy_reach_table(void **state)
 						"allow all for c on * { run "
 						"/bin/true }\n"
 						"deny no for * on db { run "
-						"/bin/false }\n";
+						"/bin/false }\n"
+						"deny some for a on w2 { run "
+						"/bin/false }\n"
+						"deny r for b on root+@web "
+						"{ run /bin/false }\n";
 	static const struct {
 		bool set[3];
 		const char *want;
 	} c[] = {
 		{ { false, false, false }, "" },
-		{ { true, false, false }, " d+w1 root+w2" },
+		{ { true, false, false }, " d+w1 root+w2!" },
 		{ { false, true, false }, " d+w1 d+w2" },
-		{ { true, true, false }, " d+w1 d+w2 root+w2" },
-		{ { false, false, true }, " d+w1 d+w2 d+db d+seen" },
+		{ { true, true, false }, " d+w1 d+w2! root+w2!" },
+		{ { false, false, true }, " d+w1 d+w2 d+db! d+seen" },
 	};
 	char got[512];
 	struct policy *p;
