@@ -27,13 +27,78 @@ sidecar_put_stream(struct json *j, const char *bytes, const char *sha256,
 	json_strn(j, s->sha256, strnlen(s->sha256, SIDECAR_SHA256_LEN));
 }
 
+static int
+sidecar_line(int fd, struct json *j, struct buf *b)
+{
+	ssize_t n;
+	int r;
+
+	if ((r = json_end(j)) != 0 || (r = buf_put(b, "\n", 1)) != 0)
+		return r;
+	do {
+		n = write(fd, buf_ptr(b), buf_len(b));
+	} while (n == -1 && errno == EINTR);
+	if (n == (ssize_t)buf_len(b))
+		return 0;
+	if (n != -1)
+		errno = ENOSPC;
+	return ERR_SYS;
+}
+
+static void
+sidecar_put_ranges(struct json *j, const struct sidecar_file *f)
+{
+	if (f->nrange == 0)
+		return;
+	json_key(j, "ranges");
+	json_open(j, '[');
+	for (size_t i = 0; i < f->nrange; i++) {
+		json_open(j, '[');
+		json_num(j, f->range[i].from);
+		json_num(j, f->range[i].to);
+		json_close(j, ']');
+	}
+	json_close(j, ']');
+	if (f->more)
+		json_kv_bool(j, "more", true);
+}
+
+int
+sidecar_file_write(int fd, const struct sidecar_file *f, uint64_t *bytes)
+{
+	struct buf b;
+	struct json j;
+	int r;
+
+	buf_init(&b, SIDECAR_FILE_LINE_MAX);
+	json_init(&j, &b);
+	json_open(&j, '{');
+	json_kv_str(&j, "kind", "file");
+	json_kv_str(&j, "verb", f->verb);
+	json_kv_str(&j, "path", f->path);
+	if (f->to != NULL)
+		json_kv_str(&j, "to", f->to);
+	json_kv_str(&j, "result", f->result);
+	if (f->rule != NULL)
+		json_kv_str(&j, "rule", f->rule);
+	if (f->moved)
+		json_kv_num(&j, "bytes", f->bytes);
+	if (f->sha256 != NULL)
+		json_kv_str(&j, "sha256", f->sha256);
+	sidecar_put_ranges(&j, f);
+	json_close(&j, '}');
+	if ((r = sidecar_line(fd, &j, &b)) == 0)
+		*bytes += buf_len(&b);
+	buf_clear(&b);
+	return r;
+}
+
 int
 sidecar_hop_write(int fd, const struct sidecar_hop *h)
 {
 	struct buf b;
 	struct json j;
-	ssize_t n;
-	int r = ERR_INTERNAL;
+	int r;
 
 	buf_init(&b, SIDECAR_LINE_MAX);
 	json_init(&j, &b);
@@ -53,19 +118,7 @@ sidecar_hop_write(int fd, const struct sidecar_hop *h)
 	sidecar_put_stream(&j, "bytes_out", "sha256_out", &h->out);
 	sidecar_put_stream(&j, "bytes_err", "sha256_err", &h->err);
 	json_close(&j, '}');
-	if ((r = json_end(&j)) != 0 || (r = buf_put(&b, "\n", 1)) != 0)
-		goto out;
-	do {
-		n = write(fd, buf_ptr(&b), buf_len(&b));
-	} while (n == -1 && errno == EINTR);
-	if (n != (ssize_t)buf_len(&b)) {
-		if (n != -1)
-			errno = ENOSPC;
-		r = ERR_SYS;
-		goto out;
-	}
-	r = 0;
-out:
+	r = sidecar_line(fd, &j, &b);
 	buf_clear(&b);
 	return r;
 }

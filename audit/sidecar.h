@@ -8,6 +8,7 @@
 #define POSTERN_AUDIT_SIDECAR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define SIDECAR_REASON_MAX 1000 /* bytes; longer reasons are cut */
@@ -28,6 +29,31 @@ struct sidecar_hop {
 	uint64_t duration_ms;
 	struct sidecar_stream in, out, err;
 };
+
+#define SIDECAR_FILE_LINE_MAX (64 * 1024)    /* two paths, escaped */
+#define SIDECAR_FILES_MAX (64 * 1024 * 1024) /* bytes, of all files' lines */
+#define SIDECAR_FILE "{\"kind\":\"file\","
+
+struct sidecar_range {
+	uint64_t from, to;
+};
+
+/* One file of a session of files, or one name that was changed.  Pointers may
+ * be NULL where there is nothing to say. */
+struct sidecar_file {
+	const char *verb, *result; /* words of doc/LEDGER.md */
+	const char *path, *to;
+	const char *rule;
+	bool moved; /* contents: bytes counts */
+	uint64_t bytes;
+	const char *sha256; /* of the whole file */
+	const struct sidecar_range *range;
+	size_t nrange;
+	bool more; /* ranges than these */
+};
+
+/* One write; *bytes grows by the line's length. */
+int sidecar_file_write(int fd, const struct sidecar_file *f, uint64_t *bytes);
 
 /* One write.  ERR_SYS (errno) when the line was not written whole. */
 int sidecar_hop_write(int fd, const struct sidecar_hop *h);

@@ -52,8 +52,11 @@ static size_t
 hop_on_data(void *arg, enum conn_stream s, const void *p, size_t n)
 {
 	const uint8_t *d = p;
+	struct hop *h = arg;
 	size_t done = 0, k;
 
+	if (h->files != NULL && s == CONN_OUT)
+		return hop_files_data(h, p, n);
 	while (done < n && (k = hop_show(arg, s, d + done, n - done)) > 0)
 		done += k;
 	return done;
@@ -94,11 +97,11 @@ hop_prepare(struct hop *h)
 	if ((r = hop_count_init(&h->in)) != 0 ||
 	    (r = hop_count_init(&h->sink[CONN_OUT].count)) != 0 ||
 	    (r = hop_count_init(&h->sink[CONN_ERR].count)) != 0 ||
-	    (r = hop_nonblock(run->in)) != 0 ||
+	    (r = hop_files_init(h)) != 0 || (r = hop_nonblock(run->in)) != 0 ||
 	    (r = hop_nonblock(run->out)) != 0)
 		return r;
 	hop_widen(run->out);
-	if (run->take_stdin)
+	if (run->take_stdin || h->files != NULL)
 		hop_widen(run->in);
 	return hop_nonblock(run->err);
 }
@@ -373,9 +376,9 @@ main(void)
 	if ((r = hop_prepare(h)) != 0 || (r = hop_confine(h)) != 0)
 		hop_unable(h, r);
 	hop_record(h);
-	if (h->run.what != OP_COMMAND)
+	if (h->run.what != OP_COMMAND && h->files == NULL)
 		hop_fail(h, POSTERN_EX_DENIED,
-		    "files are not transferred yet by this bastion");
+		    "files are not transferred in this way yet");
 	hop_tty_raw(h, true);
 	if (h->phase != HOP_OVER)
 		hop_cert_request(h);
@@ -385,6 +388,7 @@ main(void)
 	hop_finish(h);
 	/* The process ends here, and its memory with it; what must be wiped,
 	 * was. */
+	hop_files_free(h);
 	conn_free(h->conn);
 	cast_clear(&h->cast);
 	key_clear(&h->key);

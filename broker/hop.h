@@ -7,6 +7,7 @@
  *	hop_open.c	credential, handshake, and their refusals in words
  *	hop_relay.c	stdin, terminal, messages while the command runs
  *	hop_show.c	the one place through which all that is shown goes
+ *	hop_files.c	a session of files, through the filter that judges it
  *	hop_end.c	last words, closing facts, EXIT
  */
 #ifndef POSTERN_BROKER_HOP_H
@@ -134,6 +135,7 @@ struct hop {
 	struct conn_want want;
 	struct conn *conn;
 	struct hop_sink sink[2]; /* by enum conn_stream */
+	struct hop_files *files; /* of a session of files */
 	struct hop_count in;
 	bool in_done;		/* end of stdin, or none granted */
 	bool control_gone;
@@ -206,6 +208,27 @@ bool hop_show_waits(const struct hop *h, const struct hop_sink *k);
 void hop_say(struct hop *h, const char *text);
 /* Last tries, until deadline_ms, to get rid of what is pending. */
 void hop_show_flush(struct hop *h, int64_t deadline_ms);
+
+/* As much of n bytes as `limit output` still grants. */
+size_t hop_show_granted(const struct hop *h, size_t n);
+/* Writes what the descriptor takes now, and counts it; answers how much that
+ * was. */
+size_t hop_sink_write(
+    struct hop *h, struct hop_sink *k, const uint8_t *p, size_t n);
+
+/* hop_files.c: all but the first only where h->files is there. */
+int hop_files_init(struct hop *h);
+/* What is still open goes into the manifest; once, also without files. */
+void hop_files_end(struct hop *h);
+void hop_files_free(struct hop *h);
+/* Moves what can be moved now. */
+void hop_files_pump(struct hop *h);
+/* The target's output, as it comes; answers how much was taken. */
+size_t hop_files_data(struct hop *h, const void *p, size_t n);
+bool hop_files_wants_stdin(const struct hop *h);
+void hop_files_stdin(struct hop *h);
+/* Something waits for the job's descriptor. */
+bool hop_files_waits(const struct hop *h);
 
 /* hop_end.c: the first end counts, later ones are echoes of it. */
 void hop_fail(struct hop *h, uint32_t code, const char *fmt, ...)

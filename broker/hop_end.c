@@ -203,6 +203,7 @@ hop_finish(struct hop *h)
 	end_say(h);
 	end_recording(h);
 	hop_show_flush(h, msg_now_ms() + END_FLUSH_MS);
+	hop_files_end(h);
 	end_sidecar(h);
 	(void)close(h->run.in);
 	(void)close(h->run.out);

@@ -56,7 +56,7 @@ hop_relay_start(struct hop *h)
 	h->phase = HOP_RUNNING;
 	h->deadline_ms = 0;
 	hop_relay_heard(h);
-	if (!h->run.take_stdin) {
+	if (!h->run.take_stdin && h->files == NULL) {
 		h->in_done = true;
 		(void)conn_eof(h->conn);
 	}
@@ -71,6 +71,8 @@ hop_relay_step(struct hop *h)
 	/* A broken connection is seen below, after all of it was shown. */
 	if (!conn_ended(h->conn))
 		(void)conn_step(h->conn);
+	if (h->files != NULL)
+		hop_files_pump(h);
 	hop_show_drop(h);
 	if (h->phase == HOP_RUNNING && conn_ended(h->conn))
 		h->phase = HOP_FLUSHING;
@@ -106,6 +108,8 @@ hop_relay_silent(struct hop *h)
 bool
 hop_relay_wants_stdin(const struct hop *h)
 {
+	if (h->files != NULL)
+		return hop_files_wants_stdin(h);
 	return h->phase == HOP_RUNNING && !h->in_done &&
 	    conn_room(h->conn) > 0;
 }
@@ -114,9 +118,14 @@ void
 hop_relay_stdin(struct hop *h)
 {
 	uint64_t left = UINT64_MAX;
-	size_t want = conn_room(h->conn);
+	size_t want;
 	ssize_t n;
 
+	if (h->files != NULL) {
+		hop_files_stdin(h);
+		return;
+	}
+	want = conn_room(h->conn);
 	if (h->run.stdin_max != 0) {
 		left = h->run.stdin_max - h->in.bytes;
 		if (want > left) /* one byte more shows that there is more */

@@ -58,9 +58,8 @@ hop_count_clear(struct hop_count *c)
 	*c = (struct hop_count){ 0 };
 }
 
-/* Writes what the descriptor takes now; answers how much that was. */
-static size_t
-sink_write(struct hop *h, struct hop_sink *k, const uint8_t *p, size_t n)
+size_t
+hop_sink_write(struct hop *h, struct hop_sink *k, const uint8_t *p, size_t n)
 {
 	size_t done = 0;
 	ssize_t w;
@@ -84,7 +83,7 @@ sink_write(struct hop *h, struct hop_sink *k, const uint8_t *p, size_t n)
 static void
 sink_flush(struct hop *h, struct hop_sink *k)
 {
-	size_t n = sink_write(h, k, k->pending + k->at, k->npending);
+	size_t n = hop_sink_write(h, k, k->pending + k->at, k->npending);
 
 	k->at += n;
 	/* MUST end, also where the end is known already: hop_job_gone changes
@@ -114,7 +113,7 @@ show_sink(const struct hop *h, enum conn_stream s)
 static void
 show_bytes(struct hop *h, struct hop_sink *k, const void *p, size_t n)
 {
-	size_t w = sink_write(h, k, p, n);
+	size_t w = hop_sink_write(h, k, p, n);
 
 	if (w < n && !k->gone) {
 		memcpy(k->pending, (const uint8_t *)p + w, n - w);
@@ -123,9 +122,8 @@ show_bytes(struct hop *h, struct hop_sink *k, const void *p, size_t n)
 	}
 }
 
-/* As much of n bytes as `limit output` still grants. */
-static size_t
-show_granted(const struct hop *h, size_t n)
+size_t
+hop_show_granted(const struct hop *h, size_t n)
 {
 	uint64_t max = h->run.output_max;
 
@@ -145,7 +143,7 @@ hop_show(struct hop *h, enum conn_stream s, const void *p, size_t n)
 		return 0;
 	if (n > sizeof(k->pending))
 		n = sizeof(k->pending);
-	granted = show_granted(h, n);
+	granted = hop_show_granted(h, n);
 	if ((r = cast_output(&h->cast, k->stream, p, granted)) != 0) {
 		hop_fail(h, POSTERN_EX_IOERR,
 		    "the recording cannot be written: %s", err_text(r));
@@ -168,11 +166,16 @@ hop_show_more(struct hop *h, struct hop_sink *k)
 
 	if (k->npending > 0)
 		sink_flush(h, k);
+	if (h->files != NULL && k == &h->sink[CONN_OUT]) {
+		hop_files_pump(h);
+		return;
+	}
 	for (int i = 0; i < SHOW_ROUNDS && k->npending == 0 &&
 	    h->conn != NULL && h->phase != HOP_OVER; i++) {
 		enum conn_stream s = CONN_OUT;
 
-		if (show_sink(h, s) != k || conn_held(h->conn, s) == 0)
+		if (show_sink(h, s) != k || h->files != NULL ||
+		    conn_held(h->conn, s) == 0)
 			s = CONN_ERR;
 		if (show_sink(h, s) != k ||
 		    (n = conn_read(h->conn, s, h->chunk,
@@ -199,6 +202,8 @@ hop_show_waits(const struct hop *h, const struct hop_sink *k)
 {
 	if (k->npending > 0)
 		return true;
+	if (h->files != NULL && k == &h->sink[CONN_OUT])
+		return hop_files_waits(h);
 	for (int s = CONN_OUT; h->conn != NULL && s <= CONN_ERR; s++) {
 		if (show_sink(h, (enum conn_stream)s) == k &&
 		    conn_held(h->conn, (enum conn_stream)s) > 0)

@@ -17,6 +17,7 @@ EXTRA_DIST += \
 	doc/LEDGER.md \
 	doc/POLICY.md \
 	doc/PROTOCOL.md \
+	doc/SFTP.md \
 	doc/THREATS.md \
 	doc/WYCHEPROOF.md \
 	doc/decisions \

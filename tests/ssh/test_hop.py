@@ -650,10 +650,10 @@ def test_rules_for_files_are_read_strictly(hop, what, rules):
 @pytest.mark.parametrize("rules", [
     [RULE], [RULE] * 256, [("a", 1, 0, "/", 0, 0, 0)],
     [("a", 0, 0, "/" + "a" * 4094, 0, 0, 1)]])
-def test_files_wait_for_their_filter(hop, rules):
-    end, out, err = hop("true", what=1, rules=rules).finish()
+def test_files_by_scp_wait_for_their_filter(hop, rules):
+    end, out, err = hop("true", what=2, rules=rules).finish()
     assert end == (0, s.DENIED) and out == b""
-    assert b"files are not transferred yet" in err
+    assert b"files are not transferred in this way yet" in err
 
 
 def test_policy_has_no_work(hop):
