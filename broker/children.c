@@ -555,6 +555,16 @@ children_tell(struct child *c, uint32_t type)
 /* -- what the others ask --------------------------------------------------- */
 
 bool
+children_alive(void)
+{
+	for (size_t i = 0; i < NCHILD; i++) {
+		if (children[i].pid <= 0)
+			return false;
+	}
+	return true;
+}
+
+bool
 children_ready(void)
 {
 	for (size_t i = 0; i < NCHILD; i++) {

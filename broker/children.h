@@ -83,6 +83,7 @@ void children_alarm(void);
 /* Was reaped: false when pid is no child. */
 bool children_dead(pid_t pid, int status);
 bool children_ready(void); /* every one serves */
+bool children_alive(void); /* every one is there */
 bool children_gone(void);  /* none runs */
 /* Messages wait for a child that does not read. */
 bool children_queued(void);

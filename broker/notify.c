@@ -60,6 +60,14 @@ notify_reloading(void)
 	notify_send(text);
 }
 
+/* Only where it is waited for: who does not read would have its queue full. */
+void
+notify_alive(void)
+{
+	if (getenv("WATCHDOG_USEC") != NULL)
+		notify_send("WATCHDOG=1");
+}
+
 void
 notify_stopping(void)
 {

@@ -8,6 +8,8 @@
 void notify_ready(void);
 /* READY follows when it is done. */
 void notify_reloading(void);
+/* Often enough, or the watchdog of the service manager ends this process. */
+void notify_alive(void);
 void notify_stopping(void);
 
 #endif

@@ -270,6 +270,11 @@ on_tick(void *arg)
 	(void)arg;
 	hops_stamp();
 	children_alarm();
+	/* A child that is missing for as long as the unit's WatchdogSec is one
+	 * that this posternd cannot bring back.  One that is not ready yet may
+	 * have much to read. */
+	if (children_alive())
+		notify_alive();
 	if (loop_timer(env.loop, LEASE_TICK_MS, on_tick, NULL) == NULL)
 		fatal(ERR_NOMEM, "timer");
 }

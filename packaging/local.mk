@@ -73,7 +73,10 @@ CLEANFILES += $(units) packaging/sshd/postern-sshd-start \
 	packaging/pam/pam.d-postern-sshd packaging/postern-upgraded \
 	packaging/tmpfiles/postern.conf
 # What makes packages of an installation; nothing is built from it here.
-EXTRA_DIST += packaging/debian packaging/rpm packaging/build packaging/sbom
+EXTRA_DIST += packaging/README.md packaging/debian packaging/rpm \
+	packaging/build packaging/sbom
+# Nor installed: for those who want them, see packaging/README.md.
+EXTRA_DIST += packaging/ansible packaging/apparmor packaging/selinux
 EXTRA_DIST += packaging/accounts packaging/postern-upgraded.in \
 	packaging/tmpfiles/postern.conf.in \
 	packaging/systemd/postern.service.in \

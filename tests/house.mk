@@ -1,6 +1,7 @@
 # The lints, and what end-to-end tests, bench and demo need in a release.
 LINTS = \
 	tests/lint/arrows.sh \
+	tests/lint/confined.sh \
 	tests/lint/exports.sh \
 	tests/lint/forbidden.sh \
 	tests/lint/headers.sh \
@@ -11,5 +12,5 @@ LINTS = \
 TESTS += $(LINTS)
 AM_TESTS_ENVIRONMENT = CC='$(CC)'; export CC;
 # Folders, whole: the files in them are read by name at run time.
-EXTRA_DIST += tests/lint tests/e2e tests/hostile tests/bench \
+EXTRA_DIST += tests/lint tests/e2e tests/hostile tests/install tests/bench \
 	tests/conftest.py tests/fuzz/corpus .ci/run

@@ -1,6 +1,7 @@
 """posternd as a process.  Its children are stand-ins that hand their control
 socket to this test, which then speaks for them."""
 import array
+import contextlib
 import json
 import os
 import pathlib
@@ -141,7 +142,7 @@ class Fake:
 
 
 class Posternd:
-    def __init__(self, settings="", after=False):
+    def __init__(self, settings="", after=False, env=None):
         if not after:   # the one before died, as tests end it: not told here
             pathlib.Path("/opt/run/lease").unlink(missing_ok=True)
         self.listener = w.listener(FAKES, 0o777)
@@ -163,7 +164,7 @@ class Posternd:
                 ["/opt/posternd", "-c", conf], stdin=subprocess.DEVNULL,
                 stdout=f, stderr=f, pass_fds=(leaked,),
                 env={"NOTIFY_SOCKET": "/opt/notify.sock", "SECRET": "x",
-                     "ASAN_OPTIONS": "detect_leaks=0"})
+                     "ASAN_OPTIONS": "detect_leaks=0"} | (env or {}))
         os.close(leaked)
 
     log = w.Child.log
@@ -299,6 +300,36 @@ def test_ready_once_all_are(posternd):
     posternd.start()
     assert posternd.notify.recv(99) == b"READY=1"
     posternd.logs("posternd: ready")
+
+
+def test_a_watchdog_hears_of_a_loop_that_runs(place):
+    it = Posternd(env={"WATCHDOG_USEC": "30000000"})
+    try:
+        it.start()
+        heard = [it.notify.recv(99) for _ in range(5)]
+        assert b"READY=1" in heard and heard[-2:] == [b"WATCHDOG=1"] * 2
+        it.proc.send_signal(signal.SIGSTOP)
+        it.notify.settimeout(0.1)
+        with contextlib.suppress(TimeoutError):
+            while True:     # what had been said before
+                it.notify.recv(99)
+        it.notify.settimeout(3)
+        with pytest.raises(TimeoutError):
+            it.notify.recv(99)
+        it.proc.send_signal(signal.SIGCONT)
+        it.notify.settimeout(10)
+        assert it.notify.recv(99) == b"WATCHDOG=1"
+    finally:
+        it.proc.send_signal(signal.SIGCONT)
+        it.close()
+
+
+def test_without_a_watchdog_nothing_is_said_to_it(posternd):
+    posternd.start()
+    assert posternd.notify.recv(99) == b"READY=1"
+    posternd.notify.settimeout(3)
+    with pytest.raises(TimeoutError):
+        posternd.notify.recv(99)
 
 
 def test_sockets_and_folders(posternd):

@@ -1,0 +1,341 @@
+"""The packages on a Debian with a real systemd, as an administrator meets them:
+install, first target, a job of stock ssh, upgrade and downgrade under what
+runs, remove, purge, install again."""
+import base64
+import json
+import os
+import re
+import secrets
+import time
+
+from cryptography.hazmat.primitives.asymmetric import ec
+import jwt
+
+import machine as m
+
+from build import POSTERN, packages
+
+ACCOUNTS = {"_postern-oidc", "_postern-policy", "_postern-sign",
+            "_postern-audit", "_postern-hop", "_postern-job", "postern-job",
+            "postern-admin", "postern-auditor"}
+ISSUER = "https://ci.acme.example"
+POLICY = """policy 1
+issuer ci {
+    preset custom; url "%s"; audience "bastion"; algorithms ES256
+    keys-file "/etc/postern/keys/ci.json"
+}
+identity shop from ci { claim repo = "7712345" }
+target web-1 {
+    ssh "deploy@10.91.0.2:22"
+    hostkey ssh-ed25519 "@FINGERPRINT@"
+}
+program systemctl = /usr/local/bin/systemctl
+program slow = /usr/local/bin/slow
+type service = enum web api worker
+allow deploy for shop on web-1 {
+    run systemctl (restart | reload) <service>
+    run slow <int 1..100>
+}
+""" % ISSUER
+ASKPASS = """#!/bin/sh
+n=${1##* }; n=${n%:}
+printf %s "$CI_TOKEN" | cut -c$((n * 1000 - 999))-$((n * 1000))
+"""
+SSH = ("ssh -p 2222 -o UserKnownHostsFile=/home/runner/known "
+       "-o PreferredAuthentications=keyboard-interactive ")
+
+
+class Issuer:
+    def __init__(self):
+        self.key = ec.generate_private_key(ec.SECP256R1())
+
+    def keys(self):
+        n = self.key.public_key().public_numbers()
+
+        def b64(x):
+            return base64.urlsafe_b64encode(
+                x.to_bytes(32, "big")).decode().rstrip("=")
+        return json.dumps({"keys": [{
+            "kty": "EC", "crv": "P-256", "x": b64(n.x), "y": b64(n.y),
+            "kid": "1", "alg": "ES256", "use": "sig"}]})
+
+    def token(self):
+        now = int(time.time())
+        return jwt.encode(
+            {"iss": ISSUER, "aud": "bastion", "sub": "shop", "iat": now,
+             "nbf": now, "exp": now + 280, "jti": secrets.token_hex(12),
+             "repo": "7712345"}, self.key, algorithm="ES256",
+            headers={"kid": "1"})
+
+
+class Debian:
+    """One suite's story; each step is a method that ends or raises."""
+
+    def __init__(self, suite):
+        self.suite, self.issuer = suite, Issuer()
+        self.old, self.new = packages(suite)
+        needs = set()
+        for deb in self.old:
+            for d in m.run("dpkg-deb", "-f", deb, "Depends").split(","):
+                n = re.split(r"[\s(|]", d.strip())[0]
+                if n and n not in POSTERN:
+                    needs.add(n)
+        root = m.make_root(suite, "clean", needs | set(m.BASE.split(",")))
+        self.m = m.Machine(root)
+
+    def ready(self):
+        """The host as it was before: people, an sshd, a job and a target."""
+        self.m.sh("useradd -m -s /bin/sh -p '*' deploy; "
+                  "useradd -m -s /bin/sh -p '*' runner; useradd -m ada; "
+                  "systemctl restart ssh.service; mkdir -p /opt/target")
+        # A target is another sshd of the same machine, set up before.
+        self.m.sh("ssh-keygen -q -t ed25519 -N '' -f /opt/target/host")
+        self.m.write("/usr/local/bin/systemctl",
+                     "#!/bin/sh\necho \"$1 $2: done\"\n", "755")
+        self.m.write("/usr/local/bin/slow", "#!/bin/sh\necho started\n"
+                     "sleep \"$1\"\necho done\n", "755")
+        self.m.write("/opt/askpass", ASKPASS, "755")
+        self.before = self.m.state()
+
+    def apt(self, debs, more=""):
+        self.m.bring(debs, "/root/debs")
+        out = self.m.sh(f"apt-get install -q -y {more} "
+                        "--no-install-recommends /root/debs/*.deb; "
+                        "rm -r /root/debs")
+        assert "warning" not in out.lower(), out
+        return out
+
+    def foreign(self):
+        """What has changed since, but for what is Postern's own."""
+        own = re.compile(
+            r"(sha )?etc/(postern/|pam\.d/postern-sshd$)|"
+            r"(sha )?usr/lib/[^/]*/security/pam_postern\.so|"
+            r"unit postern(-sshd)?\.service$|"
+            r"(passwd|group|shadow|gshadow) (" + "|".join(ACCOUNTS) + ")$|"
+            r"etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|"
+            r"etc/(\.pwd\.lock|ld\.so\.cache)$|"
+            r"root/\.")
+        return {k: v for k, v in
+                m.changes(self.before, self.m.state()).items()
+                if not own.match(k)}
+
+    def install(self):
+        self.apt(self.old)
+        seen = self.foreign()
+        assert seen == {}, seen
+        assert self.m.sh("systemctl is-enabled postern postern-sshd",
+                         check=False).split() == ["disabled"] * 2
+        self.m.sh("systemd-sysusers --cat-config >/dev/null; "
+                  "getent passwd _postern-job; test ! -e /run/postern/pam.sock")
+        assert self.m.code("getent passwd web-1") != 0
+        assert self.m.code("id web-1") != 0
+
+    def start(self):
+        """By hand, as doc/ADMIN.md has it."""
+        self.m.sh("postern ca init")
+        print_ = self.m.sh(
+            "ssh-keygen -lf /opt/target/host.pub").split()[1]
+        self.m.write("/etc/postern/keys/ci.json", self.issuer.keys())
+        self.m.write("/etc/postern/policy/main.postern",
+                     POLICY.replace("@FINGERPRINT@", print_))
+        ca = self.m.sh("postern ca show --target web-1")
+        self.m.write("/opt/target/ca.pub", "".join(
+            x + "\n" for x in ca.splitlines() if x.startswith("ssh-ed25519")))
+        self.m.write("/opt/target/config", """
+ListenAddress 10.91.0.2
+HostKey /opt/target/host
+PidFile none
+UsePAM no
+AuthorizedKeysFile none
+TrustedUserCAKeys /opt/target/ca.pub
+AuthorizedPrincipalsCommand /bin/echo %u+web-1
+AuthorizedPrincipalsCommandUser nobody
+""")
+        # The host's own sshd listens everywhere; the target is beside it.
+        self.m.sh("sed -i 's/^ListenAddress.*/&:2200/' /opt/target/config; "
+                  "sed -i 's/10.91.0.2:22\"/10.91.0.2:2200\"/' "
+                  "/etc/postern/policy/main.postern; "
+                  "systemd-run -q --unit=target /usr/sbin/sshd -D -e "
+                  "-f /opt/target/config")
+        guide(self.m)
+        self.m.sh("systemctl start postern-sshd")
+        m.wait_for(lambda: self.m.code("ss -Hltn sport = 2222 | grep -q .")
+                   == 0)
+        self.m.sh("systemctl is-active postern postern-sshd")
+        key = self.m.sh("cat /etc/postern/sshd/host_ed25519.pub").split()
+        self.m.write("/home/runner/known",
+                     f"[10.91.0.1]:2222 {key[0]} {key[1]}\n")
+
+    def job(self, command, more=""):
+        return (f"SSH_ASKPASS=/opt/askpass SSH_ASKPASS_REQUIRE=force "
+                f"CI_TOKEN={self.issuer.token()} {SSH} {more} "
+                f"web-1@10.91.0.1 {command}")
+
+    def works(self):
+        out = self.m.sh(self.job("systemctl restart web"), "runner")
+        assert out == "restart web: done\n", out
+        assert self.m.code(self.job("systemctl stop web"), "runner") == 77
+        assert "systemctl restart web" in self.m.sh("postern sessions")
+        out = self.m.sh("id web-1; getent passwd web-1", check=False)
+        assert "web-1" not in out or "no such user" in out, out
+
+    def processes(self):
+        """Names and pids of the broker's processes."""
+        pid = self.m.sh("systemctl show -p MainPID --value postern").strip()
+        out = {"posternd": pid}
+        for p in self.m.sh(f"cat /proc/{pid}/task/{pid}/children").split():
+            name = self.m.sh(f"tr '\\0' '\\n' </proc/{p}/cmdline | head -n 1",
+                             check=False).strip()
+            out[os.path.basename(name)] = p
+        return out
+
+    def exchanged(self, debs, more=""):
+        """Packages over the others, under a running operation and an open
+        connection: nothing is cut, and everything is new behind it."""
+        master = self.m.popen(self.job(
+            "", "-N -o ControlMaster=yes -o ControlPath=/home/runner/cm"),
+            "runner")
+        m.wait_for(lambda: self.m.code("test -S /home/runner/cm") == 0)
+        mux = (SSH + "-o BatchMode=yes -o ControlPath=/home/runner/cm "
+               "web-1@10.91.0.1 ")
+        self.m.sh(mux + "systemctl restart web", "runner")
+        slow = self.m.popen(mux + "slow 60", "runner")
+        assert slow.stdout.readline() == "started\n"
+        before = self.processes()
+        t0 = time.monotonic()
+        out = self.apt(debs, more)
+        took = time.monotonic() - t0
+        assert "posternd goes on as the new program" in out, out
+        after = self.processes()
+        assert slow.poll() is None, "the operation was cut"
+        assert after["posternd"] == before["posternd"]
+        assert after["postern-hop"] == before["postern-hop"]
+        for name in ("postern-oidc", "postern-policy", "postern-signer",
+                     "postern-audit"):
+            assert after[name] != before[name], name
+        # The connection that was open goes on, and so do others.
+        assert self.m.sh(mux + "systemctl reload api", "runner") == \
+            "reload api: done\n"
+        self.works()
+        rest, _ = slow.communicate(timeout=120)
+        assert (slow.returncode, rest) == (0, "done\n"), (slow.returncode,
+                                                           rest)
+        self.m.sh("ssh -O exit -o ControlPath=/home/runner/cm -p 2222 "
+                  "web-1@10.91.0.1", "runner", check=False)
+        master.wait(60)
+        log = self.m.sh("journalctl -u postern --no-pager -o cat")
+        assert "ALARM" not in log, log
+        version = self.m.sh("dpkg-query -W -f '${Version}' postern")
+        assert debs[0].name.split("_")[1] == version
+        seen = self.foreign_but_units()
+        assert seen == {}, seen
+        return f"{took:.0f} s"
+
+    def foreign_but_units(self):
+        return {k: v for k, v in self.foreign().items() if not re.search(
+            r"multi-user\.target\.wants/postern|port 0\.0\.0\.0:2222|"
+            r"port \[::\]:2222|port 10\.91\.0\.2:2200|unit (target|run-)", k)}
+
+    def upgrade(self):
+        return self.exchanged(self.new)
+
+    def downgrade(self):
+        return self.exchanged(self.old, "--allow-downgrades")
+
+    def watchdog(self):
+        """A posternd that hangs is ended, and the next one takes over."""
+        before = self.processes()
+        assert "WatchdogUSec=30s" in self.m.sh(
+            "systemctl show -p WatchdogUSec postern")
+        self.m.sh(f"kill -STOP {before['posternd']}")
+        m.wait_for(lambda: self.m.sh(
+            "systemctl show -p MainPID --value postern").strip() not in
+            ("0", before["posternd"]), 90)
+        m.wait_for(lambda: self.m.code("systemctl is-active postern") == 0)
+        self.works()
+
+    def sshd_replaced(self):
+        """Another sshd: dpkg tells, and the listener is started again."""
+        pid = self.m.sh("systemctl show -p MainPID --value postern-sshd")
+        self.m.sh("cp /usr/sbin/sshd /usr/sbin/sshd.new && "
+                  "mv /usr/sbin/sshd.new /usr/sbin/sshd && "
+                  "dpkg-trigger --no-await /usr/sbin/sshd && "
+                  "dpkg --configure --pending")
+        assert self.m.sh("systemctl show -p MainPID --value postern-sshd"
+                         ) != pid
+        m.wait_for(lambda: self.m.code("ss -Hltn sport = 2222 | grep -q .")
+                   == 0)
+        self.works()
+
+    def conffiles(self):
+        """What the administrator changed stays."""
+        self.m.sh("echo '# mine' >>/etc/postern/postern.conf; "
+                  "echo '# mine' >>/etc/pam.d/postern-sshd")
+        self.apt(self.new)
+        for f in ("postern/postern.conf", "pam.d/postern-sshd"):
+            assert "# mine" in self.m.sh(f"cat /etc/{f}")
+        self.works()
+
+    def remove(self):
+        out = self.m.sh("apt-get remove -q -y " + " ".join(POSTERN))
+        assert "warning" not in out.lower(), out
+        assert self.m.code("systemctl is-active postern") != 0
+        assert self.m.code("systemctl is-active postern-sshd") != 0
+        assert self.m.code("ss -Hltn sport = 2222 | grep -q .") != 0
+        assert self.m.code("test -e /usr/sbin/posternd -o -e /usr/bin/postern"
+                           " -o -e /usr/libexec/postern") != 0
+        self.m.sh("test -e /etc/postern/postern.conf; "
+                  "test -s /var/lib/postern/ledger/ledger.jsonl")
+        self.ledger = self.m.sh("sha256sum /var/lib/postern/ledger/*.jsonl "
+                                "/etc/postern/ca/target.pem")
+
+    def again(self):
+        """Installed again, it goes on with what it had."""
+        self.apt(self.old)
+        assert self.m.sh("sha256sum /var/lib/postern/ledger/*.jsonl "
+                         "/etc/postern/ca/target.pem") == self.ledger
+        self.m.sh("systemctl enable --now postern postern-sshd")
+        m.wait_for(lambda: self.m.code("ss -Hltn sport = 2222 | grep -q .")
+                   == 0)
+        self.works()
+
+    def purge(self):
+        out = self.m.sh("apt-get purge -q -y " + " ".join(POSTERN))
+        assert "stays, with all that is in it" in out, out
+        self.m.sh("test -s /etc/postern/ca/target.pem; "
+                  "test -s /etc/postern/policy/main.postern; "
+                  "test -s /var/lib/postern/ledger/ledger.jsonl; "
+                  "test ! -e /etc/postern/postern.conf; "
+                  "test ! -e /etc/pam.d/postern-sshd; "
+                  "test ! -e /run/postern")
+        seen = {k: v for k, v in self.foreign_but_units().items()}
+        assert seen == {}, seen
+        assert "No packages" in self.m.sh(
+            "dpkg-query -W 'postern*' '*-postern' 2>&1 || echo No packages")
+
+    def purge_all(self):
+        self.apt(self.old)
+        self.m.sh("POSTERN_PURGE=everything apt-get purge -q -y " +
+                  " ".join(POSTERN))
+        self.m.sh("test ! -e /etc/postern; test ! -e /var/lib/postern")
+        self.m.sh("getent passwd _postern-audit")
+
+    def close(self):
+        self.m.close()
+
+    STEPS = (ready, install, start, works, upgrade, downgrade, watchdog,
+             sshd_replaced, conffiles, remove, again, purge, purge_all)
+
+
+def guide(machine):
+    """The local commands of doc/ADMIN.md that come between, as they stand."""
+    text = (m.TOP / "doc/ADMIN.md").read_text()
+    ran = []
+    for line in re.findall(r"^```\n(.*?)^```", text, re.M | re.S):
+        for command in line.splitlines():
+            if not command.startswith(("postern ", "systemctl ")) or \
+                    command == "postern ca init":
+                continue
+            machine.sh(command)
+            ran.append(command)
+    assert len(ran) >= 5, ran

@@ -1,0 +1,96 @@
+"""The rpm on a root of its own: contents, scripts, needs, and the tools run out
+of it."""
+import re
+
+import build
+import machine as m
+
+from debian import POLICY, Issuer
+
+
+class Rpm:
+    """The rpm on a root of its own: contents, scripts, needs, the tools."""
+
+    def __init__(self, _):
+        self.dir = build.build("host", "1")
+        self.root = m.make_root("bookworm", "clean", m.BASE.split(","))
+
+    def contents(self):
+        names = {"postern", "postern-audit", "libpam-postern",
+                 "libnss-postern"}
+        rpms = sorted(self.dir.glob("*.rpm"))
+        assert {m.run("rpm", "-qp", "--qf", "%{NAME}", r)
+                for r in rpms} == names
+        said = {}
+        for r in rpms:
+            name = m.run("rpm", "-qp", "--qf", "%{NAME}", r)
+            deb, = self.dir.glob(f"{name}_*.deb")
+            have = set(m.run("rpm", "-qlp", r).split("\n")) - {""}
+            files = {f for f in have if not f.startswith((
+                "/usr/share/doc/", "/usr/share/licenses/"))}
+            want = {x.split()[-1][1:] for x in m.run(
+                "sh", "-c", f"dpkg-deb --fsys-tarfile {deb} | tar -tv"
+                ).splitlines() if not x.startswith("d")}
+            want = {re.sub(r"/lib/[^/]*-linux-gnu/", "/lib64/", w)
+                    .replace("zsh/vendor-completions", "zsh/site-functions")
+                    for w in want if not w.startswith((
+                        "/usr/share/doc/", "/usr/share/lintian/"))}
+            assert want <= files, (name, want - files)
+            extra = {f for f in files - want}
+            assert extra <= {
+                "/etc/postern", "/etc/postern/policy", "/var/lib/postern",
+                "/usr/libexec/postern", "/usr/lib64/postern",
+                "/usr/share/postern", "/usr/share/postern/ci",
+                "/usr/share/postern/ci/github"}, (name, extra)
+            said[name] = len(files)
+        return str(said)
+
+    def scripts(self):
+        rpm, = self.dir.glob("postern-0*.rpm")
+        text = m.run("rpm", "-qp", "--scripts", "--triggers", rpm)
+        for word in ("systemd-sysusers", "postern-upgraded note",
+                     "postern-upgraded\n", "postern-upgraded sshd"):
+            assert word in text, (word, text)
+        assert "restart" not in text and "rm -rf" not in text
+        config = m.run("rpm", "-qp", "--configfiles", rpm).split()
+        assert config == ["/etc/pam.d/postern-sshd",
+                          "/etc/postern/postern.conf"], config
+        needs = m.run("rpm", "-qp", "--requires", rpm)
+        for n in ("openssh-server", "openssh-clients", "systemd",
+                  "postern-audit", "libpam-postern", "libnss-postern"):
+            assert n in needs, needs
+        modes = m.run("rpm", "-qp", "--qf",
+                      "[%{FILENAMES} %{FILEMODES:perms}\n]", rpm)
+        assert "postern-shell -rwx--x--x" in modes
+
+    def tools(self):
+        """rpm --root into a copy, and the command line out of it."""
+        work = build.OUT / "rpmroot"
+        m.run("rm", "-rf", work)
+        m.run("cp", "-a", self.root, work)
+        for d in ("libcurl4", "libjansson4", "libfa1", "libssh-4",
+                  "libsqlite3-0", "libssl3", "libjwt0"):
+            m.run("sh", "-c", f"dpkg -L {d} | while read -r f; do "
+                  f"[ -d $f ] || cp -a --parents $f {work}; done")
+        m.in_root(work, "ldconfig")
+        for r in sorted(self.dir.glob("*.rpm")):
+            m.run("rpm", "--root", work, "--initdb")
+            m.run("rpm", "--root", work, "-i", "--nodeps", "--noscripts", r)
+        policy = work / "tmp/a.postern"
+        policy.write_text(POLICY.replace(
+            "@FINGERPRINT@",
+            "SHA256:Iqa3gjbrQfns01VnUq4pXClhTXeRLWlnVqBNps45L9U"))
+        (work / "etc/postern/keys").mkdir()
+        (work / "etc/postern/keys/ci.json").write_text(Issuer().keys())
+        run = lambda c: m.in_root(work, c)          # noqa: E731
+        assert "its tests pass" in run("postern policy check /tmp/a.postern")
+        said = run("postern policy explain --policy /tmp/a.postern --as shop "
+                   "--on web-1 -- systemctl restart web")
+        assert "allow" in said, said
+        assert "usage: postern replay" in run("postern help replay")
+        assert m.run("rpm", "--root", work, "-qa").count("postern") == 4
+        m.run("rpm", "--root", work, "-e", "--noscripts", *build.POSTERN)
+        assert not (work / "usr/bin/postern").exists()
+        m.run("rm", "-rf", work)
+
+    STEPS = (contents, scripts, tools)
