@@ -58,9 +58,10 @@ postern__token_of()
 		    "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/identity?audience=$2&format=full"
 		;;
 	aws)
+		# Version 1 of the tool does not read AWS_REGION by itself.
 		aws sts get-web-identity-token --audience "$2" \
 		    --signing-algorithm RS256 --query WebIdentityToken \
-		    --output text
+		    --output text ${AWS_REGION:+--region "$AWS_REGION"}
 		;;
 	spiffe)
 		spire-agent api fetch jwt -audience "$2" |

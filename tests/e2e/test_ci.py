@@ -1,7 +1,9 @@
 """packaging/ci: what a CI job sources, under each shell that jobs have, with
 stock ssh.  The token is in no argument and no file, and nothing is left."""
+import http.server
 import pathlib
 import shutil
+import threading
 
 import house as h
 import pytest
@@ -112,6 +114,82 @@ def test_a_token_in_a_file_of_the_cluster(run, issuer, tmp_path):
     r = run(LOGIN + f"ssh web-1@{h.BASTION} systemctl restart web",
             POSTERN_TOKEN_FILE=str(f))
     assert r.code == 0, r
+
+
+A = h.AUDIENCE
+# Of CI systems whose own program gives the token: how it must be called, and
+# how it says it.
+PROGRAMS = {
+    "circleci": ({"CIRCLECI": "true"},
+                 f'run oidc get --claims {{"aud":"{A}"}}', "{}\n"),
+    "buildkite-agent": ({"BUILDKITE": "true"},
+                        f"oidc request-token --audience {A} --claim "
+                        "organization_id,pipeline_id", "{}\n"),
+    "spire-agent": ({"POSTERN_ISSUER": "spiffe"},
+                    f"api fetch jwt -audience {A}",
+                    "token(spiffe://acme.example/ci/deployer):\n\t{}\n"
+                    "bundle(spiffe://acme.example):\n\t{{}}\n"),
+    "aws": ({"POSTERN_ISSUER": "aws", "AWS_REGION": "eu-central-1"},
+            f"sts get-web-identity-token --audience {A} --signing-algorithm "
+            "RS256 --query WebIdentityToken --output text --region "
+            "eu-central-1", "{}\n"),
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_whose_program_gives_the_token(run, issuer, program):
+    env, words, says = PROGRAMS[program]
+    folder = h.WORK / f"ci/bin-{program}"
+    folder.mkdir()
+    text = says.format(issuer.token())
+    (folder / program).write_text(
+        f"#!/bin/sh\n[ \"$*\" = '{words}' ] || exit 9\ncat <<'END'\n{text}END\n")
+    (folder / program).chmod(0o755)
+    r = run(LOGIN + f"ssh web-1@{h.BASTION} systemctl restart web",
+            PATH=f"{folder}:/usr/bin:/bin", **env)
+    assert (r.code, r.text) == (0, "restart web\nweb is up\n"), r
+
+
+@pytest.mark.parametrize("name", [
+    "BITBUCKET_STEP_OIDC_TOKEN", "TFC_WORKLOAD_IDENTITY_TOKEN",
+    "SPACELIFT_OIDC_TOKEN"])
+def test_whose_variable_has_the_token(run, issuer, name):
+    r = run(LOGIN + f"ssh web-1@{h.BASTION} systemctl restart web",
+            **{name: issuer.token()})
+    assert (r.code, r.text) == (0, "restart web\nweb is up\n"), r
+
+
+def test_google_is_asked_for_the_machines_token(run, issuer):
+    """The metadata server is one of plain HTTP, on the machine's own link."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append((self.path, self.headers["Metadata-Flavor"]))
+            body = issuer.token().encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+    hosts = pathlib.Path("/etc/hosts")
+    before = hosts.read_text()
+    with h.in_netns("job"):
+        server = http.server.HTTPServer(("10.91.0.4", 80), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    hosts.write_text(before + "10.91.0.4 metadata.google.internal\n")
+    try:
+        r = run(LOGIN + f"ssh web-1@{h.BASTION} systemctl restart web",
+                POSTERN_ISSUER="google")
+    finally:
+        hosts.write_text(before)
+        server.shutdown()
+        server.server_close()
+    assert (r.code, r.text) == (0, "restart web\nweb is up\n"), r
+    assert asked == [("/computeMetadata/v1/instance/service-accounts/default/"
+                      f"identity?audience={A}&format=full", "Google")]
 
 
 def test_each_connection_shows_the_token_if_that_is_wanted(run, issuer,
