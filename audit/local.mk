@@ -48,6 +48,7 @@ audit_libaudit_la_SOURCES = \
 	audit/record_own.c \
 	audit/record_facts.c \
 	audit/store.c audit/store.h audit/store_internal.h \
+	audit/store_keep.c \
 	audit/store_query.c
 audit_libaudit_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS) \
 	$(SQLITE_CFLAGS)

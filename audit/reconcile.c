@@ -419,6 +419,17 @@ op_ended(struct reconcile *rc, uint64_t ms, const struct buf *event)
 	o->reached = (uint8_t)op_reached(event, state);
 }
 
+static void
+op_deleted(struct reconcile *rc, const struct buf *event)
+{
+	char id[ULID_LEN + 1];
+	struct operation *o;
+
+	if (ledger_field(event, EV_OPERATION, id, sizeof(id)) == 0 &&
+	    ulid_valid(id) && (o = op_find(rc, id)) != NULL)
+		o->deleted = true;
+}
+
 int
 reconcile_event(struct reconcile *rc, uint64_t number, uint64_t time_ms,
     const struct buf *event)
@@ -432,5 +443,7 @@ reconcile_event(struct reconcile *rc, uint64_t number, uint64_t time_ms,
 		return op_decided(rc, number, time_ms, event);
 	if (kind == EVENT_OP_END)
 		op_ended(rc, time_ms, event);
+	if (kind == EVENT_RETENTION)
+		op_deleted(rc, event);
 	return 0;
 }

@@ -34,6 +34,7 @@ struct operation {
 	uint32_t target, next; /* next: in the same slot of the table */
 	uint8_t reached;       /* enum reached */
 	bool hashed, ended, seen;
+	bool deleted; /* by retention, says the ledger */
 };
 
 struct range {

@@ -74,7 +74,7 @@ tell_recording(
 {
 	bool bad = o->recording[0] == '\0' || (o->ended && !o->hashed);
 
-	if (!bad && t->look != NULL) {
+	if (!bad && !o->deleted && t->look != NULL) {
 		const char *why = t->look(t->arg, o->recording);
 
 		bad = why != NULL && *why != '\0';

@@ -95,4 +95,8 @@ int record_finish(
 /* Both files read-only. */
 int record_seal(struct record *rec);
 
+/* Takes a recording away, for good also after a power cut; the sidecar stays.
+ * One that is not there is gone already. */
+int record_delete(int dir, const char *path);
+
 #endif

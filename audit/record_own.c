@@ -84,21 +84,39 @@ own_copy_some(struct record *rec, int from, size_t max)
 	return r == 0 && rec->copied < rec->copy_size ? ERR_AGAIN : r;
 }
 
-/* The copy stands in the file's place, also after a power cut. */
+/* What a day's folder names now, it names after a power cut. */
 static int
-own_replace(int dir, const char *copy_path, const char *path)
+own_sync_day(int dir, const char *path)
 {
 	char day[UTC_DAY_LEN + 1];
 	int fd, r;
 
 	memcpy(day, path, UTC_DAY_LEN);
 	day[UTC_DAY_LEN] = '\0';
-	if (renameat(dir, copy_path, dir, path) == -1 ||
-	    (fd = openat(dir, day, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
-		return ERR_SYS;
+	if ((fd = openat(dir, day, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
+		return errno == ENOENT ? 0 : ERR_SYS;
 	r = fsync(fd) == -1 ? ERR_SYS : 0;
 	(void)close(fd);
 	return r;
+}
+
+/* The copy stands in the file's place. */
+static int
+own_replace(int dir, const char *copy_path, const char *path)
+{
+	if (renameat(dir, copy_path, dir, path) == -1)
+		return ERR_SYS;
+	return own_sync_day(dir, path);
+}
+
+int
+record_delete(int dir, const char *path)
+{
+	if (!record_path_valid(path))
+		return ERR_FORMAT;
+	if (unlinkat(dir, path, 0) == -1 && errno != ENOENT)
+		return ERR_SYS;
+	return own_sync_day(dir, path);
 }
 
 static int

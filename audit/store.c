@@ -19,7 +19,7 @@
 #include "lib/err.h"
 #include "lib/event.h"
 
-#define STORE_VERSION 3
+#define STORE_VERSION 4
 #define STORE_SQL_MAX (16 * 1024)
 #define STORE_BUSY_MS 2000
 
@@ -35,7 +35,7 @@ const struct store_table store_sessions = {
 
 const struct store_table store_operations = {
 	.name = "operations",
-	.own = { "number", "time", "ended" },
+	.own = { "number", "time", "ended", "deleted" },
 	.fields = (const uint32_t[]){ EV_OPERATION, EV_SESSION, EV_IDENTITY,
 	    EV_USER, EV_SOURCE, EV_COMMIT, EV_PULL_REQUEST, EV_ACTOR,
 	    EV_WORKFLOW, EV_RUN, EV_TARGET, EV_LOGIN, EV_COMMAND, EV_PTY,
@@ -45,7 +45,8 @@ const struct store_table store_operations = {
 	    EV_DURATION_MS, EV_BYTES_IN, EV_BYTES_OUT, EV_BYTES_ERR,
 	    EV_SHA256_IN, EV_SHA256_OUT, EV_SHA256_ERR, EV_FILES,
 	    EV_FILES_REFUSED, EV_BYTES_READ, EV_BYTES_WRITTEN,
-	    EV_MANIFEST_SHA256, EV_RECORDING, EV_RECORDING_SHA256, 0 },
+	    EV_MANIFEST_SHA256, EV_RECORDING, EV_RECORDING_SHA256,
+	    EV_RECORDING_BYTES, EV_RETENTION, 0 },
 };
 
 static const char store_schema_end[] =
@@ -57,6 +58,14 @@ static const char store_schema_end[] =
     " WHERE recording IS NOT NULL AND ended IS NULL;"
     "CREATE INDEX sessions_open ON sessions(\"session\")"
     " WHERE opened IS NOT NULL AND closed IS NULL;"
+    "CREATE INDEX operations_kept ON operations(ended, number, recording_bytes)"
+    " WHERE recording_sha256 IS NOT NULL AND deleted IS NULL;"
+    "CREATE INDEX operations_used ON operations(identity, ended,"
+    " recording_bytes);"
+    "CREATE INDEX operations_deleted ON operations(deleted)"
+    " WHERE deleted IS NOT NULL;"
+    "CREATE TABLE holds(number INTEGER PRIMARY KEY, kind TEXT, id TEXT,"
+    " time INTEGER, asker TEXT, reason TEXT, UNIQUE(kind, id));"
     "CREATE TABLE position(number INTEGER, offset INTEGER);"
     "INSERT INTO position VALUES(0, 0);";
 
@@ -333,6 +342,13 @@ store_prepare(struct store *s)
 		if ((r = store_compile(s, plain[i].i, plain[i].sql)) != 0)
 			return r;
 	}
+	for (size_t i = 0; i < STORE_STATEMENTS; i++) {
+		const char *sql = store_keep_sql((enum store_statement)i);
+
+		if (sql != NULL &&
+		    (r = store_compile(s, (enum store_statement)i, sql)) != 0)
+			return r;
+	}
 	if ((r = store_compile_put(s, ST_SESSION_PUT, &store_sessions)) != 0)
 		return r;
 	return store_compile_put(s, ST_OPERATION_PUT, &store_operations);
@@ -376,10 +392,10 @@ store_position(struct store *s, uint64_t *number, uint64_t *offset)
 int
 store_reset(struct store *s)
 {
-	return store_exec(s,
-	    "BEGIN IMMEDIATE;DELETE FROM operations;"
-	    "DELETE FROM sessions;UPDATE position SET number=0, offset=0;"
-	    "COMMIT");
+	return store_exec(s, "BEGIN IMMEDIATE;DELETE FROM operations;"
+			     "DELETE FROM sessions;DELETE FROM holds;UPDATE "
+			     "position SET number=0, offset=0;"
+			     "COMMIT");
 }
 
 /* Binds the fields that the table has. */
@@ -454,16 +470,26 @@ store_apply_event(
 	switch (kind) {
 	case EVENT_SESSION_OPEN:
 		return store_put(s, ST_SESSION_NEW, ST_SESSION_PUT,
-		    &store_sessions, (const int64_t[]){ t, -1, -1 }, event);
+		    &store_sessions, (const int64_t[]){ t, -1, -1, -1 }, event);
 	case EVENT_SESSION_CLOSE:
 		return store_put(s, ST_SESSION_NEW, ST_SESSION_PUT,
-		    &store_sessions, (const int64_t[]){ -1, t, -1 }, event);
+		    &store_sessions, (const int64_t[]){ -1, t, -1, -1 }, event);
 	case EVENT_OP_DECIDE:
 		return store_put(s, ST_OPERATION_NEW, ST_OPERATION_PUT,
-		    &store_operations, (const int64_t[]){ n, t, -1 }, event);
+		    &store_operations, (const int64_t[]){ n, t, -1, -1 },
+		    event);
 	case EVENT_OP_END:
 		return store_put(s, ST_OPERATION_NEW, ST_OPERATION_PUT,
-		    &store_operations, (const int64_t[]){ -1, -1, t }, event);
+		    &store_operations, (const int64_t[]){ -1, -1, t, -1 },
+		    event);
+	case EVENT_RETENTION:
+		return store_put(s, ST_OPERATION_NEW, ST_OPERATION_PUT,
+		    &store_operations, (const int64_t[]){ -1, -1, -1, t },
+		    event);
+	case EVENT_HOLD_ADD:
+	case EVENT_HOLD_REMOVE:
+		return store_hold_apply(
+		    s, number, time_ms, kind == EVENT_HOLD_ADD, event);
 	default:
 		return 0;
 	}

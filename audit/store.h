@@ -33,7 +33,7 @@ struct store_filter {
 };
 
 struct store_found {
-	char kind; /* 's' session, 'o' operation */
+	char kind; /* 's' session, 'o' operation, 'h' hold */
 	char id[STORE_ID_MAX];
 };
 
@@ -89,5 +89,38 @@ int store_row(struct store *s, const struct store_found *f, bool whole,
  * has none. */
 int store_recording(
     struct store *s, const char *operation, char path[STORE_PATH_MAX]);
+
+/* -- what is kept, and how long (store_keep.c) ---------------------------- */
+
+#define STORE_SHA256_MAX 65  /* a digest and its NUL */
+#define STORE_HOLDS_MAX 1000 /* more are not to be made */
+
+/* A finished recording that is there. */
+struct store_kept {
+	char operation[STORE_ID_MAX], session[STORE_ID_MAX];
+	char recording[STORE_PATH_MAX], sha256[STORE_SHA256_MAX];
+	uint64_t bytes, ended_ms, number;
+	bool held;
+};
+
+/* The oldest ones behind (ended_ms, number), at most max. */
+int store_kept(struct store *s, uint64_t ended_ms, uint64_t number,
+    struct store_kept *out, size_t max, size_t *np);
+/* Bytes of all that are there. */
+int store_kept_bytes(struct store *s, uint64_t *bytes);
+/* Bytes that an identity's operations recorded which ended since then, whether
+ * they are still there or not. */
+int store_used_bytes(
+    struct store *s, const char *identity, uint64_t since_ms, uint64_t *bytes);
+/* The paths of those that retention deleted last, at most max. */
+int store_deleted(
+    struct store *s, char (*out)[STORE_PATH_MAX], size_t max, size_t *np);
+/* When retention deleted an operation's recording.  ERR_NOTFOUND. */
+int store_deleted_ms(struct store *s, const char *operation, uint64_t *ms);
+
+/* All holds, oldest first; kind 'h', and as the id their line's number. */
+int store_find_holds(struct store *s, struct store_found **found, size_t *np);
+/* There is such a hold: kind is "session" or "commit". */
+bool store_has_hold(struct store *s, const char *kind, const char *id);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct buf;
 struct sqlite3;
 struct sqlite3_stmt;
 
@@ -26,6 +27,14 @@ enum store_statement {
 	ST_OPERATIONS_OF,
 	ST_SESSION_ROW,
 	ST_OPERATION_ROW,
+	ST_EXPIRED,
+	ST_KEPT_BYTES,
+	ST_USED_BYTES,
+	ST_DELETED,
+	ST_HOLD_PUT,
+	ST_HOLD_DROP,
+	ST_HOLDS,
+	ST_HOLD_ROW,
 	STORE_STATEMENTS,
 };
 
@@ -39,13 +48,19 @@ struct store {
  * ?1, ?2, ?3), and the fields (parameter: number + STORE_PARAM), ended by 0;
  * the first is the key. */
 #define STORE_PARAM 10
-#define STORE_OWN_MAX 3
+#define STORE_OWN_MAX 4
 
 struct store_table {
 	const char *name;
 	const char *own[STORE_OWN_MAX + 1];
 	const uint32_t *fields;
 };
+
+/* A statement that only answers; NULL where there is no such one. */
+const char *store_keep_sql(enum store_statement i);
+/* hold.add and hold.remove. */
+int store_hold_apply(struct store *s, uint64_t number, uint64_t time_ms,
+    bool add, const struct buf *event);
 
 extern const struct store_table store_sessions;
 extern const struct store_table store_operations;

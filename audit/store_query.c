@@ -300,7 +300,7 @@ static void
 query_put(struct json *j, sqlite3_stmt *st, int i, size_t command_max)
 {
 	static const char *const times[] = { "opened", "closed", "time",
-		"ended" };
+		"ended", "deleted" };
 	const char *name = sqlite3_column_name(st, i);
 	uint64_t n;
 
@@ -351,8 +351,10 @@ static int
 query_row(struct store *s, const struct store_found *f, size_t command_max,
     struct buf *out)
 {
-	bool op = f->kind == 'o';
-	enum store_statement i = op ? ST_OPERATION_ROW : ST_SESSION_ROW;
+	bool op = f->kind == 'o', hold = f->kind == 'h';
+	enum store_statement i = op     ? ST_OPERATION_ROW
+				 : hold ? ST_HOLD_ROW
+					: ST_SESSION_ROW;
 	sqlite3_stmt *st = store_use(s, i);
 	struct json j;
 	int r;
@@ -364,7 +366,7 @@ query_row(struct store *s, const struct store_found *f, size_t command_max,
 	}
 	json_init(&j, out);
 	json_open(&j, '{');
-	json_kv_str(&j, "kind", op ? "operation" : "session");
+	json_kv_str(&j, "kind", op ? "operation" : hold ? "hold" : "session");
 	for (int k = 0; k < sqlite3_column_count(st); k++)
 		query_put(&j, st, k, command_max);
 	if (op)

@@ -392,6 +392,8 @@ sibling_may_say(const struct buf *event)
 	buf_view(&b, buf_ptr(event), buf_len(event));
 	if (event_get_kind(&b, &kind) != 0 || kind == EVENT_START ||
 	    kind == EVENT_OP_END || kind == EVENT_VIEW || kind == EVENT_ALARM ||
+	    kind == EVENT_RETENTION || kind == EVENT_HOLD_ADD ||
+	    kind == EVENT_HOLD_REMOVE ||
 	    (env.oidc_speaks && kind != EVENT_LOGIN_REFUSED))
 		return false;
 	while (buf_len(&b) > 0) {
@@ -604,6 +606,7 @@ on_go(const struct conf *conf, const char *addresses)
 	if ((r = sandbox_enter(SANDBOX_AUDIT, given)) != 0)
 		return r;
 	on_tidy(NULL);
+	retain_begin();
 	return 0;
 }
 

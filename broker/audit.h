@@ -75,6 +75,19 @@ int kept_settled(struct msg *m);
 void kept_tidy(void);
 void kept_close(void);
 
+/* Bytes that an identity's operations have recorded which run now. */
+uint64_t ops_open_bytes(const char *identity);
+
+/* -- audit_retain.c ------------------------------------------------------- */
+
+/* Begins with what the one before had to leave undone. */
+void retain_begin(void);
+/* The identity of this decision has room left for today; why says what not. */
+bool retain_quota(const struct buf *decision, struct buf *why);
+/* A hold comes or goes; kind is "session" or "commit". */
+int retain_hold(bool add, const char *kind, const char *id, const char *asker,
+    const char *reason, struct buf *why);
+
 /* -- audit_query.c ------------------------------------------------------- */
 
 /* MSG_AUDIT_QUERY. */

@@ -3,7 +3,8 @@ posternlibexec_PROGRAMS += broker/postern-audit
 # All but its main, which is fuzzed with them (tests/fuzz.mk), too.
 audit_files = \
 	broker/audit.h broker/audit_alarm.c broker/audit_keep.c \
-	broker/audit_ops.c broker/audit_query.c
+	broker/audit_ops.c broker/audit_query.c \
+	broker/audit_retain.c
 broker_postern_audit_SOURCES = broker/audit.c $(audit_files)
 broker_postern_audit_CFLAGS = $(PROGRAM_CFLAGS)
 broker_postern_audit_LDFLAGS = $(PROGRAM_LDFLAGS)

@@ -9,6 +9,7 @@
 #include "broker/audit.h"
 
 #include <sys/queue.h>
+#include <sys/stat.h>
 
 #include <errno.h>
 #include <poll.h>
@@ -41,6 +42,7 @@ struct op {
 	LIST_ENTRY(op) link;
 	char id[ULID_LEN + 1];
 	char session[ULID_LEN + 1];
+	char identity[NAME_LEN_MAX + 1]; /* "": not known here */
 	struct record rec;
 	int pidfd; /* -1: not started, or not by this process */
 	struct watch *watch;
@@ -204,7 +206,8 @@ op_write_end(struct op *o)
 		goto out;
 	if (o->rec.path[0] != '\0' && o->rec.sha256[0] != '\0' &&
 	    ((r = event_str(&ev, EV_RECORDING, o->rec.path)) != 0 ||
-		(r = event_str(&ev, EV_RECORDING_SHA256, o->rec.sha256)) != 0))
+		(r = event_str(&ev, EV_RECORDING_SHA256, o->rec.sha256)) != 0 ||
+		(r = event_num(&ev, EV_RECORDING_BYTES, o->rec.size)) != 0))
 		goto out;
 	r = audit_write(&ev, true, &line, NULL);
 out:
@@ -544,10 +547,28 @@ opening_files(struct opening *o, struct buf *why)
 		op_free(op);
 		return r;
 	}
+	(void)ledger_field(
+	    &o->decision, EV_IDENTITY, op->identity, sizeof(op->identity));
 	op->decider = NULL;
 	buf_clear(&op->decision);
 	op_later(op, OPS_LOOK_MS, op_look);
 	return 0;
+}
+
+uint64_t
+ops_open_bytes(const char *identity)
+{
+	uint64_t sum = 0;
+	struct stat st;
+	struct op *o;
+
+	LIST_FOREACH(o, &env.all, link)
+	{
+		if (strcmp(o->identity, identity) == 0 && o->rec.cast >= 0 &&
+		    fstat(o->rec.cast, &st) == 0)
+			sum += (uint64_t)st.st_size;
+	}
+	return sum;
 }
 
 /* The ledger's line.  may: and a recording will follow. */
@@ -578,7 +599,7 @@ opening_known(struct opening *o)
 static int
 opening_do(struct opening *o, struct buf *why)
 {
-	bool may = audit_may_begin(why);
+	bool may = audit_may_begin(why) && retain_quota(&o->decision, why);
 	int r;
 
 	if ((r = o->known != NULL ? opening_known(o)

@@ -42,6 +42,7 @@ struct query {
 	char id[QUERY_VALUE_MAX];
 	char commit[QUERY_VALUE_MAX], identity[QUERY_VALUE_MAX];
 	char target[QUERY_VALUE_MAX], session[QUERY_VALUE_MAX];
+	char reason[QUERY_VALUE_MAX];
 	uint64_t since_ms;
 	uint32_t limit;
 };
@@ -217,6 +218,7 @@ query_key(struct query *q, const char *key, const char *value)
 		{ "identity", q->identity },
 		{ "target", q->target },
 		{ "session", q->session },
+		{ "reason", q->reason },
 	};
 	uint64_t n;
 
@@ -256,8 +258,9 @@ query_read(struct msg *m, struct query *q, struct buf *why)
 			/* Not the value: it would come back unescaped. */
 			(void)buf_putf(why,
 			    "the key or its value is not one "
-			    "of: id, commit, identity, target, session, since "
-			    "(a time), limit (1 to %d)",
+			    "of: id, commit, identity, target, session, "
+			    "reason, "
+			    "since (a time), limit (1 to %d)",
 			    STORE_LIMIT_MAX);
 			return r;
 		}
@@ -324,7 +327,8 @@ static int
 query_recording(struct store *s, const struct query *q, struct view *v)
 {
 	bool side = strcmp(q->what, "manifest") == 0;
-	char path[STORE_PATH_MAX];
+	char path[STORE_PATH_MAX], utc[UTC_LEN + 1];
+	uint64_t ms;
 	int r;
 
 	v->whole = true;
@@ -332,12 +336,34 @@ query_recording(struct store *s, const struct query *q, struct view *v)
 	    (r = (side ? record_view_side : record_view)(
 		 audit_recordings(), path, &v->recording)) == 0)
 		r = store_find_id(s, q->id, &v->found, &v->n);
-	if (r == ERR_NOTFOUND || r == ERR_FORMAT)
+	if (r == ERR_NOTFOUND && store_deleted_ms(s, q->id, &ms) == 0) {
+		utc_format(ms, utc);
+		(void)buf_putf(&v->reason,
+		    "the recording was deleted by retention on %s; `postern "
+		    "show` has its SHA-256 and what else is known",
+		    utc);
+	} else if (r == ERR_NOTFOUND || r == ERR_FORMAT) {
 		(void)buf_putf(&v->reason,
 		    "there is no recording of an operation of that id");
+	}
 	if (r != 0)
 		return r;
 	return query_write_view(q, 'o', path, &v->reason);
+}
+
+/* Changes nothing but the ledger, which the index follows. */
+static int
+query_hold(const struct query *q, struct view *v, bool add)
+{
+	bool session = q->session[0] != '\0';
+
+	if (session == (q->commit[0] != '\0')) {
+		(void)buf_putf(&v->reason, "a hold is on a session or on a "
+					   "commit");
+		return ERR_FORMAT;
+	}
+	return retain_hold(add, session ? "session" : "commit",
+	    session ? q->session : q->commit, q->viewer, q->reason, &v->reason);
 }
 
 static int
@@ -357,6 +383,12 @@ query_answer(const struct query *q, struct view *v)
 	if (strcmp(q->what, "recording") == 0 ||
 	    strcmp(q->what, "manifest") == 0)
 		return query_recording(s, q, v);
+	if (strcmp(q->what, "holds") == 0)
+		return store_find_holds(s, &v->found, &v->n);
+	if (strcmp(q->what, "hold-add") == 0)
+		return query_hold(q, v, true);
+	if (strcmp(q->what, "hold-remove") == 0)
+		return query_hold(q, v, false);
 	(void)buf_putf(&v->reason, "there is no such question");
 	return ERR_FORMAT;
 }

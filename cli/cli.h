@@ -98,6 +98,9 @@ void cli_ledger_damage(struct cli_ledger *l, const char *what);
 /* -- the commands -- */
 int cli_ca_init(int argc, char **argv);
 int cli_ca_show(int argc, char **argv);
+int cli_hold_add(int argc, char **argv);
+int cli_hold_list(int argc, char **argv);
+int cli_hold_remove(int argc, char **argv);
 int cli_kill(int argc, char **argv);
 int cli_lock(int argc, char **argv);
 int cli_unlock(int argc, char **argv);

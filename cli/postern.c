@@ -66,6 +66,13 @@ static const struct cli_command commands[] = {
 	    "policy files in their one layout" },
 	{ "policy export", cli_policy_export, "[--json] [PATH...]",
 	    "the policy as JSON" },
+	{ "hold add", cli_hold_add,
+	    "(--session ID | --commit C) [--reason TEXT]",
+	    "keep these recordings, whatever retention says" },
+	{ "hold remove", cli_hold_remove,
+	    "(--session ID | --commit C) [--reason TEXT]",
+	    "leave them to retention again" },
+	{ "hold list", cli_hold_list, "[--json]", "what is held, by whom" },
 	{ "reconcile", cli_reconcile,
 	    "[--target NAME] [--ca FILE|SHA256:...] [--ledger FILE] "
 	    "[--recordings FOLDER] [--since TIME] [--until TIME] [--json] "

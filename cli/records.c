@@ -228,6 +228,21 @@ list_operation(const json_t *o)
 	(void)putchar('\n');
 }
 
+/* What is missing, and why, before what the ledger calls it. */
+static void
+show_deleted(const json_t *o)
+{
+	const char *deleted = member(o, "deleted");
+
+	if (*deleted == '\0')
+		return;
+	(void)fputs("                  the recording was deleted by retention "
+		    "on ",
+	    stdout);
+	cli_print_safe(deleted);
+	(void)puts("; its hash stands");
+}
+
 static void
 show_row(const json_t *o)
 {
@@ -241,6 +256,7 @@ show_row(const json_t *o)
 		print_value(v);
 		(void)putchar('\n');
 	}
+	show_deleted(o);
 }
 
 enum row_style { ROW_JSON, ROW_LIST, ROW_SHOW };

@@ -81,6 +81,12 @@ static const struct setting {
 	{ "record-text-tail", CONF_SIZE,
 	    offsetof(struct conf, record_text_tail), 1, 1024 * MIB, NULL,
 	    64 * 1024 },
+	{ "retention-age", CONF_SECONDS, offsetof(struct conf, retention_age_s),
+	    60, 100 * 366 * 86400U, NULL, 0 },
+	{ "retention-size", CONF_SIZE, offsetof(struct conf, retention_size), 1,
+	    (uint64_t)1 << 60, NULL, 0 },
+	{ "recording-quota", CONF_SIZE, offsetof(struct conf, recording_quota),
+	    1, (uint64_t)1 << 60, NULL, 0 },
 	{ "disk-reserve", CONF_SIZE, offsetof(struct conf, disk_reserve), 1,
 	    (uint64_t)1 << 50, NULL, 256 * MIB },
 };

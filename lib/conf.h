@@ -48,6 +48,9 @@ struct conf {
 	uint32_t sessions_max;		/* at once, 1024 */
 	uint64_t record_text_head;	/* bytes kept per stream, 1 MiB */
 	uint64_t record_text_tail;	/* and of its end, 64 KiB */
+	uint32_t retention_age_s;       /* of recordings, 0: for ever */
+	uint64_t retention_size;        /* bytes of all of them, 0: no bound */
+	uint64_t recording_quota;       /* of one identity in a day, 0: none */
 	uint64_t disk_reserve;		/* free bytes below which nothing starts */
 };
 

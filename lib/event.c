@@ -27,6 +27,9 @@ static const char *const event_kinds[] = {
 	[EVENT_KILL] = "kill",
 	[EVENT_LOCK] = "lock",
 	[EVENT_UNLOCK] = "unlock",
+	[EVENT_RETENTION] = "retention.delete",
+	[EVENT_HOLD_ADD] = "hold.add",
+	[EVENT_HOLD_REMOVE] = "hold.remove",
 };
 
 static const struct event_row {
@@ -85,6 +88,8 @@ static const struct event_row {
 	[EV_POSITIONS] = { "positions", 'n' },
 	[EV_JOINED] = { "joined", 's' },
 	[EV_PROCESS] = { "process", 's' },
+	[EV_RECORDING_BYTES] = { "recording_bytes", 'n' },
+	[EV_RETENTION] = { "retention", 's' },
 };
 
 #define EVENT_KINDS (sizeof(event_kinds) / sizeof(event_kinds[0]))

@@ -30,6 +30,9 @@ enum event_kind {
 	EVENT_KILL,          /* "kill": an admin ended sessions */
 	EVENT_LOCK,          /* "lock": an admin locked the bastion */
 	EVENT_UNLOCK,        /* "unlock" */
+	EVENT_RETENTION,   /* "retention.delete": a recording's time is over */
+	EVENT_HOLD_ADD,    /* "hold.add": recordings that retention leaves */
+	EVENT_HOLD_REMOVE, /* "hold.remove" */
 };
 
 enum event_field {
@@ -93,6 +96,8 @@ enum event_field {
 	EV_RECORDING_SHA256,
 	EV_VIEWER,
 	EV_PROCESS,
+	EV_RECORDING_BYTES,
+	EV_RETENTION, /* which bound a recording was beyond */
 };
 
 /* The ledger's name of a field or kind; NULL when there is none. */

@@ -8,4 +8,5 @@ top=$(cd "${srcdir:-.}" && pwd)
 POSTERN_BUILD=$(pwd) PYTHONDONTWRITEBYTECODE=1
 export POSTERN_BUILD PYTHONDONTWRITEBYTECODE
 exec /usr/bin/python3 -m pytest -p no:cacheprovider -q -r fE \
-    "$top/tests/broker/test_audit_process.py"
+    "$top/tests/broker/test_audit_process.py" \
+    "$top/tests/broker/test_audit_retention.py"

@@ -61,6 +61,8 @@ def test_events_are_numbered_lines(audit):
 
 @pytest.mark.parametrize("kind, fields", [
     ("start", {}), ("view", {"viewer": "uid:0"}),
+    ("retention.delete", {"operation": OP}), ("hold.add", {"commit": "1f0c"}),
+    ("hold.remove", {"commit": "1f0c"}),
     ("alarm", {"reason": "died"}), ("session.open", {"process": "policy"}),
     ("operation.end", {"operation": OP, "state": "complete"}),
     ("operation.decide", {"operation": OP, "recording": "x"}),

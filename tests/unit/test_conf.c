@@ -72,7 +72,8 @@ t_conf_parse_all(void **state)
 	    "certificate-lifetime 5s\ncertificate-source same\n"
 	    "session-max 1h\noperations-max 7\nsessions-max 8\n"
 	    "record-text-head 9KiB\nrecord-text-tail 10B\n"
-	    "disk-reserve 2GiB\n";
+	    "retention-age 90d\nretention-size 3GiB\n"
+	    "recording-quota 5MiB\ndisk-reserve 2GiB\n";
 	struct diags *d = diags_new();
 	struct conf c;
 
@@ -99,6 +100,9 @@ t_conf_parse_all(void **state)
 	assert_int_equal(c.sessions_max, 8);
 	assert_int_equal(c.record_text_head, 9 * 1024);
 	assert_int_equal(c.record_text_tail, 10);
+	assert_int_equal(c.retention_age_s, 90 * 86400);
+	assert_true(c.retention_size == (uint64_t)3 << 30);
+	assert_true(c.recording_quota == (uint64_t)5 << 20);
 	assert_true(c.disk_reserve == (uint64_t)2 << 30);
 	conf_clear(&c);
 	diags_free(d);
@@ -107,6 +111,8 @@ t_conf_parse_all(void **state)
 static const struct {
 	const char *text, *want;
 } bad[] = {
+	{ "retention-age 59s", "retention-age" },
+	{ "retention-age 36601d", "retention-age" },
 	{ "policy-foldr /p\n",
 	    "c:1:1: there is no setting `policy-foldr`; "
 	    "did you mean \"policy-folder\"?\n    1 | policy-foldr /p\n" },
