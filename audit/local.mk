@@ -38,6 +38,12 @@ audit_libreconcile_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 audit_libreconcile_la_LIBADD = audit/libledger.la audit/libcast.la \
 	$(JANSSON_LIBS)
 
+# Files from one folder to another, for the command line.
+noinst_LTLIBRARIES += audit/libcopy.la
+audit_libcopy_la_SOURCES = audit/copy.c audit/copy.h
+audit_libcopy_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
+audit_libcopy_la_LIBADD = lib/libbase.la $(CRYPTO_LIBS)
+
 # All of it.
 noinst_LTLIBRARIES += audit/libaudit.la
 audit_libaudit_la_SOURCES = \

@@ -96,6 +96,7 @@ int cli_ledger_read(struct cli_ledger *l);
 void cli_ledger_damage(struct cli_ledger *l, const char *what);
 
 /* -- the commands -- */
+int cli_backup(int argc, char **argv);
 int cli_ca_init(int argc, char **argv);
 int cli_ca_show(int argc, char **argv);
 int cli_hold_add(int argc, char **argv);
@@ -115,6 +116,7 @@ int cli_policy_rehearse(int argc, char **argv);
 int cli_policy_who_can(int argc, char **argv);
 int cli_reconcile(int argc, char **argv);
 int cli_reload(int argc, char **argv);
+int cli_restore(int argc, char **argv);
 int cli_status_show(int argc, char **argv);
 int cli_token_explain(int argc, char **argv);
 int cli_token_lint(int argc, char **argv);

@@ -78,6 +78,10 @@ static const struct cli_command commands[] = {
 	    "[--recordings FOLDER] [--since TIME] [--until TIME] [--json] "
 	    "LOG...",
 	    "do targets' own logs and the ledger agree" },
+	{ "backup", cli_backup, "[--with-keys] FOLDER",
+	    "a copy of ledger and recordings while the bastion runs" },
+	{ "restore", cli_restore, "FOLDER",
+	    "a new bastion's ledger and recordings, from a backup" },
 	{ "token explain", cli_token_explain, "[--policy PATH] [--json] [FILE]",
 	    "what a token says, and who its job would be" },
 	{ "token lint", cli_token_lint, "[--policy PATH] [--json] [FILE]",

@@ -1,0 +1,387 @@
+/*
+ * postern backup, postern restore: a copy of ledger and recordings while the
+ * bastion runs, and a new house from it.  Runs as root.
+ *
+ * First what signs the ledger's lines, then the lines, then the recordings
+ * that these name: so no line is without its recording, no signature without
+ * its lines.  What an operation has shown before is in the copy, since it is
+ * written before it is shown.  What retention deletes meanwhile is looked up
+ * in the lines that came since.
+ */
+#include "config.h"
+
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "audit/copy.h"
+#include "cli/backup.h"
+#include "cli/cli.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/proto.h"
+
+#define ROUNDS 5 /* while retention deletes what the lines still name */
+#define TREE "tree"
+#define TREE_BEFORE "tree.before"
+
+static const char *const ca_files[] = { ".pem", ".pub", NULL };
+static const char *const cut_files[] = { "Z", NULL };
+static const char *const key_files[] = { "key", "key.next", NULL };
+
+static int
+failed(const char *what, int r)
+{
+	cli_error("%s: %s", what, err_text(r));
+	return POSTERN_EX_IOERR;
+}
+
+/* -- backup --------------------------------------------------------------- */
+
+/* An empty folder, which is made when it is not there. */
+static int
+open_empty(const char *path, int *fdp)
+{
+	struct dirent *e;
+	DIR *d;
+	int n = 0;
+
+	if (mkdir(path, 0700) == -1 && errno != EEXIST)
+		return failed(path, ERR_SYS);
+	*fdp = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*fdp == -1 || (d = fdopendir(dup(*fdp))) == NULL)
+		return failed(path, ERR_SYS);
+	while ((e = readdir(d)) != NULL)
+		n += e->d_name[0] != '.';
+	(void)closedir(d);
+	if (n == 0)
+		return 0;
+	cli_error("%s is not empty: a backup wants a folder of its own", path);
+	return CLI_EX_FAILED;
+}
+
+/* Whole lines that the copy does not have yet. */
+static int
+copy_lines(struct backup *b)
+{
+	int in, out, r = ERR_SYS;
+	struct stat st, have;
+
+	in = openat(b->from_ledger, BACKUP_LEDGER, O_RDONLY | O_CLOEXEC);
+	out = openat(b->to_ledger, BACKUP_LEDGER,
+	    O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	if (in == -1 || out == -1 || fstat(in, &st) == -1 ||
+	    fstat(out, &have) == -1)
+		goto out;
+	r = copy_some(in, out, (uint64_t)have.st_size,
+	    (uint64_t)(st.st_size - have.st_size), NULL);
+	/* A last line that was under way ends in no newline. */
+	while (r == 0 && fstat(out, &have) == 0 && have.st_size > 0) {
+		char c = 0;
+
+		if (pread(out, &c, 1, have.st_size - 1) == 1 && c == '\n')
+			break;
+		if (ftruncate(out, have.st_size - 1) == -1)
+			r = ERR_SYS;
+	}
+out:
+	if (in != -1)
+		(void)close(in);
+	if (out != -1)
+		(void)close(out);
+	return r;
+}
+
+static int
+backup_rounds(struct backup *b, const char *ledger)
+{
+	int r;
+
+	for (int i = 1; i <= ROUNDS; i++) {
+		b->last = i == ROUNDS;
+		if ((r = backup_folder(b->from_ledger, b->to_ledger, TREE)) !=
+			0 ||
+		    (r = copy_lines(b)) != 0)
+			return failed("the ledger", r);
+		if ((r = backup_read(b, ledger)) != 0)
+			return r;
+		if (backup_recordings(b) != 0)
+			return POSTERN_EX_IOERR;
+		if (b->missing == 0)
+			break;
+	}
+	return b->missing > 0 || b->wrong > 0 ? CLI_EX_FAILED : 0;
+}
+
+static int
+backup_keys(struct backup *b, int dst)
+{
+	int from, to = -1, r;
+
+	if ((r = backup_open(AT_FDCWD, cli_conf()->ca_folder, false, &from)) !=
+		0 ||
+	    (r = backup_open(dst, "ca", true, &to)) != 0 ||
+	    (r = backup_files(from, to, ca_files)) != 0 ||
+	    (r = backup_files(b->from_ledger, b->to_ledger, key_files)) != 0)
+		r = failed("the keys", r);
+	if (from != -1)
+		(void)close(from);
+	if (to != -1)
+		(void)close(to);
+	if (r == 0)
+		cli_error("WARNING: this backup holds the bastion's private "
+			  "keys: whoever reads it can sign logins to every "
+			  "target. Keep it as you keep the bastion");
+	return r;
+}
+
+static int
+backup_to(const char *path, bool keys)
+{
+	char ledger[4096];
+	struct backup b;
+	int dst = -1, state = -1, r;
+
+	backup_init(&b);
+	if ((r = open_empty(path, &dst)) != 0)
+		goto out;
+	if ((r = backup_open(
+		 AT_FDCWD, cli_conf()->state_folder, false, &state)) != 0 ||
+	    (r = backup_open(state, "ledger", false, &b.from_ledger)) != 0 ||
+	    (r = backup_open(state, "recordings", false,
+		 &b.from_recordings)) != 0) {
+		r = failed(cli_conf()->state_folder, r);
+		goto out;
+	}
+	if ((r = backup_open(dst, "ledger", true, &b.to_ledger)) != 0 ||
+	    (r = backup_open(dst, "recordings", true, &b.to_recordings)) !=
+		0 ||
+	    (r = backup_files(b.from_ledger, b.to_ledger, cut_files)) != 0) {
+		r = failed(path, r);
+		goto out;
+	}
+	r = snprintf(ledger, sizeof(ledger), "%s/ledger/" BACKUP_LEDGER, path);
+	r = r < 0 || (size_t)r >= sizeof(ledger) ? cli_usage()
+						  : backup_rounds(&b, ledger);
+	if (r == 0 && keys)
+		r = backup_keys(&b, dst);
+	if (r == 0 && syncfs(dst) == -1)
+		r = failed(path, ERR_SYS);
+	if (r == 0)
+		(void)printf("%s: the ledger and %" PRIu64
+			     " recordings%s; `postern restore` takes it\n",
+		    path, b.named, keys ? ", and the keys" : ", no keys");
+out:
+	if (state != -1)
+		(void)close(state);
+	if (dst != -1)
+		(void)close(dst);
+	backup_clear(&b);
+	return r;
+}
+
+int
+cli_backup(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "with-keys", no_argument, NULL, 'k' },
+		{ NULL, 0, NULL, 0 },
+	};
+	bool keys = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c != 'k')
+			return cli_usage();
+		keys = true;
+	}
+	if (optind + 1 != argc)
+		return cli_usage();
+	(void)umask(077);
+	return backup_to(argv[optind], keys);
+}
+
+/* -- restoration ---------------------------------------------------------- */
+
+/* To audit, and its auditors' group, as it would have made it. */
+static int
+give(int dir, uid_t uid, gid_t gid)
+{
+	DIR *d = fdopendir(dup(dir));
+	struct dirent *e;
+	int fd, r = d == NULL ? ERR_SYS : 0;
+
+	while (r == 0 && (e = readdir(d)) != NULL) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		if (fchownat(dir, e->d_name, uid, gid, AT_SYMLINK_NOFOLLOW) ==
+		    -1)
+			r = ERR_SYS;
+		if (r != 0 || e->d_type != DT_DIR)
+			continue;
+		if ((r = backup_open(dir, e->d_name, false, &fd)) != 0)
+			break;
+		if (fchmod(fd, 02750) == -1)
+			r = ERR_SYS;
+		else
+			r = give(fd, uid, gid);
+		(void)close(fd);
+	}
+	if (d != NULL)
+		(void)closedir(d);
+	return r;
+}
+
+static int
+restore_owner(const struct backup *b)
+{
+	const struct passwd *pw = getpwnam("_postern-audit");
+	const struct group *gr = getgrnam("postern-auditor");
+	int r;
+
+	if (pw == NULL || gr == NULL) {
+		cli_error("there is no account _postern-audit or no group "
+			  "postern-auditor: install the package first");
+		return CLI_EX_FAILED;
+	}
+	r = fchown(b->to_ledger, pw->pw_uid, gr->gr_gid) == -1 ||
+		    fchown(b->to_recordings, pw->pw_uid, gr->gr_gid) == -1 ||
+		    fchmod(b->to_ledger, 02750) == -1 ||
+		    fchmod(b->to_recordings, 02750) == -1
+		? ERR_SYS
+		: give(b->to_ledger, pw->pw_uid, gr->gr_gid);
+	if (r == 0)
+		r = give(b->to_recordings, pw->pw_uid, gr->gr_gid);
+	return r == 0 ? 0 : failed("ownership", r);
+}
+
+/* The CA's keys, where there are none yet. */
+static int
+restore_keys(int src)
+{
+	const char *path = cli_conf()->ca_folder;
+	int from, to = -1, r;
+
+	if ((r = backup_open(src, "ca", false, &from)) == ERR_NOTFOUND)
+		return 0;
+	if (r == 0 && (r = backup_open(AT_FDCWD, path, true, &to)) == 0) {
+		if (faccessat(to, "target.pem", F_OK, 0) == 0)
+			cli_error("%s has keys already, and keeps them", path);
+		else if ((r = backup_files(from, to, ca_files)) == 0 &&
+			 fchmod(to, 0755) == -1)
+			r = ERR_SYS;
+	}
+	if (from != -1)
+		(void)close(from);
+	if (to != -1)
+		(void)close(to);
+	return r == 0 ? 0 : failed(path, r);
+}
+
+/* Who has the tree without its key must begin another one: what was signed
+ * stays beside it, for `verify`. */
+static int
+restore_ledger(struct backup *b)
+{
+	bool key = faccessat(b->from_ledger, "key", F_OK, 0) == 0;
+	int r;
+
+	if ((r = backup_files(b->from_ledger, b->to_ledger, cut_files)) != 0 ||
+	    (r = copy_lines(b)) != 0 ||
+	    (r = backup_folder(b->from_ledger, b->to_ledger, TREE)) != 0 ||
+	    (r = backup_files(b->from_ledger, b->to_ledger, key_files)) != 0)
+		return failed("the ledger", r);
+	if (!key && renameat(b->to_ledger, TREE, b->to_ledger, TREE_BEFORE) ==
+			-1 && errno != ENOENT)
+		return failed("the ledger", ERR_SYS);
+	return 0;
+}
+
+static int
+restore_into(struct backup *b, int src, const char *path)
+{
+	char ledger[4096];
+	int r;
+
+	if (faccessat(b->to_ledger, BACKUP_LEDGER, F_OK, 0) == 0) {
+		cli_error("there is a ledger in %s already: restore into a "
+			  "house that has none",
+		    cli_conf()->state_folder);
+		return CLI_EX_FAILED;
+	}
+	r = snprintf(ledger, sizeof(ledger), "%s/ledger/" BACKUP_LEDGER, path);
+	if (r < 0 || (size_t)r >= sizeof(ledger))
+		return cli_usage();
+	/* What is not whole is found before anything is there. */
+	if ((r = backup_read(b, ledger)) != 0)
+		return r;
+	b->last = true;
+	if (backup_recordings(b) != 0)
+		return POSTERN_EX_IOERR;
+	if (b->missing > 0 || b->wrong > 0)
+		return CLI_EX_FAILED;
+	if ((r = restore_ledger(b)) != 0 || (r = restore_owner(b)) != 0 ||
+	    (r = restore_keys(src)) != 0)
+		return r;
+	return 0;
+}
+
+static int
+restore_from(const char *path)
+{
+	const char *state = cli_conf()->state_folder;
+	int src, dst = -1, r;
+	struct backup b;
+
+	backup_init(&b);
+	if ((r = backup_open(AT_FDCWD, path, false, &src)) != 0 ||
+	    (r = backup_open(src, "ledger", false, &b.from_ledger)) != 0 ||
+	    (r = backup_open(src, "recordings", false, &b.from_recordings)) !=
+		0) {
+		r = failed(path, r);
+		goto out;
+	}
+	if ((mkdir(state, 0755) == -1 && errno != EEXIST) ||
+	    (r = backup_open(AT_FDCWD, state, false, &dst)) != 0 ||
+	    (r = backup_open(dst, "ledger", true, &b.to_ledger)) != 0 ||
+	    (r = backup_open(dst, "recordings", true, &b.to_recordings)) != 0) {
+		r = failed(state, r == 0 ? ERR_SYS : r);
+		goto out;
+	}
+	r = restore_into(&b, src, path);
+	if (r == 0 && syncfs(dst) == -1)
+		r = failed(state, ERR_SYS);
+	if (r == 0)
+		(void)printf("%s: the ledger and %" PRIu64
+			     " recordings are restored; start posternd\n",
+		    state, b.named);
+	else
+		cli_error("nothing is restored: the bastion has no ledger "
+			  "yet, what is in recordings/ may be deleted");
+out:
+	if (src != -1)
+		(void)close(src);
+	if (dst != -1)
+		(void)close(dst);
+	backup_clear(&b);
+	return r;
+}
+
+int
+cli_restore(int argc, char **argv)
+{
+	if (argc != 2 || argv[1][0] == '-')
+		return cli_usage();
+	(void)umask(077);
+	return restore_from(argv[1]);
+}

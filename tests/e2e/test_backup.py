@@ -1,0 +1,161 @@
+"""A backup at a random moment while jobs run, and a new house from it."""
+import hashlib
+import json
+import pathlib
+import random
+import shutil
+import threading
+import time
+
+import house as h
+import pytest
+
+
+def lines_of(state):
+    text = (state / "ledger/ledger.jsonl").read_text()
+    assert text.endswith("\n")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def whole(state):
+    """What a backup promises: no gap, and no recording without its hash."""
+    lines = lines_of(state)
+    assert [e["number"] for e in lines] == list(range(1, len(lines) + 1))
+    for e in lines:
+        if e["event"] == "operation.end" and "recording_sha256" in e:
+            data = (state / "recordings" / e["recording"]).read_bytes()
+            assert hashlib.sha256(data).hexdigest() == e["recording_sha256"]
+    return lines
+
+
+@pytest.fixture
+def busy(bastion, job):
+    """Jobs that run one after the other until the test is over; what each has
+    shown: its marker and when the job had it."""
+    shown, stop = [], threading.Event()
+
+    def go(n):
+        while not stop.is_set():
+            r = job.ssh("web-1", f"/opt/house/bin/argv {n}-{len(shown)}")
+            if r.code == 0:
+                shown.append((r.text.strip(), time.time()))
+    threads = [threading.Thread(target=go, args=(n,)) for n in range(2)]
+    for t in threads:
+        t.start()
+    yield shown
+    stop.set()
+    for t in threads:
+        t.join()
+
+
+def test_while_jobs_run(bastion, job, busy, tmp_path):
+    slow = job.popen(job.argv("web-1", "/opt/house/bin/slow 30"),
+                     env=job.env(CI_TOKEN=job.issuer.token()))
+    assert slow.stdout.readline() == b"started\n"
+    time.sleep(random.uniform(0.5, 2))
+    began = time.time()
+    r = bastion.postern("backup", tmp_path / "copy")
+    assert "no keys" in r.stdout
+    job.kill(slow)
+    slow.wait()
+    copy = tmp_path / "copy"
+    lines = whole(copy)
+    assert not list(copy.rglob("*.pem")) and not (copy / "ledger/key").exists()
+    assert copy.stat().st_mode & 0o777 == 0o700
+    # Nothing that a job had been shown before is missing.
+    casts = "".join(p.read_text() for p in copy.glob("recordings/*/*.cast"))
+    before = [text for text, when in busy if when < began]
+    assert before and all(text in casts for text in before)
+    assert '"started' in casts      # what ran then, too
+    running = {e["operation"] for e in lines
+               if e["event"] == "operation.decide" and "recording" in e} - \
+        {e["operation"] for e in lines if e["event"] == "operation.end"}
+    assert running
+    r = bastion.postern("backup", copy, check=False)
+    assert r.returncode == 1 and "is not empty" in r.stderr
+
+
+@pytest.fixture
+def new_house(bastion):
+    """The bastion stopped, its state and keys put away; all of it comes back
+    as it was."""
+    ca, away = h.ETC / "ca", h.WORK / "away"
+    bastion.stop()
+    away.mkdir()
+    h.STATE.rename(away / "state")
+    shutil.copytree(ca, away / "ca")
+    yield away
+    bastion.stop()
+    shutil.rmtree(h.STATE, ignore_errors=True)
+    (away / "state").rename(h.STATE)
+    shutil.rmtree(ca)
+    shutil.copytree(away / "ca", ca)
+    shutil.rmtree(away)
+    bastion.start()
+
+
+def test_a_new_house(bastion, job, new_house, tmp_path):
+    # From a copy of what runs: taken with the keys, and with an operation
+    # whose end is not in it.
+    copy = tmp_path / "copy"
+    (new_house / "state").rename(h.STATE)
+    bastion.start()
+    slow = job.popen(job.argv("web-1", "/opt/house/bin/slow 30"),
+                     env=job.env(CI_TOKEN=job.issuer.token()))
+    assert slow.stdout.readline() == b"started\n"
+    r = bastion.postern("backup", "--with-keys", copy)
+    assert "WARNING" in r.stderr and "private keys" in r.stderr
+    job.kill(slow)
+    slow.wait()
+    bastion.stop()
+    h.STATE.rename(new_house / "state")
+    shutil.rmtree(h.ETC / "ca")
+    before = whole(copy)
+    r = bastion.postern("restore", copy)
+    assert "are restored" in r.stdout
+    bastion.start()
+    r = bastion.postern("restore", copy, check=False)
+    assert r.returncode == 1 and "already" in r.stderr
+    after = whole(h.STATE)
+    assert after[:len(before)] == before
+    # What ran then is closed, with what it had shown.
+    (op,) = {e["operation"] for e in before
+             if e["event"] == "operation.decide" and "recording" in e} - \
+        {e["operation"] for e in before if e["event"] == "operation.end"}
+    end = time.monotonic() + 30
+    while not (ends := [e for e in bastion.ledger()
+                        if e["event"] == "operation.end" and
+                        e["operation"] == op]):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert ends[0]["state"] == "interrupted"
+    r = bastion.postern("replay", op, "--speed", "0")
+    assert "started" in r.stdout
+    # Targets know its keys, and jobs go on.
+    assert job.ssh("web-1", "/usr/bin/true").code == 0
+    whole(h.STATE)
+
+
+@pytest.mark.parametrize("harm, why", [
+    (lambda p: p.unlink(), "it is not there"),
+    (lambda p: p.write_bytes(p.read_bytes() + b"x"), "not what its line says"),
+])
+def test_a_copy_that_is_not_whole_is_not_restored(bastion, job, tmp_path,
+                                                  harm, why, request):
+    assert job.ssh("web-1", "/usr/bin/true").code == 0
+    bastion.mark()
+    copy = tmp_path / "copy"
+    bastion.postern("backup", copy)
+    end = [e for e in lines_of(copy) if "recording_sha256" in e and
+           e["event"] == "operation.end"][-1]
+    file = pathlib.Path(copy / "recordings" / end["recording"])
+    file.chmod(0o600)
+    harm(file)
+    request.getfixturevalue("new_house")
+    r = bastion.postern("restore", copy, check=False)
+    assert r.returncode == 1 and why in r.stderr, r.stderr
+    assert not (h.STATE / "ledger/ledger.jsonl").exists()
+    lines = (copy / "ledger/ledger.jsonl").read_text().splitlines(True)
+    (copy / "ledger/ledger.jsonl").write_text("".join(lines[:2] + lines[3:]))
+    r = bastion.postern("restore", copy, check=False)
+    assert r.returncode == 1 and "the line before has" in r.stderr
