@@ -48,6 +48,11 @@ tests_fuzz_fuzz_replay_SOURCES = tests/fuzz/fuzz_replay.c \
 	tests/fuzz/replay_allowed.h tests/fuzz/replay.c
 tests_fuzz_fuzz_replay_LDADD = audit/libreplay.la lib/libbase.la
 
+check_PROGRAMS += tests/cast/generate
+tests_cast_generate_SOURCES = tests/cast/generate.c
+tests_cast_generate_LDADD = audit/libcast.la lib/libbase.la
+TESTS += tests/cast/readers.sh
+EXTRA_DIST += tests/cast/readers.py tests/cast/readers.sh
 TESTS += tests/broker/audit.sh tests/broker/reconcile.sh
 EXTRA_DIST += tests/broker
 EXTRA_DIST += tests/data/authlog
