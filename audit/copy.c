@@ -43,8 +43,8 @@ copy_some(int in, int out, uint64_t from, uint64_t max, struct copy_sum *sum)
 	ssize_t n = 1;
 	int r = d == NULL ? ERR_NOMEM : 0;
 
-	if (r == 0 && (md == NULL ||
-			  EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1))
+	if (r == 0 &&
+	    (md == NULL || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1))
 		r = ERR_CRYPTO;
 	while (r == 0 && n > 0 && done < max) {
 		size_t want =

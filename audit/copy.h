@@ -16,7 +16,8 @@ struct copy_sum {
 
 /* From offset from on to max bytes (fewer when the file ends before), behind
  * what the other has; sum may be NULL. */
-int copy_some(int in, int out, uint64_t from, uint64_t max, struct copy_sum *sum);
+int copy_some(
+    int in, int out, uint64_t from, uint64_t max, struct copy_sum *sum);
 /* A regular file of that name (DAY/NAME or NAME) with these permissions at
  * most, in place of one that is there.  A folder in front of it is made.
  * ERR_NOTFOUND: there is none. */

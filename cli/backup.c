@@ -158,21 +158,20 @@ backup_to(const char *path, bool keys)
 	if ((r = backup_open(
 		 AT_FDCWD, cli_conf()->state_folder, false, &state)) != 0 ||
 	    (r = backup_open(state, "ledger", false, &b.from_ledger)) != 0 ||
-	    (r = backup_open(state, "recordings", false,
-		 &b.from_recordings)) != 0) {
+	    (r = backup_open(state, "recordings", false, &b.from_recordings)) !=
+		0) {
 		r = failed(cli_conf()->state_folder, r);
 		goto out;
 	}
 	if ((r = backup_open(dst, "ledger", true, &b.to_ledger)) != 0 ||
-	    (r = backup_open(dst, "recordings", true, &b.to_recordings)) !=
-		0 ||
+	    (r = backup_open(dst, "recordings", true, &b.to_recordings)) != 0 ||
 	    (r = backup_files(b.from_ledger, b.to_ledger, cut_files)) != 0) {
 		r = failed(path, r);
 		goto out;
 	}
 	r = snprintf(ledger, sizeof(ledger), "%s/ledger/" BACKUP_LEDGER, path);
 	r = r < 0 || (size_t)r >= sizeof(ledger) ? cli_usage()
-						  : backup_rounds(&b, ledger);
+						 : backup_rounds(&b, ledger);
 	if (r == 0 && keys)
 		r = backup_keys(&b, dst);
 	if (r == 0 && syncfs(dst) == -1)
@@ -301,8 +300,9 @@ restore_ledger(struct backup *b)
 	    (r = backup_folder(b->from_ledger, b->to_ledger, TREE)) != 0 ||
 	    (r = backup_files(b->from_ledger, b->to_ledger, key_files)) != 0)
 		return failed("the ledger", r);
-	if (!key && renameat(b->to_ledger, TREE, b->to_ledger, TREE_BEFORE) ==
-			-1 && errno != ENOENT)
+	if (!key &&
+	    renameat(b->to_ledger, TREE, b->to_ledger, TREE_BEFORE) == -1 &&
+	    errno != ENOENT)
 		return failed("the ledger", ERR_SYS);
 	return 0;
 }

@@ -81,7 +81,8 @@ event(struct cast *c, int raw, bool wild)
 		must(cast_marker(c, "a label \"of\" \xe2\x82\xac"));
 		return;
 	default:
-		n = piece(d, 33 + rnd(rnd(4) == 0 ? PIECE_MAX - 33 : 200), wild);
+		n = piece(
+		    d, 33 + rnd(rnd(4) == 0 ? PIECE_MAX - 33 : 200), wild);
 		/* In two parts: a character may be cut. */
 		cut = rnd((uint32_t)n);
 		must(cast_output(c, CAST_OUT, d, cut));
