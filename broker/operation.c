@@ -388,6 +388,8 @@ operation_run(struct operation *op, struct connection *conn,
 		    "the broker is out of memory; try again");
 	else if (r != 0)
 		operation_not_read(op, conn, a, &e);
+	else if (!control && operation_scp(op, conn, a, &l))
+		; /* it is started, or answered */
 	else if (!control)
 		operation_judge(op, conn, a, &l);
 	else if (l.n == 1)

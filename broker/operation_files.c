@@ -2,7 +2,7 @@
  * A session of files, in the policy process: a job that opened the sftp
  * subsystem (as sftp and today's scp do) names no path yet.  What is decided
  * here is which lines hold for it; the hop judges each path by them.  One
- * session is one operation.
+ * session is one operation.  `scp -O` names one path, and others follow.
  */
 #include "config.h"
 
@@ -19,6 +19,7 @@
 #include "policy/files.h"
 #include "policy/model.h"
 #include "policy/policy.h"
+#include "ssh/serve.h"
 
 /* What sshd's configuration makes of the subsystem `sftp`.  Whoever types it is
  * treated alike. */
@@ -52,7 +53,8 @@ deny(struct operation *op, const struct connection *conn, const struct ask *a,
 /* Everything that its start needs, in op. */
 static int
 prepare(struct operation *op, const struct connection *conn,
-    const struct ask *a, const struct request *q, const struct files *f)
+    const struct ask *a, const struct request *q, const struct files *f,
+    const struct serve_scp *scp)
 {
 	struct plan p;
 	int r;
@@ -64,6 +66,7 @@ prepare(struct operation *op, const struct connection *conn,
 	p.login = q->login;
 	p.nearest = "";
 	p.files = f;
+	p.scp = scp;
 	if ((r = plan_make_files(&p, op, conn, a->what)) == 0 &&
 	    (r = plan_put_hop_run(op, conn, a, &p)) == 0 &&
 	    (r = plan_put_grant(op, a, &p)) == 0)
@@ -74,7 +77,8 @@ prepare(struct operation *op, const struct connection *conn,
 
 static void
 grant(struct operation *op, struct connection *conn, const struct ask *a,
-    const struct request *q, const struct files *f)
+    const struct request *q, const struct files *f,
+    const struct serve_scp *scp)
 {
 	const struct plan counted = { .d = f->d, .target = q->target };
 	struct buf text;
@@ -92,7 +96,7 @@ grant(struct operation *op, struct connection *conn, const struct ask *a,
 		goto out;
 	}
 	if ((r = operation_counts(op, &counted)) != 0 ||
-	    (r = prepare(op, conn, a, q, f)) != 0) {
+	    (r = prepare(op, conn, a, q, f, scp)) != 0) {
 		log_err(r, "operation %s", op->id);
 		operation_refuse(op, POSTERN_EX_TEMPFAIL,
 		    r == ERR_TOOBIG
@@ -109,6 +113,27 @@ out:
 	buf_clear(&text);
 }
 
+/* The line of the decision, and that of its count, as before a command. */
+static bool
+has_room(struct operation *op)
+{
+	if (policy_audit() == NULL || policy_audit_room() >= 2)
+		return true;
+	log_err(0, "operation %s: audit is behind", op->id);
+	operation_behind(op);
+	return false;
+}
+
+static void
+refuse_failed(struct operation *op, int r)
+{
+	operation_refuse(op, POSTERN_EX_TEMPFAIL,
+	    r == ERR_TOOBIG
+		? "not run: more `read` and `write` lines hold for this job "
+		  "here than one session can carry"
+		: "the broker is out of memory; try again");
+}
+
 void
 operation_files(
     struct operation *op, struct connection *conn, const struct ask *a)
@@ -117,12 +142,8 @@ operation_files(
 	struct files f;
 	int r;
 
-	/* As before a command is decided: its line, and that of its count. */
-	if (policy_audit() != NULL && policy_audit_room() < 2) {
-		log_err(0, "operation %s: audit is behind", op->id);
-		operation_behind(op);
+	if (!has_room(op))
 		return;
-	}
 	if (a->tty) {
 		operation_refuse(op, POSTERN_EX_USAGE,
 		    "files are not moved through a terminal; leave out ssh's "
@@ -132,17 +153,95 @@ operation_files(
 	judge_request(conn, &conn->name, false, &q);
 	q.kind = REQUEST_READ; /* and REQUEST_WRITE */
 	q.how = BY_SFTP;
-	r = files_decide(&q, &f);
-	if (r == ERR_TOOBIG)
-		operation_refuse(op, POSTERN_EX_TEMPFAIL,
-		    "not run: more `read` and `write` lines hold for this job "
-		    "here than one session can carry");
-	else if (r != 0)
-		operation_refuse(op, POSTERN_EX_TEMPFAIL,
-		    "the broker is out of memory; try again");
+	if ((r = files_decide(&q, &f)) != 0)
+		refuse_failed(op, r);
 	else if (f.d.verdict != VERDICT_ALLOW)
 		deny(op, conn, a, &q, &f);
 	else
-		grant(op, conn, a, &q, &f);
+		grant(op, conn, a, &q, &f, NULL);
 	files_clear(&f);
+}
+
+/* -- scp -O ------------------------------------------------------------------
+ */
+
+/* Is it that, and no rule speaks of it as of a command? */
+static bool
+is_scp(const struct connection *conn, const struct ask *a,
+    const struct list *l, struct serve_scp *scp)
+{
+	const struct command *c = &l->command[0];
+	struct request q;
+	struct decision d;
+
+	if (l->n != 1 || c->nstage != 1 || c->dir != NULL ||
+	    c->stage[0].nassign > 0 || c->out_null || c->err_null ||
+	    c->err_to_out || a->kind != RUN_EXEC || a->tty ||
+	    serve_scp_read((const char *const *)c->stage[0].argv,
+		c->stage[0].argc, scp) != 0)
+		return false;
+	judge_request(conn, &conn->name, false, &q);
+	if (q.policy == NULL || q.target == NULL)
+		return false;
+	q.command = c;
+	decide(&q, &d);
+	return d.rule == NULL;
+}
+
+/* The path that is named is not one of those. */
+static void
+deny_path(struct operation *op, const struct connection *conn,
+    const struct ask *a, struct request *q, const struct files *f,
+    const struct serve_scp *scp)
+{
+	struct decision d = f->d;
+	struct buf text;
+
+	buf_init(&text, PROTO_TEXT_MAX);
+	q->kind = scp->write ? REQUEST_WRITE : REQUEST_READ;
+	q->path = scp->path;
+	if (scp->path[0] == '\0')
+		(void)buf_putf(&text,
+		    "postern: denied: scp -O needs the whole path on %s, from "
+		    "its / on and without `.` or `..`\n",
+		    conn->name.target);
+	else
+		decide(q, &d);
+	if (buf_len(&text) == 0 &&
+	    (d.verdict == VERDICT_ALLOW || decide_explain(q, &d, &text) != 0))
+		(void)buf_putf(&text, "postern: denied\n");
+	d.verdict = VERDICT_DENY;
+	operation_deny(op, conn, &d, a, POSTERN_EX_DENIED, &text);
+	buf_clear(&text);
+}
+
+bool
+operation_scp(struct operation *op, struct connection *conn,
+    const struct ask *a, const struct list *l)
+{
+	struct ask as = *a;
+	struct serve_scp scp;
+	struct request q;
+	struct files f;
+	int r;
+
+	if (!is_scp(conn, a, l, &scp))
+		return false;
+	if (!has_room(op))
+		return true;
+	as.what = OP_SCP;
+	judge_request(conn, &conn->name, false, &q);
+	q.kind = REQUEST_READ;
+	q.how = BY_SCP_LEGACY;
+	if ((r = files_decide(&q, &f)) != 0)
+		refuse_failed(op, r);
+	else if (f.d.verdict != VERDICT_ALLOW)
+		deny(op, conn, &as, &q, &f);
+	else if (scp.path[0] == '\0' ||
+		 files_judge(&f, scp.write, scp.path) == NULL)
+		deny_path(op, conn, &as, &q, &f, &scp);
+	else
+		grant(op, conn, &as, &q, &f, &scp);
+	files_clear(&f);
+	return true;
 }

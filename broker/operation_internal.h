@@ -35,6 +35,7 @@ struct files;
 struct jobcert;
 struct joblist;
 struct peer;
+struct serve_scp;
 struct target;
 
 /* What the job asked for. */
@@ -81,6 +82,7 @@ struct plan {
 	enum op_what what;
 	const struct command *command; /* argv[0] rewritten; or NULL: */
 	const struct files *files;     /* what may be moved */
+	const struct serve_scp *scp;   /* of OP_SCP */
 	struct decision d;
 	const char *nearest;    /* rule, where no rule allows it; else "" */
 	struct buf wire;	/* as the target's shell gets it */
@@ -171,6 +173,10 @@ bool operation_is_sftp(const struct ask *a);
 /* Decides, and starts it or answers. */
 void operation_files(
     struct operation *op, struct connection *conn, const struct ask *a);
+/* `scp -O`'s far end, of which no `run` line speaks: the same.  false: it is
+ * something else. */
+bool operation_scp(struct operation *op, struct connection *conn,
+    const struct ask *a, const struct list *l);
 
 /* operation_list.c */
 int joblist_new(

@@ -376,9 +376,17 @@ plan_make_files(struct plan *p, const struct operation *op,
 	int r;
 
 	p->what = what;
-	if ((r = serve_sftp_put(
-		 p->target->sftp, !p->files->writes, &p->wire)) != 0 ||
-	    (r = buf_putf(&p->shown, "sftp")) != 0)
+	if (what == OP_SCP)
+		r = serve_scp_put(p->scp, &p->wire);
+	else
+		r = serve_sftp_put(
+		    p->target->sftp, !p->files->writes, &p->wire);
+	if (r == 0 && what == OP_SCP)
+		r = buf_putf(&p->shown, "scp %s %s",
+		    p->scp->write ? "-t" : "-f", p->scp->path);
+	else if (r == 0)
+		r = buf_putf(&p->shown, "sftp");
+	if (r != 0)
 		return r;
 	return make_names(p, op, conn);
 }

@@ -122,6 +122,7 @@ grant_fault(const struct grant *g, const struct target **tp)
 	char principal[sizeof(g->principal)];
 	const struct target *t;
 	const char *login;
+	struct serve_scp scp;
 	bool ok = false;
 
 	if (env.target_ca == NULL)
@@ -140,6 +141,8 @@ grant_fault(const struct grant *g, const struct target **tp)
 		return "the serial is zero";
 	if (g->what == OP_SFTP)
 		ok = serve_sftp_ok(g->command, t->sftp) && g->pty == 0;
+	else if (g->what == OP_SCP)
+		ok = serve_scp_ok(g->command, &scp) && g->pty == 0;
 	else if (g->what == OP_COMMAND)
 		ok = command_canonical(g->command, t->shell);
 	if (!ok)

@@ -248,7 +248,10 @@ can_be_kept(struct files *f, const struct request *q, const struct transfer *t)
 		f->asks = t->rule;
 		return false;
 	}
-	if ((missing = decision_missing(q, &one)) == NULL)
+	missing = decision_missing(q, &one);
+	if (missing == NULL && q->how == BY_SCP_LEGACY && t->no_symlinks)
+		missing = "`no-symlinks`"; /* scp does not say what is one */
+	if (missing == NULL)
 		return true;
 	f->lacks = t->rule;
 	f->missing = missing;

@@ -29,3 +29,9 @@ ssh_libsftp_la_SOURCES = \
 	ssh/sftp_msg.c ssh/sftp_path.c ssh/sftp_request.c
 ssh_libsftp_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 ssh_libsftp_la_LIBADD = lib/libbase.la $(CRYPTO_LIBS)
+
+# scp -O, judged: the hop alone.
+noinst_LTLIBRARIES += ssh/libscp.la
+ssh_libscp_la_SOURCES = ssh/scp.c ssh/scp.h
+ssh_libscp_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
+ssh_libscp_la_LIBADD = lib/libbase.la $(CRYPTO_LIBS)

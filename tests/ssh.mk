@@ -1,9 +1,12 @@
 # The ssh room: unit tests, fuzz targets, and what tests/ssh needs.
 if HAVE_CMOCKA
-SSH_TESTS = tests/unit/test_quote tests/unit/test_cert tests/unit/test_key \
+SSH_TESTS = tests/unit/test_scp tests/unit/test_quote tests/unit/test_cert tests/unit/test_key \
 	tests/unit/test_pubkey tests/unit/test_sftp
 check_PROGRAMS += $(SSH_TESTS)
 TESTS += $(SSH_TESTS)
+tests_unit_test_scp_SOURCES = tests/unit/test_scp.c
+tests_unit_test_scp_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(CRYPTO_CFLAGS)
+tests_unit_test_scp_LDADD = ssh/libscp.la $(CMOCKA_LIBS) $(CRYPTO_LIBS)
 tests_unit_test_quote_SOURCES = tests/unit/test_quote.c
 tests_unit_test_quote_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_quote_LDADD = ssh/libquote.la $(CMOCKA_LIBS)
@@ -43,7 +46,7 @@ EXTRA_DIST += \
 	tests/ssh/words.py
 
 SSH_FUZZ = tests/fuzz/fuzz_quote tests/fuzz/fuzz_cert tests/fuzz/fuzz_pubkey \
-	tests/fuzz/fuzz_sftp
+	tests/fuzz/fuzz_sftp tests/fuzz/fuzz_scp
 check_PROGRAMS += $(SSH_FUZZ)
 TESTS += $(SSH_FUZZ)
 tests_fuzz_fuzz_quote_SOURCES = tests/fuzz/fuzz_quote.c tests/fuzz/replay.c
@@ -52,6 +55,9 @@ tests_fuzz_fuzz_cert_SOURCES = tests/fuzz/fuzz_cert.c tests/fuzz/replay.c
 tests_fuzz_fuzz_cert_LDADD = ssh/libcert.la
 tests_fuzz_fuzz_pubkey_SOURCES = tests/fuzz/fuzz_pubkey.c tests/fuzz/replay.c
 tests_fuzz_fuzz_pubkey_LDADD = ssh/libcert.la
+tests_fuzz_fuzz_scp_SOURCES = tests/fuzz/fuzz_scp.c tests/fuzz/replay.c
+tests_fuzz_fuzz_scp_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
+tests_fuzz_fuzz_scp_LDADD = ssh/libscp.la $(CRYPTO_LIBS)
 tests_fuzz_fuzz_sftp_SOURCES = tests/fuzz/fuzz_sftp.c tests/fuzz/replay.c
 tests_fuzz_fuzz_sftp_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 tests_fuzz_fuzz_sftp_LDADD = ssh/libsftp.la $(CRYPTO_LIBS)

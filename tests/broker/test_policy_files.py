@@ -150,3 +150,68 @@ def test_what_an_observed_target_lets_through(policy, dummy, tmp_path):
     assert e["verdict"] == "would-deny"
     assert sorted(r.rules) == sorted([
         KEYS, ("default", 0, 0, "/", 0, 0, 0), ("default", 0, 1, "/", 0, 0, 0)])
+
+
+# -- scp -O ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command, wire", [
+    ("scp -t /srv/other/x", "'-t' '--' '/srv/other/x'"),
+    ("scp -v -t -- /srv/other", "'-t' '--' '/srv/other'"),
+    ("scp -r -p -t /srv/other/", "'-r' '-p' '-d' '-t' '--' '/srv/other'"),
+    ("scp -prdt '/srv/other/a b'",
+     "'-r' '-p' '-d' '-t' '--' '/srv/other/a b'"),
+    ("/opt/bin/scp -d -t /srv/other/x", "'-d' '-t' '--' '/srv/other/x'")])
+def test_scp(policy, dummy, tmp_path, command, wire):
+    """Whatever scp the job names, the target's own is run."""
+    m, handle = policy.login()
+    _, opened, _, _, _, grant, r, _ = pp.launch(
+        policy, m, handle, command, dummy, tmp_path)
+    e = pp.check_open(opened)["event"]
+    assert (e["verdict"], e["rule"], e["by"]) == (
+        "allow", "other", "scp-legacy")
+    assert e["command"].startswith("scp -t /srv/other")
+    assert (r.what, r.wire) == (2, "'/usr/bin/scp' " + wire)
+    assert r.rules == [("other", 0, 1, "/srv/other", 0, 0, 0)]
+    assert (r.pty, r.stdin) == (0, 1)
+    assert [grant.text() for _ in range(5)][4] == r.wire
+    grant.u8(), grant.u64(), grant.text()
+    assert grant.u8() == 2
+
+
+@pytest.mark.parametrize("command, words", [
+    ("scp -t /srv/app/x", "but not in this way"),
+    ("scp -f /srv/other/x", "to be written, but not to be read"),
+    ("scp -t /srv", "no rule allows you to write this file"),
+    ("scp -t x", "the whole path"), ("scp -t /srv/other/../x", "whole path"),
+    ("scp -t /", "whole path")])
+def test_scp_is_denied(policy, command, words):
+    m, handle = policy.login()
+    err = refused(m.shell(message("RUN", run_body(handle, command))), DENIED)
+    assert words in err
+    e = policy.heard("operation.decide")
+    assert (e["verdict"], e["by"], e["command"]) == (
+        "deny", "scp-legacy", command)
+
+
+@pytest.mark.parametrize("command", [
+    "scp", "scp -t", "scp -t -f /srv/other/x", "scp -r /srv/other/x",
+    "scp -S id -t /srv/other/x", "scp -t /srv/other/x /srv/other/y",
+    "scp --help -t /srv/other/x", "A=b scp -t /srv/other/x",
+    "cd /srv && scp -t /srv/other/x", "scp -t /srv/other/x 2>&1",
+    "scpx -t /srv/other/x", "scp -t /srv/other/x | cat"])
+def test_what_is_no_scp(policy, command):
+    m, handle = policy.login()
+    refused(m.shell(message("RUN", run_body(handle, command))), DENIED)
+    assert "by" not in policy.heard("operation.decide")
+
+
+def test_scp_keeps_no_symlinks_out(policy):
+    policy.write(POLICY.replace("by sftp max 5MiB", "by scp-legacy"))
+    policy.reload(policy.path / "policy")
+    w.expect(policy.oidc, "ISSUERS")
+    policy.heard("policy.load")
+    m, handle = policy.login()
+    refused(m.shell(message("RUN", run_body(
+        handle, "scp -t /srv/app/x"))), DENIED)
+    policy.heard("operation.decide")

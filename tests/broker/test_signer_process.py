@@ -252,10 +252,14 @@ def test_certificate_as_openssh_reads_it(signer, tmp_path):
 @pytest.mark.parametrize("target, command", [
     ("web-1", "internal-sftp"), ("web-1", "internal-sftp -R"),
     ("inner-1", "internal-sftp"), ("inner-1", "internal-sftp -R"),
-    ("files-1", "'/opt/sftp-server'")])
+    ("files-1", "'/opt/sftp-server'"),
+    ("web-1", "'/usr/bin/scp' '-t' '--' '/srv/app'"),
+    ("web-1", "'/usr/bin/scp' '-r' '-p' '-d' '-t' '--' '/srv/a b'"),
+    ("files-1", "'/usr/bin/scp' '-r' '-f' '--' '/srv/app'")])
 def test_a_session_of_files(signer, ca, target, command):
-    cert = signed(signer.grant(target=target, principal=f"deploy+{target}",
-                               command=command, what=1), ca)
+    cert = signed(signer.grant(
+        target=target, principal=f"deploy+{target}", command=command,
+        what=2 if "/scp'" in command else 1), ca)
     assert cert.critical["force-command"] == command
     assert cert.extensions == {}
 
@@ -388,7 +392,18 @@ def test_folders_and_pipelines_for_bourne_shells(signer, ca, command):
         "'/opt/sftp-serve'", "'id'")],
     ({"what": 1, "command": "internal-sftp", "pty": 1}, "canonical"),
     ({"what": 0, "command": "internal-sftp"}, "canonical"),
-    ({"what": 2, "command": "'scp' '-t' '--' '/srv/app'"}, "canonical"),
+    *[({"what": 2, "command": c}, "canonical") for c in (
+        "'scp' '-t' '--' '/srv/app'", "'/opt/scp' '-t' '--' '/srv/app'",
+        "'/usr/bin/scp' '-t' '/srv/app'", "'/usr/bin/scp' '--' '/srv/app'",
+        "'/usr/bin/scp' '-t' '-f' '--' '/srv/app'",
+        "'/usr/bin/scp' '-p' '-r' '-t' '--' '/srv/app'",
+        "'/usr/bin/scp' '-S' '-t' '--' '/srv/app'",
+        "'/usr/bin/scp' '-t' '--' 'srv'", "'/usr/bin/scp' '-t' '--' '/'",
+        "'/usr/bin/scp' '-t' '--' '/srv/../x'", "internal-sftp", "'id'",
+        "'/usr/bin/scp' '-t' '--' '/a' '/b'",
+        "'cd' '--' '/srv' && '/usr/bin/scp' '-t' '--' '/a'")],
+    ({"what": 2, "pty": 1, "command": "'/usr/bin/scp' '-t' '--' '/a'"},
+     "canonical"),
     ({"key_id": "a\nb"}, "could not be signed"),
     ({"key_id": "\x1b[31m"}, "could not be signed"),
     ({"key_id": ""}, "could not be signed"),
