@@ -8,6 +8,7 @@
  *	hop_relay.c	stdin, terminal, messages while the command runs
  *	hop_show.c	the one place through which all that is shown goes
  *	hop_files.c	a session of files, through the filter that judges it
+ *	hop_filter.c	that filter, and the manifest
  *	hop_end.c	last words, closing facts, EXIT
  */
 #ifndef POSTERN_BROKER_HOP_H

@@ -18,10 +18,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "audit/sidecar.h"
+#include "broker/hop_filter.h"
 #include "lib/err.h"
 #include "lib/log.h"
-#include "ssh/sftp.h"
 
 #define FILES_ROUNDS 64 /* before the others have a turn */
 
@@ -31,74 +30,12 @@ struct held {
 };
 
 struct hop_files {
-	struct sftp *sftp;
-	struct sftp_rule rule[PROTO_FILE_RULES_MAX];
-	struct held held[2]; /* by enum sftp_side: came, and was not taken */
+	struct hop_filter *filter;
+	struct held held[2]; /* by enum filter_side: came, and was not taken */
 	bool eof;            /* of the job */
 	bool eof_sent;
 	bool ended;
-	uint64_t lines, bytes; /* of the manifest */
 };
-
-_Static_assert(PROTO_FILE_RULES_MAX <= SFTP_RULES_MAX, "rules fit");
-
-/* -- the manifest ------------------------------------------------------------
- */
-
-/* A manifest is whole, or the session ends. */
-static void
-files_entry(void *arg, const struct sftp_entry *e)
-{
-	static const char *const verbs[] = {
-		[SFTP_GET] = "get",
-		[SFTP_PUT] = "put",
-		[SFTP_MKDIR] = "mkdir",
-		[SFTP_REMOVE] = "remove",
-		[SFTP_RMDIR] = "rmdir",
-		[SFTP_RENAME] = "rename",
-		[SFTP_LINK] = "link",
-		[SFTP_SYMLINK] = "symlink",
-		[SFTP_ATTRS] = "attributes",
-	};
-	static const char *const results[] = {
-		[SFTP_FAILED] = "failed",
-		[SFTP_REFUSED] = "refused",
-		[SFTP_CUT] = "cut",
-		[SFTP_DONE] = "done",
-	};
-	struct hop *h = arg;
-	struct hop_files *f = h->files;
-	struct sidecar_range range[SFTP_RANGES_MAX];
-	const struct sidecar_file line = {
-		.verb = verbs[e->verb],
-		.result = results[e->result],
-		.path = e->path,
-		.to = e->to,
-		.rule = e->rule,
-		.moved = e->verb == SFTP_GET || e->verb == SFTP_PUT,
-		.bytes = e->bytes,
-		.sha256 = e->whole ? e->sha256 : NULL,
-		.range = range,
-		.nrange = e->nrange,
-		.more = e->more,
-	};
-	int r;
-
-	for (size_t i = 0; i < e->nrange; i++)
-		range[i] =
-		    (struct sidecar_range){ e->range[i].from, e->range[i].to };
-	if (f->bytes > SIDECAR_FILES_MAX - SIDECAR_FILE_LINE_MAX) {
-		hop_fail(h, POSTERN_EX_TEMPFAIL,
-		    "stopped: the manifest of one session holds no more than "
-		    "%llu files of this kind; go on in another one",
-		    (unsigned long long)f->lines);
-		return;
-	}
-	if ((r = sidecar_file_write(h->run.sidecar, &line, &f->bytes)) != 0)
-		hop_fail(h, POSTERN_EX_IOERR,
-		    "the manifest cannot be written: %s", err_text(r));
-	f->lines++;
-}
 
 /* -- start and end -----------------------------------------------------------
  */
@@ -106,27 +43,11 @@ files_entry(void *arg, const struct sftp_entry *e)
 int
 hop_files_init(struct hop *h)
 {
-	const struct hop_run *run = &h->run;
-	struct sftp_want w = {
-		.nrule = run->nfile, .entry = files_entry, .arg = h
-	};
-
-	if (run->what != OP_SFTP)
+	if (h->run.what == OP_COMMAND)
 		return 0;
 	if ((h->files = calloc(1, sizeof(*h->files))) == NULL)
 		return ERR_NOMEM;
-	for (size_t i = 0; i < run->nfile; i++)
-		h->files->rule[i] = (struct sftp_rule){
-			.name = run->file[i].rule,
-			.deny = run->file[i].deny,
-			.write = run->file[i].write,
-			.path = run->file[i].path,
-			.max = run->file[i].max,
-			.no_delete = run->file[i].no_delete,
-			.no_symlinks = run->file[i].no_symlinks,
-		};
-	w.rule = h->files->rule;
-	return sftp_new(&w, &h->files->sftp);
+	return hop_filter_new(h, &h->files->filter);
 }
 
 void
@@ -135,7 +56,7 @@ hop_files_end(struct hop *h)
 	if (h->files == NULL || h->files->ended)
 		return;
 	h->files->ended = true;
-	sftp_end(h->files->sftp);
+	hop_filter_end(h->files->filter);
 }
 
 void
@@ -143,7 +64,7 @@ hop_files_free(struct hop *h)
 {
 	if (h->files == NULL)
 		return;
-	sftp_free(h->files->sftp);
+	hop_filter_free(h->files->filter);
 	free(h->files);
 	h->files = NULL;
 }
@@ -152,13 +73,13 @@ hop_files_free(struct hop *h)
  */
 
 static void
-files_broke(struct hop *h, enum sftp_side side, int r)
+files_broke(struct hop *h, enum filter_side side, int r)
 {
-	const char *words = sftp_error(h->files->sftp);
+	const char *words = hop_filter_error(h->files->filter);
 
 	if (r == ERR_PROTO)
 		hop_fail(h,
-		    side == SFTP_JOB ? POSTERN_EX_USAGE
+		    side == FILTER_JOB ? POSTERN_EX_USAGE
 				     : POSTERN_EX_UNAVAILABLE,
 		    "%s: %s", h->run.target, words);
 	else
@@ -167,16 +88,15 @@ files_broke(struct hop *h, enum sftp_side side, int r)
 
 /* Bytes of one side into the filter; answers how many it took. */
 static size_t
-files_feed(struct hop *h, enum sftp_side side, const uint8_t *p, size_t n)
+files_feed(struct hop *h, enum filter_side side, const uint8_t *p, size_t n)
 {
-	struct sftp *s = h->files->sftp;
+	struct hop_filter *s = h->files->filter;
 	size_t took = 0;
 	int r;
 
-	if (n == 0 || h->files->ended || !sftp_wants(s, side))
+	if (n == 0 || h->files->ended || !hop_filter_wants(s, side))
 		return 0;
-	r = side == SFTP_JOB ? sftp_from_job(s, p, n, &took)
-			     : sftp_from_target(s, p, n, &took);
+	r = hop_filter_take(s, side, p, n, &took);
 	if (r != 0) {
 		files_broke(h, side, r);
 		return n; /* nobody wants it any more */
@@ -185,7 +105,7 @@ files_feed(struct hop *h, enum sftp_side side, const uint8_t *p, size_t n)
 }
 
 static bool
-files_feed_held(struct hop *h, enum sftp_side side)
+files_feed_held(struct hop *h, enum filter_side side)
 {
 	struct held *k = &h->files->held[side];
 	size_t took = files_feed(h, side, k->d + k->at, k->n);
@@ -199,10 +119,10 @@ files_feed_held(struct hop *h, enum sftp_side side)
 static bool
 files_to_job(struct hop *h)
 {
-	struct sftp *s = h->files->sftp;
+	struct hop_filter *s = h->files->filter;
 	struct hop_sink *k = &h->sink[CONN_OUT];
 	size_t n, w, granted;
-	const uint8_t *p = sftp_out(s, SFTP_JOB, &n);
+	const uint8_t *p = hop_filter_out(s, FILTER_JOB, &n);
 
 	if (n == 0 || h->phase == HOP_OVER)
 		return false;
@@ -211,7 +131,7 @@ files_to_job(struct hop *h)
 	h->shown += w;
 	if (k->gone)
 		w = n;
-	(void)sftp_sent(s, SFTP_JOB, w);
+	hop_filter_sent(s, FILTER_JOB, w);
 	if (granted < n && w == granted)
 		hop_fail(h, POSTERN_EX_DENIED,
 		    "stopped after the %llu bytes of output that the policy "
@@ -223,15 +143,15 @@ files_to_job(struct hop *h)
 static bool
 files_to_target(struct hop *h)
 {
-	struct sftp *s = h->files->sftp;
+	struct hop_filter *s = h->files->filter;
 	size_t n, room = conn_room(h->conn);
-	const uint8_t *p = sftp_out(s, SFTP_TARGET, &n);
+	const uint8_t *p = hop_filter_out(s, FILTER_TARGET, &n);
 
 	if (n > room)
 		n = room;
 	if (n == 0 || conn_write(h->conn, p, n) != 0)
 		return false;
-	(void)sftp_sent(s, SFTP_TARGET, n);
+	hop_filter_sent(s, FILTER_TARGET, n);
 	return true;
 }
 
@@ -239,9 +159,9 @@ files_to_target(struct hop *h)
 static bool
 files_from_conn(struct hop *h)
 {
-	struct held *k = &h->files->held[SFTP_TARGET];
+	struct held *k = &h->files->held[FILTER_TARGET];
 
-	if (k->n > 0 || !sftp_wants(h->files->sftp, SFTP_TARGET))
+	if (k->n > 0 || !hop_filter_wants(h->files->filter, FILTER_TARGET))
 		return false;
 	k->at = 0;
 	k->n = conn_read(h->conn, CONN_OUT, k->d, sizeof(k->d));
@@ -257,15 +177,15 @@ hop_files_pump(struct hop *h)
 	for (int i = 0; moved && i < FILES_ROUNDS; i++) {
 		if (h->phase != HOP_RUNNING && h->phase != HOP_FLUSHING)
 			return;
-		moved = files_feed_held(h, SFTP_JOB);
-		moved |= files_feed_held(h, SFTP_TARGET);
+		moved = files_feed_held(h, FILTER_JOB);
+		moved |= files_feed_held(h, FILTER_TARGET);
 		moved |= files_from_conn(h);
 		moved |= files_to_job(h);
 		if (h->phase == HOP_RUNNING)
 			moved |= files_to_target(h);
 	}
-	if (f->eof && !f->eof_sent && f->held[SFTP_JOB].n == 0 &&
-	    h->phase == HOP_RUNNING && sftp_idle(f->sftp)) {
+	if (f->eof && !f->eof_sent && f->held[FILTER_JOB].n == 0 &&
+	    h->phase == HOP_RUNNING && hop_filter_idle(f->filter)) {
 		f->eof_sent = true;
 		(void)conn_eof(h->conn);
 	}
@@ -280,10 +200,10 @@ hop_files_data(struct hop *h, const void *p, size_t n)
 
 	if (h->phase == HOP_OVER)
 		return n;
-	if (h->files->held[SFTP_TARGET].n > 0)
+	if (h->files->held[FILTER_TARGET].n > 0)
 		return 0;
 	while (done < n &&
-	       (k = files_feed(h, SFTP_TARGET, d + done, n - done)) > 0) {
+	       (k = files_feed(h, FILTER_TARGET, d + done, n - done)) > 0) {
 		done += k;
 		(void)files_to_job(h);
 	}
@@ -295,15 +215,15 @@ hop_files_wants_stdin(const struct hop *h)
 {
 	const struct hop_files *f = h->files;
 
-	return h->phase == HOP_RUNNING && !f->eof && f->held[SFTP_JOB].n == 0 &&
-	       sftp_wants(f->sftp, SFTP_JOB);
+	return h->phase == HOP_RUNNING && !f->eof && f->held[FILTER_JOB].n == 0 &&
+	       hop_filter_wants(f->filter, FILTER_JOB);
 }
 
 void
 hop_files_stdin(struct hop *h)
 {
 	struct hop_files *f = h->files;
-	struct held *k = &f->held[SFTP_JOB];
+	struct held *k = &f->held[FILTER_JOB];
 	ssize_t n = read(h->run.in, k->d, sizeof(k->d));
 
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
@@ -327,7 +247,7 @@ hop_files_waits(const struct hop *h)
 	const struct hop_files *f = h->files;
 	size_t n;
 
-	(void)sftp_out(f->sftp, SFTP_JOB, &n);
-	return n > 0 || f->held[SFTP_TARGET].n > 0 ||
+	(void)hop_filter_out(f->filter, FILTER_JOB, &n);
+	return n > 0 || f->held[FILTER_TARGET].n > 0 ||
 	       (h->conn != NULL && conn_held(h->conn, CONN_OUT) > 0);
 }
