@@ -647,6 +647,16 @@ DAMAGED = [
 ]
 
 
+@pytest.mark.parametrize("command, verdict", [
+    ("sftp", "allow"), ("postern-sftp", "deny"), ("scp -t /srv/a", "allow")])
+def test_moved_files_are_no_command(ledger, command, verdict):
+    """Which paths they were is not in the ledger."""
+    way = "scp-legacy" if command.startswith("scp") else "sftp"
+    (g,) = ledger.ask(OLD, line(1, command, verdict, by=way), code=UNDECIDED)
+    assert g["change"] == "undecided"
+    assert f"files were moved ({way})" in json.dumps(g)
+
+
 @pytest.mark.parametrize("text, what", DAMAGED,
                          ids=[str(i) for i in range(len(DAMAGED))])
 def test_a_damaged_line_is_said_and_counted(ledger, text, what):
