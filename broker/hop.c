@@ -376,9 +376,6 @@ main(void)
 	if ((r = hop_prepare(h)) != 0 || (r = hop_confine(h)) != 0)
 		hop_unable(h, r);
 	hop_record(h);
-	if (h->run.what != OP_COMMAND && h->files == NULL)
-		hop_fail(h, POSTERN_EX_DENIED,
-		    "files are not transferred in this way yet");
 	hop_tty_raw(h, true);
 	if (h->phase != HOP_OVER)
 		hop_cert_request(h);

@@ -80,7 +80,7 @@ files_broke(struct hop *h, enum filter_side side, int r)
 	if (r == ERR_PROTO)
 		hop_fail(h,
 		    side == FILTER_JOB ? POSTERN_EX_USAGE
-				     : POSTERN_EX_UNAVAILABLE,
+				       : POSTERN_EX_UNAVAILABLE,
 		    "%s: %s", h->run.target, words);
 	else
 		hop_fail(h, POSTERN_EX_TEMPFAIL, "stopped: %s", err_text(r));
@@ -215,7 +215,8 @@ hop_files_wants_stdin(const struct hop *h)
 {
 	const struct hop_files *f = h->files;
 
-	return h->phase == HOP_RUNNING && !f->eof && f->held[FILTER_JOB].n == 0 &&
+	return h->phase == HOP_RUNNING && !f->eof &&
+	       f->held[FILTER_JOB].n == 0 &&
 	       hop_filter_wants(f->filter, FILTER_JOB);
 }
 

@@ -116,17 +116,16 @@ filter_scp_entry(void *arg, const struct scp_entry *e)
 	/* A folder that is read is not made anywhere we know of. */
 	if (e->folder && !e->write && e->result == SCP_DONE)
 		return;
-	filter_line(arg,
-	    &(struct sidecar_file){
-		.verb = e->folder && e->write ? "mkdir" : moved,
-		.result = results[e->result],
-		.path = e->path,
-		.to = e->to,
-		.rule = e->rule,
-		.moved = !e->folder,
-		.bytes = e->bytes,
-		.sha256 = e->sha256,
-	    });
+	filter_line(arg, &(struct sidecar_file){
+			     .verb = e->folder && e->write ? "mkdir" : moved,
+			     .result = results[e->result],
+			     .path = e->path,
+			     .to = e->to,
+			     .rule = e->rule,
+			     .moved = !e->folder,
+			     .bytes = e->bytes,
+			     .sha256 = e->sha256,
+			 });
 }
 
 /* -- judging, of scp ---------------------------------------------------------

@@ -77,8 +77,7 @@ prepare(struct operation *op, const struct connection *conn,
 
 static void
 grant(struct operation *op, struct connection *conn, const struct ask *a,
-    const struct request *q, const struct files *f,
-    const struct serve_scp *scp)
+    const struct request *q, const struct files *f, const struct serve_scp *scp)
 {
 	const struct plan counted = { .d = f->d, .target = q->target };
 	struct buf text;
@@ -167,8 +166,8 @@ operation_files(
 
 /* Is it that, and no rule speaks of it as of a command? */
 static bool
-is_scp(const struct connection *conn, const struct ask *a,
-    const struct list *l, struct serve_scp *scp)
+is_scp(const struct connection *conn, const struct ask *a, const struct list *l,
+    struct serve_scp *scp)
 {
 	const struct command *c = &l->command[0];
 	struct request q;

@@ -111,7 +111,8 @@ static int
 broke(struct scp *s, enum scp_side side, const char *words)
 {
 	s->turn = TURN_BROKEN;
-	(void)snprintf(s->error, sizeof(s->error), "%s broke scp's protocol: %s",
+	(void)snprintf(s->error, sizeof(s->error),
+	    "%s broke scp's protocol: %s",
 	    side == SCP_JOB ? "the job" : "the target", words);
 	return ERR_PROTO;
 }
@@ -186,15 +187,14 @@ report(struct scp *s, const struct place *p, bool folder,
 {
 	if (++s->entries > SCP_ENTRIES_MAX)
 		return broke(s, sender(s), "more files than a manifest holds");
-	s->want.entry(s->want.arg,
-	    &(struct scp_entry){ .write = s->want.write,
-		.folder = folder,
-		.result = result,
-		.path = p->path,
-		.to = p->alt[0] == '\0' ? NULL : p->alt,
-		.rule = s->rule,
-		.bytes = folder ? 0 : s->passed,
-		.sha256 = sha256 });
+	s->want.entry(s->want.arg, &(struct scp_entry){ .write = s->want.write,
+				       .folder = folder,
+				       .result = result,
+				       .path = p->path,
+				       .to = p->alt[0] == '\0' ? NULL : p->alt,
+				       .rule = s->rule,
+				       .bytes = folder ? 0 : s->passed,
+				       .sha256 = sha256 });
 	return 0;
 }
 
@@ -298,8 +298,8 @@ static int
 refuse(struct scp *s, const struct place *p, bool folder, const char *why)
 {
 	char text[512];
-	int n = snprintf(text, sizeof(text), "\001postern: %.300s: %.100s\n",
-	    p->path, why);
+	int n = snprintf(
+	    text, sizeof(text), "\001postern: %.300s: %.100s\n", p->path, why);
 	int r;
 
 	if (n <= 0 || (size_t)n >= sizeof(text))
@@ -378,8 +378,9 @@ on_item(struct scp *s, bool folder)
 		return broke(s, sender(s), "a path that is too long");
 	s->tops += s->depth == 0;
 	if (mode > MODE_MAX)
-		return refuse(s, &p, folder, "setuid, setgid and sticky are "
-					     "not passed on");
+		return refuse(s, &p, folder,
+		    "setuid, setgid and sticky are "
+		    "not passed on");
 	if ((why = judge(s, &p, folder ? 0 : size)) != NULL)
 		return refuse(s, &p, folder, why);
 	s->file = p;
@@ -492,8 +493,7 @@ on_not_taken(struct scp *s)
 	s->turn = TURN_LINE;
 	s->passed = 0;
 	if (s->kind == 'C' || s->kind == 'D')
-		return report(
-		    s, &s->file, s->kind == 'D', SCP_FAILED, NULL);
+		return report(s, &s->file, s->kind == 'D', SCP_FAILED, NULL);
 	if (s->kind == 'E')
 		return broke(s, receiver(s), "it does not leave a folder");
 	return 0;
@@ -575,8 +575,8 @@ take_byte(struct scp *s, enum scp_side side, uint8_t c)
 }
 
 int
-scp_take(struct scp *s, enum scp_side side, const void *data, size_t n,
-    size_t *took)
+scp_take(
+    struct scp *s, enum scp_side side, const void *data, size_t n, size_t *took)
 {
 	const uint8_t *p = data;
 	size_t at = 0, k;

@@ -1,6 +1,6 @@
 /*
- * scp's own protocol (`scp -O`, rcp's of old) between a job and a target, judged
- * line by line.  It has no specification; what is understood here is what
+ * scp's own protocol (`scp -O`, rcp's of old) between a job and a target,
+ *judged line by line.  It has no specification; what is understood here is what
  * OpenSSH's scp.c speaks, and the rest is refused.  A pure machine: bytes go in
  * on either side, bytes come out on either side.
  *
@@ -20,8 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SCP_DEPTH_MAX 64   /* folders in folders */
-#define SCP_LINE_MAX 4608  /* a name of NAME_MAX, and more of a message */
+#define SCP_DEPTH_MAX 64  /* folders in folders */
+#define SCP_LINE_MAX 4608 /* a name of NAME_MAX, and more of a message */
 #define SCP_PATH_MAX 4095
 #define SCP_ENTRIES_MAX 100000 /* lines of the manifest */
 
@@ -37,21 +37,21 @@ struct scp_entry {
 	bool folder;
 	enum scp_result result;
 	const char *path;
-	const char *to;	  /* where it is if path is a folder; or NULL */
+	const char *to;   /* where it is if path is a folder; or NULL */
 	const char *rule; /* or NULL */
 	uint64_t bytes;
 	const char *sha256; /* of the whole file; or NULL */
 };
 
 struct scp_want {
-	bool write;	  /* the job sends (`scp -t`) */
-	bool recurse;	  /* -r */
-	bool into;	  /* -d: path is a folder */
+	bool write;       /* the job sends (`scp -t`) */
+	bool recurse;     /* -r */
+	bool into;        /* -d: path is a folder */
 	const char *path; /* plain; of the target */
-	/* May this path be read or written, with so many bytes more?  The rule's
-	 * name, or NULL, and then *why is a few words. */
-	const char *(*judge)(void *arg, const char *path, uint64_t bytes,
-	    const char **why);
+	/* May this path be read or written, with so many bytes more?  The
+	 * rule's name, or NULL, and then *why is a few words. */
+	const char *(*judge)(
+	    void *arg, const char *path, uint64_t bytes, const char **why);
 	void (*entry)(void *arg, const struct scp_entry *e);
 	void *arg;
 };
@@ -64,8 +64,8 @@ void scp_free(struct scp *s);
 /* n bytes of that side came; *took says how many were taken, the rest comes
  * again when scp_wants says so.  ERR_PROTO: that side broke the protocol, and
  * scp_error has the words; the session is over. */
-int scp_take(struct scp *s, enum scp_side side, const void *p, size_t n,
-    size_t *took);
+int scp_take(
+    struct scp *s, enum scp_side side, const void *p, size_t n, size_t *took);
 bool scp_wants(const struct scp *s, enum scp_side side);
 
 /* What waits to be sent to that side; scp_sent takes n bytes of it away. */

@@ -29,17 +29,16 @@ bool serve_is_subsystem(const char *wire);
 #define SERVE_SCP "/usr/bin/scp"
 
 struct serve_scp {
-	bool write;   /* -t: it receives; else -f */
-	bool recurse; /* -r */
-	bool times;   /* -p */
-	bool into;    /* -d, or a path with a / at its end */
+	bool write;                  /* -t: it receives; else -f */
+	bool recurse;                /* -r */
+	bool times;                  /* -p */
+	bool into;                   /* -d, or a path with a / at its end */
 	char path[PATH_LEN_MAX + 1]; /* plain; "": not absolute and plain */
 };
 
 /* scp (-v | -r | -p | -d | -t | -f)... [--] PATH, with exactly one of -t and
  * -f, by whatever path to scp.  ERR_NOTFOUND: it is another command. */
-int serve_scp_read(
-    const char *const *argv, size_t argc, struct serve_scp *out);
+int serve_scp_read(const char *const *argv, size_t argc, struct serve_scp *out);
 /* Appends it in its one form for the wire. */
 int serve_scp_put(const struct serve_scp *s, struct buf *out);
 /* Is it in that form?  Then *out is what it says. */

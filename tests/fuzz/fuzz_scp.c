@@ -66,10 +66,9 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint64_t entries = 0;
-	struct scp_want w = { .path = PATH,
-		.judge = judge,
-		.entry = entry,
-		.arg = &entries };
+	struct scp_want w = {
+		.path = PATH, .judge = judge, .entry = entry, .arg = &entries
+	};
 	enum scp_side side;
 	struct scp *s;
 	size_t n, took;

@@ -647,13 +647,22 @@ def test_rules_for_files_are_read_strictly(hop, what, rules):
     assert s.recv(h.shell) is None  # and so postern-shell says it: 75
 
 
+@pytest.mark.parametrize("command", [
+    "true", "scp -t /srv/app", "'scp' '-t' '--' '/srv/app'",
+    "'/usr/bin/scp' '-t' '/srv/app'", "'/usr/bin/scp' '-t' '--' '/srv/../a'"])
+def test_what_is_judged_as_scp_is_scp(hop, command):
+    h = hop(command, what=2, rules=[RULE])
+    assert h.run.wait(20) != 0
+    assert s.recv(h.shell) is None
+
+
 @pytest.mark.parametrize("rules", [
-    [RULE], [RULE] * 256, [("a", 1, 0, "/", 0, 0, 0)],
-    [("a", 0, 0, "/" + "a" * 4094, 0, 0, 1)]])
-def test_files_by_scp_wait_for_their_filter(hop, rules):
-    end, out, err = hop("true", what=2, rules=rules).finish()
-    assert end == (0, s.DENIED) and out == b""
-    assert b"files are not transferred in this way yet" in err
+    [("a", 0, 0, "/", 0, 0, 0)], [("a", 0, 0, "/", 0, 0, 0)] * 256,
+    [("a", 0, 0, "/" + "a" * 4094, 0, 0, 1)] * 20])
+def test_as_many_rules_for_files_as_there_may_be(hop, rules):
+    end, out, _ = hop("'/usr/bin/scp' '-f' '--' '/nonexistent'", what=2,
+                      rules=rules).finish(b"\0")
+    assert end == (0, 1) and b"No such file" in out
 
 
 def test_policy_has_no_work(hop):

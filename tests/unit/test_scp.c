@@ -44,9 +44,10 @@ entry(void *arg, const struct scp_entry *e)
 	struct world *w = arg;
 	size_t n = strlen(w->list);
 
-	(void)snprintf(w->list + n, sizeof(w->list) - n, "%s%s %s %s%s%s %llu %.6s\n",
-	    e->write ? "put" : "get", e->folder ? "/" : "", result[e->result],
-	    e->path, e->to == NULL ? "" : "|", e->to == NULL ? "" : e->to,
+	(void)snprintf(w->list + n, sizeof(w->list) - n,
+	    "%s%s %s %s%s%s %llu %.6s\n", e->write ? "put" : "get",
+	    e->folder ? "/" : "", result[e->result], e->path,
+	    e->to == NULL ? "" : "|", e->to == NULL ? "" : e->to,
 	    (unsigned long long)e->bytes, e->sha256 == NULL ? "-" : e->sha256);
 }
 
@@ -91,7 +92,7 @@ play(struct world *w, const char *const *script, size_t step)
 		n = strlen(script[i] + 1);
 		memcpy(text, script[i] + 1, n);
 		for (size_t k = 0; k < n; k++)
-			text[k] = text[k] == '@' ? '\0'
+			text[k] = text[k] == '@'   ? '\0'
 				  : text[k] == '!' ? '\1'
 						   : text[k];
 		r = feed(w, script[i][0] == 'J' ? SCP_JOB : SCP_TARGET, text, n,
@@ -113,8 +114,7 @@ t_scp_scripts(void **state)
 	} c[] = {
 		{ "/srv/a", true, false, false,
 		    { "T@", "JC0644 3 x\n", "T@", "Jabc@", "T@" }, 0,
-		    "put done /srv/a|/srv/a/x 3 ba7816\n",
-		    "C0644 3 x\nabc@" },
+		    "put done /srv/a|/srv/a/x 3 ba7816\n", "C0644 3 x\nabc@" },
 		{ "/srv/a", true, false, true,
 		    { "T@", "JT1 0 2 0\n", "T@", "JC0600 0 x y\n", "T@", "J@",
 			"T@" },
@@ -128,12 +128,12 @@ t_scp_scripts(void **state)
 		    "put/ done /srv/d 0 -\nput done /srv/d/x 1 594e51\n"
 		    "put done /srv/y 0 e3b0c4\n",
 		    "D0755 0 d\nC0644 1 x\nz@E\nC0644 0 y\n@" },
-		/* refused: the target sees nothing of it, the next one goes on */
+		/* refused: the target sees nothing of it, the next one goes on
+		 */
 		{ "/srv", true, false, true,
 		    { "T@", "JC0644 3 keys\n", "JC0644 1 x\n", "T@", "Jz@",
 			"T@" },
-		    0,
-		    "put refused /srv/keys 0 -\nput done /srv/x 1 594e51\n",
+		    0, "put refused /srv/keys 0 -\nput done /srv/x 1 594e51\n",
 		    "C0644 1 x\nz@" },
 		{ "/srv", true, false, true, { "T@", "JC4755 3 x\n" }, 0,
 		    "put refused /srv/x 0 -\n", "" },
@@ -171,12 +171,9 @@ t_scp_scripts(void **state)
 		    ERR_PROTO, "get done /srv/a 0 e3b0c4\n", "@@@" },
 		{ "/srv/a", false, false, false, { "J@", "TD0755 0 a\n" },
 		    ERR_PROTO, "", "@" },
-		/* names that are none */
+	/* names that are none */
 #define BAD(line)                                                              \
-	{                                                                      \
-		"/srv", true, true, true, { "T@", "J" line "\n" }, ERR_PROTO,  \
-		    "", ""                                                     \
-	}
+	{ "/srv", true, true, true, { "T@", "J" line "\n" }, ERR_PROTO, "", "" }
 		BAD("C0644 3 .."),
 		BAD("C0644 3 ."),
 		BAD("C0644 3 "),
@@ -185,7 +182,8 @@ t_scp_scripts(void **state)
 		BAD("C0644 3 /etc/x"),
 		BAD("C0644 3 a\033[2J"),
 		BAD("C0644 3 a\xff"),
-		BAD("C0644 3 a\xe2\x80\xae" "b"),
+		BAD("C0644 3 a\xe2\x80\xae"
+		    "b"),
 		BAD("D0755 1 d"),
 		BAD("C644 3 x"),
 		BAD("C00644 3 x"),
@@ -206,7 +204,8 @@ t_scp_scripts(void **state)
 		BAD("C0644 3 x@y"),
 		/* turns and answers that are none */
 		{ "/srv", true, false, true, { "Tx" }, ERR_PROTO, "", "" },
-		{ "/srv", true, false, true, { "T@", "T@" }, ERR_AGAIN, "", "" },
+		{ "/srv", true, false, true, { "T@", "T@" }, ERR_AGAIN, "",
+		    "" },
 		{ "/srv", true, false, true, { "JC0644 0 x\n" }, ERR_AGAIN, "",
 		    "" },
 		{ "/srv", true, false, true,
@@ -232,8 +231,9 @@ t_scp_scripts(void **state)
 			scp_end(w.s);
 			if (r != c[i].want || strcmp(w.list, c[i].list) != 0 ||
 			    strcmp(w.out[SCP_TARGET], c[i].target) != 0)
-				fail_msg("%zu, %zu bytes at once: %d, %s\n%s\n%s",
-				    i, step, r, scp_error(w.s), w.list,
+				fail_msg(
+				    "%zu, %zu bytes at once: %d, %s\n%s\n%s", i,
+				    step, r, scp_error(w.s), w.list,
 				    w.out[SCP_TARGET]);
 			assert_int_equal(
 			    r == ERR_PROTO, scp_error(w.s)[0] != '\0');
