@@ -11,6 +11,14 @@ LINTS = \
 	tests/lint/shell.sh
 TESTS += $(LINTS)
 AM_TESTS_ENVIRONMENT = CC='$(CC)'; export CC;
+# Built with the tests, run by `./dev bench record`.
+check_PROGRAMS += tests/bench/hop_unrecorded
+tests_bench_hop_unrecorded_SOURCES = broker/hop.c $(hop_files) \
+	tests/bench/uncast.c
+tests_bench_hop_unrecorded_CFLAGS = $(broker_postern_hop_CFLAGS)
+tests_bench_hop_unrecorded_LDFLAGS = $(broker_postern_hop_LDFLAGS)
+tests_bench_hop_unrecorded_LDADD = $(broker_postern_hop_LDADD)
+
 # Folders, whole: the files in them are read by name at run time.
 EXTRA_DIST += tests/lint tests/e2e tests/hostile tests/install tests/bench \
 	tests/conftest.py tests/fuzz/corpus .ci/run
