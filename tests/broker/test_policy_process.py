@@ -401,6 +401,7 @@ def test_issuers_for_oidc(policy):
     assert [m.text() for _ in range(m.u32())] == ["bastion.acme.example"]
     assert [m.text() for _ in range(m.u32())] == ["RS256"]
     m.u32(), m.u32(), m.u32(), m.u8()
+    assert m.text() == ""       # discovery says where the keys are
     m.end()
 
 
