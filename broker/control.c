@@ -190,7 +190,9 @@ control_help(const struct connection *conn, struct buf *out, struct buf *err)
 	    "  targets              the user names that some rule gives you\n"
 	    "  can TARGET COMMAND   would this be allowed (0) or not (77), "
 	    "and\n"
-	    "                       why; nothing is run\n"
+	    "                       why; nothing is run.  Of files: can "
+	    "TARGET\n"
+	    "                       read PATH by sftp, or write\n"
 	    "  help                 this text\n");
 }
 

@@ -18,6 +18,10 @@
 #include "lib/event.h"
 #include "lib/log.h"
 #include "lib/proto.h"
+#include "lib/str.h"
+#include "policy/files.h"
+#include "policy/model.h"
+#include "policy/policy.h"
 
 /* One question, taken apart. */
 struct question {
@@ -174,6 +178,80 @@ judge(struct operation *op, const struct connection *conn, struct question *qu)
 	free(d);
 }
 
+/* `read PATH by sftp`, `write PATH by sftp`: the one question that is not about
+ * a command.  There is no command of these names: a shell has them built in. */
+static bool
+is_files(const struct list *l, bool *write)
+{
+	const struct command *c = &l->command[0];
+	const struct stage *st = c->stage;
+
+	if (l->n != 1 || c->nstage != 1 || c->dir != NULL || st->nassign > 0 ||
+	    st->argc != 4 || strcmp(st->argv[2], "by") != 0 ||
+	    strcmp(st->argv[3], "sftp") != 0)
+		return false;
+	*write = strcmp(st->argv[0], "write") == 0;
+	return *write || strcmp(st->argv[0], "read") == 0;
+}
+
+static void
+say_file(const struct request *q, const struct files *f,
+    const struct file_line *line, bool write, const char *path,
+    struct buf *text)
+{
+	if (line != NULL && f->d.would_deny)
+		(void)buf_putf(text,
+		    "let through: %s is only observed for now\n",
+		    q->target->name);
+	else if (line != NULL)
+		(void)buf_putf(text, "allowed by rule `%s`\n", line->rule);
+	else if (f->d.verdict == VERDICT_ALLOW)
+		(void)buf_putf(text,
+		    "postern: denied: files of %s may be moved by sftp, and "
+		    "not this one: %s %s\n",
+		    q->target->name, write ? "write" : "read", log_safe(path));
+	else if (q->policy == NULL || q->target == NULL ||
+		 files_explain(q, f, text) != 0)
+		(void)buf_putf(text,
+		    "postern: denied: the policy names no such target or "
+		    "login\n");
+}
+
+static void
+judge_file(struct operation *op, const struct connection *conn,
+    struct question *qu, bool write)
+{
+	const char *path = qu->list.command[0].stage->argv[1];
+	const struct file_line *line = NULL;
+	struct decision d = { .rule_name = "default" };
+	struct request q;
+	struct files f;
+	struct buf text;
+
+	buf_init(&text, PROTO_TEXT_MAX);
+	judge_request(conn, &qu->name, false, &q);
+	q.kind = write ? REQUEST_WRITE : REQUEST_READ;
+	q.how = BY_SFTP;
+	if (files_decide(&q, &f) != 0) {
+		operation_refuse(op, POSTERN_EX_TEMPFAIL,
+		    "more `read` and `write` lines hold for this job here than "
+		    "one session can carry");
+		goto out;
+	}
+	if (f.d.verdict == VERDICT_ALLOW)
+		line = files_judge(&f, write, path);
+	if (line != NULL) {
+		d = f.d;
+		d.rule_name = line->rule;
+	}
+	say_file(&q, &f, line, write, path, &text);
+	answer(op, conn, qu, &d, line != NULL ? NULL : "policy",
+	    line != NULL ? 0 : POSTERN_EX_DENIED, &text);
+out:
+	files_clear(&f);
+	buf_clear(&text);
+}
+
 /* What was asked about is no command. */
 static void
 not_read(struct operation *op, const struct connection *conn,
@@ -196,11 +274,13 @@ operation_can(
 {
 	struct command_error e = { 0 };
 	struct question q = { 0 };
+	bool write = false;
 	int r;
 
 	if (split(a, &q) != 0) {
 		operation_refuse(op, POSTERN_EX_USAGE,
-		    "usage: can TARGET COMMAND, or can LOGIN+TARGET COMMAND");
+		    "usage: can TARGET COMMAND, or can LOGIN+TARGET COMMAND; "
+		    "of files: can TARGET read PATH by sftp, or write");
 		return;
 	}
 	r = list_parse((const char *)q.ask.command, q.ask.ncommand,
@@ -210,6 +290,10 @@ operation_can(
 		    "the broker is out of memory; try again");
 	else if (r != 0)
 		not_read(op, conn, &q, &e);
+	else if (is_files(&q.list, &write) &&
+		 path_is_plain(q.list.command[0].stage->argv[1],
+		     strlen(q.list.command[0].stage->argv[1])))
+		judge_file(op, conn, &q, write);
 	else
 		judge(op, conn, &q);
 	list_clear(&q.list);

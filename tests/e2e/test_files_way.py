@@ -35,6 +35,10 @@ def run(job, program, args, lines="", ref="refs/heads/move", host=None):
                    env=job.env(CI_TOKEN=job.issuer.token(ref=ref)))
 
 
+def can(job, what, **claims):
+    return job.ssh("postern", "can " + what, token=job.issuer.token(**claims))
+
+
 def sftp(job, to, lines, **more):
     return run(job, "sftp", ["-o", "BatchMode=no", "-b", "-", f"{to}@{job.host}"], lines, **more)
 
@@ -59,6 +63,28 @@ def test_scp_is_refused(bastion, job, mark, rules):
     assert r.code == 1
     assert 'dest open "/tmp/x": Permission denied' in r.error
     assert bastion.event(mark, "operation.decide")["by"] == "sftp"
+
+
+@pytest.mark.parametrize("what, code, said", [
+    ("web-1 read /etc/hostname by sftp", 0, "allowed by rule `carry`\n"),
+    ("web-1 write /tmp/carry/a by sftp", 0, "allowed by rule `carry`\n"),
+    ("web-2 read '/etc/a b' by sftp", 0, "allowed by rule `fetch`\n"),
+    ("web-1 write /etc/hostname by sftp", 77, "not this one: write /etc/host"),
+    ("web-1 read /tmp/carriage by sftp", 77, "not this one: read /tmp/carri"),
+    ("web-1 read /tmp/carry/../x by sftp", 77, "denied"),
+    ("other+web-1 read /etc/hostname by sftp", 77, "by sftp as other on web-1"),
+    ("nosuch read /etc/hostname by sftp", 77, "no such target"),
+])
+def test_can_of_files(bastion, job, mark, rules, what, code, said):
+    """Answered as the session would be, and never asked unseen."""
+    r = can(job, what, ref="refs/heads/move")
+    assert r.code == code and said in (r.text if code == 0 else r.error), r
+    e = bastion.event(mark, "question")
+    assert e["verdict"] == ("deny" if code else "allow")
+    assert e["command"] == what.split(None, 1)[1]
+    if code == 0:
+        assert e["rule"] == said.split("`")[1] and e["identity"] == "mover"
+    assert not bastion.events(mark, "operation.decide")
 
 
 def test_not_the_bastions_own(bastion, job, rules):
