@@ -600,6 +600,8 @@ proc_policy(void)
 	    "program systemctl = /usr/bin/systemctl\n"
 	    "allow deploy for shop on web-1 {\n"
 	    "    run systemctl restart web\n"
+	    "    write under /srv/<claim repository_id> by sftp scp-legacy\n"
+	    "    read under /srv by sftp\n"
 	    "    run /usr/bin/cat with stdin max 5KiB\n"
 	    "    run /usr/bin/top with pty\n"
 	    "    limit concurrent 3\n"
