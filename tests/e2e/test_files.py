@@ -7,6 +7,7 @@ import pathlib
 import pty
 import shutil
 import socket
+import subprocess
 import time
 
 import house as h
@@ -341,3 +342,58 @@ def test_paramiko(bastion, job, key, area, local, mark):
     assert brief(lines) == [("put", "w/big", "done"), ("get", "r/big", "done"),
                             ("get", "/etc/passwd", "refused")]
     assert lines[0]["sha256"] == sha(local / "big")
+
+
+def test_curl(bastion, job, area, local, mark, rules):
+    """By token: curl gives its password to whatever is asked."""
+    if "sftp" not in h.run("curl", "--version").stdout:
+        pytest.skip("this curl does not speak SFTP")
+    pin = h.fingerprint(bastion.hostkey.with_suffix(".pub"))
+    curl = ["curl", "-sS", "--hostpubsha256", pin.removeprefix("SHA256:"),
+            "-K", "-"]
+    token = job.issuer.token(ref="refs/heads/filer")
+    who = f'user = "web-1:{token}"\n'.encode()
+    url = f"sftp://{job.host}{area}"
+    r = job.run([*curl, "-T", local / "big", f"{url}/w/big"], input=who)
+    assert r.code == 0, r.error
+    assert sha(area / "w/big") == sha(local / "big")
+    assert brief(manifest(bastion, mark)) == [("put", "w/big", "done")]
+    r = job.run([*curl, f"{url}/r/text"], input=who)
+    assert (r.code, r.text) == (0, "to be read\n"), r.error
+    r = job.run([*curl, f"sftp://{job.host}/etc/passwd"], input=who)
+    assert r.code != 0 and r.out == b""
+
+
+def test_sshfs(bastion, job, key, area, local, mark):
+    """A folder of the target's, as one of the job's."""
+    if not (shutil.which("sshfs") and os.path.exists("/dev/fuse")):
+        pytest.skip("no sshfs here")
+    there = local / "there"
+    there.mkdir()
+    r = subprocess.run(h.inside("job", ["unshare", "-m", "sh", "-ec", f"""
+        sshfs -o BatchMode=yes,IdentitiesOnly=yes,IdentityFile={key.private} \\
+            -o UserKnownHostsFile={job.home}/.ssh/known_hosts \\
+            web-1@{job.host}:{area}/w/pub {there}
+        cd {there}
+        cmp text {area}/w/pub/text
+        cp {local}/big big
+        cmp big {local}/big
+        mkdir d
+        mv big d/b
+        ln -s d/b l
+        cmp l {local}/big
+        rm l d/b
+        rmdir d
+        ! ln -s /etc/passwd p
+        ls
+        cd /
+        umount {there}
+        """]), env=job.env(), capture_output=True, text=True, timeout=60,
+                       check=False)
+    if "fuse" in r.stderr and "ermi" in r.stderr:
+        pytest.skip(r.stderr)
+    assert r.returncode == 0, r.stderr
+    assert r.stdout == "text\n"
+    lines = brief(manifest(bastion, mark))
+    assert ("symlink", "w/pub/p", "refused") in lines
+    assert ("remove", "w/pub/d/b", "done") in lines
