@@ -14,6 +14,9 @@ EXTRA_DIST += \
 	doc/ARCHITECTURE.md \
 	doc/COOKBOOK.md \
 	doc/EXPORT.md \
+	doc/GUIDE-ADMIN.md \
+	doc/GUIDE-AUDITOR.md \
+	doc/GUIDE-CI.md \
 	doc/LEDGER.md \
 	doc/POLICY.md \
 	doc/PROTOCOL.md \
