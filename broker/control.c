@@ -13,14 +13,12 @@
 #include <unistd.h>
 
 #include "broker/child.h"
-#include "broker/lock.h"
 #include "broker/operation.h"
 #include "broker/peer.h"
 #include "broker/policy.h"
 #include "broker/session.h"
 #include "lib/buf.h"
 #include "lib/err.h"
-#include "lib/json.h"
 #include "lib/log.h"
 #include "lib/msg.h"
 #include "lib/proto.h"
@@ -239,46 +237,6 @@ control_run(const struct connection *conn, const struct command *c,
 }
 
 /* -- ctl.sock ---------------------------------------------------------------- */
-
-static int
-control_status(struct peer *p, uint32_t id)
-{
-	const struct policy *pol = policy_now();
-	struct buf text;
-	struct json j;
-	struct msg m;
-	int r;
-
-	buf_init(&text, 16 * 1024);
-	json_init(&j, &text);
-	json_open(&j, '{');
-	json_kv_num(&j, "sessions", session_count());
-	json_kv_num(&j, "operations", operation_count());
-	json_kv_str(&j, "policy", policy_hash());
-	json_kv_str(&j, "policy_load", policy_state());
-	json_kv_num(&j, "targets", pol == NULL ? 0 : policy_ntargets(pol));
-	json_kv_num(&j, "identities",
-	    pol == NULL ? 0 : policy_nidentities(pol));
-	json_kv_bool(&j, "locked", lock_now()->on);
-	if (lock_now()->on) {
-		json_kv_str(&j, "lock_reason", lock_now()->reason);
-		json_kv_str(&j, "lock_who", lock_now()->who);
-		json_kv_num(&j, "lock_since", lock_now()->since);
-	}
-	json_key(&j, "audit");
-	json_bool(&j, policy_audit() != NULL);
-	json_key(&j, "signer");
-	json_bool(&j, policy_signer() != NULL);
-	json_close(&j, '}');
-	msg_init(&m, MSG_STATUS_IS);
-	m.id = id;
-	if ((r = json_end(&j)) == 0 &&
-	    (r = buf_put_str(&m.body, buf_ptr(&text), buf_len(&text))) == 0)
-		r = peer_send(p, &m);
-	msg_clear(&m);
-	buf_clear(&text);
-	return r;
-}
 
 static int
 control_no_audit(struct peer *p, uint32_t id)

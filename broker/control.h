@@ -21,6 +21,9 @@ uint32_t control_run(const struct connection *conn, const struct command *c,
 /* A connection was accepted on ctl.sock; takes fd. */
 void control_accept(int fd);
 
+/* control_status.c: STATUS, answered at once. */
+int control_status(struct peer *p, uint32_t id);
+
 /* control_admin.c: KILL and LOCK; p is answered when audit has their line. */
 int control_kill(struct peer *p, struct msg *m);
 int control_lock(struct peer *p, struct msg *m);

@@ -27,7 +27,7 @@ broker_posternd_LDADD = broker/libchild.la
 posternlibexec_PROGRAMS += broker/postern-policy
 # All but its main, which is fuzzed with them (tests/fuzz.mk), too.
 policy_files = \
-	broker/control.c broker/control.h broker/control_admin.c \
+	broker/control.c broker/control.h broker/control_admin.c broker/control_status.c \
 	broker/lock.c broker/lock.h broker/operation_kill.c \
 	broker/session_kill.c broker/jobcert.c broker/jobcert.h \
 	broker/jobcert_login.c broker/keyid.c broker/keyid.h \

@@ -38,6 +38,10 @@ int policy_event(struct buf *event);
 const struct policy *policy_now(void);
 /* Its hash, 64 hexadecimal digits; "" without one. */
 const char *policy_hash(void);
+/* When, in Unix seconds: it came into force, and one was last tried; 0: never.
+ */
+uint64_t policy_since(void);
+uint64_t policy_tried(void);
 /* How the last try to load one went: "loaded", "refused", "unread". */
 const char *policy_state(void);
 
@@ -71,6 +75,8 @@ int policy_event_then(struct buf *event, policy_done_cb done, void *arg);
 int policy_ask_audit(struct msg *m, policy_done_cb done, void *arg);
 /* arg is gone: nobody wants to hear any more. */
 void policy_ask_drop(const void *arg);
+/* How many answers are still to come. */
+size_t policy_audit_unanswered(void);
 /* Answers are still to come. */
 bool policy_audit_answers(void);
 

@@ -150,6 +150,12 @@ policy_ask_drop(const void *arg)
 	}
 }
 
+size_t
+policy_audit_unanswered(void)
+{
+	return env.n;
+}
+
 bool
 policy_audit_answers(void)
 {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "broker/child.h"
@@ -45,6 +46,7 @@ static struct {
 	uint32_t wanted; /* the id of RELOAD_WANTED; 0: none is out */
 	bool loading;    /* this load is what was wanted */
 	struct buf text; /* what was wrong with it */
+	uint64_t since, tried; /* Unix seconds */
 } env = { .rules = { .folder = -1 } };
 
 const struct policy *
@@ -65,6 +67,18 @@ policy_state(void)
 	return env.rules.outcome == RULES_LOADED    ? "loaded"
 	       : env.rules.outcome == RULES_REFUSED ? "refused"
 						    : "unread";
+}
+
+uint64_t
+policy_since(void)
+{
+	return env.rules.policy == NULL ? 0 : env.since;
+}
+
+uint64_t
+policy_tried(void)
+{
+	return env.tried;
 }
 
 /* -- what the others are told of it ---------------------------------------- */
@@ -253,10 +267,12 @@ report(enum rules_outcome o, int r, const struct diags *d)
 static void
 tried(enum rules_outcome o, int r, const struct diags *d)
 {
+	env.tried = (uint64_t)time(NULL);
 	if (o != RULES_LOADED) {
 		report(o, r, d);
 		return;
 	}
+	env.since = env.tried;
 	count_rates();
 	session_rematch();
 	policy_send_issuers();

@@ -26,9 +26,8 @@
 
 #define PUBLIC_LINE_MAX 512
 
-/* Writes a file that must not exist yet, whole or not at all. */
-static int
-write_new(int dir, const char *name, mode_t mode, const void *p, size_t n)
+int
+cli_write_new(int dir, const char *name, mode_t mode, const void *p, size_t n)
 {
 	int fd, r;
 
@@ -62,10 +61,10 @@ make_pair(int dir, const char *name)
 	    (r = cert_ca_from_pem(pem.d, pem.len, &ca)) != 0 ||
 	    (r = cert_ca_public_line(ca, comment, &line)) != 0 ||
 	    (r = buf_put(&line, "\n", 1)) != 0 ||
-	    (r = write_new(dir, file, 0600, pem.d, pem.len)) != 0)
+	    (r = cli_write_new(dir, file, 0600, pem.d, pem.len)) != 0)
 		goto out;
 	(void)snprintf(file, sizeof(file), "%s.pub", name);
-	r = write_new(dir, file, 0644, buf_ptr(&line), buf_len(&line));
+	r = cli_write_new(dir, file, 0644, buf_ptr(&line), buf_len(&line));
 out:
 	if (r != 0)
 		cli_error("%s/%s: %s", cli_conf()->ca_folder, file,
@@ -76,34 +75,62 @@ out:
 	return r;
 }
 
-int
-cli_ca_init(int argc, char **argv)
+/* The folder of the keys, made if it is not there. */
+static int
+open_folder(int *dir)
 {
 	const char *path = cli_conf()->ca_folder;
-	int dir, r;
 
-	(void)argv;
-	if (argc != 1)
-		return cli_usage();
 	if (mkdir(path, 0755) == -1 && errno != EEXIST) {
 		cli_error("%s: %s", path, strerror(errno));
 		return CLI_EX_FAILED;
 	}
-	dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (dir == -1) {
-		cli_error("%s: %s", path, strerror(errno));
-		return CLI_EX_FAILED;
-	}
-	if (faccessat(dir, "target.pem", F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-		cli_error("%s/target.pem is there already; targets trust it, "
-		    "so it is left as it is", path);
-		r = ERR_EXISTS;
-	} else if ((r = make_pair(dir, "target")) == 0) {
-		r = make_pair(dir, "job");
-	}
+	*dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (*dir != -1)
+		return 0;
+	cli_error("%s: %s", path, strerror(errno));
+	return CLI_EX_FAILED;
+}
+
+static bool
+has_key(int dir)
+{
+	return faccessat(dir, "target.pem", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int
+cli_ca_make(bool *made)
+{
+	int dir, r;
+
+	if ((r = open_folder(&dir)) != 0)
+		return r;
+	*made = !has_key(dir);
+	if (*made &&
+	    (make_pair(dir, "target") != 0 || make_pair(dir, "job") != 0))
+		r = CLI_EX_FAILED;
 	(void)close(dir);
-	if (r != 0)
+	return r;
+}
+
+int
+cli_ca_init(int argc, char **argv)
+{
+	const char *path = cli_conf()->ca_folder;
+	bool made = false;
+	int r;
+
+	(void)argv;
+	if (argc != 1)
+		return cli_usage();
+	if ((r = cli_ca_make(&made)) != 0)
+		return r;
+	if (!made) {
+		cli_error("%s/target.pem is there already; targets trust it, "
+			  "so it is left as it is",
+		    path);
 		return CLI_EX_FAILED;
+	}
 	(void)printf(
 	    "Made two CA keys in %s:\n"
 	    "  target.pem  signs the certificate of each operation\n"
@@ -183,29 +210,13 @@ show_target(const char *target, bool plain, const char *line)
 		   "# PerSourcePenaltyExemptList ADDRESS");
 }
 
-int
-cli_ca_show(int argc, char **argv)
+static int
+show(const char *target, bool job)
 {
-	static const struct option options[] = {
-		{ "target", required_argument, NULL, 't' },
-		{ "job", no_argument, NULL, 'j' },
-		{ NULL, 0, NULL, 0 },
-	};
-	const char *target = NULL;
-	bool plain = false, job = false;
+	bool plain = false;
 	struct buf line;
-	int c, r;
+	int r;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c != 't' && c != 'j')
-			return cli_usage();
-		if (c == 't')
-			target = optarg;
-		else
-			job = true;
-	}
-	if (optind != argc || (job && target != NULL))
-		return cli_usage();
 	buf_init(&line, PUBLIC_LINE_MAX);
 	if ((r = read_public(job ? "job" : "target", &line)) != 0 ||
 	    buf_cstr(&line) == NULL ||
@@ -218,4 +229,35 @@ cli_ca_show(int argc, char **argv)
 out:
 	buf_clear(&line);
 	return r;
+}
+
+int
+cli_ca_show_target(const char *target)
+{
+	return show(target, false);
+}
+
+int
+cli_ca_show(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "target", required_argument, NULL, 't' },
+		{ "job", no_argument, NULL, 'j' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *target = NULL;
+	bool job = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c != 't' && c != 'j')
+			return cli_usage();
+		if (c == 't')
+			target = optarg;
+		else
+			job = true;
+	}
+	if (optind != argc || (job && target != NULL))
+		return cli_usage();
+	return show(target, job);
 }

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 struct buf;
 struct conf;
@@ -44,6 +45,8 @@ bool cli_colour(void);
 
 /* The bastion's settings (defaults when there is no file); exits on an error. */
 const struct conf *cli_conf(void);
+/* The same for who goes on with the defaults: why gets what is wrong. */
+const struct conf *cli_conf_or_default(struct buf *why);
 
 /* -- questions to the broker (ask.c) -- */
 
@@ -95,6 +98,16 @@ int cli_ledger_read(struct cli_ledger *l);
 /* Something about the line at hand is wrong: says so, and counts. */
 void cli_ledger_damage(struct cli_ledger *l, const char *what);
 
+/* Makes the CA keys that are not there; *made: any. */
+int cli_ca_make(bool *made);
+/* What `ca show --target` prints. */
+int cli_ca_show_target(const char *target);
+/* Writes a file that must not exist yet, whole or not at all. */
+int cli_write_new(
+    int dir, const char *name, mode_t mode, const void *p, size_t n);
+/* How many files of policy a folder has. */
+int cli_policy_files(const char *folder, size_t *n);
+
 /* -- the commands -- */
 int cli_backup(int argc, char **argv);
 int cli_ca_init(int argc, char **argv);
@@ -102,6 +115,8 @@ int cli_ca_show(int argc, char **argv);
 int cli_hold_add(int argc, char **argv);
 int cli_hold_list(int argc, char **argv);
 int cli_hold_remove(int argc, char **argv);
+int cli_doctor(int argc, char **argv);
+int cli_setup(int argc, char **argv);
 int cli_kill(int argc, char **argv);
 int cli_lock(int argc, char **argv);
 int cli_unlock(int argc, char **argv);

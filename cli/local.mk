@@ -12,3 +12,10 @@ cli_postern_LDADD = policy/libtools.la policy/libpolicy.la ssh/libcert.la audit/
 	audit/libreconcile.la audit/libcopy.la \
 	audit/libledger.la audit/libcast.la \
 	broker/libpeek.la lib/libclaimtext.la lib/liblex.la lib/libbase.la $(JANSSON_LIBS)
+
+# What sets a bastion up, and looks after it.
+cli_postern_SOURCES += \
+	cli/doctor.c cli/doctor.h cli/doctor_files.c cli/doctor_net.c \
+	cli/setup.c cli/spawn.c cli/spawn.h cli/status.c
+cli_postern_CFLAGS += $(CURL_CFLAGS)
+cli_postern_LDADD += $(CURL_LIBS)

@@ -28,7 +28,7 @@
 	"--interactive)"
 
 static const struct cli_command commands[] = {
-	{ "status", cli_status_show, "[--json]",
+	{ "status", cli_status_show, "[--json | --prometheus [--output FILE]]",
 	    "is the broker well, what does it run" },
 	{ "reload", cli_reload, "[--json]", "load the policy again" },
 	{ "kill", cli_kill, "[--json] SESSION | --identity NAME | --all",
@@ -36,6 +36,13 @@ static const struct cli_command commands[] = {
 	{ "lock", cli_lock, "[--reason TEXT] [--json]",
 	    "let nothing new begin, until `postern unlock'" },
 	{ "unlock", cli_unlock, "[--json]", "let operations begin again" },
+	{ "doctor", cli_doctor, "[--offline] [--json]",
+	    "what is wrong with this bastion, and how to mend it" },
+	{ "setup", cli_setup,
+	    "--target NAME --address LOGIN@HOST[:PORT] [--hostkey FINGERPRINT] "
+	    "--issuer PRESET [--url URL] --audience TEXT --identity NAME "
+	    "--claim NAME=VALUE... --run COMMAND...",
+	    "the CA keys, a first target and a first policy" },
 	{ "ca init", cli_ca_init, "", "make the bastion's CA keys" },
 	{ "ca show", cli_ca_show, "[--target NAME | --job]",
 	    "the lines that make a target trust this bastion" },
@@ -226,39 +233,68 @@ cli_colour(void)
 	return isatty(STDOUT_FILENO) && (no == NULL || *no == '\0');
 }
 
-const struct conf *
-cli_conf(void)
+/* Reads the settings; why (empty before) gets what is wrong with them. */
+static int
+conf_read(struct buf *why)
 {
 	const struct safeopen_want want = { .owner = 0, .forbid = 022,
 		.max = CONF_MAX };
 	static const char path[] = POSTERN_SYSCONFDIR "/postern.conf";
-	const char *why = "";
+	const char *word = "";
+	struct diags *d = diags_new();
+	struct buf text;
+	int r;
+
+	buf_init(&text, CONF_MAX);
+	r = safeopen_slurp(AT_FDCWD, path, &want, &text, &word);
+	if (r != 0 && !(r == ERR_SYS && errno == ENOENT)) {
+		(void)buf_putf(
+		    why, "postern: %s %s: %s\n", path, word, err_text(r));
+		goto out;
+	}
+	r = d == NULL ? ERR_NOMEM
+		      : conf_parse(path, (const char *)buf_ptr(&text),
+			    buf_len(&text), d, &settings);
+	if (r != 0 && d != NULL)
+		(void)diags_print(d, why);
+out:
+	diags_free(d);
+	buf_clear(&text);
+	return r;
+}
+
+const struct conf *
+cli_conf_or_default(struct buf *why)
+{
 	struct diags *d;
-	struct buf text, out;
+
+	if (conf_read(why) == 0)
+		return &settings;
+	if ((d = diags_new()) == NULL ||
+	    conf_parse("", NULL, 0, d, &settings) != 0)
+		exit(cli_no_memory());
+	diags_free(d);
+	return &settings;
+}
+
+const struct conf *
+cli_conf(void)
+{
+	struct buf why;
 	int r;
 
 	if (settings.run_folder != NULL)
 		return &settings;
-	d = diags_new();
-	buf_init(&text, CONF_MAX);
-	r = safeopen_slurp(AT_FDCWD, path, &want, &text, &why);
-	if (r != 0 && !(r == ERR_SYS && errno == ENOENT)) {
-		cli_error("%s %s: %s", path, why, err_text(r));
-		exit(POSTERN_EX_UNAVAILABLE);
+	buf_init(&why, 256 * 1024);
+	if ((r = conf_read(&why)) == 0) {
+		buf_clear(&why);
+		return &settings;
 	}
-	if (d == NULL || conf_parse(path, (const char *)buf_ptr(&text),
-	    buf_len(&text), d, &settings) != 0) {
-		buf_init(&out, 256 * 1024);
-		if (d == NULL || diags_count(d) == 0)
-			exit(cli_no_memory());
-		if (diags_print(d, &out) == 0)
-			(void)write_all(STDERR_FILENO, buf_ptr(&out),
-			    buf_len(&out));
-		exit(CLI_EX_FAILED);
-	}
-	diags_free(d);
-	buf_clear(&text);
-	return &settings;
+	if (buf_len(&why) == 0)
+		exit(cli_no_memory());
+	(void)write_all(STDERR_FILENO, buf_ptr(&why), buf_len(&why));
+	exit(r == ERR_DENIED || r == ERR_SYS ? POSTERN_EX_UNAVAILABLE
+					     : CLI_EX_FAILED);
 }
 
 /* How many of argv's words name this command; 0: another one. */

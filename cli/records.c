@@ -25,47 +25,6 @@
 
 #define IDLE_DEFAULT_MS 2000
 
-/* -- status ------------------------------------------------------------------ */
-
-static void
-status_print(const json_t *o)
-{
-	const char *policy = json_string_value(json_object_get(o, "policy"));
-	const char *load = json_string_value(json_object_get(o, "policy_load"));
-	const char *lock = json_string_value(json_object_get(o, "lock_reason"));
-	bool audit = json_is_true(json_object_get(o, "audit"));
-	bool signer = json_is_true(json_object_get(o, "signer"));
-
-	if (json_is_true(json_object_get(o, "locked"))) {
-		(void)fputs("LOCKED      nothing new begins until `postern "
-			    "unlock': ",
-		    stdout);
-		cli_print_safe(
-		    lock == NULL || *lock == '\0' ? "(no reason given)" : lock);
-		(void)putchar('\n');
-	}
-	(void)printf("sessions    %" JSON_INTEGER_FORMAT "\n",
-	    json_integer_value(json_object_get(o, "sessions")));
-	(void)printf("operations  %" JSON_INTEGER_FORMAT "\n",
-	    json_integer_value(json_object_get(o, "operations")));
-	(void)fputs("policy      ", stdout);
-	if (policy == NULL || *policy == '\0')
-		(void)puts("none loads: everything is denied; see `postern "
-		    "policy check`");
-	else
-		(void)printf("%.12s, %" JSON_INTEGER_FORMAT " targets, %"
-		    JSON_INTEGER_FORMAT " identities\n", policy,
-		    json_integer_value(json_object_get(o, "targets")),
-		    json_integer_value(json_object_get(o, "identities")));
-	if (load != NULL && strcmp(load, "loaded") != 0)
-		(void)puts("            the last one was not accepted: see "
-			   "`postern reload`, which says why");
-	(void)printf("audit       %s\n", audit ? "running" :
-	    "NOT RUNNING: no operation starts");
-	(void)printf("signer      %s\n", signer ? "running" :
-	    "NOT RUNNING: no operation starts");
-}
-
 /* For commands that take --json and nothing else. */
 static int
 take_json(int argc, char **argv, bool *json)
@@ -81,30 +40,6 @@ take_json(int argc, char **argv, bool *json)
 			return cli_usage();
 		*json = true;
 	}
-	return 0;
-}
-
-int
-cli_status_show(int argc, char **argv)
-{
-	char *text = NULL;
-	bool json = false;
-	json_t *o;
-	int r;
-
-	if ((r = take_json(argc, argv, &json)) != 0)
-		return r;
-	if (optind != argc)
-		return cli_usage();
-	if ((r = cli_status(&text)) != 0)
-		return r;
-	if (json) {
-		(void)puts(text);
-	} else if ((o = json_loads(text, 0, NULL)) != NULL) {
-		status_print(o);
-		json_decref(o);
-	}
-	free(text);
 	return 0;
 }
 

@@ -88,3 +88,6 @@ EXTRA_DIST += packaging/accounts packaging/postern-upgraded.in \
 # first instruction on: other processes of its uid cannot look into it.
 install-exec-hook:
 	chmod 0711 $(DESTDIR)$(posternlibexecdir)/postern-shell
+
+# For the monitoring of a bastion.
+EXTRA_DIST += packaging/prometheus
