@@ -44,18 +44,18 @@ cli_write_new(int dir, const char *name, mode_t mode, const void *p, size_t n)
 	return r;
 }
 
-/* One key pair NAME.pem, NAME.pub. */
-static int
-make_pair(int dir, const char *name)
+int
+cli_ca_make_pair(int dir, const char *name)
 {
-	char file[32], comment[64];
+	char file[64], comment[64];
 	struct secret pem = { 0 };
 	struct cert_ca *ca = NULL;
 	struct buf line;
 	int r;
 
 	buf_init(&line, PUBLIC_LINE_MAX);
-	(void)snprintf(comment, sizeof(comment), "postern-%s-ca", name);
+	(void)snprintf(comment, sizeof(comment), "postern-%.*s-ca",
+	    (int)strcspn(name, "."), name);
 	(void)snprintf(file, sizeof(file), "%s.pem", name);
 	if ((r = cert_ca_generate(&pem)) != 0 ||
 	    (r = cert_ca_from_pem(pem.d, pem.len, &ca)) != 0 ||
@@ -106,8 +106,8 @@ cli_ca_make(bool *made)
 	if ((r = open_folder(&dir)) != 0)
 		return r;
 	*made = !has_key(dir);
-	if (*made &&
-	    (make_pair(dir, "target") != 0 || make_pair(dir, "job") != 0))
+	if (*made && (cli_ca_make_pair(dir, "target") != 0 ||
+			 cli_ca_make_pair(dir, "job") != 0))
 		r = CLI_EX_FAILED;
 	(void)close(dir);
 	return r;
@@ -141,8 +141,9 @@ cli_ca_init(int argc, char **argv)
 	return 0;
 }
 
+/* Of a key that is replaced, which is the ".next" or ".old" one: often none. */
 static int
-read_public(const char *name, struct buf *line)
+read_public(const char *name, const char *which, struct buf *line)
 {
 	const struct safeopen_want want = { .owner = 0, .forbid = 022,
 		.max = PUBLIC_LINE_MAX };
@@ -150,11 +151,12 @@ read_public(const char *name, struct buf *line)
 	char path[512];
 	int n, r;
 
-	n = snprintf(
-	    path, sizeof(path), "%s/%s.pub", cli_conf()->ca_folder, name);
+	n = snprintf(path, sizeof(path), "%s/%s%s.pub", cli_conf()->ca_folder,
+	    name, which);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return CLI_EX_FAILED;
-	if ((r = safeopen_slurp(AT_FDCWD, path, &want, line, &why)) == 0)
+	r = safeopen_slurp(AT_FDCWD, path, &want, line, &why);
+	if (r == 0 || (*which != '\0' && r == ERR_SYS && errno == ENOENT))
 		return 0;
 	cli_error("%s %s: %s; `postern ca init` makes it", path, why,
 	    err_text(r));
@@ -213,12 +215,15 @@ show_target(const char *target, bool plain, const char *line)
 static int
 show(const char *target, bool job)
 {
+	const char *name = job ? "job" : "target";
 	bool plain = false;
 	struct buf line;
 	int r;
 
-	buf_init(&line, PUBLIC_LINE_MAX);
-	if ((r = read_public(job ? "job" : "target", &line)) != 0 ||
+	buf_init(&line, 3 * PUBLIC_LINE_MAX);
+	if ((r = read_public(name, "", &line)) != 0 ||
+	    (r = read_public(name, ".next", &line)) != 0 ||
+	    (r = read_public(name, ".old", &line)) != 0 ||
 	    buf_cstr(&line) == NULL ||
 	    (target != NULL && (r = find_target(target, &plain)) != 0))
 		goto out;

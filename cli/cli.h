@@ -100,6 +100,8 @@ void cli_ledger_damage(struct cli_ledger *l, const char *what);
 
 /* Makes the CA keys that are not there; *made: any. */
 int cli_ca_make(bool *made);
+/* One key pair NAME.pem, NAME.pub; says what went wrong. */
+int cli_ca_make_pair(int dir, const char *name);
 /* What `ca show --target` prints. */
 int cli_ca_show_target(const char *target);
 /* Writes a file that must not exist yet, whole or not at all. */
@@ -111,6 +113,8 @@ int cli_policy_files(const char *folder, size_t *n);
 /* -- the commands -- */
 int cli_backup(int argc, char **argv);
 int cli_ca_init(int argc, char **argv);
+int cli_ca_krl(int argc, char **argv);
+int cli_ca_rotate(int argc, char **argv);
 int cli_ca_show(int argc, char **argv);
 int cli_hold_add(int argc, char **argv);
 int cli_hold_list(int argc, char **argv);
