@@ -10,15 +10,15 @@ import pytest
 
 from test_files_way import run
 
-RULES = """
-identity mover from github { claim repository_id = "7712345"; claim ref = "refs/heads/move" }
-allow carry for mover on web-1 {
-    write under /tmp/postern-scp by scp-legacy max 20MiB
-    read under /tmp/postern-scp by scp-legacy
-}
-deny keys for * on * { write under /tmp/postern-scp/keys by scp-legacy }
+THERE = f"/tmp/postern-scp-{os.getpid()}"
+RULES = f"""
+identity mover from github {{ claim repository_id = "7712345"; claim ref = "refs/heads/move" }}
+allow carry for mover on web-1 {{
+    write under {THERE} by scp-legacy max 20MiB
+    read under {THERE} by scp-legacy
+}}
+deny keys for * on * {{ write under {THERE}/keys by scp-legacy }}
 """
-THERE = "/tmp/postern-scp"
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +158,8 @@ def test_nothing_is_expanded(bastion, job, mark, there):
 @pytest.fixture
 def evil(here):
     """What it sends is what the target's scp says; the job has its own."""
+    if os.environ.get("POSTERN_TARGET_ROOT"):
+        pytest.skip("the target's scp is another system's")
     shutil.copy("/usr/bin/scp", here / "scp")
     fake = here / "fake"
 

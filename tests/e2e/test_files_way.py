@@ -100,3 +100,30 @@ def test_a_session_is_an_operation(bastion, job, mark, rules):
     e = bastion.event(mark, "operation.end")
     assert e["operation"] == d["operation"]
     assert "sftp" in bastion.postern("show", d["operation"]).stdout
+
+
+SERVER = "/usr/lib/openssh/sftp-server"
+
+
+@pytest.fixture
+def own_server(bastion, rules):
+    """web-1 serves files by a program of its own."""
+    main = h.ETC / "policy/main.postern"
+    good = main.read_text()
+    bastion.write_policy(
+        good.replace("target web-1 {", f"target web-1 {{ sftp {SERVER}", 1))
+    assert "not accepted" not in bastion.reload()
+    yield
+    bastion.write_policy(good)
+    bastion.reload()
+
+
+def test_a_targets_own_server(up, bastion, job, mark, own_server):
+    """It is the command that the certificate forces, and no subsystem."""
+    target = up.web1
+    seen = target.mark()
+    r = sftp(job, "web-1", "ls /etc/hostname\n")
+    assert r.code == 0 and "/etc/hostname" in r.text, r.error
+    assert bastion.event(mark, "operation.end")["exit"] == 0
+    assert f"forced-command (key-option) '\'{SERVER}\''" in \
+        target.since(seen), target.since(seen)
