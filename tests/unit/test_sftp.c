@@ -746,6 +746,47 @@ t_get(void **state)
 	stop(&p);
 }
 
+/* What is answered late, twice, or too long. */
+static void
+t_numbers(void **state)
+{
+	char handle[8];
+	struct buf rest;
+	struct place p;
+	uint32_t id = 0, first = 0;
+
+	(void)state;
+	/* Closed is closed, also while the target has not said so. */
+	start(&p);
+	open_file(&p, "/r/x", FXF_READ, handle);
+	job(&p, FXP_CLOSE, "ub", 1, handle);
+	job(&p, FXP_READ, "ubUu", 2, handle, (uint64_t)0, 2);
+	told_status(&p, 2, FX_FAILURE, "no such open file");
+	job(&p, FXP_CLOSE, "ub", 3, handle);
+	told_status(&p, 3, FX_FAILURE, "no such open file");
+	stop(&p);
+
+	/* An answer to a question whose number another one has got. */
+	start(&p);
+	job(&p, FXP_STAT, "us", 1, "/w/x");
+	assert_int_equal(seen(&p, &first, &rest), FXP_STAT);
+	assert_int_equal(answer(&p, FXP_ATTRS, "ua", first), 0);
+	job(&p, FXP_STAT, "us", 2, "/w/x");
+	assert_int_equal(seen(&p, &id, &rest), FXP_STAT);
+	assert_int_not_equal(id, first);
+	assert_int_equal(id & 0xff, first & 0xff);
+	assert_int_equal(answer(&p, FXP_ATTRS, "ua", first), ERR_PROTO);
+	stop(&p);
+
+	/* More than was asked for. */
+	start(&p);
+	open_file(&p, "/r/x", FXF_READ, handle);
+	job(&p, FXP_READ, "ubUu", 1, handle, (uint64_t)0, 2);
+	assert_int_equal(seen(&p, &id, &rest), FXP_READ);
+	assert_int_equal(answer(&p, FXP_DATA, "us", id, "abc"), ERR_PROTO);
+	stop(&p);
+}
+
 static void
 t_max(void **state)
 {
@@ -1181,6 +1222,7 @@ main(void)
 		cmocka_unit_test(t_attributes),
 		cmocka_unit_test(t_put),
 		cmocka_unit_test(t_get),
+		cmocka_unit_test(t_numbers),
 		cmocka_unit_test(t_max),
 		cmocka_unit_test(t_copy_data),
 		cmocka_unit_test(t_pipelined),
