@@ -296,38 +296,37 @@ op_find(const struct reconcile *rc, const char *id)
 	return i == RECONCILE_NONE ? NULL : &rc->op[i];
 }
 
-static uint64_t
-event_number(const struct buf *event, uint32_t field)
-{
-	struct event_value v;
-	struct buf b;
-	uint32_t kind;
-
-	buf_view(&b, buf_ptr(event), buf_len(event));
-	if (event_get_kind(&b, &kind) != 0)
-		return 0;
-	while (buf_len(&b) > 0 && event_get(&b, &v) == 0) {
-		if (v.field == field)
-			return v.n;
-	}
-	return 0;
-}
-
 static bool
-event_has(const struct buf *event, uint32_t field)
+event_find(const struct buf *event, uint32_t field, struct event_value *v)
 {
-	struct event_value v;
 	struct buf b;
 	uint32_t kind;
 
 	buf_view(&b, buf_ptr(event), buf_len(event));
 	if (event_get_kind(&b, &kind) != 0)
 		return false;
-	while (buf_len(&b) > 0 && event_get(&b, &v) == 0) {
-		if (v.field == field)
+	while (buf_len(&b) > 0 && event_get(&b, v) == 0) {
+		if (v->field == field)
 			return true;
 	}
 	return false;
+}
+
+static bool
+event_has(const struct buf *event, uint32_t field)
+{
+	struct event_value v;
+
+	return event_find(event, field, &v);
+}
+
+/* 0 where it is missing. */
+static uint64_t
+event_number(const struct buf *event, uint32_t field)
+{
+	struct event_value v;
+
+	return event_find(event, field, &v) ? v.n : 0;
 }
 
 /* Ties the logs' lines of this serial to the operation. */
