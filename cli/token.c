@@ -195,19 +195,35 @@ print_seen(const struct seen *s)
 /* -- under a policy
  * ------------------------------------------------------------ */
 
+static bool
+names_audience(const struct seen *s, const struct issuer *is)
+{
+	for (size_t i = 0; i < s->naud; i++) {
+		for (size_t k = 0; k < is->naudience; k++) {
+			if (strcmp(s->aud[i], is->audience[k]) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* As the bastion finds it: of those that share a url, the one whose audience it
+ * is, or else the first.  *n: how many have one of its audiences. */
 static const struct issuer_full *
-issuer_of(const struct policy *p, const struct seen *s)
+issuer_of(const struct policy *p, const struct seen *s, size_t *n)
 {
 	const struct issuer_full *found = NULL;
-	const char *why;
 
+	*n = 0;
 	for (size_t i = 0; i < p->nissuer; i++) {
 		if (strcmp(p->issuer[i]->pub.url, s->iss) != 0)
 			continue;
-		/* of two that share a url, the one whose audience it is */
-		if (found == NULL ||
-		    token_fits(s, &p->issuer[i]->pub, s->iat, &why) == 0)
+		if (!names_audience(s, &p->issuer[i]->pub)) {
+			if (found == NULL)
+				found = p->issuer[i];
+		} else if ((*n)++ == 0) {
 			found = p->issuer[i];
+		}
 	}
 	return found;
 }
@@ -287,7 +303,8 @@ tell_identity(const struct identity *id, const struct seen *s, struct json *j,
 static void
 take_preset(const struct policy *p, struct seen *s)
 {
-	const struct issuer_full *is = issuer_of(p, s);
+	size_t n;
+	const struct issuer_full *is = issuer_of(p, s, &n);
 
 	if (is == NULL)
 		return;
@@ -299,13 +316,16 @@ take_preset(const struct policy *p, struct seen *s)
 static int
 tell_policy(const struct policy *p, const struct seen *s, struct json *j)
 {
-	const struct issuer_full *is = issuer_of(p, s);
+	size_t naud;
+	const struct issuer_full *is = issuer_of(p, s, &naud);
 	const char *never = NULL, *now = NULL;
 	bool somebody = false;
 	int r = 0;
 
 	if (is == NULL)
 		never = "no issuer of the policy has this iss";
+	else if (naud > 1)
+		never = "it has audiences of two issuers of the policy";
 	else if (token_fits(s, &is->pub, s->iat, &never) == 0)
 		never = NULL;
 	if (never == NULL &&

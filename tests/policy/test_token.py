@@ -143,6 +143,27 @@ def test_explain_says_what_the_bastion_would_refuse(tmp_path):
     assert "# this run is nobody without: allow-risky workflow-run" in p.stdout
 
 
+def test_two_issuers_of_one_url(tmp_path):
+    """The one whose audience it is; a token for both is refused, as there."""
+    pin = 'claim repository_id = "456789012"'
+    f = write(tmp_path, f'issuer two {{ preset github; audience "two"; '
+              f'algorithms ES256 }}\nidentity a from is {{ {pin} }}\n'
+              f'identity b from two {{ {pin} }}')
+
+    def under(code=0, **claims):
+        p = postern("explain", "--json", "--policy", f, token=mint(**claims),
+                    code=code)
+        return json.loads(p.stdout)["policy"]
+
+    said = under(aud="two")
+    assert said["issuer"] == "two" and "refused" not in said
+    assert [i["identity"] for i in said["identities"]] == ["b"]
+    assert under()["issuer"] == "is"
+    said = under(77, aud=[GITHUB.aud, "two"])
+    assert "two issuers" in said["refused"]
+    assert "audience" in under(77, aud="nobody")["refused"]
+
+
 def test_an_expired_one_is_explained(tmp_path):
     """And is no secret any more."""
     f = write(tmp_path, 'identity it from is { claim repository_id = '
