@@ -41,8 +41,15 @@ ASKPASS = """#!/bin/sh
 n=${1##* }; n=${n%:}
 printf %s "$CI_TOKEN" | cut -c$((n * 1000 - 999))-$((n * 1000))
 """
-SSH = ("ssh -p 2222 -o UserKnownHostsFile=/home/runner/known "
+SSH = ("ssh -p 2222 -o UserKnownHostsFile=/opt/known "
        "-o PreferredAuthentications=keyboard-interactive ")
+
+
+def guide():
+    """The commands in the boxes of doc/ADMIN.md, in their order."""
+    boxes = re.findall(r"^```\n(.*?)^```",
+                       (m.TOP / "doc/ADMIN.md").read_text(), re.M | re.S)
+    return [line for box in boxes for line in box.splitlines()]
 
 
 class Issuer:
@@ -120,7 +127,13 @@ class Debian:
                 if not own.match(k)}
 
     def install(self):
-        self.apt(self.old)
+        """By the guide's own first line."""
+        self.guide = guide()
+        self.m.bring(self.old, "/root/debs")
+        line = self.guide.pop(0)
+        assert line.startswith("apt-get install ./"), line
+        self.m.sh(f"cd /root/debs && {line} -q -y "
+                  "--no-install-recommends && rm -r /root/debs")
         seen = self.foreign()
         assert seen == {}, seen
         assert self.m.sh("systemctl is-enabled postern postern-sshd",
@@ -132,7 +145,7 @@ class Debian:
 
     def start(self):
         """By hand, as doc/ADMIN.md has it."""
-        self.m.sh("postern ca init")
+        self.follow("postern ca init")
         print_ = self.m.sh(
             "ssh-keygen -lf /opt/target/host.pub").split()[1]
         self.m.write("/etc/postern/keys/ci.json", self.issuer.keys())
@@ -157,19 +170,40 @@ AuthorizedPrincipalsCommandUser nobody
                   "/etc/postern/policy/main.postern; "
                   "systemd-run -q --unit=target /usr/sbin/sshd -D -e "
                   "-f /opt/target/config")
-        guide(self.m)
-        self.m.sh("systemctl start postern-sshd")
+        self.m.sh("sleep 1")
+        out = self.follow("ssh-keyscan")
+        assert print_ in out, out
+        self.follow("systemctl enable --now")
+        self.follow("postern status")
         m.wait_for(lambda: self.m.code("ss -Hltn sport = 2222 | grep -q .")
                    == 0)
         self.m.sh("systemctl is-active postern postern-sshd")
         key = self.m.sh("cat /etc/postern/sshd/host_ed25519.pub").split()
-        self.m.write("/home/runner/known",
+        self.m.write("/opt/known",
                      f"[10.91.0.1]:2222 {key[0]} {key[1]}\n")
+
+    def follow(self, until):
+        """The guide's lines, up to one that begins so; what that one says."""
+        while True:
+            line = self.guide.pop(0)
+            out = self.m.sh(line.replace("10.0.3.11", "-p 2200 10.91.0.2"))
+            if line.startswith(until):
+                return out
 
     def job(self, command, more=""):
         return (f"SSH_ASKPASS=/opt/askpass SSH_ASKPASS_REQUIRE=force "
                 f"CI_TOKEN={self.issuer.token()} {SSH} {more} "
                 f"web-1@10.91.0.1 {command}")
+
+    def see(self):
+        """What the guide has a job do, and who looks at it."""
+        line = self.guide.pop(0)
+        assert line.startswith("ssh -p 2222 web-1@"), line
+        command = line.split(" ", 4)[4]
+        assert self.m.sh(self.job(command), "runner") == \
+            "restart web: done\n"
+        assert command in self.follow("postern sessions")
+        assert self.guide == [], self.guide
 
     def works(self):
         out = self.m.sh(self.job("systemctl restart web"), "runner")
@@ -323,19 +357,5 @@ AuthorizedPrincipalsCommandUser nobody
     def close(self):
         self.m.close()
 
-    STEPS = (ready, install, start, works, upgrade, downgrade, watchdog,
+    STEPS = (ready, install, start, see, works, upgrade, downgrade, watchdog,
              sshd_replaced, conffiles, remove, again, purge, purge_all)
-
-
-def guide(machine):
-    """The local commands of doc/ADMIN.md that come between, as they stand."""
-    text = (m.TOP / "doc/ADMIN.md").read_text()
-    ran = []
-    for line in re.findall(r"^```\n(.*?)^```", text, re.M | re.S):
-        for command in line.splitlines():
-            if not command.startswith(("postern ", "systemctl ")) or \
-                    command == "postern ca init":
-                continue
-            machine.sh(command)
-            ran.append(command)
-    assert len(ran) >= 5, ran
