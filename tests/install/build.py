@@ -25,14 +25,15 @@ def build(suite, revision):
         return out
     root = m.make_root(suite, "build", set(
         os.environ["POSTERN_BUILD_PACKAGES"].split()) |
-        {"debhelper", "dpkg-dev", "fakeroot", "git"})
+        {"build-essential", "ccache", "debhelper", "dpkg-dev", "fakeroot"})
     src = root / "src"
     m.run("rm", "-rf", src)
     src.mkdir()
     epoch = m.run("git", "-C", m.TOP, "log", "-1", "--format=%ct").strip()
     m.run("sh", "-c", f"cd {m.TOP} && git ls-files -z --cached --others "
           f"--exclude-standard | tar --null -T - -c | tar -x -C {src}")
-    m.in_root(root, f"cd /src && SOURCE_DATE_EPOCH={epoch} "
+    m.in_root(root, f"cd /src && PATH=/usr/lib/ccache:$PATH "
+              f"SOURCE_DATE_EPOCH={epoch} "
               f"POSTERN_REVISION={revision} packaging/build /src/out deb")
     m.run("cp", "-r", src / "out", out)
     return out
