@@ -14,9 +14,14 @@ SECRET = "-----BEGIN"
 OTHER_PIN = '"SHA256:Iqa3gjbrQfns01VnUq4pXClhTXeRLWlnVqBNps45L9U"'
 
 
+# Who was root and is not any more may not be dumped, nor searched for leaks.
+SEARCHED = {**os.environ,
+            "ASAN_OPTIONS": "detect_leaks=0:verify_asan_link_order=0"}
+
+
 def doctor(bastion, *args, env=None):
     p = bastion.postern("doctor", "--json", *args, check=False,
-                        **({"env": {**os.environ, **env}} if env else {}))
+                        env={**SEARCHED, **(env or {})})
     assert p.stdout, p.stderr
     assert SECRET not in p.stdout + p.stderr
     got = json.loads(p.stdout)
@@ -204,7 +209,7 @@ def made(path, text):
 
 def test_a_good_one_is_quiet(bastion, policy):
     assert doctor(bastion) == []
-    p = bastion.postern("doctor")
+    p = bastion.postern("doctor", env=SEARCHED)
     assert (p.stdout, p.stderr) == ("", "")
 
 
