@@ -47,6 +47,9 @@ hop_files_init(struct hop *h)
 		return 0;
 	if ((h->files = calloc(1, sizeof(*h->files))) == NULL)
 		return ERR_NOMEM;
+	/* What passes is digested file by file, and not a second time. */
+	hop_count_clear(&h->in);
+	hop_count_clear(&h->sink[CONN_OUT].count);
 	return hop_filter_new(h, &h->files->filter);
 }
 
