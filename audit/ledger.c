@@ -102,27 +102,6 @@ ledger_build(
 
 /* -- opening ------------------------------------------------------------- */
 
-/* The number in front of a line that we wrote: {"number":N, */
-static int
-ledger_number(const uint8_t *p, size_t n, uint64_t *number)
-{
-	static const char start[] = "{\"number\":";
-	const size_t at = sizeof(start) - 1;
-	char text[21] = "";
-	size_t k = 0;
-
-	if (n < at || memcmp(p, start, at) != 0)
-		return ERR_FORMAT;
-	while (at + k < n && k < sizeof(text) - 1 && p[at + k] >= '0' &&
-	       p[at + k] <= '9') {
-		text[k] = (char)p[at + k];
-		k++;
-	}
-	if (at + k >= n || p[at + k] != ',' || p[n - 1] != '}')
-		return ERR_FORMAT;
-	return num_parse(text, 1, UINT64_MAX - 1, number) == 0 ? 0 : ERR_FORMAT;
-}
-
 /* Reads up to max bytes that end at offset end; *startp is where they begin. */
 static int
 ledger_read_back(
@@ -203,8 +182,8 @@ ledger_recover(struct ledger *l, uint64_t size, struct ledger_repair *rep)
 		if (prev == NULL && start != 0)
 			goto out;
 		prev = prev == NULL ? p : prev + 1;
-		if ((r = ledger_number(prev, (size_t)(nl - prev), &number)) !=
-		    0)
+		if ((r = ledger_lines_number((const char *)prev,
+			 (size_t)(nl - prev), &number)) != 0)
 			goto out;
 	}
 	l->next = number + 1;
@@ -339,6 +318,7 @@ int
 ledger_append(struct ledger *l, const struct buf *event, uint64_t now_ms,
     bool last_words, struct ledger_line *out)
 {
+	struct tree_hash hash;
 	struct buf line;
 	int r;
 
@@ -347,7 +327,8 @@ ledger_append(struct ledger *l, const struct buf *event, uint64_t now_ms,
 		return ERR_SYS;
 	}
 	buf_init(&line, LEDGER_LINE_MAX);
-	if ((r = ledger_build(&line, event, l->next, now_ms)) != 0)
+	if ((r = ledger_build(&line, event, l->next, now_ms)) != 0 ||
+	    (r = tree_sha256(buf_ptr(&line), buf_len(&line) - 1, &hash)) != 0)
 		goto out;
 	r = ledger_write(l, &line);
 	if (r == ERR_SYS && (errno == ENOSPC || errno == EDQUOT) &&
@@ -356,9 +337,10 @@ ledger_append(struct ledger *l, const struct buf *event, uint64_t now_ms,
 	if (r != 0)
 		goto out;
 	l->size += buf_len(&line);
-	*out = (struct ledger_line){
-		.number = l->next, .time_ms = now_ms, .end = l->size
-	};
+	*out = (struct ledger_line){ .number = l->next,
+		.time_ms = now_ms,
+		.end = l->size,
+		.sha256 = hash };
 	l->next++;
 out:
 	buf_clear(&line);
@@ -388,4 +370,29 @@ ledger_scan(
 out:
 	ledger_lines_clear(&lines);
 	return r;
+}
+
+int
+ledger_back(const struct ledger *l, uint64_t lines, uint64_t *offset)
+{
+	uint8_t d[16384];
+	uint64_t end = l->size, begin, found = 0;
+	ssize_t n;
+
+	/* The newline before them is one more than theirs. */
+	while (end > 0) {
+		begin = end > sizeof(d) ? end - sizeof(d) : 0;
+		n = pread(l->fd, d, (size_t)(end - begin), (off_t)begin);
+		if (n != (ssize_t)(end - begin))
+			return n == -1 ? ERR_SYS : ERR_FORMAT;
+		for (; n > 0; n--) {
+			if (d[n - 1] != '\n' || found++ < lines)
+				continue;
+			*offset = begin + (uint64_t)n;
+			return 0;
+		}
+		end = begin;
+	}
+	*offset = 0;
+	return found == lines ? 0 : ERR_NOTFOUND;
 }

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "audit/tree.h"
 #include "lib/buf.h"
 
 struct json;
@@ -37,6 +38,7 @@ struct ledger_line {
 	uint64_t number;
 	uint64_t time_ms;
 	uint64_t end; /* file offset behind it */
+	struct tree_hash sha256; /* of the line without its newline */
 };
 
 /* Opens or creates the ledger in the folder, locked against a second writer
@@ -61,6 +63,9 @@ typedef int (*ledger_line_cb)(
     void *arg, const char *line, size_t n, uint64_t end);
 int ledger_scan(
     const struct ledger *l, uint64_t offset, ledger_line_cb cb, void *arg);
+
+/* Where the last so many lines begin.  ERR_NOTFOUND: there are not as many. */
+int ledger_back(const struct ledger *l, uint64_t lines, uint64_t *offset);
 
 /* Takes a line apart.  Unknown names are ignored; an event of an unknown kind
  * is ERR_NOTFOUND with number set.  event was initialised by the caller. */

@@ -13,6 +13,7 @@
 
 #include "audit/ledger.h"
 #include "lib/err.h"
+#include "lib/str.h"
 
 #define LINES_READ (64 * 1024)
 #define LINES_ROOM (LEDGER_LINE_MAX + LINES_READ)
@@ -108,4 +109,24 @@ ledger_lines_next(struct ledger_lines *l, const char **line, size_t *n)
 	*line = begin;
 	*n = (size_t)(nl - begin);
 	return 0;
+}
+
+int
+ledger_lines_number(const char *p, size_t n, uint64_t *number)
+{
+	static const char start[] = "{\"number\":";
+	const size_t at = sizeof(start) - 1;
+	char text[21] = "";
+	size_t k = 0;
+
+	if (n < at || memcmp(p, start, at) != 0)
+		return ERR_FORMAT;
+	while (at + k < n && k < sizeof(text) - 1 && p[at + k] >= '0' &&
+	       p[at + k] <= '9') {
+		text[k] = p[at + k];
+		k++;
+	}
+	if (at + k >= n || p[at + k] != ',' || p[n - 1] != '}')
+		return ERR_FORMAT;
+	return num_parse(text, 1, UINT64_MAX - 1, number) == 0 ? 0 : ERR_FORMAT;
 }

@@ -31,4 +31,8 @@ void ledger_lines_clear(struct ledger_lines *l);
  * newline. */
 int ledger_lines_next(struct ledger_lines *l, const char **line, size_t *n);
 
+/* The number in front of a line that we wrote, {"number":N, and the brace at
+ * its end.  ERR_FORMAT: it is not such a line. */
+int ledger_lines_number(const char *p, size_t n, uint64_t *number);
+
 #endif

@@ -16,6 +16,15 @@ audit_libreplay_la_SOURCES = \
 audit_libreplay_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 audit_libreplay_la_LIBADD = lib/libbase.la $(JANSSON_LIBS)
 
+# The ledger's tree and its signed checkpoints, for whoever signs or verifies.
+noinst_LTLIBRARIES += audit/libtree.la
+audit_libtree_la_SOURCES = \
+	audit/note.c audit/note.h \
+	audit/tiles.c audit/tiles.h \
+	audit/tree.c audit/tree.h
+audit_libtree_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
+audit_libtree_la_LIBADD = lib/libbase.la $(CRYPTO_LIBS)
+
 # A ledger's lines as events, for whoever reads one.
 noinst_LTLIBRARIES += audit/libledger.la
 audit_libledger_la_SOURCES = \
@@ -44,6 +53,14 @@ audit_libcopy_la_SOURCES = audit/copy.c audit/copy.h
 audit_libcopy_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 audit_libcopy_la_LIBADD = lib/libbase.la $(CRYPTO_LIBS)
 
+# Whether it is all there and unchanged, for the command line.
+noinst_LTLIBRARIES += audit/libverify.la
+audit_libverify_la_SOURCES = \
+	audit/verify.c audit/verify.h audit/verify_internal.h \
+	audit/verify_files.c audit/verify_given.c
+audit_libverify_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
+audit_libverify_la_LIBADD = audit/libtree.la $(CRYPTO_LIBS)
+
 # All of it.
 noinst_LTLIBRARIES += audit/libaudit.la
 audit_libaudit_la_SOURCES = \
@@ -55,8 +72,9 @@ audit_libaudit_la_SOURCES = \
 	audit/record_facts.c \
 	audit/store.c audit/store.h audit/store_internal.h \
 	audit/store_keep.c \
-	audit/store_query.c
+	audit/store_query.c \
+	audit/tlog.c audit/tlog.h
 audit_libaudit_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS) \
 	$(SQLITE_CFLAGS)
-audit_libaudit_la_LIBADD = audit/libreplay.la audit/libledger.la audit/libcast.la \
+audit_libaudit_la_LIBADD = audit/libtree.la audit/libreplay.la audit/libledger.la audit/libcast.la \
 	$(SQLITE_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS)

@@ -92,6 +92,9 @@ int record_hash(struct record *rec, size_t max);
 /* Writes the closing line and makes both files durable. */
 int record_finish(
     struct record *rec, uint64_t now_ms, const char *state, const char *reason);
+/* SHA-256 of the whole sidecar, when it has its last line. */
+int record_side_hash(
+    const struct record *rec, char sha256[SIDECAR_SHA256_LEN + 1]);
 /* Both files read-only. */
 int record_seal(struct record *rec);
 

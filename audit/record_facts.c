@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <jansson.h>
+#include <openssl/evp.h>
 
 #include "lib/err.h"
 #include "lib/str.h"
@@ -177,4 +178,35 @@ record_facts(const struct record *rec, struct record_facts *out)
 	*out = f;
 	out->hop.reason = out->reason[0] != '\0' ? out->reason : NULL;
 	return 0;
+}
+
+int
+record_side_hash(const struct record *rec, char sha256[SIDECAR_SHA256_LEN + 1])
+{
+	uint8_t d[16384], md[EVP_MAX_MD_SIZE];
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	unsigned int len = 0;
+	off_t at = 0;
+	ssize_t n;
+	int r = ERR_CRYPTO;
+
+	if (ctx == NULL || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1)
+		goto out;
+	while ((n = pread(rec->side, d, sizeof(d), at)) > 0) {
+		if (EVP_DigestUpdate(ctx, d, (size_t)n) != 1)
+			goto out;
+		at += n;
+	}
+	if (n == -1) {
+		r = ERR_SYS;
+		goto out;
+	}
+	if (EVP_DigestFinal_ex(ctx, md, &len) != 1 ||
+	    2 * len != SIDECAR_SHA256_LEN)
+		goto out;
+	hex_encode(md, len, sha256);
+	r = 0;
+out:
+	EVP_MD_CTX_free(ctx);
+	return r;
 }

@@ -204,6 +204,12 @@ audit_store(void)
 	return env.store;
 }
 
+const struct ledger *
+audit_ledger(void)
+{
+	return env.ledger.fd == -1 || env.ledger.broken ? NULL : &env.ledger;
+}
+
 bool
 audit_ledger_is_old(void)
 {
@@ -233,19 +239,25 @@ ledger_write_start(const struct ledger_repair *rep)
 	struct buf ev, why;
 	int r;
 
+	char key[NOTE_KEY_MAX];
+
 	buf_init(&ev, 1024);
 	buf_init(&why, 512);
+	sign_key(key);
 	if (rep->bytes > 0)
 		(void)buf_putf(&why,
 		    "the last line was cut off: its %" PRIu64
 		    " bytes are in %s",
 		    rep->bytes, rep->name);
 	if ((r = event_start(&ev, EVENT_START)) != 0 ||
-	    (r = event_str(&ev, EV_REASON, buf_cstr(&why))) != 0)
+	    (r = event_str(&ev, EV_REASON, buf_cstr(&why))) != 0 ||
+	    (r = event_str(&ev, EV_KEY, key)) != 0)
 		goto out;
 	if ((r = ledger_append(&env.ledger, &ev, utc_now_ms(), true, &line)) ==
-	    0)
+	    0) {
 		store_take(&line, &ev);
+		sign_line(&line);
+	}
 	if (rep->bytes > 0)
 		log_info("ledger: %s", buf_cstr(&why));
 out:
@@ -291,6 +303,7 @@ ledger_ready(void)
 	if ((r = ledger_open(&env.ledger, env.ledger_dir, &rep)) == 0) {
 		env.ledger_old = env.ledger.next > 1;
 		env.store_behind = true;
+		sign_open(&env.ledger);
 		r = ledger_write_start(&rep);
 		if (r != 0)
 			ledger_close(&env.ledger);
@@ -324,6 +337,7 @@ audit_write(const struct buf *event, bool last_words, struct ledger_line *line,
 	    (r = ledger_append(
 		 &env.ledger, event, utc_now_ms(), last_words, line)) == 0) {
 		store_take(line, event);
+		sign_line(line);
 		return 0;
 	}
 	put_why(why, "the ledger cannot be written", r);
@@ -393,7 +407,7 @@ sibling_may_say(const struct buf *event)
 	if (event_get_kind(&b, &kind) != 0 || kind == EVENT_START ||
 	    kind == EVENT_OP_END || kind == EVENT_VIEW || kind == EVENT_ALARM ||
 	    kind == EVENT_RETENTION || kind == EVENT_HOLD_ADD ||
-	    kind == EVENT_HOLD_REMOVE ||
+	    kind == EVENT_HOLD_REMOVE || kind == EVENT_LEDGER_KEY ||
 	    (env.oidc_speaks && kind != EVENT_LOGIN_REFUSED))
 		return false;
 	while (buf_len(&b) > 0) {
@@ -564,6 +578,7 @@ on_tidy(void *arg)
 		(void)ledger_reserve(&env.ledger);
 		if (audit_store() != NULL)
 			ops_recover();
+		sign_tidy();
 	}
 	kept_tidy();
 	env.tidy = loop_timer(child_loop(), AUDIT_TIDY_MS, on_tidy, NULL);
@@ -623,6 +638,7 @@ main(void)
 	};
 	int r = child_main("postern-audit", PROC_AUDIT, &handlers);
 
+	sign_close();
 	kept_close();
 	store_free(env.store);
 	ledger_close(&env.ledger);

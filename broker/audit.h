@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "audit/ledger.h"
+#include "audit/note.h"
 #include "lib/buf.h"
 
 struct conf;
@@ -32,6 +33,8 @@ int audit_write(const struct buf *event, bool last_words,
 bool audit_may_begin(struct buf *why);
 /* The index, as far as the ledger; NULL while there is none. */
 struct store *audit_store(void);
+/* The ledger while it is open and whole; NULL. */
+const struct ledger *audit_ledger(void);
 /* It had lines before this process opened it. */
 bool audit_ledger_is_old(void);
 /* An audit from before still has the ledger, and reads what it was told. */
@@ -46,6 +49,19 @@ const struct conf *audit_conf(void);
 
 /* What the parent says beside what every child is told: MSG_ALARM. */
 int alarm_take(struct peer *parent, struct msg *m);
+
+/* -- audit_sign.c -------------------------------------------------------- */
+
+/* The ledger was opened: its tree follows, and what is there is signed. */
+void sign_open(const struct ledger *l);
+/* The key that signs, as text; "": none does. */
+void sign_key(char key[NOTE_KEY_MAX]);
+/* A line was written; within SIGN_MS it is signed. */
+void sign_line(const struct ledger_line *line);
+/* Whatever could not be done when it was due, and what is due by now. */
+void sign_tidy(void);
+/* The last lines, before this process ends. */
+void sign_close(void);
 
 /* -- audit_ops.c --------------------------------------------------------- */
 

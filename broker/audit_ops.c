@@ -190,6 +190,7 @@ op_put_manifest(struct buf *ev, const struct op *o)
 static int
 op_write_end(struct op *o)
 {
+	char side[SIDECAR_SHA256_LEN + 1];
 	struct ledger_line line;
 	struct buf ev;
 	int r;
@@ -207,7 +208,9 @@ op_write_end(struct op *o)
 	if (o->rec.path[0] != '\0' && o->rec.sha256[0] != '\0' &&
 	    ((r = event_str(&ev, EV_RECORDING, o->rec.path)) != 0 ||
 		(r = event_str(&ev, EV_RECORDING_SHA256, o->rec.sha256)) != 0 ||
-		(r = event_num(&ev, EV_RECORDING_BYTES, o->rec.size)) != 0))
+		(r = event_num(&ev, EV_RECORDING_BYTES, o->rec.size)) != 0 ||
+		(r = record_side_hash(&o->rec, side)) != 0 ||
+		(r = event_str(&ev, EV_SIDECAR_SHA256, side)) != 0))
 		goto out;
 	r = audit_write(&ev, true, &line, NULL);
 out:

@@ -5,11 +5,12 @@ cli_postern_SOURCES = \
 	cli/policy_rehearse.c cli/rehearse.h cli/rehearse_found.c cli/rehearse_list.c cli/rehearse_sum.c \
 	cli/hold.c cli/kill.c \
 	cli/ledger.c cli/manifest.c cli/postern.c cli/reconcile.c cli/records.c cli/reload.c \
+	cli/verify.c \
 	cli/token.c cli/token.h cli/token_advice.c cli/token_see.c
 cli_postern_CFLAGS = $(PROGRAM_CFLAGS) $(JANSSON_CFLAGS)
 cli_postern_LDFLAGS = $(PROGRAM_LDFLAGS)
 cli_postern_LDADD = policy/libtools.la policy/libpolicy.la ssh/libcert.la audit/libreplay.la \
-	audit/libreconcile.la audit/libcopy.la \
+	audit/libreconcile.la audit/libcopy.la audit/libverify.la \
 	audit/libledger.la audit/libcast.la \
 	broker/libpeek.la lib/libclaimtext.la lib/liblex.la lib/libbase.la $(JANSSON_LIBS)
 

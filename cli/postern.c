@@ -105,6 +105,12 @@ static const struct cli_command commands[] = {
 	    "everything about an operation or a session" },
 	{ "replay", cli_replay, "[--speed N] [--idle SECONDS] ID",
 	    "play a recording on this terminal, safely" },
+	{ "verify", cli_verify,
+	    "[--session ID | --operation ID] [--key KEY] "
+	    "[--checkpoint FILE]... [--json] [FOLDER]",
+	    "is all that was kept complete and unchanged" },
+	{ "ledger key", cli_ledger_key, "[FOLDER]",
+	    "the public key that signs the ledger" },
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -24,4 +24,5 @@ EXTRA_DIST += \
 	doc/THREATS.md \
 	doc/WYCHEPROOF.md \
 	doc/decisions \
+	doc/verify.py \
 	doc/examples

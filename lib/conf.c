@@ -87,6 +87,11 @@ static const struct setting {
 	    (uint64_t)1 << 60, NULL, 0 },
 	{ "recording-quota", CONF_SIZE, offsetof(struct conf, recording_quota),
 	    1, (uint64_t)1 << 60, NULL, 0 },
+	{ "anchor-interval", CONF_SECONDS,
+	    offsetof(struct conf, anchor_interval_s), 1, 86400, NULL, 60 },
+	{ "ledger-key-lifetime", CONF_SECONDS,
+	    offsetof(struct conf, ledger_key_lifetime_s), 5, 3650 * 86400, NULL,
+	    90 * 86400 },
 	{ "disk-reserve", CONF_SIZE, offsetof(struct conf, disk_reserve), 1,
 	    (uint64_t)1 << 50, NULL, 256 * MIB },
 };

@@ -51,6 +51,8 @@ struct conf {
 	uint32_t retention_age_s;       /* of recordings, 0: for ever */
 	uint64_t retention_size;        /* bytes of all of them, 0: no bound */
 	uint64_t recording_quota;       /* of one identity in a day, 0: none */
+	uint32_t anchor_interval_s;     /* the signed root in the log, 60 */
+	uint32_t ledger_key_lifetime_s; /* then another signs, 90 d */
 	uint64_t disk_reserve;		/* free bytes below which nothing starts */
 };
 

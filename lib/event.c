@@ -30,6 +30,7 @@ static const char *const event_kinds[] = {
 	[EVENT_RETENTION] = "retention.delete",
 	[EVENT_HOLD_ADD] = "hold.add",
 	[EVENT_HOLD_REMOVE] = "hold.remove",
+	[EVENT_LEDGER_KEY] = "ledger.key",
 };
 
 static const struct event_row {
@@ -90,6 +91,8 @@ static const struct event_row {
 	[EV_PROCESS] = { "process", 's' },
 	[EV_RECORDING_BYTES] = { "recording_bytes", 'n' },
 	[EV_RETENTION] = { "retention", 's' },
+	[EV_SIDECAR_SHA256] = { "sidecar_sha256", 's' },
+	[EV_CHECKPOINT] = { "checkpoint", 's' },
 };
 
 #define EVENT_KINDS (sizeof(event_kinds) / sizeof(event_kinds[0]))

@@ -33,6 +33,7 @@ enum event_kind {
 	EVENT_RETENTION,   /* "retention.delete": a recording's time is over */
 	EVENT_HOLD_ADD,    /* "hold.add": recordings that retention leaves */
 	EVENT_HOLD_REMOVE, /* "hold.remove" */
+	EVENT_LEDGER_KEY,  /* "ledger.key": another key signs from here on */
 };
 
 enum event_field {
@@ -98,6 +99,8 @@ enum event_field {
 	EV_PROCESS,
 	EV_RECORDING_BYTES,
 	EV_RETENTION, /* which bound a recording was beyond */
+	EV_SIDECAR_SHA256,
+	EV_CHECKPOINT, /* what the old key signed last */
 };
 
 /* The ledger's name of a field or kind; NULL when there is none. */

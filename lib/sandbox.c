@@ -119,7 +119,7 @@ static const struct {
 	{ "RHSOAPJ", SYS_munmap },
 	{ "RHSOAPJ", SYS_mremap },
 	{ "RHSOAPJ", SYS_madvise },
-	{ "RHSO   ", SYS_mlock }, /* secrets */
+	{ "RHSOA  ", SYS_mlock }, /* secrets */
 
 	/* time, chance, the end */
 	{ "RHSOAPJ", SYS_clock_gettime }, /* no calls where there is a vDSO */

@@ -7,8 +7,10 @@ audit_unit_tests = \
 	tests/unit/test_cast \
 	tests/unit/test_keep \
 	tests/unit/test_ledger \
+	tests/unit/test_note \
 	tests/unit/test_replay_filter \
-	tests/unit/test_store
+	tests/unit/test_store \
+	tests/unit/test_tree
 check_PROGRAMS += $(audit_unit_tests)
 TESTS += $(audit_unit_tests)
 
@@ -21,6 +23,12 @@ tests_unit_test_keep_LDADD = $(audit_ldadd)
 tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c
 tests_unit_test_ledger_CFLAGS = $(audit_cflags)
 tests_unit_test_ledger_LDADD = $(audit_ldadd)
+tests_unit_test_note_SOURCES = tests/unit/test_note.c
+tests_unit_test_note_CFLAGS = $(audit_cflags)
+tests_unit_test_note_LDADD = $(audit_ldadd)
+tests_unit_test_tree_SOURCES = tests/unit/test_tree.c
+tests_unit_test_tree_CFLAGS = $(audit_cflags)
+tests_unit_test_tree_LDADD = $(audit_ldadd)
 tests_unit_test_replay_filter_SOURCES = tests/unit/test_replay_filter.c \
 	tests/fuzz/replay_allowed.h
 tests_unit_test_replay_filter_CFLAGS = $(audit_cflags)
@@ -31,7 +39,7 @@ tests_unit_test_store_LDADD = $(audit_ldadd)
 endif
 
 audit_fuzz_targets = tests/fuzz/fuzz_authlog tests/fuzz/fuzz_castread \
-	tests/fuzz/fuzz_ledger tests/fuzz/fuzz_replay
+	tests/fuzz/fuzz_ledger tests/fuzz/fuzz_note tests/fuzz/fuzz_replay
 check_PROGRAMS += $(audit_fuzz_targets)
 TESTS += $(audit_fuzz_targets)
 tests_fuzz_fuzz_authlog_SOURCES = tests/fuzz/fuzz_authlog.c \
@@ -44,6 +52,9 @@ tests_fuzz_fuzz_ledger_SOURCES = tests/fuzz/fuzz_ledger.c \
 	tests/fuzz/replay.c
 tests_fuzz_fuzz_ledger_LDADD = audit/libledger.la audit/libcast.la \
 	lib/libbase.la
+tests_fuzz_fuzz_note_SOURCES = tests/fuzz/fuzz_note.c \
+	tests/fuzz/replay.c
+tests_fuzz_fuzz_note_LDADD = audit/libtree.la lib/libbase.la
 tests_fuzz_fuzz_replay_SOURCES = tests/fuzz/fuzz_replay.c \
 	tests/fuzz/replay_allowed.h tests/fuzz/replay.c
 tests_fuzz_fuzz_replay_LDADD = audit/libreplay.la lib/libbase.la

@@ -64,6 +64,7 @@ def test_events_are_numbered_lines(audit):
     ("retention.delete", {"operation": OP}), ("hold.add", {"commit": "1f0c"}),
     ("hold.remove", {"commit": "1f0c"}),
     ("alarm", {"reason": "died"}), ("session.open", {"process": "policy"}),
+    ("ledger.key", {"key": "x"}), ("session.open", {"checkpoint": "x"}),
     ("operation.end", {"operation": OP, "state": "complete"}),
     ("operation.decide", {"operation": OP, "recording": "x"}),
     ("operation.decide", {"operation": OP, "exit": 0}),

@@ -51,6 +51,8 @@ t_conf_parse_defaults(void **state)
 		assert_int_equal(c.sessions_max, 1024);
 		assert_int_equal(c.record_text_head, 1 << 20);
 		assert_int_equal(c.record_text_tail, 64 * 1024);
+		assert_int_equal(c.anchor_interval_s, 60);
+		assert_int_equal(c.ledger_key_lifetime_s, 90 * 86400);
 		assert_true(c.disk_reserve > 0);
 		conf_clear(&c);
 	}
@@ -73,6 +75,7 @@ t_conf_parse_all(void **state)
 	    "session-max 1h\noperations-max 7\nsessions-max 8\n"
 	    "record-text-head 9KiB\nrecord-text-tail 10B\n"
 	    "retention-age 90d\nretention-size 3GiB\n"
+	    "anchor-interval 5s\nledger-key-lifetime 6s\n"
 	    "recording-quota 5MiB\ndisk-reserve 2GiB\n";
 	struct diags *d = diags_new();
 	struct conf c;
@@ -103,6 +106,8 @@ t_conf_parse_all(void **state)
 	assert_int_equal(c.retention_age_s, 90 * 86400);
 	assert_true(c.retention_size == (uint64_t)3 << 30);
 	assert_true(c.recording_quota == (uint64_t)5 << 20);
+	assert_int_equal(c.anchor_interval_s, 5);
+	assert_int_equal(c.ledger_key_lifetime_s, 6);
 	assert_true(c.disk_reserve == (uint64_t)2 << 30);
 	conf_clear(&c);
 	diags_free(d);
@@ -123,6 +128,10 @@ static const struct {
 	{ "certificate-source sam\n", "expected one of: any same" },
 	{ "certificate-source \"any same\"\n", "expected one of: any same" },
 	{ "certificate-source\n", "certificate-source: expected a value" },
+	{ "anchor-interval 0s\n", "not within 1 and 86400 seconds" },
+	{ "anchor-interval 86401s\n", "not within 1 and 86400 seconds" },
+	{ "ledger-key-lifetime 4s\n", "not within 5 and 315360000 seconds" },
+	{ "ledger-key-lifetime 3651d\n", "not within 5 and 315360000 seconds" },
 	{ "policy-folder p\n", "c:1:15: policy-folder: expected an absolute" },
 	{ "policy-folder \"\"\n", "expected an absolute" },
 	{ "policy-folder /p /q\n", "takes one value" },

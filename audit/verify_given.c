@@ -1,0 +1,172 @@
+/*
+ * Checkpoints from elsewhere: notes, or logs with `anchor` lines.  Runs in the
+ * verifier on files that may hold anything.
+ */
+#include "config.h"
+
+#include "audit/verify_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/err.h"
+#include "lib/safeopen.h"
+
+#define ANCHOR "anchor "
+#define ANCHOR_WORDS 4 /* origin, lines, root, signature */
+
+static int
+given_add(struct verify *v, const char *file, const void *note, size_t n)
+{
+	struct verify_given g = { .file = file }, *all;
+	int r = ERR_NOMEM;
+
+	if (v->ngiven >= VERIFY_GIVEN_MAX)
+		return ERR_TOOBIG;
+	if ((g.note = malloc(n + 1)) == NULL)
+		return ERR_NOMEM;
+	memcpy(g.note, note, n);
+	g.note[n] = '\0';
+	if (strlen(g.note) != n || checkpoint_parse(g.note, n, &g.at) != 0) {
+		r = verify_wrong(
+		    v, VERIFY_SIGNATURE, file, 0, "it holds no checkpoint");
+		goto out;
+	}
+	/* grown by doubling */
+	if ((v->ngiven & (v->ngiven - 1)) == 0) {
+		all = reallocarray(v->given, 2 * v->ngiven + 1, sizeof(*all));
+		if (all == NULL)
+			goto out;
+		v->given = all;
+	}
+	v->given[v->ngiven++] = g;
+	return 0;
+out:
+	free(g.note);
+	return r;
+}
+
+/* The words of n characters, up to their end; false: not as many. */
+static bool
+anchor_words(const char *s, size_t n, const char *word[ANCHOR_WORDS],
+    size_t len[ANCHOR_WORDS])
+{
+	const char *end = s + n, *blank;
+
+	for (size_t i = 0; i < ANCHOR_WORDS; i++) {
+		blank = memchr(s, ' ', (size_t)(end - s));
+		if ((blank == NULL) != (i == ANCHOR_WORDS - 1))
+			return false;
+		word[i] = s;
+		len[i] = (size_t)((blank == NULL ? end : blank) - s);
+		if (len[i] == 0)
+			return false;
+		s = blank == NULL ? end : blank + 1;
+	}
+	return true;
+}
+
+/* A line of a log, if it ends with an anchor. */
+static int
+given_line(struct verify *v, const char *file, const char *line, size_t n)
+{
+	const char *s, *end = line + n, *w[ANCHOR_WORDS];
+	const size_t skip = sizeof(ANCHOR) - 1;
+	size_t len[ANCHOR_WORDS];
+	struct buf note;
+	int r;
+
+	for (s = line; (s = memmem(s, (size_t)(end - s), ANCHOR, skip)) != NULL;
+	     s += skip) {
+		if (anchor_words(s + skip, (size_t)(end - s) - skip, w, len))
+			break;
+	}
+	if (s == NULL || n > NOTE_MAX / 2)
+		return 0;
+	buf_init(&note, NOTE_MAX);
+	if ((r = buf_putf(&note, "%.*s\n%.*s\n%.*s\n\n\xe2\x80\x94 %.*s %.*s\n",
+		 (int)len[0], w[0], (int)len[1], w[1], (int)len[2], w[2],
+		 (int)len[0], w[0], (int)len[3], w[3])) == 0)
+		r = given_add(v, file, buf_ptr(&note), buf_len(&note));
+	buf_clear(&note);
+	return r;
+}
+
+static int
+given_log(struct verify *v, const char *file, int fd)
+{
+	struct ledger_lines l;
+	const char *line;
+	size_t n;
+	int r;
+
+	if ((r = ledger_lines_init(&l, fd, 0, UINT64_MAX)) != 0)
+		return r;
+	while ((r = ledger_lines_next(&l, &line, &n)) != ERR_NOTFOUND) {
+		if (r == ERR_FORMAT || r == ERR_TOOBIG)
+			continue;
+		if (r != 0 || (r = given_line(v, file, line, n)) != 0)
+			break;
+	}
+	ledger_lines_clear(&l);
+	return r == ERR_NOTFOUND ? 0 : r;
+}
+
+static int
+given_file(struct verify *v, const char *file)
+{
+	size_t before = v->ngiven;
+	struct buf b;
+	int fd, r;
+
+	fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd == -1) {
+		(void)verify_wrong(
+		    v, VERIFY_UNKNOWN, file, 0, "%s", err_text(ERR_SYS));
+		return ERR_SYS;
+	}
+	buf_init(&b, NOTE_MAX);
+	r = given_log(v, file, fd);
+	if (r == 0 && v->ngiven == before) {
+		if (lseek(fd, 0, SEEK_SET) == 0)
+			(void)slurp_fd(fd, &b);
+		r = given_add(v, file, buf_ptr(&b), buf_len(&b));
+	}
+	buf_clear(&b);
+	(void)close(fd);
+	return r;
+}
+
+static int
+given_order(const void *a, const void *b)
+{
+	const struct verify_given *x = a, *y = b;
+
+	return x->at.size < y->at.size ? -1 : x->at.size > y->at.size;
+}
+
+int
+verify_given_read(struct verify *v)
+{
+	int r;
+
+	for (size_t i = 0; i < v->ask->nfile; i++) {
+		if ((r = given_file(v, v->ask->file[i])) != 0)
+			return r;
+	}
+	if (v->ngiven > 1)
+		qsort(v->given, v->ngiven, sizeof(*v->given), given_order);
+	v->found->given = v->ngiven;
+	return 0;
+}
+
+void
+verify_given_clear(struct verify *v)
+{
+	for (size_t i = 0; i < v->ngiven; i++)
+		free(v->given[i].note);
+	free(v->given);
+}

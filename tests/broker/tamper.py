@@ -1,0 +1,246 @@
+"""A small store, and everything that could be done to it: both verifiers must
+find it, agree, and name the place.
+
+    tamper.py [STEP]    each STEP-th byte of each file (default: every one)
+
+Run by ./dev tamper; test_tamper.py takes a sample."""
+import functools
+import importlib.util
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+import audit_wire as w  # noqa: E402
+
+spec = importlib.util.spec_from_file_location(
+    "verify", HERE.parents[1] / "doc/verify.py")
+verify = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(verify)
+# A program is started for each: once for each question is enough.
+verify.ed25519 = functools.lru_cache(maxsize=None)(verify.ed25519)
+
+LEDGER, TREE = "ledger/ledger.jsonl", "ledger/tree"
+CHECKPOINT = TREE + "/checkpoint"
+HEADER = b'{"version":2,"width":80,"height":24}\n'
+
+
+def sign_soon(audit):
+    path = audit.folder / CHECKPOINT
+    end = time.monotonic() + 30
+    while int(path.read_text().split("\n")[1]) < len(audit.ledger()):
+        assert time.monotonic() < end, "it is not signed"
+        time.sleep(0.05)
+
+
+def make(folder, lines=262):
+    """A store with recordings, two keys, and a full tile."""
+    folder.mkdir()
+    audit = w.Audit(folder)
+    for i in range(3):
+        op = w.ulid(10 + i)
+        fds = audit.open(op)
+        os.write(fds[0], HEADER + b'[0.1,"o","hi %d"]\n' % i)
+        hop = w.Hop(*fds)
+        audit.started(op, hop.pid)
+        hop.end(b"w")
+        audit.wait_end(op)
+    for i in range(20):
+        audit.event("login.refused", user="web-1", reason=f"{i}")
+    sign_soon(audit)
+    old = time.time() - 91 * 86400
+    os.utime(folder / "ledger/key", (old, old))
+    audit.stop()
+    audit.start()
+    audit.event("login.refused", user="web-1", reason="old key")
+    end = time.monotonic() + 30
+    while "ledger.key" not in [x["event"] for x in audit.ledger()]:
+        assert time.monotonic() < end, "the key does not change"
+        time.sleep(0.05)
+    while len(audit.ledger()) < lines:
+        audit.event("login.refused", user="web-1",
+                    reason=f"{len(audit.ledger())}")
+        if len(audit.ledger()) > lines - 4:
+            sign_soon(audit)        # narrower tiles of the edge, too
+    audit.stop()
+
+
+def ours(folder, key=None, files=()):
+    out = subprocess.run(
+        [os.path.join(os.environ["POSTERN_BUILD"], "cli/postern"), "verify",
+         "--json", *(["--key", key] if key else []),
+         *[x for f in files for x in ("--checkpoint", str(f))], str(folder)],
+        stdout=subprocess.PIPE, check=False)
+    got = json.loads(out.stdout)
+    assert out.returncode == {"ok": 0, "unknown": 69}.get(got["verdict"], 1)
+    return got
+
+
+def theirs(folder, key=None, files=()):
+    try:
+        s = verify.Store(str(folder), key, [str(f) for f in files])
+        s.verify_ledger()
+        n = s.verify_files()
+        return {"verdict": "ok", "lines": s.size, "signed": s.at[1],
+                "recordings": n, "key": s.keys[-1]}
+    except verify.Wrong as e:
+        return e.found
+
+
+def both(folder, key=None, files=()):
+    """What both say; they must say the same."""
+    a, b = ours(folder, key, files), theirs(folder, key, files)
+    same = ("verdict", "file", "line", "lines", "signed", "recordings", "key")
+    assert {k: a.get(k) for k in same} == {k: b.get(k) for k in same}, (a, b)
+    return a
+
+
+def evidence(folder):
+    """The files that are covered."""
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_file() and (name.startswith(("recordings/", TREE)) or
+                               name == LEDGER):
+            yield name
+
+
+class Changed:
+    """A file of the store with other content (None: without it)."""
+
+    def __init__(self, folder, **files):
+        self.folder, self.files, self.old = folder, files, {}
+
+    def __enter__(self):
+        for name, data in self.files.items():
+            path = self.folder / name
+            self.old[name] = path.read_bytes()
+            path.unlink()
+            if data is not None:
+                path.write_bytes(data)
+
+    def __exit__(self, *_):
+        for name, data in self.old.items():
+            path = self.folder / name
+            if path.exists():
+                path.unlink()
+            path.write_bytes(data)
+
+
+def changed(folder, files):
+    return Changed(folder, **files)
+
+
+def place(name, data, at):
+    """What may be named for a change of this byte: (file, lines)."""
+    if name != LEDGER:
+        return name, None
+    line = data[:at].count(b"\n") + 1
+    return name, {line, line + 1} if data[at:at + 1] == b"\n" else {line}
+
+
+def flips(folder, step, rng):
+    """(what was done, files, named)"""
+    for name in evidence(folder):
+        data = (folder / name).read_bytes()
+        for at in range(rng.randrange(step), len(data), step):
+            bad = bytearray(data)
+            bad[at] ^= 1 << rng.randrange(8)
+            yield f"{name}: byte {at} flipped", {name: bytes(bad)}, \
+                place(name, data, at)
+
+
+def narrower(folder, name):
+    """A tile that need not be there."""
+    if ".p/" not in name:
+        return False
+    size = int((folder / CHECKPOINT).read_text().split("\n")[1])
+    level = name.split("/")[3]
+    size >>= 8 * (0 if level == "entries" else int(level))
+    return int(name.rsplit("/", 1)[1]) != size % 256
+
+
+def others(folder, rng, all_lines):
+    """Dropped, doubled, reordered, cut, swapped."""
+    names = list(evidence(folder))
+    for name in names:
+        data = (folder / name).read_bytes()
+        if not narrower(folder, name):
+            yield f"{name} dropped", {name: None}, (name, None)
+        for n in {0, 1, len(data) // 2, len(data) - 1}:
+            if name != LEDGER:
+                yield f"{name} cut at {n}", {name: data[:n]}, (name, None)
+        if name != LEDGER:
+            yield f"{name} grown", {name: data + b"\n"}, (name, None)
+    for a, b in zip(names, names[1:]):
+        x, y = (folder / a).read_bytes(), (folder / b).read_bytes()
+        if x != y and LEDGER not in (a, b):
+            yield f"{a} and {b} swapped", {a: y, b: x}, None
+    lines = (folder / LEDGER).read_bytes().splitlines(True)
+    which = range(len(lines)) if all_lines else \
+        rng.sample(range(len(lines)), 25) + [0, len(lines) - 1]
+    for i in which:
+        yield f"line {i + 1} dropped", \
+            {LEDGER: b"".join(lines[:i] + lines[i + 1:])}, (LEDGER, {i + 1})
+        yield f"line {i + 1} doubled", \
+            {LEDGER: b"".join(lines[:i + 1] + lines[i:])}, \
+            (LEDGER, {i + 1, i + 2})
+        yield f"cut behind line {i}", {LEDGER: b"".join(lines[:i])}, \
+            (LEDGER, {i + 1})
+        cut = b"".join(lines[:i]) + lines[i][:len(lines[i]) // 2]
+        yield f"cut in line {i + 1}", {LEDGER: cut}, (LEDGER, {i + 1})
+        j = rng.randrange(len(lines))
+        if j != i:
+            swapped = list(lines)
+            swapped[i], swapped[j] = lines[j], lines[i]
+            yield f"lines {i + 1} and {j + 1} swapped", \
+                {LEDGER: b"".join(swapped)}, (LEDGER, {min(i, j) + 1})
+
+
+def check(folder, what, files, named):
+    with changed(folder, files):
+        got = both(folder)
+    assert got["verdict"] not in ("ok", "unknown"), (what, got)
+    if named is None:
+        assert got["file"] in files, (what, got)
+        return
+    assert got["file"] == named[0], (what, got)
+    if named[1] is not None:
+        assert got["line"] in named[1], (what, got)
+
+
+def run(folder, step, rng, all_lines=True):
+    """How many were found; what was not raises."""
+    assert both(folder)["verdict"] == "ok"
+    n = 0
+    for what, files, named in (*others(folder, rng, all_lines),
+                               *flips(folder, step, rng)):
+        check(folder, what, files, named)
+        n += 1
+    assert both(folder)["verdict"] == "ok"
+    return n
+
+
+def main():
+    step = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+    seed = random.randrange(1 << 32)
+    with tempfile.TemporaryDirectory() as d:
+        folder = pathlib.Path(d) / "store"
+        make(folder)
+        for name in list(evidence(folder)):
+            print(f"{(folder / name).stat().st_size:8} {name}")
+        begun = time.monotonic()
+        n = run(folder, step, random.Random(seed))
+        print(f"{n} changes, all found by both verifiers at their place, in "
+              f"{time.monotonic() - begun:.0f} s (seed {seed})")
+    shutil.rmtree(d, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

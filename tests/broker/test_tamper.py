@@ -1,0 +1,168 @@
+"""postern verify and doc/verify.py on stores that somebody has changed."""
+import os
+import pathlib
+import random
+import shutil
+import sys
+import time
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import audit_wire as w  # noqa: E402
+import tamper as t  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tamper") / "store"
+    t.make(folder)
+    return folder
+
+
+@pytest.fixture
+def copy(store, tmp_path):
+    shutil.copytree(store, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def keys(folder):
+    s = t.verify.Store(str(folder), None, [])
+    s.verify_ledger()
+    return s.keys
+
+
+def test_a_sample_of_everything(store):
+    assert t.run(store, 499, random.Random(8), all_lines=False) > 300
+
+
+def test_which_key(store):
+    first, second = keys(store)
+    assert t.both(store, first)["verdict"] == "ok"
+    assert t.both(store, second)["verdict"] == "ok"
+    other = "PeterNeumann+c74f20a3+" \
+        "ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+    assert t.both(store, other)["verdict"] == "key"
+
+
+def older(folder, lines):
+    """A checkpoint that was signed when it had so many lines: that of the
+    change of keys, in the ledger."""
+    import json
+    for line in (folder / t.LEDGER).read_bytes().splitlines():
+        e = json.loads(line)
+        if e["event"] == "ledger.key":
+            (lines / "older").write_text(e["checkpoint"])
+            return lines / "older", e["number"]
+    raise AssertionError("no ledger.key")
+
+
+def test_checkpoints_from_elsewhere(store, copy, tmp_path):
+    """Good ones; a newer one than an older copy; another ledger's."""
+    old, number = older(store, tmp_path)
+    now = store / t.CHECKPOINT
+    assert t.both(store, None, [old, now])["verdict"] == "ok"
+    # rolled back as a whole, to where the key changed: nothing of it is wrong
+    lines = (copy / t.LEDGER).read_bytes().splitlines(True)
+    (copy / t.LEDGER).unlink()
+    (copy / t.LEDGER).write_bytes(b"".join(lines[:number - 1]))
+    shutil.rmtree(copy / t.TREE)
+    (copy / t.TREE).mkdir()
+    (copy / t.CHECKPOINT).write_text(old.read_text())
+    got = t.both(copy, None, [now])
+    assert got["verdict"] in ("tile", "key"), got
+    shutil.rmtree(copy / t.TREE)
+    shutil.copytree(store / t.TREE, copy / t.TREE)
+    assert t.both(copy)["verdict"] == "cut"
+    got = t.both(store, None, [pathlib.Path(__file__)])
+    assert (got["verdict"], got["file"]) == ("signature", __file__)
+
+
+def signed_anew(folder):
+    """By audit itself, with the key of today."""
+    shutil.rmtree(folder / t.TREE)
+    audit = w.Audit(folder)
+    audit.stop()
+
+
+def change(folder, number):
+    lines = (folder / t.LEDGER).read_bytes().splitlines(True)
+    assert b'"user":"web-1"' in lines[number - 1]
+    lines[number - 1] = lines[number - 1].replace(b"web-1", b"web-2")
+    (folder / t.LEDGER).unlink()
+    (folder / t.LEDGER).write_bytes(b"".join(lines))
+
+
+def test_forged_with_the_key_of_today(store, copy, tmp_path):
+    """Behind the last change of keys only a checkpoint from elsewhere tells;
+    before it, the old key's word does."""
+    _, number = older(store, tmp_path)
+    change(copy, number + 3)
+    signed_anew(copy)
+    assert t.both(copy)["verdict"] == "ok"
+    got = t.both(copy, None, [store / t.CHECKPOINT])
+    assert (got["verdict"], got["file"]) == \
+        ("rollback", str(store / t.CHECKPOINT))
+    change(copy, 12)
+    signed_anew(copy)
+    got = t.both(copy)
+    assert (got["verdict"], got["line"]) == ("key", number)
+
+
+def test_all_of_it_by_another_key(store, tmp_path):
+    """Who makes another ledger is found by who knows the key."""
+    t.make(tmp_path / "other", 30)
+    assert t.both(tmp_path / "other")["verdict"] == "ok"
+    assert t.both(tmp_path / "other", keys(store)[0])["verdict"] == "key"
+    got = t.both(tmp_path / "other", None, [store / t.CHECKPOINT])
+    assert got["verdict"] == "key"
+
+
+def test_unsigned_for_long(store, copy):
+    text = (copy / t.LEDGER).read_bytes()
+    n = text.count(b"\n")
+    for i, day in ((1, b"30"), (2, b"31")):
+        text += b'{"number":%d,"time":"2199-12-%sT00:00:00.000Z",' \
+            b'"event":"alarm"}\n' % (n + i, day)
+    (copy / t.LEDGER).unlink()
+    (copy / t.LEDGER).write_bytes(text)
+    got = t.both(copy)
+    assert (got["verdict"], got["line"]) == ("unsigned", n + 1)
+
+
+def test_one_operation_alone(store, copy):
+    """--operation looks at the ledger, and at that operation's files."""
+    import subprocess
+    paths = sorted((copy / "recordings").rglob("*.cast"))
+    paths[0].chmod(0o600)
+    paths[0].write_bytes(b"changed")
+    program = os.path.join(os.environ["POSTERN_BUILD"], "cli/postern")
+
+    def code(*args):
+        return subprocess.run([program, "verify", *args, str(copy)],
+                              stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL,
+                              check=False).returncode
+    assert code("--operation", paths[1].stem) == 0
+    assert code("--operation", paths[0].stem) == 1
+    assert code("--session", w.ulid(0)) == 1
+    assert code("--operation", w.ulid(4711)) == 69
+    assert code("--operation", "x") == 64
+    assert code("--key", "x") == 64
+
+
+def test_what_retention_deleted(copy):
+    """With its line a recording may be gone; its sidecar may not."""
+    path = sorted((copy / "recordings").rglob("*.cast"))[1]
+    audit = w.Audit(copy, "disk-reserve 1MiB\nretention-size 108B\n")
+    end = time.monotonic() + 30
+    while "retention.delete" not in [x["event"] for x in audit.ledger()]:
+        assert time.monotonic() < end, "retention does nothing"
+        time.sleep(0.1)
+    audit.stop()
+    assert t.both(copy)["verdict"] == "ok"
+    gone = sorted((copy / "recordings").rglob("*.json"))[0]
+    assert not gone.with_suffix(".cast").exists()
+    gone.unlink()
+    assert t.both(copy)["verdict"] == "missing"
+    assert path.exists()
