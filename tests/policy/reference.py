@@ -303,7 +303,7 @@ class Policy:
         floors = [r for r, *_ in allows if r["floor"]]
         every = [r for r, *_ in allows]
         if able:
-            rule, line, _, name = min(able, key=rank)
+            rule, line, _, name = min(able, key=lambda f: rank(f, q))
             vars_ = {n for n, (v, value) in enumerate(VARS)
                      for e in rule["env"] if e["name"] == v and
                      self.one_word(e["value"], value, claims)}
@@ -358,14 +358,16 @@ def dots(text):
     return out
 
 
-def rank(fit):
-    """Fewest people to ask, then with input, then what a transfer may do, then
-    the smaller limits, then the name, then the line."""
+def rank(fit, q):
+    """Fewest people to ask, then with input, then every ref where none is
+    named, then what a transfer may do, then the smaller limits, then the name,
+    then the line."""
     rule, line, n, _ = fit
     none = float("inf")
     lim = rule["limits"]
     people = sum(a["people"] for a in rule["approvals"])
     return (people, not line.get("stdin", False),
+            q.kind == "git" and q.ref == "" and bool(line["refs"]),
             line.get("no_delete", False), line.get("no_symlinks", False),
             line.get("max", none), lim.get("duration_s", none),
             lim.get("output", none), lim.get("concurrent", none),
