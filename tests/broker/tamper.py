@@ -149,7 +149,8 @@ def flips(folder, step, rng):
     """(what was done, files, named)"""
     for name in evidence(folder):
         data = (folder / name).read_bytes()
-        for at in range(rng.randrange(step), len(data), step):
+        each = max(1, min(step, len(data) // 8))    # of a small one, too
+        for at in range(rng.randrange(each), len(data), each):
             bad = bytearray(data)
             bad[at] ^= 1 << rng.randrange(8)
             yield f"{name}: byte {at} flipped", {name: bytes(bad)}, \
