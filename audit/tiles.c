@@ -44,16 +44,17 @@ tiles_path(
     unsigned int level, uint64_t index, size_t width, char path[TILES_PATH_MAX])
 {
 	char where[TILES_PATH_MAX], name[16] = "entries";
+	unsigned int part = (unsigned int)(width % TREE_WIDTH);
 
 	if (level != TILES_ENTRIES)
 		(void)snprintf(name, sizeof(name), "%u", level);
 	tiles_index(index, where);
-	if (width == TREE_WIDTH)
+	if (part == 0)
 		(void)snprintf(
 		    path, TILES_PATH_MAX, "tile/%s/%.40s", name, where);
 	else
-		(void)snprintf(path, TILES_PATH_MAX, "tile/%s/%.40s.p/%zu",
-		    name, where, width);
+		(void)snprintf(path, TILES_PATH_MAX, "tile/%s/%.40s.p/%u",
+		    name, where, part);
 }
 
 /* Each folder on the way to path. */

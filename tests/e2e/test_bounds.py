@@ -101,6 +101,8 @@ def test_10_a_process_without_descriptors(bastion, job, name):
             set_limit(pid, "nofile", used + more)
             r = job.ssh("web-1", CMD, token=token, timeout=50)
             assert r.code in (0, 74, 75, 255, 254), (more, r.code, r.error)
+            if name == "posternd" and r.code == 75:
+                bastion.owned_hops += 1     # it has posternd's bound
             if r.code in (74, 75):
                 assert r.error.splitlines()[-1].startswith("postern: "), r
     finally:

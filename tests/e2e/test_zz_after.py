@@ -79,7 +79,9 @@ def test_every_operation_is_closed(bastion):
         "complete", "aborted", "interrupted"}
     # The hop that test_faults killed, and those that others did.  Jobs that
     # hung up are interrupted, too, and their hops were not.
-    cut = [(e["number"], e.get("reason")) for e in ended.values()
+    said = {e["operation"]: (e["time"], e["target"], e.get("command"))
+            for e in bastion.ledger() if e["event"] == "operation.decide"}
+    cut = [said[o] for o, e in ended.items()
            if e["state"] == "interrupted" and
            e["reason"] == "it ended without its last words"]
     assert len(cut) <= 1 + bastion.owned_hops, cut
