@@ -13,7 +13,7 @@
 #include "audit/tree.h"
 
 #define TILES_ENTRIES TREE_LEVELS /* the level that stands for entries */
-#define TILES_PATH_MAX 64
+#define TILES_PATH_MAX 80
 #define TILES_BYTES_MAX (TREE_WIDTH * (2 + TREE_HASH_LEN))
 
 /* The path of a tile that has `width` hashes. */
