@@ -53,8 +53,8 @@ tiles_path(
 		(void)snprintf(
 		    path, TILES_PATH_MAX, "tile/%s/%.40s", name, where);
 	else
-		(void)snprintf(path, TILES_PATH_MAX, "tile/%s/%.40s.p/%u",
-		    name, where, part);
+		(void)snprintf(path, TILES_PATH_MAX, "tile/%s/%.40s.p/%u", name,
+		    where, part);
 }
 
 /* Each folder on the way to path. */

@@ -36,7 +36,7 @@ struct jwks {
 	int64_t fetched, fresh;	/* since when, until when it is fresh */
 	char etag[HTTP_ETAG_MAX + 1]; /* of the set; "": none */
 	char *tagged;                 /* the uri that it came from */
-	struct buf text;        /* of the set; empty: too long to be kept */
+	struct buf text; /* of the set; empty: too long to be kept */
 };
 
 struct jwks *

@@ -131,7 +131,7 @@ const struct proto_row *proto_table(size_t *n);
 #define PROTO_JOB_IDENTITIES_MAX 256    /* that one is made for */
 #define PROTO_SFTP_COMMAND "postern-sftp" /* sshd's word for the subsystem */
 #define PROTO_SFTP_REFUSE_MS 5000         /* to tell such a client why not */
-#define PROTO_FILE_RULES_MAX 256        /* `read` and `write` lines of one */
+#define PROTO_FILE_RULES_MAX 256          /* `read` and `write` lines of one */
 #define PROTO_SOURCE_MAX 63		/* numeric client address */
 #define PROTO_ALARM_MAX 160             /* text of an alarm */
 #define PROTO_REASON_MAX 200            /* an admin's words for a lock */
