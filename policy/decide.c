@@ -522,29 +522,29 @@ judge_served(const struct request *q, const struct served *v, struct best *best)
 {
 	char path[PATH_LEN_MAX + 1];
 	struct request one = *q;
-	struct best first = *best;
+	struct best all = *best; /* the demands on each path are added up */
+	struct found before = all.allow;
 
 	one.kind = v->kind;
 	one.how = v->how;
 	one.deletes = v->deletes;
 	one.path = path;
 	for (size_t i = 0; i < v->npath; i++) {
-		struct best b = *best;
-
 		if (!served_path(q->command->stage[0].argv[v->first + i], path))
 			return;
+		all.allow = (struct found){ .rule = NULL };
 		if (v->how != 0)
-			judge_kind(&one, INDEX_FILES, judge_transfer, &b);
+			judge_kind(&one, INDEX_FILES, judge_transfer, &all);
 		else
-			judge_kind(&one, INDEX_GIT, judge_repository, &b);
-		if (b.deny.rule != NULL || b.allow.rule == NULL ||
-		    (i > 0 && !is_same(&b.allow, &first.allow))) {
-			best->deny = b.deny;
+			judge_kind(&one, INDEX_GIT, judge_repository, &all);
+		if (all.deny.rule != NULL || all.allow.rule == NULL ||
+		    (i > 0 && !is_same(&all.allow, &before))) {
+			best->deny = all.deny;
 			return;
 		}
-		first = b;
+		before = all.allow;
 	}
-	*best = first;
+	*best = all;
 }
 
 /* The far end of a transfer that no `run` line is about; false: it is none, or

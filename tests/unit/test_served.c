@@ -250,6 +250,9 @@ static const char policy_text[] =
     "git write /srv/c.git }\n"
     "allow typed for dev on web-1 { run rsync --server --sender -x . /typed "
     "with stdin }\n"
+    "allow careful for dev on web-1 { read under /var/log/app/careful by "
+    "rsync; "
+    "limit output 1KiB; floor }\n"
     "deny secret for * on * { read under /var/log/app/secret by rsync; "
     "git read /srv/hidden.git; run rsync <any>... /srv/app/never; "
     "git write /srv/c.git refs \"refs/heads/release\" }\n";
@@ -267,6 +270,13 @@ static const struct {
 	{ "rsync --server --sender " A " . /var/log/app/x /var/log/app/y",
 	    VERDICT_ALLOW, VERDICT_ALLOW, "ship", "/usr/bin/rsync", 0,
 	    1 << 20 },
+	/* What a floor demands of one path holds for all of them. */
+	{ "rsync --server --sender " A " . /var/log/app/careful/x "
+	  "/var/log/app/y",
+	    VERDICT_ALLOW, VERDICT_ALLOW, "ship", "/usr/bin/rsync", 0, 1024 },
+	{ "rsync --server --sender " A " . /var/log/app/y "
+	  "/var/log/app/careful/x",
+	    VERDICT_ALLOW, VERDICT_ALLOW, "ship", "/usr/bin/rsync", 0, 1024 },
 	{ "rsync --server " A " . /srv/mirror/1", VERDICT_ALLOW, VERDICT_ALLOW,
 	    "mirror", "/usr/bin/rsync", 0, 0 },
 	{ "rsync --server " A " --delete . /srv/mirror/1", VERDICT_ALLOW,
