@@ -32,12 +32,8 @@ BIG = 5_000_000 + 17
 
 @pytest.fixture(scope="module")
 def rules(bastion):
-    main = (h.ETC / "policy/main.postern").read_text()
-    bastion.write_policy(main + RULES)
-    assert "not accepted" not in bastion.reload()
-    yield
-    bastion.write_policy(main)
-    bastion.reload()
+    with bastion.more_rules(RULES):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -23,12 +23,8 @@ deny keys for * on * {{ write under {THERE}/keys by scp-legacy }}
 
 @pytest.fixture(scope="module")
 def rules(bastion):
-    main = (h.ETC / "policy/main.postern").read_text()
-    bastion.write_policy(main + RULES)
-    assert "not accepted" not in bastion.reload()
-    yield
-    bastion.write_policy(main)
-    bastion.reload()
+    with bastion.more_rules(RULES):
+        yield
 
 
 @pytest.fixture

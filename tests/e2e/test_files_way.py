@@ -17,12 +17,8 @@ allow fetch for mover on web-2 { read under /etc by sftp }
 
 @pytest.fixture(scope="module")
 def rules(bastion):
-    main = (h.ETC / "policy/main.postern").read_text()
-    bastion.write_policy(main + RULES)
-    assert "not accepted" not in bastion.reload()
-    yield
-    bastion.write_policy(main)
-    bastion.reload()
+    with bastion.more_rules(RULES):
+        yield
 
 
 def run(job, program, args, lines="", ref="refs/heads/move", host=None):
