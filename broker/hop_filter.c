@@ -15,6 +15,7 @@
 #include "audit/sidecar.h"
 #include "broker/hop.h"
 #include "lib/err.h"
+#include "lib/str.h"
 #include "ssh/scp.h"
 #include "ssh/serve.h"
 #include "ssh/sftp.h"
@@ -131,18 +132,6 @@ filter_scp_entry(void *arg, const struct scp_entry *e)
 /* -- judging, of scp ---------------------------------------------------------
  */
 
-static bool
-covers(const struct hop_file_rule *r, bool write, const char *path)
-{
-	size_t n = strlen(r->path);
-
-	if (r->write != write)
-		return false;
-	return strcmp(r->path, "/") == 0 ||
-	       (strncmp(path, r->path, n) == 0 &&
-		   (path[n] == '\0' || path[n] == '/'));
-}
-
 static const char *
 filter_judge(void *arg, const char *path, uint64_t bytes, const char **why)
 {
@@ -154,7 +143,8 @@ filter_judge(void *arg, const char *path, uint64_t bytes, const char **why)
 	*why = f->why;
 	for (size_t i = 0; i < run->nfile; i++) {
 		r = &run->file[i];
-		if (!covers(r, f->asked.write, path))
+		if (r->write != f->asked.write ||
+		    !path_is_beneath(path, r->path))
 			continue;
 		if (r->deny) {
 			(void)snprintf(f->why, sizeof(f->why),

@@ -85,6 +85,15 @@ path_is_plain(const char *s, size_t n)
 	return true;
 }
 
+bool
+path_is_beneath(const char *path, const char *folder)
+{
+	size_t n = strcmp(folder, "/") == 0 ? 0 : strlen(folder);
+
+	return strncmp(path, folder, n) == 0 &&
+	       (path[n] == '\0' || path[n] == '/');
+}
+
 int
 user_name_parse(const char *s, struct user_name *out)
 {

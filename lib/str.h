@@ -24,6 +24,8 @@ bool name_valid(const char *s);
 /* Absolute, at most PATH_LEN_MAX bytes, without empty, `.` or `..` parts, and
  * so without a / at its end. */
 bool path_is_plain(const char *s, size_t n);
+/* Is the path the folder or beneath it?  Both absolute and plain, or "/". */
+bool path_is_beneath(const char *path, const char *folder);
 
 /* An SSH user name, taken apart: TARGET or LOGIN+TARGET.  login is "" for
  * the login of the target's own address. */

@@ -395,18 +395,6 @@ files_clear(struct files *f)
 	f->n = f->cap = 0;
 }
 
-static bool
-line_covers(const struct file_line *l, bool write, const char *path)
-{
-	size_t n = strlen(l->path);
-
-	if (l->write != write)
-		return false;
-	return strcmp(l->path, "/") == 0 ||
-	       (strncmp(path, l->path, n) == 0 &&
-		   (path[n] == '\0' || path[n] == '/'));
-}
-
 const struct file_line *
 files_judge(const struct files *f, bool write, const char *path)
 {
@@ -415,7 +403,8 @@ files_judge(const struct files *f, bool write, const char *path)
 	if (!path_is_plain(path, strlen(path)))
 		return NULL;
 	for (size_t i = 0; i < f->n; i++) {
-		if (!line_covers(&f->line[i], write, path))
+		if (f->line[i].write != write ||
+		    !path_is_beneath(path, f->line[i].path))
 			continue;
 		if (f->line[i].deny)
 			return NULL;

@@ -15,6 +15,7 @@
 
 #include "lib/diag.h"
 #include "lib/err.h"
+#include "lib/str.h"
 #include "policy/items.h"
 #include "policy/language.h"
 #include "policy/model.h"
@@ -347,15 +348,6 @@ lint_denied(struct linter *l, const struct run *a)
 /* -- rules
  * ------------------------------------------------------------------------- */
 
-static bool
-is_beneath(const char *path, const char *folder)
-{
-	size_t n = strlen(folder);
-
-	return strncmp(path, folder, n) == 0 &&
-	       (n == 1 || path[n] == '\0' || path[n] == '/');
-}
-
 /* Files that a login's shell reads would run as commands. */
 static void
 lint_home(struct linter *l, const struct transfer *t, const char *login)
@@ -367,7 +359,7 @@ lint_home(struct linter *l, const struct transfer *t, const char *login)
 		return;
 	(void)snprintf(home, sizeof(home),
 	    strcmp(login, "root") == 0 ? "/%s" : "/home/%s", login);
-	if (!is_beneath(path, home) && !is_beneath(home, path))
+	if (!path_is_beneath(path, home) && !path_is_beneath(home, path))
 		return;
 	l->fails = true;
 	policy_error(l->p, l->d, &t->at,

@@ -253,7 +253,6 @@ char *sftp_path_folder(const char *path);
 const char *sftp_path_name(const char *path);
 /* folder/name; NULL: no memory. */
 char *sftp_path_join(const char *folder, const char *name);
-bool sftp_path_under(const char *path, const char *folder);
 
 /* -- sftp_judge.c */
 enum sftp_access { ACCESS_STAT, ACCESS_READ, ACCESS_WRITE, ACCESS_DELETE };

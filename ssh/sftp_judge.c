@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/str.h"
 #include "ssh/sftp_internal.h"
 
 static const char *const access_words[] = {
@@ -43,10 +44,10 @@ judge_denied(
 
 		if (!t->rule->deny || t->rule->write != write)
 			continue;
-		if (sftp_path_under(path, t->rule->path) ||
-		    sftp_path_under(path, t->real) ||
-		    (real != NULL && (sftp_path_under(real, t->rule->path) ||
-					 sftp_path_under(real, t->real))))
+		if (path_is_beneath(path, t->rule->path) ||
+		    path_is_beneath(path, t->real) ||
+		    (real != NULL && (path_is_beneath(real, t->rule->path) ||
+					 path_is_beneath(real, t->real))))
 			return t;
 	}
 	return NULL;
@@ -60,7 +61,7 @@ judge_covers(const struct sftp *s, bool write, bool real, const char *path)
 		const struct sftp_root *t = &s->root[i];
 
 		if (!t->rule->deny && t->rule->write == write &&
-		    sftp_path_under(path, real ? t->real : t->rule->path))
+		    path_is_beneath(path, real ? t->real : t->rule->path))
 			return (int)i;
 	}
 	return -1;
@@ -198,8 +199,8 @@ static bool
 judge_roots_beneath(const struct sftp *s, const char *path)
 {
 	for (size_t i = 0; i < s->want.nrule; i++) {
-		if (sftp_path_under(s->want.rule[i].path, path) ||
-		    sftp_path_under(s->root[i].real, path))
+		if (path_is_beneath(s->want.rule[i].path, path) ||
+		    path_is_beneath(s->root[i].real, path))
 			return true;
 	}
 	return false;
@@ -250,7 +251,7 @@ sftp_judge_above(const struct sftp *s, const char *path)
 {
 	for (size_t i = 0; i < s->want.nrule; i++) {
 		if (!s->want.rule[i].deny &&
-		    sftp_path_under(s->want.rule[i].path, path))
+		    path_is_beneath(s->want.rule[i].path, path))
 			return true;
 	}
 	return false;

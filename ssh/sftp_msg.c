@@ -314,14 +314,3 @@ sftp_path_join(const char *folder, const char *name)
 	memcpy(d + n + 1, name, len + 1);
 	return d;
 }
-
-bool
-sftp_path_under(const char *path, const char *folder)
-{
-	size_t n = strlen(folder);
-
-	if (strcmp(folder, "/") == 0)
-		return true;
-	return strncmp(path, folder, n) == 0 &&
-	       (path[n] == '\0' || path[n] == '/');
-}

@@ -47,10 +47,10 @@ on_entry(void *arg, const struct sftp_entry *e)
 	    e->nrange > SFTP_RANGES_MAX)
 		abort();
 	if (e->result == SFTP_DONE && e->verb != SFTP_GET &&
-	    !sftp_path_under(e->path, "/w"))
+	    !path_is_beneath(e->path, "/w"))
 		abort();
 	if (e->result == SFTP_DONE && e->to != NULL &&
-	    !sftp_path_under(e->to, "/w"))
+	    !path_is_beneath(e->to, "/w"))
 		abort();
 }
 
@@ -78,7 +78,7 @@ check_path(struct buf *b, bool changes)
 	    (n > 1 && path[n - 1] == '/'))
 		abort();
 	if (changes &&
-	    (!sftp_path_under(path, "/w") || sftp_path_under(path, "/w/no")))
+	    (!path_is_beneath(path, "/w") || path_is_beneath(path, "/w/no")))
 		abort();
 }
 

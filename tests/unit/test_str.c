@@ -89,6 +89,55 @@ t_name_valid(void **state)
 }
 
 static void
+t_path_is_plain(void **state)
+{
+	static const char *const good[] = { "/a", "/a/b", "/...", "/a/..b",
+		"/.a", "/ ", "/~", "/a\xff" };
+	static const char *const bad[] = { "", "/", "a", "./a", "//", "//a",
+		"/a/", "/a//b", "/.", "/..", "/a/.", "/a/..", "/./a", "/../a",
+		"/a/../b" };
+	char longest[PATH_LEN_MAX + 2];
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(good); i++)
+		assert_true(path_is_plain(good[i], strlen(good[i])));
+	for (size_t i = 0; i < LENGTH(bad); i++)
+		assert_false(path_is_plain(bad[i], strlen(bad[i])));
+	memset(longest, 'a', sizeof(longest));
+	longest[0] = '/';
+	assert_true(path_is_plain(longest, PATH_LEN_MAX));
+	assert_false(path_is_plain(longest, PATH_LEN_MAX + 1));
+}
+
+static void
+t_path_is_beneath(void **state)
+{
+	static const struct {
+		const char *path, *folder;
+		bool is;
+	} cases[] = {
+		{ "/a", "/a", true },
+		{ "/a/b", "/a", true },
+		{ "/a/b/c", "/a/b", true },
+		{ "/a", "/", true },
+		{ "/", "/", true },
+		{ "/a.b", "/a", false },
+		{ "/ab", "/a", false },
+		{ "/a", "/a/b", false },
+		{ "/a", "/b", false },
+		{ "/A", "/a", false },
+		{ "/", "/a", false },
+		{ "/b/a", "/a", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(cases); i++)
+		assert_int_equal(
+		    path_is_beneath(cases[i].path, cases[i].folder),
+		    cases[i].is);
+}
+
+static void
 t_user_name_parse(void **state)
 {
 	static const struct {
@@ -299,6 +348,8 @@ main(void)
 		cmocka_unit_test(t_str_copy),
 		cmocka_unit_test(t_num_parse),
 		cmocka_unit_test(t_name_valid),
+		cmocka_unit_test(t_path_is_plain),
+		cmocka_unit_test(t_path_is_beneath),
 		cmocka_unit_test(t_user_name_parse),
 		cmocka_unit_test(t_utf8_next),
 		cmocka_unit_test(t_utf8_every_character),
