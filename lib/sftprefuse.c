@@ -23,22 +23,23 @@
 #define FX_PERMISSION_DENIED 3
 #define SFTP_VERSION 3
 
+/* What read or write answered; false: the end, or an error. */
+static bool
+went(ssize_t k, size_t *at)
+{
+	if (k > 0)
+		*at += (size_t)k;
+	return k > 0 || (k == -1 && (errno == EINTR || errno == EAGAIN));
+}
+
 /* All n bytes; false: the end, an error, or it is too late. */
 static bool
 get(int fd, uint8_t *p, size_t n, int64_t end_ms)
 {
-	ssize_t k;
-
-	while (n > 0) {
-		if (msg_wait(fd, POLLIN, end_ms) != 0)
+	for (size_t at = 0; at < n;) {
+		if (msg_wait(fd, POLLIN, end_ms) != 0 ||
+		    !went(read(fd, p + at, n - at), &at))
 			return false;
-		k = read(fd, p, n);
-		if (k == -1 && (errno == EINTR || errno == EAGAIN))
-			continue;
-		if (k <= 0)
-			return false;
-		p += k;
-		n -= (size_t)k;
 	}
 	return true;
 }
@@ -60,20 +61,10 @@ skip(int fd, size_t n, int64_t end_ms)
 static bool
 put(int fd, const struct buf *b, int64_t end_ms)
 {
-	const uint8_t *p = buf_ptr(b);
-	size_t n = buf_len(b);
-	ssize_t k;
-
-	while (n > 0) {
-		if (msg_wait(fd, POLLOUT, end_ms) != 0)
+	for (size_t at = 0; at < buf_len(b);) {
+		if (msg_wait(fd, POLLOUT, end_ms) != 0 ||
+		    !went(write(fd, buf_ptr(b) + at, buf_len(b) - at), &at))
 			return false;
-		k = write(fd, p, n);
-		if (k == -1 && (errno == EINTR || errno == EAGAIN))
-			continue;
-		if (k <= 0)
-			return false;
-		p += k;
-		n -= (size_t)k;
 	}
 	return true;
 }

@@ -25,13 +25,15 @@ ssh_libconn_la_LIBADD = ssh/libcert.la lib/libbase.la $(LIBSSH_LIBS) \
 noinst_LTLIBRARIES += ssh/libsftp.la
 ssh_libsftp_la_SOURCES = \
 	ssh/sftp.c ssh/sftp.h ssh/sftp_internal.h \
-	ssh/sftp_answer.c ssh/sftp_handle.c ssh/sftp_judge.c \
-	ssh/sftp_msg.c ssh/sftp_path.c ssh/sftp_request.c
+	ssh/sftp_access.c ssh/sftp_answer.c ssh/sftp_file.c \
+	ssh/sftp_handle.c ssh/sftp_judge.c ssh/sftp_msg.c \
+	ssh/sftp_names.c ssh/sftp_path.c ssh/sftp_req.c \
+	ssh/sftp_request.c ssh/sftp_start.c
 ssh_libsftp_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 ssh_libsftp_la_LIBADD = lib/libbase.la $(CRYPTO_LIBS)
 
 # scp -O, judged: the hop alone.
 noinst_LTLIBRARIES += ssh/libscp.la
-ssh_libscp_la_SOURCES = ssh/scp.c ssh/scp.h
+ssh_libscp_la_SOURCES = ssh/scp.c ssh/scp.h ssh/scp_internal.h ssh/scp_line.c
 ssh_libscp_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 ssh_libscp_la_LIBADD = lib/libbase.la $(CRYPTO_LIBS)

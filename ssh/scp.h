@@ -1,8 +1,8 @@
 /*
  * scp's own protocol (`scp -O`, rcp's of old) between a job and a target,
- *judged line by line.  It has no specification; what is understood here is what
- * OpenSSH's scp.c speaks, and the rest is refused.  A pure machine: bytes go in
- * on either side, bytes come out on either side.
+ * judged line by line.  It has no specification; what is understood here is
+ *what OpenSSH's scp.c speaks, and the rest is refused.  A pure machine: bytes
+ *go in on either side, bytes come out on either side.
  *
  *	job    -> scp_take(SCP_JOB)    ...  scp_out(SCP_TARGET) -> target
  *	target -> scp_take(SCP_TARGET) ...  scp_out(SCP_JOB)    -> job

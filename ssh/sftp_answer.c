@@ -150,10 +150,7 @@ answer_data(struct sftp *s, struct sftp_req *q, const struct answer *x)
 		return wrong(s);
 	if (f != NULL && !sftp_judge_charge(s, f->rd_root, len)) {
 		f->status = FX_PERMISSION_DENIED;
-		sftp_status(s, q->id, FX_PERMISSION_DENIED, s->text);
-		if (s->want.refused != NULL)
-			s->want.refused(s->want.arg, s->text);
-		return 0;
+		return sftp_refused(s, q->id);
 	}
 	sftp_begin(out, FXP_DATA);
 	sftp_put_u32(out, q->id);

@@ -2,11 +2,17 @@
  * What the parts of the SFTP filter share.
  *
  *	sftp.c		bytes into packets, both ways; start and end
+ *	sftp_start.c	where the server is, and the folders of the rules
  *	sftp_msg.c	fields, attributes, paths, the queues that go out
- *	sftp_judge.c	may this path be used so?
  *	sftp_handle.c	open files: what passed through them
- *	sftp_request.c	a job's request: read, judged, written anew
- *	sftp_path.c	requests with paths: asked about, held, in order
+ *	sftp_judge.c	may this path be used so?
+ *	sftp_req.c	requests under way: slots, numbers, refused, reported
+ *
+ *	sftp_request.c	a job's request: which it is
+ *	sftp_file.c	... that names an open file
+ *	sftp_names.c	... that names paths: read, made plain
+ *	sftp_access.c	what such a request needs: granted, asked about
+ *	sftp_path.c	their order: asked about, held, sent
  *	sftp_answer.c	a target's answer: fits the question, goes to the job
  */
 #ifndef POSTERN_SSH_SFTP_INTERNAL_H
@@ -89,6 +95,7 @@ enum {
 #define ATTR_PERM 4U
 #define ATTR_TIMES 8U
 #define ATTR_EXTENDED 0x80000000U
+#define SFTP_MODE_MASK 07777U
 
 struct sftp_attrs {
 	uint32_t flags;
@@ -148,6 +155,7 @@ enum sftp_ask {
 	ASK_N,
 	ASK_START = 7, /* at the start: a rule's folder, or where we are */
 };
+#define ASK_BIT(ask) (1U << (ask))
 
 struct sftp_paths {
 	char *path, *to;
@@ -272,6 +280,9 @@ bool sftp_judge_moves(
 bool sftp_judge_above(const struct sftp *s, const char *path);
 /* May an existing name vanish at `path` because of what becomes of it? */
 bool sftp_judge_keeps(const struct sftp *s, const char *path);
+/* May they be set? */
+bool sftp_judge_attrs(
+    struct sftp *s, const struct sftp_attrs *a, const char *path);
 /* Takes n bytes of what the rule grants; false: they are not there. */
 bool sftp_judge_charge(struct sftp *s, int root, uint64_t n);
 /* s->text := words, which say why `path` is refused. */
@@ -292,22 +303,54 @@ void sftp_track_unseen(struct sftp_track *t, uint64_t at, uint64_t n);
 /* Its lines of the manifest. */
 void sftp_handle_report(struct sftp *s, int h, enum sftp_result result);
 
-/* -- sftp_request.c */
-int sftp_request(struct sftp *s, struct sftp_packet *k);
+/* -- sftp_req.c */
 /* A free slot; there MUST be one. */
 struct sftp_req *sftp_req_new(struct sftp *s, unsigned int type, uint32_t id);
 void sftp_req_free(struct sftp *s, struct sftp_req *q);
 uint32_t sftp_req_wire(
     const struct sftp *s, const struct sftp_req *q, enum sftp_ask ask);
+/* Begins a request of that type with its number. */
+struct sftp_queue *sftp_req_begin(struct sftp *s, const struct sftp_req *q);
 /* Refused: the job is told, and q is gone. */
 void sftp_req_refuse(struct sftp *s, struct sftp_req *q, uint32_t code);
 /* Its line of the manifest, if it has one. */
 void sftp_req_report(struct sftp *s, const struct sftp_req *q,
     enum sftp_result result, uint32_t status);
-/* Begins a request of that type with its number. */
-struct sftp_queue *sftp_req_begin(struct sftp *s, const struct sftp_req *q);
+/* The job is told; always 0. */
+int sftp_malformed(struct sftp *s, uint32_t id);
+int sftp_refused(struct sftp *s, uint32_t id); /* s->text says why */
 const char *sftp_extension_name(unsigned int ext, const char **version);
 unsigned int sftp_extension_find(const uint8_t *p, size_t n);
+
+/* -- sftp_request.c */
+/* A request whose type and number were read. */
+struct sftp_call {
+	struct buf *b; /* the rest */
+	unsigned int type;
+	uint32_t id;
+	struct sftp_packet *k;
+};
+
+int sftp_request(struct sftp *s, struct sftp_packet *k);
+
+/* -- sftp_file.c */
+int sftp_file_request(struct sftp *s, const struct sftp_call *x);
+
+/* -- sftp_names.c */
+int sftp_names_request(struct sftp *s, const struct sftp_call *x);
+
+/* -- sftp_access.c */
+bool sftp_open_reads(uint32_t pflags);
+bool sftp_open_writes(uint32_t pflags);
+/* Does it change names? */
+bool sftp_type_changes(unsigned int type);
+enum sftp_access sftp_access_of(unsigned int type);
+/* By its paths as written.  *asks: bits of sftp_ask, to be answered before it
+ * is sent.  False: s->text and s->rule say why. */
+bool sftp_access_written(
+    struct sftp *s, struct sftp_req *q, unsigned int *asks);
+/* By what was answered. */
+bool sftp_access_answered(struct sftp *s, struct sftp_req *q);
 
 /* -- sftp_path.c */
 /* q's paths are read: judges, asks, and sends it when it is its turn. */
@@ -317,6 +360,8 @@ int sftp_path_turns(struct sftp *s);
 /* An answer to a question of ours. */
 int sftp_path_answer(struct sftp *s, struct sftp_req *q, enum sftp_ask ask,
     unsigned int type, struct buf *b);
+
+/* -- sftp_start.c */
 /* PHASE_START */
 int sftp_start_ask(struct sftp *s);
 int sftp_start_answer(

@@ -16,6 +16,8 @@
 #include "lib/str.h"
 #include "ssh/sftp_internal.h"
 
+#define MODE_SETID 06000U
+
 static const char *const access_words[] = {
 	[ACCESS_STAT] = "looking at",
 	[ACCESS_READ] = "reading",
@@ -281,5 +283,21 @@ sftp_judge_charge(struct sftp *s, int root, uint64_t n)
 		return false;
 	}
 	t->used = used;
+	return true;
+}
+
+bool
+sftp_judge_attrs(struct sftp *s, const struct sftp_attrs *a, const char *path)
+{
+	if ((a->flags & ATTR_UIDGID) != 0) {
+		sftp_refuse(s, NULL,
+		    "changing the owner of %s: granted by no rule", path);
+		return false;
+	}
+	if ((a->flags & ATTR_PERM) != 0 && (a->perm & MODE_SETID) != 0) {
+		sftp_refuse(s, NULL,
+		    "making %s setuid or setgid: granted by no rule", path);
+		return false;
+	}
 	return true;
 }
