@@ -157,9 +157,11 @@ on_item(struct scp *s, bool folder)
 		return scp_broke(
 		    s, scp_sender(s), "another name than the one asked for");
 	if (folder && !s->want.recurse)
-		return scp_broke(s, scp_sender(s), "a folder that was not asked for");
+		return scp_broke(
+		    s, scp_sender(s), "a folder that was not asked for");
 	if (folder && s->depth == SCP_DEPTH_MAX)
-		return scp_broke(s, scp_sender(s), "too many folders in folders");
+		return scp_broke(
+		    s, scp_sender(s), "too many folders in folders");
 	if (locate(s, name, &p) != 0)
 		return scp_broke(s, scp_sender(s), "a path that is too long");
 	s->tops += s->depth == 0;
@@ -188,12 +190,14 @@ on_times(struct scp *s)
 	for (size_t i = 0; i < 4; i++) {
 		end = i < 3 ? strchr(p, ' ') : p + strlen(p);
 		if (end == NULL)
-			return scp_broke(s, scp_sender(s), "times that are none");
+			return scp_broke(
+			    s, scp_sender(s), "times that are none");
 		if (*end == ' ')
 			*end++ = '\0';
 		if (num_parse(p, 0, i % 2 == 0 ? INT64_MAX : 999999, &n[i]) !=
 		    0)
-			return scp_broke(s, scp_sender(s), "times that are none");
+			return scp_broke(
+			    s, scp_sender(s), "times that are none");
 		p = end;
 	}
 	(void)snprintf(again, sizeof(again), "T%llu %llu %llu %llu",
@@ -227,7 +231,8 @@ scp_line(struct scp *s)
 		return on_item(s, true);
 	case 'E':
 		if (s->line[1] != '\0' || s->depth == 0)
-			return scp_broke(s, scp_sender(s), "a line that is none");
+			return scp_broke(
+			    s, scp_sender(s), "a line that is none");
 		pass_line(s, 'E', "E");
 		return 0;
 	case 'T':

@@ -59,7 +59,8 @@ type_asks(unsigned int type)
 	case FXP_RENAME:
 	case EXT_POSIX_RENAME:
 	case EXT_HARDLINK:
-		return ASK_BIT(ASK_FOLDER) | ASK_BIT(ASK_REAL) | ASK_BIT(ASK_FOLDER_TO);
+		return ASK_BIT(ASK_FOLDER) | ASK_BIT(ASK_REAL) |
+		       ASK_BIT(ASK_FOLDER_TO);
 	case FXP_SYMLINK:
 		return ASK_BIT(ASK_FOLDER) | ASK_BIT(ASK_REAL_TO);
 	default:
@@ -121,8 +122,8 @@ judge_path(struct sftp *s, struct sftp_req *q, const char *real, bool *ask)
 	bool a = false, b = false;
 
 	if (q->type != FXP_OPEN)
-		return sftp_judge(
-		    s, sftp_access_of(q->type), p->path, real, &p->wr_root, ask);
+		return sftp_judge(s, sftp_access_of(q->type), p->path, real,
+		    &p->wr_root, ask);
 	if (sftp_open_reads(p->pflags) &&
 	    !sftp_judge(s, ACCESS_READ, p->path, real, &p->rd_root, &a))
 		return false;
