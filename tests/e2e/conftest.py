@@ -51,6 +51,13 @@ def mark(bastion):
     return bastion.mark()
 
 
+@pytest.fixture
+def fresh(up):
+    """The job has an address that no bad token came from."""
+    with h.owing_nothing() as addr:
+        yield addr
+
+
 LOGS = (h.WORK / "posternd.log", h.WORK / "postern-sshd.log",
         h.WORK / "targets/web-1/log", h.STATE / "ledger/ledger.jsonl")
 

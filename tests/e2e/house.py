@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import hashlib
 import http.server
+import itertools
 import json
 import os
 import pathlib
@@ -154,6 +155,24 @@ def can_connect(netns, addr, port):
         return s.connect_ex((addr, port)) == 0
     finally:
         s.close()
+
+
+_owed_by = itertools.cycle(range(16, 255))
+
+
+@contextlib.contextmanager
+def owing_nothing(netns="job"):
+    """An address of that namespace whose logins have not failed yet: beyond a
+    hundred bad tokens of late, those of one are a number in the ledger."""
+    addr = f"10.91.0.{next(_owed_by)}"
+    route = ("ip", "-n", netns, "route", "change", "10.91.0.0/24", "dev",
+             "eth0", "src")
+    run("ip", "-n", netns, "addr", "replace", f"{addr}/24", "dev", "eth0")
+    run(*route, addr)
+    try:
+        yield addr
+    finally:
+        run(*route, NET[netns][0])
 
 
 def make_network():
@@ -890,13 +909,17 @@ class Bastion:
         text = (STATE / "ledger/ledger.jsonl").read_text()
         return [json.loads(line) for line in text.splitlines()]
 
-    def mark(self):
-        """The ledger's last number, when all that began has ended;
-        events(mark) are those after it.  A job hears of its denial when
-        policy has told audit, which writes the line before it answers what
-        policy asks it next."""
+    def told(self):
+        """Until audit has written what policy told it before now: a job hears
+        of its denial when policy has told audit, which writes the line before
+        it answers what policy asks it next."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.postern("sessions", "--limit", "1", check=False, timeout=10)
+
+    def mark(self):
+        """The ledger's last number, when all that began has ended;
+        events(mark) are those after it."""
+        self.told()
         end = time.monotonic() + 10
         while True:
             lines = self.ledger()
@@ -908,19 +931,31 @@ class Bastion:
                 return lines[-1]["number"] if lines else 0
             time.sleep(0.02)
 
-    def events(self, mark, kind=None):
+    def written(self, mark, kind=None):
         return [e for e in self.ledger()
                 if e["number"] > mark and kind in (None, e["event"])]
 
-    def event(self, mark, kind, timeout=30):
-        """The one event of that kind after mark; waits for it."""
+    def events(self, mark, kind=None):
+        """Those after mark, of what has ended."""
+        self.told()
+        return self.written(mark, kind)
+
+    def some(self, mark, kind, n=1, timeout=30):
+        """The events of that kind after mark, when there are n at least: who
+        is refused may hear it before it is written."""
         end = time.monotonic() + timeout
         while True:
-            found = self.events(mark, kind)
-            if found or time.monotonic() > end:
-                assert len(found) == 1, (kind, self.events(mark))
-                return found[0]
+            found = self.written(mark, kind)
+            if len(found) >= n:
+                return found
+            assert time.monotonic() < end, (kind, n, self.written(mark))
             time.sleep(0.02)
+
+    def event(self, mark, kind, timeout=30):
+        """The one event of that kind after mark; waits for it."""
+        found = self.some(mark, kind, timeout=timeout)
+        assert len(found) == 1, (kind, self.written(mark))
+        return found[0]
 
     def recordings(self):
         return sorted((STATE / "recordings").glob("*/*.cast"))

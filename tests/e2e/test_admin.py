@@ -61,7 +61,7 @@ def test_a_token_after_its_session_was_ended(bastion, job, mark):
     assert job.ssh("web-1", RESTART, token=token).code == 0
     bastion.postern("kill", "--all")
     assert job.ssh("web-1", RESTART, token=token).code == 255
-    assert {e["reason"][:18] for e in bastion.events(
+    assert {e["reason"][:18] for e in bastion.some(
         mark, "login.refused")} == {"the token is spent"}
     assert job.ssh("web-1", RESTART).code == 0
 

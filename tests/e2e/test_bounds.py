@@ -68,7 +68,7 @@ def test_10_operations_and_sessions_of_all(bastion, job):
         # nobody is told why but the ledger.
         r = job.ssh("web-1", CMD)
         assert r.code == 255 and r.out == b"", r.error
-        reasons = {e["reason"] for e in bastion.events(mark, "login.refused")}
+        reasons = {e["reason"] for e in bastion.some(mark, "login.refused")}
         assert any("(sessions-max)" in x for x in reasons), reasons
         for p in running:
             out, err = p.communicate(timeout=60)

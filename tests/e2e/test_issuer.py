@@ -67,11 +67,12 @@ class NameServer:
             if kind == 1 and ".".join(labels[1:]) == "named.example":
                 self.asked.append(labels[0])
                 found = self.answers(labels[0], self.asked.count(labels[0]))
-            self.sock.sendto(
-                q[:2] + b"\x81\x80" + q[4:6] + struct.pack(
-                    ">HHH", len(found), 0, 0) + q[12:end] + b"".join(
-                    b"\xc0\x0c\0\1\0\1" + struct.pack(">IH", 0, 4) +
-                    socket.inet_aton(a) for a in found), who)
+            answer = q[:2] + b"\x81\x80" + q[4:6] + struct.pack(
+                ">HHH", len(found), 0, 0) + q[12:end] + b"".join(
+                b"\xc0\x0c\0\1\0\1" + struct.pack(">IH", 0, 4) +
+                socket.inet_aton(a) for a in found)
+            with contextlib.suppress(OSError):  # closed meanwhile
+                self.sock.sendto(answer, who)
 
     def close(self):
         self.sock.close()
@@ -187,7 +188,7 @@ def test_by_a_name_that_is_looked_up(named, job):
 
 @pytest.mark.parametrize("iss", h.NAMED[2:4], ids=name)
 def test_what_a_name_server_says_is_no_permission(bastion, named, job, iss,
-                                                  mark):
+                                                  mark, fresh):
     """A private address; a public one that nobody is at, and a private one
     beside it."""
     server, trap = named

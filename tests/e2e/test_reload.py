@@ -37,7 +37,7 @@ def test_what_is_in_force(bastion, policy, mark):
                      "identities": now["identities"], "reason": ""}
 
 
-def test_keys_from_a_file(bastion, job, policy, issuer, mark):
+def test_keys_from_a_file(bastion, job, policy, issuer, mark, fresh):
     """An issuer with `keys-file` is not asked; its file is opened by policy,
     under its confinement, and read by oidc.  Without the file its tokens are
     refused, and the issuer is not asked either."""
@@ -55,7 +55,7 @@ def test_keys_from_a_file(bastion, job, policy, issuer, mark):
         assert bastion.postern("reload").returncode == 0
         assert job.ssh("web-1", "true",
                        token=issuer.token(url)).code == 255
-        assert {e["reason"] for e in bastion.events(
+        assert {e["reason"] for e in bastion.some(
             mark, "login.refused")} == {"no issuer of the policy has this iss"}
         assert len([r for r in issuer.requests if r[0] == url]) == n
     finally:
