@@ -22,9 +22,11 @@
 #include "lib/str.h"
 
 #define CAST_CHUNK 4096 /* bytes of one event: as much as a pty read gives */
-/* Each of them may become two ("\n") and each of those six ("\u0000"), but not
- * both: "\n" and "\r" take two.  Room for that and what stands around it. */
-#define CAST_LINE_MAX (30 * 1024)
+#define CAST_EVENT_MAX (2 * (CAST_CHUNK + 4)) /* each may become two ("\n") */
+/* Each of them may become two and each of those six ("\u0000"), but not both:
+ * "\n" and "\r" take two.  Room for that and what stands around it, and for
+ * the same in hexadecimal on a line before it. */
+#define CAST_LINE_MAX (30 * 1024 + 2 * CAST_EVENT_MAX + 64)
 
 static uint64_t
 cast_now_us(void)
@@ -106,21 +108,47 @@ cast_write(struct cast *c)
 }
 
 static int
-cast_event(struct cast *c, char code, const void *p, size_t n)
+cast_put_event(struct cast *c, uint64_t us, char code, const void *p, size_t n)
 {
-	uint64_t us = cast_elapsed_us(c);
 	struct json j;
 	int r;
 
-	buf_reset(&c->line);
 	if ((r = buf_putf(&c->line, "[%" PRIu64 ".%06" PRIu64 ",\"%c\",",
 		 us / 1000000, us % 1000000, code)) != 0)
-		return cast_fail(c, r);
+		return r;
 	json_init(&j, &c->line);
 	json_strn(&j, p, n);
-	if ((r = json_end(&j)) != 0 || (r = buf_put(&c->line, "]\n", 2)) != 0)
-		return cast_fail(c, r);
-	return cast_write(c);
+	if ((r = json_end(&j)) != 0)
+		return r;
+	return buf_put(&c->line, "]\n", 2);
+}
+
+/* What the text of the output event behind it cannot hold.  It comes first, so
+ * that a line which a crash cut leaves bytes without their event, and nobody
+ * was shown them; never an event without its bytes. */
+static int
+cast_put_bytes(struct cast *c, uint64_t us, const void *p, size_t n)
+{
+	char hex[2 * CAST_EVENT_MAX + 1];
+
+	if (n > CAST_EVENT_MAX)
+		return ERR_INTERNAL;
+	hex_encode(p, n, hex);
+	return cast_put_event(c, us, CAST_BYTES, hex, 2 * n);
+}
+
+static int
+cast_event(struct cast *c, char code, const void *p, size_t n)
+{
+	uint64_t us = cast_elapsed_us(c);
+	int r = 0;
+
+	buf_reset(&c->line);
+	if (code == 'o' && !utf8_valid(p, n))
+		r = cast_put_bytes(c, us, p, n);
+	if (r == 0)
+		r = cast_put_event(c, us, code, p, n);
+	return r != 0 ? cast_fail(c, r) : cast_write(c);
 }
 
 static void
@@ -209,7 +237,7 @@ cast_clear(struct cast *c)
 static int
 cast_text_event(struct cast *c, const uint8_t *p, size_t n, bool lf)
 {
-	uint8_t d[2 * (CAST_CHUNK + 4)];
+	uint8_t d[CAST_EVENT_MAX];
 	size_t k = 0;
 
 	if (n == 0)
@@ -258,19 +286,14 @@ cast_output_pty(struct cast *c, const uint8_t *p, size_t n)
 	return r;
 }
 
-/* Length of the text at the start of p: up to a NUL or what is not UTF-8. */
+/* Length of the text at the start of p: up to a NUL, as git and grep have it.
+ */
 static size_t
 cast_text_len(const uint8_t *p, size_t n)
 {
-	size_t at = 0, k;
-	uint32_t cp;
+	const uint8_t *nul = memchr(p, '\0', n);
 
-	while (at < n) {
-		if ((k = utf8_next(p + at, n - at, &cp)) == 0 || cp == 0)
-			break;
-		at += k;
-	}
-	return at;
+	return nul == NULL ? n : (size_t)(nul - p);
 }
 
 static const char *
@@ -299,7 +322,7 @@ cast_markf(struct cast *c, const char *fmt, ...)
 	return r;
 }
 
-/* Text of the head: at once, and never past a byte that is not text. */
+/* Text of the head: at once, and never past a NUL. */
 static int
 cast_put_head(struct cast *c, struct cast_text *t, const uint8_t *p, size_t n)
 {
@@ -454,7 +477,7 @@ cast_finish_tail(struct cast *c, struct cast_text *t)
 	}
 	p = n > 0 ? p + skip : p;
 	n -= skip;
-	if (n > 0 && cast_text_len(p, n) + cast_incomplete(p, n) < n)
+	if (n > 0 && cast_text_len(p, n) < n)
 		return cast_markf(c,
 		    "postern: %" PRIu64 " bytes of %s left "
 		    "out here: binary data",

@@ -13,13 +13,18 @@
  *	cast_clear(&c);
  *
  * Each event is one write(2); there is no buffer that a killed process would
- * lose, but for two things that nobody saw either: up to 3 bytes of a
- * character that is not complete yet, and the tail described below.
+ * lose, but for two things, which the job may have been shown: of each stream
+ * up to 3 bytes of a character that is not complete yet, and the tail
+ * described below.
  *
  * Every function returns 0 or an error when an event was not written whole
  * (ERR_SYS, errno says why: ENOSPC, EFBIG, EDQUOT, EIO).  Errors stick: each
  * later call returns the first one again and writes nothing.  The caller MUST
  * end the operation then.
+ *
+ * Output that is not UTF-8 is text with U+FFFD in its event ('o'), and whole in
+ * one of our own right before it (CAST_BYTES), by the same write: its bytes in
+ * hexadecimal.  Readers pass over events whose code they do not know.
  *
  * With a terminal (pty) the text is kept verbatim and whole.  Without one,
  * stdout and stderr are kept as text within a bound:
@@ -27,11 +32,11 @@
  *  - the first `head` bytes of each stream at once, of the rest the last
  *    `tail` bytes when the recording is finished, after a marker that says
  *    how many bytes were left out between them;
- *  - a stream with a NUL or a byte that is not UTF-8 is binary: its text ends
- *    there with a marker, nothing of the rest is kept.
+ *  - a stream with a NUL is binary: its text ends there with a marker, nothing
+ *    of the rest is kept.
  * Counts and digests of all that was shown are the sidecar's (sidecar.h).
  *
- * Memory: up to 30 KiB for the line being built, and for a stream that
+ * Memory: up to 48 KiB for the line being built, and for a stream that
  * outgrew its head up to CAST_TAIL_MAX.
  */
 #ifndef POSTERN_AUDIT_CAST_H
@@ -47,6 +52,7 @@
 #define CAST_COLUMNS_MAX 1000     /* larger sizes are recorded as this: */
 #define CAST_ROWS_MAX 500         /* players allocate what they read */
 #define CAST_LABEL_MAX 1000       /* bytes of a marker; more is cut */
+#define CAST_BYTES 'b'            /* the code of what text cannot hold */
 
 enum cast_stream { CAST_OUT = 1, CAST_ERR = 2 };
 

@@ -12,6 +12,7 @@ noinst_LTLIBRARIES += audit/libreplay.la
 audit_libreplay_la_SOURCES = \
 	audit/castread.c audit/castread.h \
 	audit/replay.c audit/replay.h \
+	audit/replay_bytes.c \
 	audit/replay_play.c
 audit_libreplay_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 audit_libreplay_la_LIBADD = lib/libbase.la $(JANSSON_LIBS)

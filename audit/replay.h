@@ -67,4 +67,15 @@ struct replay_options {
  * recording.  A damaged or cut line is skipped and said at the end. */
 int replay_play(int fd, int out_fd, const struct replay_options *o);
 
+/* What a copy of the bytes has found out. */
+struct replay_bytes {
+	uint64_t damaged; /* lines that were skipped, or hold two stories */
+	bool cut;         /* the recording ends in the middle of a line */
+	bool left_out;    /* past the recording's bound, or binary */
+};
+
+/* Writes the bytes that were shown, as the recording has them and nothing in
+ * between, unfiltered: to no terminal. */
+int replay_bytes(int fd, int out_fd, struct replay_bytes *found);
+
 #endif

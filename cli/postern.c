@@ -103,7 +103,7 @@ static const struct cli_command commands[] = {
 	    "who was here and ran what" },
 	{ "show", cli_show, "[--json] ID",
 	    "everything about an operation or a session" },
-	{ "replay", cli_replay, "[--speed N] [--idle SECONDS] ID",
+	{ "replay", cli_replay, "[--raw | [--speed N] [--idle SECONDS]] ID",
 	    "play a recording on this terminal, safely" },
 	{ "verify", cli_verify,
 	    "[--session ID | --operation ID] [--key KEY] "

@@ -355,31 +355,78 @@ replay_play_fd(int fd, const struct replay_options *o)
 	return CLI_EX_FAILED;
 }
 
-int
-cli_replay(int argc, char **argv)
+/* Into a file or a program, never to a terminal. */
+static int
+replay_copy_fd(int fd)
+{
+	struct replay_bytes found;
+	int r;
+
+	(void)fflush(stdout);
+	if ((r = replay_bytes(fd, STDOUT_FILENO, &found)) != 0) {
+		cli_error("the recording cannot be copied: %s", err_text(r));
+		return CLI_EX_FAILED;
+	}
+	if (found.left_out)
+		cli_error("the recording does not hold all that was shown: "
+			  "its markers (postern replay) say what was left out");
+	if (found.damaged > 0)
+		cli_error("%" PRIu64 " lines of the recording are damaged: "
+			  "their bytes are not as they were shown",
+		    found.damaged);
+	if (found.cut)
+		cli_error("the recording ends in the middle of a line");
+	return found.damaged > 0 || found.cut ? CLI_EX_FAILED : 0;
+}
+
+/* The options of replay; where the id stands is in optind. */
+static int
+take_replay(int argc, char **argv, struct replay_options *o, bool *raw)
 {
 	static const struct option options[] = {
 		{ "speed", required_argument, NULL, 's' },
 		{ "idle", required_argument, NULL, 'i' },
+		{ "raw", no_argument, NULL, 'r' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct replay_options o = { .speed_milli = 1000,
-		.idle_ms = IDLE_DEFAULT_MS, .stop = &replay_stop };
-	struct rows rows = { .style = ROW_JSON, .recording = -1 };
-	struct cli_param id = { "id", NULL };
 	uint64_t n;
-	int c, r;
+	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 'r') {
+			*raw = true;
+			continue;
+		}
 		if ((c != 's' && c != 'i') || parse_milli(optarg, &n) != 0)
 			return cli_usage();
 		if (c == 's')
-			o.speed_milli = (uint32_t)n;
+			o->speed_milli = (uint32_t)n;
 		else
-			o.idle_ms = n;
+			o->idle_ms = n;
 	}
 	if (optind + 1 != argc)
 		return cli_usage();
+	o->terminal = isatty(STDOUT_FILENO) == 1;
+	if (!*raw || !o->terminal)
+		return 0;
+	cli_error("what a target sent could drive this terminal: send --raw "
+		  "to a file or a program");
+	return POSTERN_EX_USAGE;
+}
+
+int
+cli_replay(int argc, char **argv)
+{
+	struct replay_options o = { .speed_milli = 1000,
+		.idle_ms = IDLE_DEFAULT_MS,
+		.stop = &replay_stop };
+	struct rows rows = { .style = ROW_JSON, .recording = -1 };
+	struct cli_param id = { "id", NULL };
+	bool raw = false;
+	int r;
+
+	if ((r = take_replay(argc, argv, &o, &raw)) != 0)
+		return r;
 	id.value = argv[optind];
 	if ((r = cli_query("recording", &id, 1, row_print, &rows)) != 0)
 		return r;
@@ -389,8 +436,8 @@ cli_replay(int argc, char **argv)
 	}
 	(void)setlocale(LC_CTYPE, "");
 	o.ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
-	o.terminal = isatty(STDOUT_FILENO) == 1;
-	r = replay_play_fd(rows.recording, &o);
+	r = raw ? replay_copy_fd(rows.recording)
+		: replay_play_fd(rows.recording, &o);
 	(void)close(rows.recording);
 	return r;
 }

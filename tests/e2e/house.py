@@ -213,6 +213,8 @@ HELPERS = {
     "stream": '#!/bin/sh\ni=0\nwhile [ $i -lt "$2" ]; do i=$((i+1))\n'
               'echo "$1 $i"; sleep 0.1; done\n',
     "lines": '#!/bin/sh\nseq "$1"\n',
+    # The terminal, if there is one, changes nothing of it.
+    "plain": '#!/bin/sh\ntest ! -t 1 || stty raw -echo\ncat "$1"\n',
     "systemctl": '#!/bin/sh\necho "$1 $2"\nsleep 0.2\n'
                  'echo "$2 is up"\n',
     "migrate": '#!/bin/sh\nn=$(wc -l)\necho "$n statements applied"\n',

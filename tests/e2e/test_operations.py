@@ -231,6 +231,62 @@ def test_terminal_by_rule(job):
                      re.M), text
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_9_bytes_come_back_from_the_recording(bastion, job, mark, terminal):
+    """Whatever they are: every recording is text for its player, and what text
+    cannot hold is in it, too."""
+    name = h.WORK / f"bytes-{os.urandom(4).hex()}"
+    sent = os.urandom(100000)
+    if not terminal:    # a NUL would make it binary
+        sent = sent.replace(b"\0", b"\xe9\n")
+    name.write_bytes(sent)
+    name.chmod(0o644)
+    command = f"{h.WORK}/bin/plain {name}"
+    rule = f"allow bytes for shop on web-1 {{ run {command} with pty }}\n" \
+        if terminal else \
+        f"allow bytes for shop on web-1 {{ run {command} }}\n"
+    with bastion.more_rules(rule):
+        r = job.ssh("web-1", command, opts=["-tt"] if terminal else [])
+    assert r.code == 0, r.error
+    e = bastion.event(mark, "operation.end")
+    assert e["sha256_out"] == hashlib.sha256(sent).hexdigest()
+    assert r.out == sent
+    raw = subprocess.run(
+        h.inside("bastion", [h.PREFIX / "bin/postern", "replay", "--raw",
+                             e["operation"]]), capture_output=True)
+    assert (raw.returncode, raw.stdout, raw.stderr) == (0, sent, b"")
+    # A player's reader has as much, as text.
+    with open(bastion.recording(e["operation"])) as f:
+        events = [json.loads(line) for line in f][1:]
+    assert {x[1] for x in events} <= set("borx")
+    text = "".join(x[2] for x in events if x[1] == "o")
+    assert re.sub("\ufffd+", "\ufffd", text if terminal else
+                  text.replace("\r\n", "\n")) == \
+        re.sub("\ufffd+", "\ufffd", sent.decode(errors="replace"))
+    assert "--raw to a file" in pty_says(
+        [h.PREFIX / "bin/postern", "replay", "--raw", e["operation"]])
+
+
+def pty_says(argv):
+    """What a program of the bastion says on a terminal."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        argv = h.inside("bastion", argv)
+        os.execvp(argv[0], [str(a) for a in argv])
+    out = b""
+    while True:
+        try:
+            data = os.read(fd, 4096)
+        except OSError:
+            break
+        if not data:
+            break
+        out += data
+    os.close(fd)
+    os.waitpid(pid, 0)
+    return out.decode()
+
+
 def test_4_terminal_is_not_given_without_a_rule(job):
     r = job.ssh("web-1", "systemctl restart web", opts=["-tt"])
     assert r.code == 77

@@ -23,6 +23,7 @@
 #include <cmocka.h>
 
 #include "audit/castread.h"
+#include "audit/replay.h"
 #include "audit/sidecar.h"
 #include "audit/utc.h"
 #include "lib/buf.h"
@@ -256,7 +257,9 @@ t_cast_output_text(void **state)
 		{ "newlines", "a\nb\n", 4, "a\r\nb\r\n", NULL },
 		{ "kept invertible", "a\r\n", 3, "a\r\r\n", NULL },
 		{ "NUL", "text\0more", 9, "text", "stdout is binary" },
-		{ "not UTF-8", "text\xff more", 9, "text", "stdout is binary" },
+		{ "not UTF-8", "\xffmore", 5, "\xef\xbf\xbdmore", NULL },
+		{ "not UTF-8, then NUL", "t\xe9xt\0more", 9, "t\xef\xbf\xbdxt",
+		    "stdout is binary" },
 		{ "at once",
 		    "\x7f"
 		    "ELF\x02\x01\x01\0\0",
@@ -280,6 +283,9 @@ t_cast_output_text(void **state)
 		{ "head cuts a character", "012345678\xc3\xa9x", 12,
 		    "012345678\xc3\xa9x",
 		    "0 bytes of stdout left out here; its last 3 bytes" },
+		{ "tail that is not UTF-8", "0123456789a\xff", 12,
+		    "0123456789a\xef\xbf\xbd",
+		    "0 bytes of stdout left out here; its last 2 bytes" },
 		{ "binary tail", "0123456789\0\0\0", 13, "0123456789",
 		    "3 bytes of stdout left out here: binary data" },
 	};
@@ -308,6 +314,148 @@ t_cast_output_text(void **state)
 			check_marker(fd, cases[k].marker);
 		else
 			check_events(fd, 'm', "", 0);
+		(void)close(fd);
+	}
+}
+
+/* -- what text cannot hold ------------------------------------------------ */
+
+/* Of the recording in fd, into b. */
+static struct replay_bytes
+bytes_of(int fd, struct buf *b)
+{
+	struct replay_bytes found;
+	int out = new_file();
+
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	assert_int_equal(replay_bytes(fd, out, &found), 0);
+	slurp(out, b);
+	(void)close(out);
+	return found;
+}
+
+/* Random bytes in random pieces, NULs where there is a terminal: they come
+ * back as they were. */
+static void
+t_cast_bytes_come_back(void **state)
+{
+	struct cast_header h = plain;
+	struct replay_bytes found;
+	struct cast c;
+	uint8_t *d;
+	struct buf b;
+	size_t take;
+	unsigned int seed = 1;
+	const size_t n = 200000;
+	int fd;
+
+	(void)state;
+	h.head = n;
+	assert_non_null(d = malloc(n));
+	for (int i = 0; i < 6; i++) {
+		h.pty = i % 2 == 0;
+		for (size_t k = 0; k < n; k++)
+			/* Third: nothing but newlines, which become two. */
+			d[k] = i >= 4
+				   ? (uint8_t) "\n\r\n\xff"[rand_r(&seed) % 4]
+			       : h.pty ? (uint8_t)rand_r(&seed)
+				       : (uint8_t)(rand_r(&seed) % 255 + 1);
+		fd = new_file();
+		assert_int_equal(cast_start(&c, fd, &h), 0);
+		for (size_t at = 0; at < n; at += take) {
+			take = (size_t)rand_r(&seed) % (i < 2 ? 5 : 9000);
+			take = take > n - at ? n - at : take;
+			assert_int_equal(
+			    cast_output(&c, CAST_OUT, d + at, take), 0);
+		}
+		assert_int_equal(cast_exit(&c, 0), 0);
+		cast_clear(&c);
+		found = bytes_of(fd, &b);
+		assert_int_equal(buf_len(&b), n);
+		assert_memory_equal(buf_ptr(&b), d, n);
+		assert_true(
+		    found.damaged == 0 && !found.cut && !found.left_out);
+		buf_clear(&b);
+		(void)close(fd);
+	}
+	free(d);
+}
+
+/* Text has no bytes beside it; what is none has them right before it. */
+static void
+t_cast_bytes_only_where_needed(void **state)
+{
+	struct cast_header h = plain;
+	struct cast c;
+	int fd = new_file();
+
+	(void)state;
+	h.pty = true;
+	assert_int_equal(cast_start(&c, fd, &h), 0);
+	assert_int_equal(cast_output(&c, CAST_OUT, "\xef\xbf\xbd\xc3", 4), 0);
+	assert_int_equal(cast_output(&c, CAST_OUT, "\xa9!", 2), 0);
+	assert_int_equal(cast_output(&c, CAST_OUT, "a\xff", 2), 0);
+	/* Held to the end, and never a character. */
+	assert_int_equal(cast_output(&c, CAST_OUT, "\xe2\x82", 2), 0);
+	assert_int_equal(cast_exit(&c, 0), 0);
+	cast_clear(&c);
+	check_events(fd, CAST_BYTES, "61ffe282", 8);
+	(void)close(fd);
+}
+
+#define HEAD "{\"version\":2,\"width\":80,\"height\":24}\n"
+#define FFFD "\xef\xbf\xbd"
+
+/* Bytes that do not belong to the text beside them are not believed. */
+static void
+t_replay_bytes_damage(void **state)
+{
+	static const struct {
+		const char *lines, *want;
+		uint64_t damaged;
+		bool cut;
+	} cases[] = {
+		{ "[0,\"b\",\"ff\"]\n[0,\"o\",\"" FFFD "\"]\n", "\xff", 0,
+		    false },
+		{ "[0,\"o\",\"" FFFD "\"]\n", FFFD, 0, false },
+		{ "[0,\"b\",\"efbfbdff\"]\n[0,\"o\",\"" FFFD FFFD "\"]\n",
+		    FFFD "\xff", 0, false },
+		{ "[0,\"b\",\"ffff\"]\n[0,\"o\",\"" FFFD "\"]\n", FFFD, 1,
+		    false },
+		{ "[0,\"b\",\"ff\"]\n[0,\"o\",\"" FFFD FFFD "\"]\n", FFFD FFFD,
+		    1, false },
+		{ "[0,\"b\",\"68\"]\n[0,\"o\",\"i\"]\n", "i", 1, false },
+		{ "[0,\"b\",\"f\"]\n[0,\"o\",\"a\"]\n", "a", 1, false },
+		{ "[0,\"b\",\"FF\"]\n[0,\"o\",\"" FFFD "\"]\n", FFFD, 1,
+		    false },
+		{ "[0,\"b\",\"ff\"]\n[0,\"b\",\"fe\"]\n[0,\"o\",\"" FFFD
+		  "\"]\n",
+		    "\xfe", 1, false },
+		{ "[0,\"b\",\"ff\"]\n[0,\"m\",\"\"]\n[0,\"o\",\"" FFFD "\"]\n",
+		    FFFD, 1, false },
+		{ "[0,\"b\",\"ff\"]\nx\n[0,\"o\",\"" FFFD "\"]\n", FFFD, 1,
+		    false },
+		/* Its text was not written, and not shown. */
+		{ "[0,\"b\",\"ff\"]\n", "", 0, false },
+		{ "[0,\"b\",\"ff\"]\n[0,\"o", "", 0, true },
+	};
+	struct replay_bytes found;
+	struct buf b;
+	int fd;
+
+	(void)state;
+	for (size_t i = 0; i < N(cases); i++) {
+		fd = new_file();
+		assert_int_equal(dprintf(fd, "%s%s", HEAD, cases[i].lines),
+		    strlen(HEAD) + strlen(cases[i].lines));
+		found = bytes_of(fd, &b);
+		if (found.damaged != cases[i].damaged)
+			fail_msg("case %zu: %u damaged", i,
+			    (unsigned int)found.damaged);
+		assert_int_equal(found.cut, cases[i].cut);
+		assert_int_equal(buf_len(&b), strlen(cases[i].want));
+		assert_memory_equal(buf_ptr(&b), cases[i].want, buf_len(&b));
+		buf_clear(&b);
 		(void)close(fd);
 	}
 }
@@ -618,6 +766,9 @@ main(void)
 		cmocka_unit_test(t_cast_output_pty_bulk),
 		cmocka_unit_test(t_cast_lines_are_harmless),
 		cmocka_unit_test(t_cast_output_text),
+		cmocka_unit_test(t_cast_bytes_come_back),
+		cmocka_unit_test(t_cast_bytes_only_where_needed),
+		cmocka_unit_test(t_replay_bytes_damage),
 		cmocka_unit_test(t_cast_streams_apart),
 		cmocka_unit_test(t_cast_bound),
 		cmocka_unit_test(t_cast_sizes),
