@@ -320,12 +320,22 @@ t_cast_output_text(void **state)
 
 /* -- what text cannot hold ------------------------------------------------ */
 
+/* One that no other reader is shown: no recording, or a bad one. */
+static int
+private_file(void)
+{
+	int fd = memfd_create("private", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
 /* Of the recording in fd, into b. */
 static struct replay_bytes
 bytes_of(int fd, struct buf *b)
 {
 	struct replay_bytes found;
-	int out = new_file();
+	int out = private_file();
 
 	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
 	assert_int_equal(replay_bytes(fd, out, &found), 0);
@@ -445,7 +455,7 @@ t_replay_bytes_damage(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < N(cases); i++) {
-		fd = new_file();
+		fd = private_file();
 		assert_int_equal(dprintf(fd, "%s%s", HEAD, cases[i].lines),
 		    strlen(HEAD) + strlen(cases[i].lines));
 		found = bytes_of(fd, &b);
