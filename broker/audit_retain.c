@@ -18,6 +18,7 @@
 #include "audit/utc.h"
 #include "broker/child.h"
 #include "broker/loop.h"
+#include "broker/wallclock.h"
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/event.h"
@@ -40,7 +41,9 @@ static struct {
 	uint64_t bytes;            /* of all that are there */
 	char due[STORE_PATH_MAX];  /* its line is written, and it is there */
 	bool said;
-} env;
+	struct wallclock clock;
+} env = { .clock = { .meanwhile = "no recording is deleted for its age",
+	      .then = "postern is started again" } };
 
 static void retain_turn(void *arg);
 
@@ -119,12 +122,16 @@ retain_delete(const struct store_kept *k, const char *bound)
 	return retain_due();
 }
 
-/* Which bound it is beyond; NULL: none. */
+/* Which bound it is beyond; NULL: none.  Whose clock is not believed has no
+ * age: it would be gone for good. */
 static const char *
-retain_bound(const struct store_kept *k, uint64_t now_ms)
+retain_bound(const struct store_kept *k)
 {
 	const struct conf *c = audit_conf();
+	uint64_t now_ms = 0;
 
+	if (c->retention_age_s != 0)
+		now_ms = (uint64_t)wallclock_now(&env.clock) * 1000;
 	if (c->retention_age_s != 0 &&
 	    k->ended_ms + c->retention_age_s * 1000ULL < now_ms)
 		return "age";
@@ -148,7 +155,7 @@ retain_some(struct store *s, bool *more)
 		return r;
 	for (size_t i = 0; i < n; i++) {
 		/* None that is younger is beyond a bound, either. */
-		if ((bound = retain_bound(&k[i], utc_now_ms())) == NULL)
+		if ((bound = retain_bound(&k[i])) == NULL)
 			return 0;
 		if (!k[i].held && deleted == RETAIN_DELETE)
 			break;
@@ -197,6 +204,7 @@ retain_turn(void *arg)
 void
 retain_begin(void)
 {
+	wallclock_believe(&env.clock);
 	retain_later(0);
 }
 

@@ -46,7 +46,8 @@ static struct {
 	size_t npam;               /* connections of the module */
 	bool stopping;
 	struct wallclock clock;
-} env;
+} env = { .clock = { .meanwhile = "rules with a `window` allow nothing",
+	      .then = "policy is reloaded" } };
 
 const struct conf *
 policy_conf(void)

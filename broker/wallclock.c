@@ -1,5 +1,6 @@
 /*
- * The wall clock and whether to believe it.  Runs in policy.  Distrusts what
+ * The wall clock and whether to believe it.  Runs in policy and
+ * audit.  Distrusts what
  * sets the host's time: a time server that lies, a host that was paused, a
  * battery that is empty.
  */
@@ -46,9 +47,9 @@ wallclock_believe(struct wallclock *c)
 	c->known = look(c, &c->apart_ms, &seconds);
 	c->wrong = !c->known;
 	if (c->wrong)
-		log_err(0, "ALARM: the clock was never set: rules with a "
-			   "`window` allow nothing until it is and policy is "
-			   "reloaded");
+		log_err(0,
+		    "ALARM: the clock was never set: %s until it is and %s",
+		    c->meanwhile, c->then);
 }
 
 time_t
@@ -64,12 +65,10 @@ wallclock_now(struct wallclock *c)
 	if (!right && !c->wrong)
 		log_err(0,
 		    "ALARM: the clock was set, by %" PRId64
-		    " s: rules with a `window` allow nothing until it is "
-		    "right and policy is reloaded",
-		    step / 1000);
+		    " s: %s until it is as it was, or is right and %s",
+		    step / 1000, c->meanwhile, c->then);
 	if (right && c->wrong)
-		log_info("the clock is as it was: rules with a `window` have "
-			 "their times again");
+		log_info("the clock is as it was, and is believed again");
 	c->wrong = !right;
 	return right ? (time_t)seconds : 0;
 }

@@ -21,6 +21,9 @@ struct wallclock {
 	 * NULL: the kernel's. */
 	int64_t (*read_ms)(clockid_t id, void *ctx);
 	void *ctx;
+	/* What does not happen meanwhile, for the log, and what an admin who
+	 * has set the clock right does then to have it believed. */
+	const char *meanwhile, *then;
 	bool known;       /* the next one is set */
 	int64_t apart_ms; /* between the two clocks when it was believed */
 	bool wrong;       /* said in the log */

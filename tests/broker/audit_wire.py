@@ -104,8 +104,9 @@ class Refused(Exception):
 class Audit:
     """One state folder; start and kill as often as a test likes."""
 
-    def __init__(self, folder, settings="disk-reserve 1MiB\n"):
+    def __init__(self, folder, settings="disk-reserve 1MiB\n", env=None):
         self.folder, self.settings = pathlib.Path(folder), settings
+        self.env = {**os.environ, **(env or {})}
         for name in ("recordings", "ledger", "store"):
             (self.folder / name).mkdir(exist_ok=True)
         self.proc = None
@@ -120,7 +121,8 @@ class Audit:
         self.log = open(self.folder / "log", "ab")
         self.proc = subprocess.Popen(
             ["/bin/sh", "-c", 'exec "$0" 3<&0 </dev/null', program],
-            stdin=theirs.fileno(), stderr=self.log, umask=0o077)
+            stdin=theirs.fileno(), stderr=self.log, env=self.env,
+            umask=0o077)
         theirs.close()
         self.parent = parent
         self.parent.settimeout(20)

@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import audit_wire as w  # noqa: E402
+from clock import Clock  # noqa: E402
 
 HEADER = b'{"version":2,"width":80,"height":24}\n'
 RESERVE = "disk-reserve 1MiB\n"
@@ -53,6 +54,13 @@ def wait_gone(audit, ops, seconds=20):
     end = time.monotonic() + seconds
     while set(ops) & set(there(audit)):
         assert time.monotonic() < end, (there(audit), audit.read_log())
+        time.sleep(0.02)
+
+
+def logged(audit, words, times):
+    end = time.monotonic() + 20
+    while audit.read_log().count(words) < times:
+        assert time.monotonic() < end, audit.read_log()
         time.sleep(0.02)
 
 
@@ -116,6 +124,27 @@ def test_age_and_not_before(audit):
     wait_gone(audit, old)
     assert there(audit) == [young]
     assert {e["retention"] for e in deletions(audit)} == {"age"}
+
+
+def test_a_clock_that_was_set_ages_nothing(tmp_path):
+    """A month that came in one step is none; a month that passed is."""
+    clock = Clock(tmp_path / "clock")
+    audit = w.Audit(tmp_path, RESERVE + "retention-age 30d\n", clock.env)
+    try:
+        op = ran(audit, 1)
+        for n, ahead in enumerate((40 * 86400, 4000 * 86400, -10**9)):
+            clock(ahead, passed=62 * n + 31)  # beyond a round
+            audit.query("holds")  # wakes it
+            logged(audit, "ALARM: the clock was set", n + 1)
+            clock(0, passed=62 * n + 62)
+            audit.query("holds")
+            logged(audit, "as it was, and is believed", n + 1)
+        assert there(audit) == [op] and not deletions(audit)
+        clock(0, passed=40 * 86400)
+        audit.query("holds")
+        wait_gone(audit, [op])
+    finally:
+        audit.kill()
 
 
 def test_without_a_setting_all_is_kept(audit):

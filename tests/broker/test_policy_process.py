@@ -21,6 +21,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import wire as w  # noqa: E402
+from clock import LIB, Clock  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD", "build")).resolve()
 BUILT = BUILD / "broker/postern-policy"
@@ -879,18 +880,9 @@ def test_a_reload_that_nobody_asked_for(policy, name, body):
 
 @pytest.fixture
 def clock(tmp_path):
-    """Sets the wall clock of the next process, in seconds ahead."""
-    page = tmp_path / "clock"
-
-    def ahead(seconds):
-        with open(page, "r+b" if page.exists() else "wb") as f:
-            f.write(seconds.to_bytes(8, sys.byteorder, signed=True))
-    ahead(0)
     lib = "/opt/clock.so"
-    shutil.copy(BUILD / "tests/broker/.libs/clock.so", lib)
-    ahead.env = {"LD_PRELOAD": lib, "CLOCK_PAGE": str(page), "ASAN_OPTIONS":
-                 "detect_leaks=0:verify_asan_link_order=0"}
-    return ahead
+    shutil.copy(LIB, lib)
+    return Clock(tmp_path / "clock", lib)
 
 
 TIMES = POLICY + """
