@@ -106,6 +106,10 @@ struct store_kept {
 /* The oldest ones behind (ended_ms, number), at most max. */
 int store_kept(struct store *s, uint64_t ended_ms, uint64_t number,
     struct store_kept *out, size_t max, size_t *np);
+/* All that ended, deleted ones too, by a number of the index's own, which is in
+ * `number`; only the ids and the path are filled beside it. */
+int store_files(struct store *s, uint64_t after, struct store_kept *out,
+    size_t max, size_t *np);
 /* Bytes of all that are there. */
 int store_kept_bytes(struct store *s, uint64_t *bytes);
 /* Bytes that an identity's operations recorded which ended since then, whether

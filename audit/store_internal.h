@@ -35,6 +35,7 @@ enum store_statement {
 	ST_HOLD_DROP,
 	ST_HOLDS,
 	ST_HOLD_ROW,
+	ST_FILES,
 	STORE_STATEMENTS,
 };
 

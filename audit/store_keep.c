@@ -50,6 +50,10 @@ static const struct {
 		       " CASE kind WHEN 'commit' THEN id END AS \"commit\","
 		       " time, asker, reason FROM holds"
 		       " WHERE number = CAST(?1 AS INTEGER)" },
+	{ ST_FILES, "SELECT operation, session, recording, '', 0, 0, rowid, 0"
+		    " FROM operations WHERE rowid > ?1"
+		    " AND recording_sha256 IS NOT NULL"
+		    " ORDER BY rowid LIMIT ?2" },
 };
 
 const char *
@@ -88,26 +92,50 @@ keep_row(sqlite3_stmt *st, struct store_kept *k)
 	return keep_text(st, 3, k->sha256, sizeof(k->sha256));
 }
 
-int
-store_kept(struct store *s, uint64_t ended_ms, uint64_t number,
-    struct store_kept *out, size_t max, size_t *np)
+static int
+keep_rows(struct store *s, sqlite3_stmt *st, struct store_kept *out, size_t max,
+    size_t *np)
 {
-	sqlite3_stmt *st = store_use(s, ST_EXPIRED);
 	int k = SQLITE_DONE, r = 0;
 	size_t n = 0;
 
-	(void)sqlite3_bind_int64(st, 1, (sqlite3_int64)ended_ms);
-	(void)sqlite3_bind_int64(st, 2, (sqlite3_int64)number);
-	(void)sqlite3_bind_int64(st, 3, (sqlite3_int64)max);
 	while (n < max && r == 0 && (k = store_step(s, st)) == SQLITE_ROW) {
 		if ((r = keep_row(st, &out[n])) == 0)
 			n++;
 	}
 	if (r == 0 && k != SQLITE_ROW && k != SQLITE_DONE)
 		r = ERR_SYS;
-	(void)store_use(s, ST_EXPIRED);
 	if (r == 0)
 		*np = n;
+	return r;
+}
+
+int
+store_kept(struct store *s, uint64_t ended_ms, uint64_t number,
+    struct store_kept *out, size_t max, size_t *np)
+{
+	sqlite3_stmt *st = store_use(s, ST_EXPIRED);
+	int r;
+
+	(void)sqlite3_bind_int64(st, 1, (sqlite3_int64)ended_ms);
+	(void)sqlite3_bind_int64(st, 2, (sqlite3_int64)number);
+	(void)sqlite3_bind_int64(st, 3, (sqlite3_int64)max);
+	r = keep_rows(s, st, out, max, np);
+	(void)store_use(s, ST_EXPIRED);
+	return r;
+}
+
+int
+store_files(struct store *s, uint64_t after, struct store_kept *out, size_t max,
+    size_t *np)
+{
+	sqlite3_stmt *st = store_use(s, ST_FILES);
+	int r;
+
+	(void)sqlite3_bind_int64(st, 1, (sqlite3_int64)after);
+	(void)sqlite3_bind_int64(st, 2, (sqlite3_int64)max);
+	r = keep_rows(s, st, out, max, np);
+	(void)store_use(s, ST_FILES);
 	return r;
 }
 

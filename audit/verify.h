@@ -46,11 +46,19 @@ struct verify_ask {
 	const char *key;         /* one of the ledger's keys must be this */
 	const char *const *file; /* checkpoints, or logs with anchors */
 	size_t nfile;
+	/* Who may not read the recordings: the SHA-256 of the one with this
+	 * path, in hexadecimal; ERR_NOTFOUND: it is not there.  NULL: from the
+	 * folder. */
+	int (*sha256)(void *arg, const char *path, char *hex);
+	void *sha256_arg;
 	/* called now and then; NULL */
 	void (*progress)(void *arg, uint64_t done, uint64_t all);
 	void *arg;
 };
 
+/* SHA-256 of what is left of a file, in hexadecimal. */
+#define VERIFY_SHA256_MAX 65
+int verify_digest(int fd, char hex[VERIFY_SHA256_MAX]);
 /* The name of a verdict: "ok", "changed". */
 const char *verify_name(enum verdict_kind v);
 /* found is always filled; 0 when verdict is VERIFY_OK, ERR_DENIED when

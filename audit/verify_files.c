@@ -80,8 +80,8 @@ gone_has(const struct files *f, const struct buf *event)
 		   NULL;
 }
 
-static int
-digest(int fd, char hex[2 * TREE_HASH_LEN + 1])
+int
+verify_digest(int fd, char hex[VERIFY_SHA256_MAX])
 {
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	uint8_t d[65536], sha[EVP_MAX_MD_SIZE];
@@ -106,22 +106,33 @@ out:
 }
 
 static int
+file_digest(int dir, const char *path, char hex[2 * TREE_HASH_LEN + 1])
+{
+	int fd, r;
+
+	fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd == -1)
+		return errno == ENOENT ? ERR_NOTFOUND : ERR_SYS;
+	r = verify_digest(fd, hex);
+	(void)close(fd);
+	return r;
+}
+
+static int
 file_look(struct verify *v, const char *path, const char *sha256,
     uint64_t number, bool may_miss)
 {
 	char hex[2 * TREE_HASH_LEN + 1];
-	int fd, r;
+	int r;
 
-	fd = openat(
-	    v->ask->dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd == -1 && errno != ENOENT)
-		return ERR_SYS;
-	if (fd == -1)
+	r = v->ask->sha256 != NULL
+		? v->ask->sha256(v->ask->sha256_arg,
+		      path + sizeof(FILES_FOLDER) - 1, hex)
+		: file_digest(v->ask->dir, path, hex);
+	if (r == ERR_NOTFOUND)
 		return may_miss ? 0
 				: verify_wrong(v, VERIFY_MISSING, path, number,
 				      "it is not there");
-	r = digest(fd, hex);
-	(void)close(fd);
 	if (r == 0 && strcmp(hex, sha256) != 0)
 		r = verify_wrong(v, VERIFY_CHANGED, path, number,
 		    "it is not what it was when it was closed");

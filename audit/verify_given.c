@@ -16,6 +16,7 @@
 #include "lib/safeopen.h"
 
 #define ANCHOR "anchor "
+#define GIVEN_NOTES_MAX (64 * 1024 * 1024)
 #define ANCHOR_WORDS 4 /* origin, lines, root, signature */
 
 static int
@@ -115,11 +116,54 @@ given_log(struct verify *v, const char *file, int fd)
 	return r == ERR_NOTFOUND ? 0 : r;
 }
 
+/* Where the note ends that begins at p: behind the signatures that follow its
+ * first empty line. */
+static size_t
+note_end(const char *p, size_t n)
+{
+	static const char dash[] = "\xe2\x80\x94 ";
+	const char *end = p + n, *s = memmem(p, n, "\n\n", 2), *nl;
+
+	if (s == NULL)
+		return n;
+	for (s += 2; (size_t)(end - s) >= sizeof(dash) - 1 &&
+		     memcmp(s, dash, sizeof(dash) - 1) == 0;
+	     s = nl + 1) {
+		if ((nl = memchr(s, '\n', (size_t)(end - s))) == NULL)
+			return n;
+	}
+	return (size_t)(s - p);
+}
+
+/* Checkpoints as they are, one after the other: what a command appends. */
+static int
+given_notes(struct verify *v, const char *file, int fd)
+{
+	const char *p, *end;
+	struct buf b;
+	size_t n;
+	int r;
+
+	buf_init(&b, GIVEN_NOTES_MAX);
+	r = lseek(fd, 0, SEEK_SET) == -1 ? ERR_SYS : slurp_fd(fd, &b);
+	p = (const char *)buf_ptr(&b);
+	end = r == 0 && p != NULL ? p + buf_len(&b) : p;
+	if (p == end)
+		r = given_add(v, file, "", 0);
+	while (r == 0 && p < end) {
+		n = note_end(p, (size_t)(end - p));
+		r = given_add(v, file, p, n);
+		for (p += n; p < end && *p == '\n';)
+			p++;
+	}
+	buf_clear(&b);
+	return r;
+}
+
 static int
 given_file(struct verify *v, const char *file)
 {
 	size_t before = v->ngiven;
-	struct buf b;
 	int fd, r;
 
 	fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -128,14 +172,9 @@ given_file(struct verify *v, const char *file)
 		    v, VERIFY_UNKNOWN, file, 0, "%s", err_text(ERR_SYS));
 		return ERR_SYS;
 	}
-	buf_init(&b, NOTE_MAX);
 	r = given_log(v, file, fd);
-	if (r == 0 && v->ngiven == before) {
-		if (lseek(fd, 0, SEEK_SET) == 0)
-			(void)slurp_fd(fd, &b);
-		r = given_add(v, file, buf_ptr(&b), buf_len(&b));
-	}
-	buf_clear(&b);
+	if (r == 0 && v->ngiven == before)
+		r = given_notes(v, file, fd);
 	(void)close(fd);
 	return r;
 }

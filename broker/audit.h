@@ -13,6 +13,8 @@
 #include "lib/buf.h"
 
 struct conf;
+struct files;
+struct json;
 struct msg;
 struct ledger_line;
 struct peer;
@@ -47,8 +49,21 @@ const struct conf *audit_conf(void);
 
 /* -- audit_alarm.c ------------------------------------------------------- */
 
-/* What the parent says beside what every child is told: MSG_ALARM. */
+/* What the parent says beside what every child is told: MSG_ALARM,
+ * MSG_ANCHOR_DONE. */
 int alarm_take(struct peer *parent, struct msg *m);
+/* An alarm's line. */
+int alarm_write(const char *process, const char *reason, bool last_words);
+
+/* -- audit_anchor.c ------------------------------------------------------ */
+
+/* What was signed last, and how many lines that are: it goes into the log and
+ * to the anchor command, when it is due.  NULL: nothing is signed any more. */
+void anchor_due(const struct buf *note, uint64_t size);
+/* MSG_ANCHOR_DONE. */
+int anchor_done(struct msg *m);
+/* What is known of it, for `postern status`. */
+void anchor_state(struct json *j, uint64_t size);
 
 /* -- audit_sign.c -------------------------------------------------------- */
 
@@ -62,6 +77,8 @@ void sign_line(const struct ledger_line *line);
 void sign_tidy(void);
 /* The last lines, before this process ends. */
 void sign_close(void);
+/* How far it is signed and anchored, as one row. */
+int sign_state(struct buf *row);
 
 /* -- audit_ops.c --------------------------------------------------------- */
 
@@ -108,5 +125,16 @@ int retain_hold(bool add, const char *kind, const char *id, const char *asker,
 
 /* MSG_AUDIT_QUERY. */
 int query_begin(struct msg *m);
+
+/* -- audit_files.c -------------------------------------------------------- */
+
+/* Every finished recording and sidecar, one after the other, for who verifies
+ * them and may not read the folder.  NULL: no memory, or so many are under way
+ * (then *why says so). */
+struct files *files_new(const char *id, struct buf *why);
+void files_free(struct files *f);
+/* The next one: its row, and the file or -1 where there is none any more.
+ * ERR_NOTFOUND: that was the last. */
+int files_next(struct files *f, struct buf *json, int *fdp);
 
 #endif

@@ -2,7 +2,8 @@
 posternlibexec_PROGRAMS += broker/postern-audit
 # All but its main, which is fuzzed with them (tests/fuzz.mk), too.
 audit_files = \
-	broker/audit.h broker/audit_alarm.c broker/audit_keep.c \
+	broker/audit.h broker/audit_alarm.c broker/audit_anchor.c \
+	broker/audit_files.c broker/audit_keep.c \
 	broker/audit_ops.c broker/audit_query.c \
 	broker/audit_retain.c broker/audit_sign.c broker/wallclock.c \
 	broker/wallclock.h

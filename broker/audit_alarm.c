@@ -13,8 +13,8 @@
 #include "lib/msg.h"
 #include "lib/proto.h"
 
-static int
-alarm_write(const char *process, const char *reason)
+int
+alarm_write(const char *process, const char *reason, bool last_words)
 {
 	struct ledger_line line;
 	struct buf ev;
@@ -24,7 +24,7 @@ alarm_write(const char *process, const char *reason)
 	if ((r = event_start(&ev, EVENT_ALARM)) == 0 &&
 	    (r = event_str(&ev, EV_PROCESS, process)) == 0 &&
 	    (r = event_str(&ev, EV_REASON, reason)) == 0)
-		r = audit_write(&ev, false, &line, NULL);
+		r = audit_write(&ev, last_words, &line, NULL);
 	buf_clear(&ev);
 	return r;
 }
@@ -36,6 +36,8 @@ alarm_take(struct peer *parent, struct msg *m)
 	struct msg a;
 	int done, r;
 
+	if (m->type == MSG_ANCHOR_DONE)
+		return anchor_done(m);
 	if (m->type != MSG_ALARM)
 		return ERR_PROTO;
 	if ((r = buf_get_fixed(&m->body, process, sizeof(process))) != 0 ||
@@ -43,7 +45,7 @@ alarm_take(struct peer *parent, struct msg *m)
 	    (r = msg_end(m)) != 0)
 		return r;
 	/* Not said in the log: the parent comes again each second. */
-	done = alarm_write(process, reason);
+	done = alarm_write(process, reason, false);
 	msg_init(&a, MSG_ALARM_DONE);
 	a.id = m->id;
 	if ((r = buf_put_u32(&a.body, (uint32_t)-done)) == 0)

@@ -9,6 +9,7 @@
 #include "broker/audit.h"
 
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,6 +35,7 @@
 #define QUERY_VIEWER_MAX 64
 #define QUERY_ROW_MAX (156 * 1024) /* what a ROW holds beside its lengths */
 #define QUERY_TURN 16              /* rows per turn of the loop */
+#define QUERY_FILES_MS 600000      /* a large recording is being read */
 
 /* A question, as far as it could be read. */
 struct query {
@@ -42,7 +44,7 @@ struct query {
 	char id[QUERY_VALUE_MAX];
 	char commit[QUERY_VALUE_MAX], identity[QUERY_VALUE_MAX];
 	char target[QUERY_VALUE_MAX], session[QUERY_VALUE_MAX];
-	char reason[QUERY_VALUE_MAX];
+	char reason[QUERY_VALUE_MAX], as[16];
 	uint64_t since_ms;
 	uint32_t limit;
 };
@@ -57,6 +59,8 @@ struct view {
 	struct store_found *found;
 	size_t n, at;
 	bool whole;
+	struct files *files; /* instead of found */
+	struct buf own;      /* one row, which is no index's; empty: none */
 	int recording; /* goes with the first row; -1: none */
 	uint32_t result;
 	struct buf reason;
@@ -79,6 +83,8 @@ view_free(struct view *v)
 	if (v->recording >= 0)
 		(void)close(v->recording);
 	free(v->found);
+	files_free(v->files);
+	buf_clear(&v->own);
 	buf_clear(&v->reason);
 	LIST_REMOVE(v, link);
 	env.n--;
@@ -88,30 +94,58 @@ view_free(struct view *v)
 /* -- sending ------------------------------------------------------------- */
 
 static int
-view_send_row(struct view *v)
+view_send(struct view *v, struct buf *json, int fd)
 {
-	const char *text;
-	struct buf json;
+	const char *text = buf_cstr(json);
 	struct msg m;
-	struct store *s = audit_store();
 	int r;
 
-	if (s == NULL)
-		return ERR_NOTFOUND;
-	buf_init(&json, QUERY_ROW_MAX);
+	if (text == NULL)
+		return ERR_NOMEM;
 	msg_init(&m, MSG_ROW);
 	m.id = v->id;
-	if ((r = store_row(
-		 s, &v->found[v->at], v->whole, QUERY_ROW_MAX - 1, &json)) != 0)
-		goto out;
-	r = (text = buf_cstr(&json)) == NULL ? ERR_NOMEM
-					     : buf_put_cstr(&m.body, text);
-	if (r == 0 && v->recording >= 0)
-		r = msg_add_fd(&m, v->recording);
-	if (r == 0)
+	if ((r = buf_put_cstr(&m.body, text)) == 0 &&
+	    (fd < 0 || (r = msg_add_fd(&m, fd)) == 0))
 		r = msg_send(v->fd, &m);
-out:
 	msg_clear(&m);
+	return r;
+}
+
+/* What was not taken yet is the next one still: only then is it gone on. */
+static int
+view_send_file(struct view *v)
+{
+	int r = 0;
+
+	if (buf_len(&v->own) == 0 &&
+	    (r = files_next(v->files, &v->own, &v->recording)) != 0)
+		return r;
+	if ((r = view_send(v, &v->own, v->recording)) != 0)
+		return r;
+	buf_reset(&v->own);
+	if (v->recording >= 0)
+		(void)close(v->recording);
+	v->recording = -1;
+	return 0;
+}
+
+static int
+view_send_row(struct view *v)
+{
+	struct buf json;
+	struct store *s;
+	int r;
+
+	if (v->files != NULL)
+		return view_send_file(v);
+	if (buf_len(&v->own) > 0)
+		return view_send(v, &v->own, -1);
+	if ((s = audit_store()) == NULL)
+		return ERR_NOTFOUND;
+	buf_init(&json, QUERY_ROW_MAX);
+	if ((r = store_row(s, &v->found[v->at], v->whole, QUERY_ROW_MAX - 1,
+		 &json)) == 0)
+		r = view_send(v, &json, v->recording);
 	buf_clear(&json);
 	return r;
 }
@@ -139,7 +173,7 @@ view_timeout(void *arg)
 
 	v->timer = NULL;
 	log_info("an asker took no answer for %d s and is dropped",
-	    AUDIT_VIEW_MS / 1000);
+	    (v->files != NULL ? QUERY_FILES_MS : AUDIT_VIEW_MS) / 1000);
 	view_free(v);
 }
 
@@ -148,7 +182,8 @@ static void
 view_patience(struct view *v)
 {
 	timer_free(v->timer);
-	v->timer = loop_timer(child_loop(), AUDIT_VIEW_MS, view_timeout, v);
+	v->timer = loop_timer(child_loop(),
+	    v->files != NULL ? QUERY_FILES_MS : AUDIT_VIEW_MS, view_timeout, v);
 	if (v->timer == NULL)
 		fatal(ERR_NOMEM, "timer");
 }
@@ -167,8 +202,12 @@ view_event(void *arg, int fd, short revents)
 	for (int i = 0; i < QUERY_TURN && v->at < v->n && r == 0; i++) {
 		if ((r = view_send_row(v)) != 0)
 			break;
-		v->at++;
+		v->at += v->files == NULL;
 		view_patience(v);
+	}
+	if (v->files != NULL && r == ERR_NOTFOUND) {
+		v->at = v->n;
+		r = 0;
 	}
 	if (r == 0 && v->at == v->n && (r = view_send_end(v)) == 0) {
 		view_free(v);
@@ -190,6 +229,7 @@ view_new(int fd, uint32_t id)
 	}
 	*v = (struct view){ .fd = fd, .id = id, .recording = -1 };
 	buf_init(&v->reason, 700);
+	buf_init(&v->own, QUERY_ROW_MAX);
 	LIST_INSERT_HEAD(&env.all, v, link);
 	env.n++;
 	/* msg_send must not wait for the asker. */
@@ -221,6 +261,11 @@ query_key(struct query *q, const char *key, const char *value)
 		{ "reason", q->reason },
 	};
 	uint64_t n;
+
+	if (strcmp(key, "as") == 0) {
+		(void)str_copy(q->as, sizeof(q->as), value);
+		return strcmp(q->as, "export") == 0 ? 0 : ERR_FORMAT;
+	}
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		if (strcmp(texts[i].key, key) == 0)
@@ -259,7 +304,7 @@ query_read(struct msg *m, struct query *q, struct buf *why)
 			(void)buf_putf(why,
 			    "the key or its value is not one "
 			    "of: id, commit, identity, target, session, "
-			    "reason, "
+			    "reason, as (`export`), "
 			    "since (a time), limit (1 to %d)",
 			    STORE_LIMIT_MAX);
 			return r;
@@ -273,11 +318,14 @@ bad:
 	return r;
 }
 
-/* Who looks at what is in the ledger before it is shown. */
+/* Who looks at what is in the ledger before it is shown.  kind 's' or 'o': what
+ * q->id is; else the question's filters are named. */
 static int
 query_write_view(
     const struct query *q, char kind, const char *recording, struct buf *why)
 {
+	const char *what = q->as[0] != '\0' ? q->as : q->what;
+	const char *session = kind == 's' ? q->id : q->session;
 	struct ledger_line line;
 	struct buf ev;
 	int r;
@@ -285,10 +333,17 @@ query_write_view(
 	buf_init(&ev, 2048);
 	if ((r = event_start(&ev, EVENT_VIEW)) == 0 &&
 	    (r = event_str(&ev, EV_VIEWER, q->viewer)) == 0 &&
-	    (r = event_str(
-		 &ev, kind == 's' ? EV_SESSION : EV_OPERATION, q->id)) == 0 &&
+	    (r = event_str(&ev, EV_WHAT, what)) == 0 &&
+	    (r = event_str(&ev, EV_SESSION, session)) == 0 &&
+	    (kind != 'o' ||
+		(r = event_str(&ev, EV_OPERATION, q->id)) == 0) &&
+	    (r = event_str(&ev, EV_COMMIT, q->commit)) == 0 &&
+	    (r = event_str(&ev, EV_IDENTITY, q->identity)) == 0 &&
+	    (r = event_str(&ev, EV_TARGET, q->target)) == 0 &&
 	    (r = event_str(&ev, EV_RECORDING, recording)) == 0)
 		r = audit_write(&ev, false, &line, why);
+	else
+		(void)buf_putf(why, "the question is malformed");
 	buf_clear(&ev);
 	return r;
 }
@@ -305,7 +360,36 @@ query_sessions(struct store *s, const struct query *q, struct view *v)
 		.limit = q->limit,
 	};
 
-	return store_find(s, &f, &v->found, &v->n);
+	int r = store_find(s, &f, &v->found, &v->n);
+
+	return r != 0 ? r : query_write_view(q, '-', NULL, &v->reason);
+}
+
+/* Recordings and sidecars themselves, for who verifies them. */
+static int
+query_files(struct store *s, const struct query *q, struct view *v)
+{
+	char kind = '-';
+	int r;
+
+	if (q->id[0] != '\0') {
+		if ((r = store_find_id(s, q->id, &v->found, &v->n)) ==
+		    ERR_NOTFOUND)
+			(void)buf_putf(&v->reason,
+			    "there is no operation or session of that id");
+		if (r != 0)
+			return r;
+		kind = v->found[0].kind;
+	}
+	if ((v->files = files_new(q->id, &v->reason)) == NULL)
+		return ERR_AGAIN;
+	/* Descriptors on their way count against what this process may have
+	 * open, and it needs those: a few at a time. */
+	if (setsockopt(
+		v->fd, SOL_SOCKET, SO_SNDBUF, &(int){ 1 }, sizeof(int)) == -1)
+		return ERR_SYS;
+	v->n = 1;
+	return query_write_view(q, kind, NULL, &v->reason);
 }
 
 static int
@@ -369,9 +453,13 @@ query_hold(const struct query *q, struct view *v, bool add)
 static int
 query_answer(const struct query *q, struct view *v)
 {
-	struct store *s = audit_store();
+	struct store *s;
 
-	if (s == NULL) {
+	if (strcmp(q->what, "anchor") == 0) { /* no index is needed */
+		v->n = 1;
+		return sign_state(&v->own);
+	}
+	if ((s = audit_store()) == NULL) {
 		(void)buf_putf(&v->reason, "the index cannot be read; the log "
 					   "of the bastion says why");
 		return ERR_NOTFOUND;
@@ -383,6 +471,8 @@ query_answer(const struct query *q, struct view *v)
 	if (strcmp(q->what, "recording") == 0 ||
 	    strcmp(q->what, "manifest") == 0)
 		return query_recording(s, q, v);
+	if (strcmp(q->what, "files") == 0)
+		return query_files(s, q, v);
 	if (strcmp(q->what, "holds") == 0)
 		return store_find_holds(s, &v->found, &v->n);
 	if (strcmp(q->what, "hold-add") == 0)

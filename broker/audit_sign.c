@@ -25,6 +25,7 @@
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/event.h"
+#include "lib/json.h"
 #include "lib/log.h"
 #include "lib/msg.h"
 
@@ -39,8 +40,6 @@ static struct {
 	bool again; /* it signs again, and the ledger is to say so */
 	char trouble[256];
 	int64_t tried;
-	int64_t anchored; /* when; and how far the log has it */
-	uint64_t anchored_size;
 } env = { .log.dir = -1, .tried = -SIGN_RETRY_MS };
 
 static void on_sign(void *arg);
@@ -128,47 +127,6 @@ sign_line(const struct ledger_line *line)
 		sign_later(SIGN_MS);
 }
 
-/* -- anchors -------------------------------------------------------------- */
-
-/* A checkpoint on one line of the log, where a log host keeps it out of this
- * host's reach: `anchor ORIGIN SIZE ROOT SIGNATURE`. */
-static void
-anchor_log(void)
-{
-	char line[NOTE_MAX];
-	const char *p = (const char *)buf_ptr(&env.log.note);
-	size_t n = buf_len(&env.log.note), skip;
-	char *s = line;
-
-	/* origin \n size \n root \n \n dash origin signature \n */
-	for (size_t i = 0; i < n && i < sizeof(line) - 1; i++)
-		*s++ = p[i] == '\n' ? ' ' : p[i];
-	while (s > line && s[-1] == ' ')
-		s--;
-	*s = '\0';
-	/* of the signature's line its last word */
-	p = strrchr(line, ' ');
-	s = strstr(line, "  ");
-	if (p == NULL || s == NULL)
-		return;
-	skip = strlen(p);
-	memmove(s, p, skip + 1);
-	log_info("anchor %s", line);
-	env.anchored = msg_now_ms();
-	env.anchored_size = env.log.signed_size;
-}
-
-static void
-anchor_due(void)
-{
-	int64_t every = (int64_t)audit_conf()->anchor_interval_s * 1000;
-
-	if (env.log.dir == -1 || env.log.signed_size == env.anchored_size ||
-	    (env.anchored != 0 && msg_now_ms() - env.anchored < every))
-		return;
-	anchor_log();
-}
-
 /* -- another key ---------------------------------------------------------- */
 
 /* The old key signs all that is here and the new key's name, the ledger gets
@@ -221,22 +179,6 @@ rotate_due(void)
 
 /* -- when ----------------------------------------------------------------- */
 
-static int
-tell(const char *reason)
-{
-	struct ledger_line line;
-	struct buf ev;
-	int r;
-
-	buf_init(&ev, 1024);
-	if ((r = event_start(&ev, EVENT_ALARM)) == 0 &&
-	    (r = event_str(&ev, EV_PROCESS, "audit")) == 0 &&
-	    (r = event_str(&ev, EV_REASON, reason)) == 0)
-		r = audit_write(&ev, true, &line, NULL);
-	buf_clear(&ev);
-	return r;
-}
-
 static void
 on_sign(void *arg)
 {
@@ -244,9 +186,9 @@ on_sign(void *arg)
 
 	(void)arg;
 	env.timer = NULL;
-	if (env.tell && tell(env.trouble) == 0)
+	if (env.tell && alarm_write("audit", env.trouble, true) == 0)
 		env.tell = false;
-	if (env.again && tell("the ledger is signed again") == 0)
+	if (env.again && alarm_write("audit", "the ledger is signed again", true) == 0)
 		env.again = false;
 	if (env.log.dir == -1)
 		return;
@@ -254,7 +196,7 @@ on_sign(void *arg)
 		sign_trouble(r, "");
 		return;
 	}
-	anchor_due();
+	anchor_due(&env.log.note, env.log.signed_size);
 	rotate_due();
 }
 
@@ -268,7 +210,10 @@ sign_tidy(void)
 		sign_open(l);
 	if (env.tell || env.again)
 		sign_later(0);
-	anchor_due();
+	if (env.log.dir != -1 && env.log.signed_size != TLOG_UNSIGNED)
+		anchor_due(&env.log.note, env.log.signed_size);
+	else
+		anchor_due(NULL, 0);
 	rotate_due();
 }
 
@@ -276,6 +221,25 @@ void
 sign_close(void)
 {
 	if (env.log.dir != -1 && tlog_checkpoint(&env.log) == 0)
-		anchor_due();
+		anchor_due(&env.log.note, env.log.signed_size);
 	tlog_close(&env.log);
+}
+
+int
+sign_state(struct buf *row)
+{
+	const struct ledger *l = audit_ledger();
+	bool good = env.log.dir != -1 && env.log.signed_size != TLOG_UNSIGNED;
+	uint64_t size = good ? env.log.signed_size : 0;
+	struct json j;
+
+	json_init(&j, row);
+	json_open(&j, '{');
+	json_kv_str(&j, "kind", "anchor");
+	json_kv_num(&j, "ledger_lines", l == NULL ? 0 : l->next - 1);
+	json_kv_bool(&j, "ledger_signing", good);
+	json_kv_num(&j, "ledger_signed_lines", size);
+	anchor_state(&j, size);
+	json_close(&j, '}');
+	return json_end(&j);
 }

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "broker/anchor.h"
 #include "broker/hops.h"
 #include "broker/loop.h"
 #include "broker/peer.h"
@@ -64,6 +65,7 @@ static struct given given[] = {
 	{ POLICY, GIVEN_LISTEN, "session", -1 },
 	{ POLICY, GIVEN_LISTEN, "shell", -1 },
 	{ POLICY, GIVEN_LISTEN, "ctl", -1 },
+	{ POLICY, GIVEN_LISTEN, "audit", -1 },
 	{ POLICY, GIVEN_FOLDER, "session-key", -1 },
 	{ AUDIT, GIVEN_FOLDER, "recordings", -1 },
 	{ AUDIT, GIVEN_FOLDER, "ledger", -1 },
@@ -96,6 +98,16 @@ children_give(const char *name, int fd)
 		if (strcmp(given[i].name, name) == 0)
 			given[i].fd = fd;
 	}
+}
+
+bool
+children_has(const char *name)
+{
+	for (size_t i = 0; i < NGIVEN; i++) {
+		if (strcmp(given[i].name, name) == 0)
+			return given[i].fd != -1;
+	}
+	return false;
 }
 
 /* -- what a child is given ------------------------------------------------- */
@@ -381,6 +393,8 @@ child_msg(void *arg, struct peer *p, struct msg *m)
 		return reload_wanted(m);
 	case MSG_ALARM_DONE:
 		return alarm_done(m);
+	case MSG_ANCHOR:
+		return anchor_run(m);
 	case MSG_HOP_START:
 		return hops_start(p, m);
 	case MSG_HOP_STOP:

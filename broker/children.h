@@ -57,6 +57,7 @@ struct given *children_given(size_t i);
 
 /* The descriptor behind a given name, which is the table's now. */
 void children_give(const char *name, int fd);
+bool children_has(const char *name);
 
 /* Starts c, or tries again later.  Nothing when all stop. */
 void children_start(struct child *c);

@@ -1,7 +1,8 @@
 /*
  * The control surface in the policy process.  Jobs reach it as commands that
- * have passed the command parser; people on the bastion through ctl.sock, known
- * by the kernel's word.  It tells a job only what that job proved itself.
+ * have passed the command parser; people on the bastion through ctl.sock and
+ * audit.sock, known by the kernel's word.  It tells a job only what that job
+ * proved itself.
  */
 #include "config.h"
 
@@ -24,13 +25,18 @@
 #include "lib/proto.h"
 #include "policy/command.h"
 
-#define CALLERS_MAX 64        /* on ctl.sock, and not handed on to audit */
+#define CALLERS_MAX 64        /* on each socket, and not handed on to audit */
 #define CALLER_IDLE_MS 10000  /* between two questions */
 #define RELOAD_IDLE_MS 130000 /* and for two rounds of posternd's */
 
-static struct {
+/* Who connects to which socket is its group's matter; what he may, by that, is
+ * ours. */
+static struct door {
+	const char *name;
+	bool reads; /* and does nothing else */
 	size_t ncaller;
-} env;
+} admins = { .name = "ctl.sock" },
+  auditors = { .name = "audit.sock", .reads = true };
 
 #define OTHERS_MAX 16 /* identities that whoami tells apart */
 #define ROOM_LEFT 256 /* of an answer, for its last line */
@@ -236,7 +242,7 @@ control_run(const struct connection *conn, const struct command *c,
 	return POSTERN_EX_USAGE;
 }
 
-/* -- ctl.sock ---------------------------------------------------------------- */
+/* -- ctl.sock and audit.sock --------------------------------------------------- */
 
 static int
 control_no_audit(struct peer *p, uint32_t id)
@@ -258,7 +264,7 @@ control_no_audit(struct peer *p, uint32_t id)
 
 /* A question to the records: the asker's connection goes on to audit. */
 static int
-control_query(struct peer *p, const struct msg *q)
+control_query(struct door *door, struct peer *p, const struct msg *q)
 {
 	char viewer[32];
 	struct msg m;
@@ -283,7 +289,7 @@ control_query(struct peer *p, const struct msg *q)
 		policy_reload_drop(p);
 		control_admin_drop(p);
 		peer_free(p); /* audit has its own copy of the socket */
-		env.ncaller--;
+		door->ncaller--;
 	}
 	return r;
 }
@@ -291,9 +297,12 @@ control_query(struct peer *p, const struct msg *q)
 static int
 control_msg(void *arg, struct peer *p, struct msg *m)
 {
+	struct door *door = arg;
 	int r;
 
-	(void)arg;
+	if (door->reads && m->type != MSG_STATUS &&
+	    !(m->type == MSG_QUERY && control_reads(m)))
+		return control_refuse(p, m);
 	switch (m->type) {
 	case MSG_STATUS:
 		return msg_end(m) != 0 ? ERR_PROTO : control_status(p, m->id);
@@ -308,7 +317,7 @@ control_msg(void *arg, struct peer *p, struct msg *m)
 	case MSG_LOCK:
 		return control_lock(p, m);
 	case MSG_QUERY:
-		return control_query(p, m);
+		return control_query(door, p, m);
 	default:
 		return ERR_PROTO;
 	}
@@ -317,30 +326,43 @@ control_msg(void *arg, struct peer *p, struct msg *m)
 static void
 control_closed(void *arg, struct peer *p, int r)
 {
-	(void)arg;
+	struct door *door = arg;
+
 	policy_reload_drop(p);
 	control_admin_drop(p);
-	env.ncaller--;
+	door->ncaller--;
 	if (r != ERR_NOTFOUND)
-		log_err(r, "a connection to ctl.sock");
+		log_err(r, "a connection to %s", door->name);
+}
+
+static void
+door_accept(struct door *door, int fd)
+{
+	struct peer *p;
+
+	if (door->ncaller == CALLERS_MAX) {
+		log_err(ERR_TOOBIG, "a connection to %s", door->name);
+		(void)close(fd);
+		return;
+	}
+	p = peer_new(child_loop(), fd, PROC_CLI, PROC_POLICY, control_msg,
+	    control_closed, door);
+	if (p != NULL && peer_bound_idle(p, CALLER_IDLE_MS) == 0) {
+		door->ncaller++;
+		return;
+	}
+	peer_free(p);
+	log_err(ERR_NOMEM, "%s", door->name);
 }
 
 void
 control_accept(int fd)
 {
-	struct peer *p;
+	door_accept(&admins, fd);
+}
 
-	if (env.ncaller == CALLERS_MAX) {
-		log_err(ERR_TOOBIG, "a connection to ctl.sock");
-		(void)close(fd);
-		return;
-	}
-	p = peer_new(child_loop(), fd, PROC_CLI, PROC_POLICY, control_msg,
-	    control_closed, NULL);
-	if (p != NULL && peer_bound_idle(p, CALLER_IDLE_MS) == 0) {
-		env.ncaller++;
-		return;
-	}
-	peer_free(p);
-	log_err(ERR_NOMEM, "ctl.sock");
+void
+control_accept_auditor(int fd)
+{
+	door_accept(&auditors, fd);
 }

@@ -12,7 +12,8 @@ broker_libchild_la_LIBADD = lib/liblex.la lib/libbase.la
 sbin_PROGRAMS += broker/posternd
 # All but its main, which is fuzzed with them (tests/fuzz.mk), too.
 posternd_files = \
-	broker/alarm.c broker/alarm.h broker/children.c broker/children.h \
+	broker/alarm.c broker/alarm.h broker/anchor.c broker/anchor.h \
+	broker/children.c broker/children.h \
 	broker/hops.c broker/hops.h broker/lease.c broker/lease.h \
 	broker/proc.c broker/proc.h \
 	broker/notify.c broker/notify.h broker/posternd.h broker/reload.c \
@@ -27,7 +28,8 @@ broker_posternd_LDADD = broker/libchild.la
 posternlibexec_PROGRAMS += broker/postern-policy
 # All but its main, which is fuzzed with them (tests/fuzz.mk), too.
 policy_files = \
-	broker/control.c broker/control.h broker/control_admin.c broker/control_status.c \
+	broker/control.c broker/control.h broker/control_admin.c \
+	broker/control_auditor.c broker/control_status.c \
 	broker/lock.c broker/lock.h broker/operation_kill.c \
 	broker/session_kill.c broker/jobcert.c broker/jobcert.h \
 	broker/jobcert_login.c broker/keyid.c broker/keyid.h \

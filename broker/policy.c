@@ -405,6 +405,7 @@ static struct listener {
 	{ "session", pam_accept, -1, NULL },
 	{ "shell", operation_accept, -1, NULL },
 	{ "ctl", control_accept, -1, NULL },
+	{ "audit", control_accept_auditor, -1, NULL },
 };
 #define NLISTENERS (sizeof(listeners) / sizeof(listeners[0]))
 

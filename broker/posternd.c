@@ -22,6 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "broker/anchor.h"
 #include "broker/children.h"
 #include "broker/hops.h"
 #include "broker/lease.h"
@@ -135,7 +136,7 @@ make_folder(const char *path, struct account owner, mode_t mode)
 }
 
 static void
-make_state(const char *name, struct account owner)
+make_state(const char *name, struct account owner, mode_t mode)
 {
 	char path[512];
 	int n;
@@ -143,8 +144,8 @@ make_state(const char *name, struct account owner)
 	n = snprintf(path, sizeof(path), "%s/%s", env.conf.state_folder, name);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		fatal(ERR_TOOBIG, "state-folder");
-	/* Set-gid: what audit makes below stays the auditors' to read. */
-	children_give(name, make_folder(path, owner, 02750));
+	/* Set-gid: what audit makes below is the auditors' group's. */
+	children_give(name, make_folder(path, owner, 02000 | mode));
 }
 
 static void
@@ -187,6 +188,8 @@ read_accounts(void)
 	for (size_t i = 0; (c = children_get(i)) != NULL; i++)
 		c->acct = need_account(c->account);
 	env.job = need_account("_postern-job");
+	if (env.conf.anchor_command != NULL)
+		anchor_prepare(need_account("_postern-anchor"));
 }
 
 static void
@@ -197,6 +200,13 @@ prepare_hops(void)
 	if ((r = hops_prepare(
 		 env.conf.run_folder, need_account("_postern-hop"))) != 0)
 		fatal(r, "%s/lease", env.conf.run_folder);
+}
+
+/* Also after an upgrade from a posternd that did not have it. */
+static void
+make_auditors(void)
+{
+	make_socket("audit", need_group("postern-auditor"), 0660);
 }
 
 static void
@@ -212,12 +222,14 @@ prepare(void)
 	make_socket("session", 0, 0600);
 	make_socket("shell", env.job.gid, 0660);
 	make_socket("ctl", need_group("postern-admin"), 0660);
+	make_auditors();
 	make_key("session-key");
 
 	(void)close(make_folder(env.conf.state_folder, root, 0755));
-	make_state("recordings", audit);
-	make_state("ledger", audit);
-	make_state("store", audit);
+	/* Auditors see recordings through audit, which writes down who does. */
+	make_state("recordings", audit, 0700);
+	make_state("ledger", audit, 0750);
+	make_state("store", audit, 0750);
 }
 
 /* -- what the service manager is told ------------------------------------ */
@@ -259,7 +271,8 @@ reap(void)
 
 	/* As process 1 of a container it buries strangers, too. */
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (!replace_tried(pid, status) && !children_dead(pid, status))
+		if (!replace_tried(pid, status) && !anchor_dead(pid, status) &&
+		    !children_dead(pid, status))
 			hops_dead(status);
 	}
 }
@@ -442,6 +455,8 @@ main(int argc, char **argv)
 	} else {
 		env.announced = env.changing = true;
 		replace_arrive(&state);
+		if (!children_has("audit"))
+			make_auditors();
 		reap(); /* whoever died between the two */
 		replace_next();
 	}
@@ -449,6 +464,7 @@ main(int argc, char **argv)
 	on_tick(NULL);
 	if ((r = loop_run(env.loop)) != 0)
 		fatal(r, "loop");
+	anchor_stop();
 	hops_end();
 	log_info("stopped");
 	return 0;

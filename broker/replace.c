@@ -11,6 +11,7 @@
 
 #include <signal.h>
 
+#include "broker/anchor.h"
 #include "broker/children.h"
 #include "broker/hops.h"
 #include "broker/loop.h"
@@ -128,7 +129,7 @@ replace_go(void *arg)
 	if (posternd_stopping())
 		return;
 	/* Nor is an answer under way that the next one would not expect. */
-	if (children_queued() || reload_running()) {
+	if (children_queued() || reload_running() || anchor_running()) {
 		if (loop_timer(posternd_loop(), EXEC_RETRY_MS, replace_go,
 			NULL) == NULL)
 			replace_failed(ERR_NOMEM, "timer");

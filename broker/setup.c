@@ -6,7 +6,9 @@
 
 #include "broker/setup.h"
 
+#include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -223,13 +225,27 @@ setup_addresses(struct buf *b)
 	return r;
 }
 
-/* Between fork and exec: only what is async-signal-safe. */
+/* Between fork and exec, as all below: only what is async-signal-safe. */
+static bool
+setup_become(struct account a)
+{
+	sigset_t none;
+
+	if (setgroups(0, NULL) == -1 || setresgid(a.gid, a.gid, a.gid) == -1 ||
+	    setresuid(a.uid, a.uid, a.uid) == -1 || chdir("/") == -1)
+		return false;
+	(void)sigemptyset(&none);
+	for (int s = 1; s < NSIG; s++)
+		(void)signal(s, SIG_DFL); /* "ignored" would be inherited */
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	return true;
+}
+
 static void
 setup_exec(char *path, struct account a, int control, int more)
 {
 	char *const argv[] = { path, NULL };
 	char *const envp[] = { NULL };
-	sigset_t none;
 
 	/* Out of each other's way first. */
 	if ((control = fcntl(control, F_DUPFD, CHILD_MORE_FD + 1)) == -1 ||
@@ -240,15 +256,48 @@ setup_exec(char *path, struct account a, int control, int more)
 		_exit(SETUP_NOT_PREPARED);
 	if (close_range(more != -1 ? CHILD_MORE_FD + 1 : CHILD_CONTROL_FD + 1,
 		~0U, 0) == -1 ||
-	    setgroups(0, NULL) == -1 || setresgid(a.gid, a.gid, a.gid) == -1 ||
-	    setresuid(a.uid, a.uid, a.uid) == -1 || chdir("/") == -1)
+	    !setup_become(a))
 		_exit(SETUP_NOT_PREPARED);
-	(void)sigemptyset(&none);
-	for (int s = 1; s < NSIG; s++)
-		(void)signal(s, SIG_DFL); /* "ignored" would be inherited */
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)execve(path, argv, envp);
 	_exit(SETUP_NOT_EXECUTED);
+}
+
+/* A program that is not ours: it can gain no rights, and what it leaves behind
+ * has a bound. */
+static void
+setup_exec_foreign(char *path, struct account a, int in)
+{
+	static char search[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
+			       "/usr/bin:/sbin:/bin";
+	const struct rlimit no_core = { 0, 0 };
+	const struct rlimit processes = { SETUP_FOREIGN_PROCESSES,
+		SETUP_FOREIGN_PROCESSES };
+	const struct rlimit cpu = { SETUP_FOREIGN_CPU_S, SETUP_FOREIGN_CPU_S };
+	char *const argv[] = { path, NULL };
+	char *const envp[] = { search, NULL };
+
+	if (setsid() == -1 || dup2(in, STDIN_FILENO) == -1 ||
+	    close_range(STDERR_FILENO + 1, ~0U, 0) == -1 ||
+	    setrlimit(RLIMIT_CORE, &no_core) == -1 ||
+	    setrlimit(RLIMIT_NPROC, &processes) == -1 ||
+	    setrlimit(RLIMIT_CPU, &cpu) == -1 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 || !setup_become(a))
+		_exit(SETUP_NOT_PREPARED);
+	(void)execve(path, argv, envp);
+	_exit(SETUP_NOT_EXECUTED);
+}
+
+int
+setup_spawn_foreign(char *path, struct account a, int in, pid_t *pidp)
+{
+	pid_t pid;
+
+	if ((pid = fork()) == -1)
+		return ERR_SYS;
+	if (pid == 0)
+		setup_exec_foreign(path, a, in);
+	*pidp = pid;
+	return 0;
 }
 
 int

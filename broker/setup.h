@@ -45,4 +45,12 @@ enum { SETUP_NOT_PREPARED = 126, SETUP_NOT_EXECUTED = 127 };
 int setup_spawn(
     const char *name, struct account a, int control, int more, pid_t *pid);
 
+/* Starts a program of the administrator's as that account: in is its standard
+ * input, the others are ours; a session of its own, and nothing else.  It may
+ * have so many processes (all that run as this account), and so much of a
+ * processor each.  Ends as above when it never began. */
+#define SETUP_FOREIGN_PROCESSES 32
+#define SETUP_FOREIGN_CPU_S 30
+int setup_spawn_foreign(char *path, struct account a, int in, pid_t *pid);
+
 #endif

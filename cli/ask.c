@@ -1,5 +1,5 @@
 /*
- * Questions to the broker over ctl.sock.  The answers are the broker's, but
+ * Questions to the broker over ctl.sock, or audit.sock for who may only read.  The answers are the broker's, but
  * hold what jobs and targets sent: callers print them with cli_print_safe.
  */
 #include "config.h"
@@ -19,21 +19,29 @@
 
 #define ASK_MS 10000	/* for each answer */
 
+/* An admin's socket, else an auditor's: whose they are is their groups' word.
+ */
 static int
 ask_connect(int *fdp)
 {
+	static const char *const names[] = { "ctl", "audit" };
 	char path[512];
-	int n, r;
+	int n, r = ERR_INTERNAL;
 
-	n = snprintf(path, sizeof(path), "%s/ctl.sock",
-	    cli_conf()->run_folder);
-	if (n < 0 || (size_t)n >= sizeof(path))
-		return POSTERN_EX_UNAVAILABLE;
-	if ((r = msg_connect(path, fdp)) == 0)
-		return 0;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		n = snprintf(path, sizeof(path), "%s/%s.sock",
+		    cli_conf()->run_folder, names[i]);
+		if (n < 0 || (size_t)n >= sizeof(path))
+			return POSTERN_EX_UNAVAILABLE;
+		if ((r = msg_connect(path, fdp)) == 0)
+			return 0;
+		if (r != ERR_SYS || errno != EACCES)
+			break;
+	}
 	if (r == ERR_SYS && errno == EACCES) {
-		cli_error("you may not use %s: become root or a member of "
-		    "group postern-admin", path);
+		cli_error("you may not ask the broker: become root, or a "
+			  "member of group postern-admin, or of "
+			  "postern-auditor to look at what it recorded");
 		return POSTERN_EX_DENIED;
 	}
 	cli_error("posternd does not answer at %s (%s): is it running?", path,
@@ -103,7 +111,8 @@ ask_end(struct msg *m)
 	if (result == 0)
 		return 0;
 	cli_error("%s", reason[0] != '\0' ? reason : "the broker refused");
-	return CLI_EX_FAILED;
+	return result == (uint32_t)-ERR_DENIED ? POSTERN_EX_DENIED
+					       : CLI_EX_FAILED;
 }
 
 static int

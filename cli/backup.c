@@ -256,7 +256,7 @@ restore_owner(const struct backup *b)
 	r = fchown(b->to_ledger, pw->pw_uid, gr->gr_gid) == -1 ||
 		    fchown(b->to_recordings, pw->pw_uid, gr->gr_gid) == -1 ||
 		    fchmod(b->to_ledger, 02750) == -1 ||
-		    fchmod(b->to_recordings, 02750) == -1
+		    fchmod(b->to_recordings, 02700) == -1
 		? ERR_SYS
 		: give(b->to_ledger, pw->pw_uid, gr->gr_gid);
 	if (r == 0)

@@ -140,6 +140,7 @@ int cli_restore(int argc, char **argv);
 int cli_status_show(int argc, char **argv);
 int cli_token_explain(int argc, char **argv);
 int cli_token_lint(int argc, char **argv);
+int cli_export(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 int cli_sessions(int argc, char **argv);
 int cli_show(int argc, char **argv);

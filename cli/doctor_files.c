@@ -92,7 +92,7 @@ doctor_accounts(struct doctor *d)
 {
 	static const char *const names[] = { "_postern-oidc", "_postern-policy",
 		"_postern-sign", "_postern-audit", "_postern-hop",
-		"_postern-job" };
+		"_postern-job", "_postern-anchor" };
 	const struct group *g;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -158,7 +158,7 @@ static const struct file_rule {
 	{ "/job.pub", S_IFREG, 022, NULL, NULL, MUST },
 }, state_rules[] = {
 	{ "", S_IFDIR, 022, NULL, NULL, MAY },
-	{ "/recordings", S_IFDIR, 027, "_postern-audit", NULL, MAY },
+	{ "/recordings", S_IFDIR, 077, "_postern-audit", NULL, MAY },
 	{ "/ledger", S_IFDIR, 027, "_postern-audit", NULL, MAY },
 	{ "/ledger/ledger.jsonl", S_IFREG, 027, "_postern-audit", NULL,
 	    MAY },
@@ -169,6 +169,7 @@ static const struct file_rule {
 	{ "/session.sock", S_IFSOCK, 077, NULL, NULL, MAY },
 	{ "/shell.sock", S_IFSOCK, 007, NULL, "postern-job", MAY },
 	{ "/ctl.sock", S_IFSOCK, 007, NULL, "postern-admin", MAY },
+	{ "/audit.sock", S_IFSOCK, 007, NULL, "postern-auditor", MAY },
 };
 
 static const char *

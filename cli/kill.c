@@ -25,11 +25,13 @@
 static const int codes[] = { [ADMIN_DONE] = 0,
 	[ADMIN_NOTHING] = CLI_EX_FAILED,
 	[ADMIN_UNWRITTEN] = POSTERN_EX_IOERR,
-	[ADMIN_REFUSED] = POSTERN_EX_IOERR };
+	[ADMIN_REFUSED] = POSTERN_EX_IOERR,
+	[ADMIN_DENIED] = POSTERN_EX_DENIED };
 static const char *const names[] = { [ADMIN_DONE] = "done",
 	[ADMIN_NOTHING] = "nothing",
 	[ADMIN_UNWRITTEN] = "unwritten",
-	[ADMIN_REFUSED] = "refused" };
+	[ADMIN_REFUSED] = "refused",
+	[ADMIN_DENIED] = "denied" };
 #define NRESULT (sizeof(codes) / sizeof(codes[0]))
 
 struct killed {
@@ -87,7 +89,7 @@ kill_print(const struct killed *k, bool json)
 	struct json j;
 
 	if (!json) {
-		if (k->result != ADMIN_NOTHING)
+		if (k->result == ADMIN_DONE || k->result == ADMIN_UNWRITTEN)
 			(void)printf("%u session%s ended, %u operation%s told "
 				     "to end\n",
 			    k->sessions, k->sessions == 1 ? "" : "s",

@@ -5,7 +5,7 @@ cli_postern_SOURCES = \
 	cli/policy_rehearse.c cli/rehearse.h cli/rehearse_found.c cli/rehearse_list.c cli/rehearse_sum.c \
 	cli/hold.c cli/kill.c \
 	cli/ledger.c cli/manifest.c cli/postern.c cli/reconcile.c cli/records.c cli/reload.c \
-	cli/verify.c \
+	cli/export.c cli/verify.c cli/verify_asked.c cli/verify_asked.h \
 	cli/token.c cli/token.h cli/token_advice.c cli/token_see.c
 cli_postern_CFLAGS = $(PROGRAM_CFLAGS) $(JANSSON_CFLAGS)
 cli_postern_LDFLAGS = $(PROGRAM_LDFLAGS)
@@ -17,6 +17,7 @@ cli_postern_LDADD = policy/libtools.la policy/libpolicy.la ssh/libcert.la audit/
 # What sets a bastion up, and looks after it.
 cli_postern_SOURCES += \
 	cli/doctor.c cli/doctor.h cli/doctor_files.c cli/doctor_net.c \
-	cli/ca_rotate.c cli/setup.c cli/spawn.c cli/spawn.h cli/status.c
+	cli/ca_rotate.c cli/setup.c cli/spawn.c cli/spawn.h cli/status.c \
+	cli/status.h cli/status_anchor.c
 cli_postern_CFLAGS += $(CURL_CFLAGS)
 cli_postern_LDADD += $(CURL_LIBS)

@@ -105,9 +105,11 @@ static const struct cli_command commands[] = {
 	    "everything about an operation or a session" },
 	{ "replay", cli_replay, "[--raw | [--speed N] [--idle SECONDS]] ID",
 	    "play a recording on this terminal, safely" },
+	{ "export", cli_export, "[--manifest] OPERATION [FILE]",
+	    "a recording as a file" },
 	{ "verify", cli_verify,
 	    "[--session ID | --operation ID] [--key KEY] "
-	    "[--checkpoint FILE]... [--json] [FOLDER]",
+	    "[--anchor FILE]... [--json] [FOLDER]",
 	    "is all that was kept complete and unchanged" },
 	{ "ledger key", cli_ledger_key, "[FOLDER]",
 	    "the public key that signs the ledger" },

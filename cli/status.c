@@ -19,6 +19,7 @@
 #include <jansson.h>
 
 #include "cli/cli.h"
+#include "cli/status.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
 #include "lib/err.h"
@@ -134,6 +135,7 @@ print_text(const json_t *o)
 	    is(o, "signer") ? "running" : "NOT RUNNING: no operation starts");
 	(void)printf("oidc        %s\n",
 	    is(o, "oidc") ? "running" : "NOT RUNNING: no token logs in");
+	status_anchor_print(o);
 	print_age(o, "target_ca_age_s", "target CA");
 	print_age(o, "job_ca_age_s", "job CA");
 	(void)printf("disk        %lld MiB free, %lld MiB kept in reserve\n",
@@ -170,6 +172,17 @@ static const struct metric {
 	    "Messages of new work that are still taken." },
 	{ "denial_room_messages", "denial_room",
 	    "Denials that are still taken." },
+	{ "ledger_lines", "ledger_lines", "Lines of the ledger." },
+	{ "ledger_signing", "ledger_signing",
+	    "0: the ledger is not signed any more." },
+	{ "ledger_signed_lines", "ledger_signed_lines",
+	    "Lines of the ledger that are signed." },
+	{ "anchor_failing", "anchor_failing",
+	    "1: anchor-command does not get through." },
+	{ "anchor_age_seconds", "anchor_age_s",
+	    "Since anchor-command last got through." },
+	{ "anchor_behind_lines", "anchor_behind_lines",
+	    "Signed lines since then." },
 	{ "target_ca_age_seconds", "target_ca_age_s",
 	    "Age of the CA key that targets trust." },
 	{ "job_ca_age_seconds", "job_ca_age_s",
@@ -311,6 +324,8 @@ cli_status_show(int argc, char **argv)
 	if (o == NULL)
 		return cli_ask_failed(ERR_PROTO);
 	add_files(o);
+	if (asked == 0)
+		status_anchor_add(o);
 	if (prom)
 		r = prometheus(o, asked == 0, path);
 	else if (json)

@@ -15,6 +15,7 @@
 
 #include "audit/verify.h"
 #include "cli/cli.h"
+#include "cli/verify_asked.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
 #include "lib/err.h"
@@ -22,7 +23,7 @@
 #include "lib/proto.h"
 #include "lib/ulid.h"
 
-#define FILES_MAX 64 /* of --checkpoint */
+#define FILES_MAX 64 /* of --anchor */
 #define JSON_MAX (16 * 1024)
 
 static void
@@ -43,7 +44,8 @@ static int
 run(struct verify_ask *ask, const char *folder, struct verify_found *found)
 {
 	unsigned int shown = 101;
-	bool shows = isatty(STDERR_FILENO) == 1;
+	bool shows = isatty(STDERR_FILENO) == 1, own = folder == NULL;
+	struct verify_asked asked = { 0 };
 	int r;
 
 	*found = (struct verify_found){ 0 };
@@ -60,7 +62,15 @@ run(struct verify_ask *ask, const char *folder, struct verify_found *found)
 		ask->progress = show_progress;
 		ask->arg = &shown;
 	}
+	if (own && faccessat(ask->dir, "recordings", R_OK | X_OK, AT_EACCESS) ==
+		       -1 &&
+	    errno == EACCES) {
+		ask->sha256 = verify_asked_sha256;
+		ask->sha256_arg = &asked;
+		asked.id = ask->id;
+	}
 	r = verify_store(ask, found);
+	verify_asked_clear(&asked);
 	if (shows && shown <= 100)
 		(void)fputs("\r\033[K", stderr);
 	(void)close(ask->dir);
@@ -138,7 +148,7 @@ print_well(const struct verify_found *f, const struct verify_ask *ask)
 		(void)printf("key not compared: %s\n", f->key);
 	if (f->given == 0)
 		(void)puts("no checkpoint from elsewhere: what was rolled back "
-			   "as a whole is not seen (--checkpoint)");
+			   "as a whole is not seen (--anchor)");
 }
 
 int
@@ -148,6 +158,7 @@ cli_verify(int argc, char **argv)
 		{ "session", required_argument, NULL, 'i' },
 		{ "operation", required_argument, NULL, 'i' },
 		{ "key", required_argument, NULL, 'k' },
+		{ "anchor", required_argument, NULL, 'c' },
 		{ "checkpoint", required_argument, NULL, 'c' },
 		{ "json", no_argument, NULL, 'j' },
 		{ NULL, 0, NULL, 0 },

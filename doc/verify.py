@@ -108,13 +108,22 @@ def checkpoint_parse(note):
     return origin, int(size), unb64(top), more
 
 
+def notes(text):
+    """One after the other, with any empty lines between them."""
+    while text:
+        head, gap, rest = text.partition("\n\n")
+        signed = re.match(f"({DASH}.*\n)*", rest)[0]
+        yield head + gap + signed
+        text = rest[len(signed):].lstrip("\n")
+
+
 def anchors(path):
-    """The notes of a file: one, or the `anchor` lines of a log."""
+    """The notes of a file, as they are or as the `anchor` lines of a log."""
     with open(path, encoding="utf-8", errors="replace") as f:
         text = f.read()
     found = re.findall(r"anchor (\S+) (\d+) (\S+) (\S+)$", text, re.M)
     return [f"{o}\n{n}\n{r}\n\n{DASH}{o} {s}\n" for o, n, r, s in found] \
-        or [text]
+        or list(notes(text)) or [""]
 
 
 class Store:
@@ -382,11 +391,11 @@ def differs(raw, head, hashes):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--key")
-    p.add_argument("--checkpoint", action="append", default=[])
+    p.add_argument("--anchor", "--checkpoint", action="append", default=[])
     p.add_argument("state")
     a = p.parse_args()
     try:
-        s = Store(a.state, a.key, a.checkpoint)
+        s = Store(a.state, a.key, a.anchor)
         s.verify_ledger()
         found = {"verdict": "ok", "recordings": s.verify_files(),
                  "lines": s.size, "signed": s.at[1], "key": s.keys[-1]}

@@ -52,6 +52,8 @@ struct conf {
 	uint64_t retention_size;        /* bytes of all of them, 0: no bound */
 	uint64_t recording_quota;       /* of one identity in a day, 0: none */
 	uint32_t anchor_interval_s;     /* the signed root in the log, 60 */
+	char *anchor_command;           /* that gets it, too; NULL: none */
+	uint32_t anchor_timeout_s;      /* then it is ended, 30 */
 	uint32_t ledger_key_lifetime_s; /* then another signs, 90 d */
 	uint64_t disk_reserve;		/* free bytes below which nothing starts */
 };

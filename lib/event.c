@@ -31,6 +31,7 @@ static const char *const event_kinds[] = {
 	[EVENT_HOLD_ADD] = "hold.add",
 	[EVENT_HOLD_REMOVE] = "hold.remove",
 	[EVENT_LEDGER_KEY] = "ledger.key",
+	[EVENT_REFUSED] = "control.refused",
 };
 
 static const struct event_row {
@@ -93,6 +94,7 @@ static const struct event_row {
 	[EV_RETENTION] = { "retention", 's' },
 	[EV_SIDECAR_SHA256] = { "sidecar_sha256", 's' },
 	[EV_CHECKPOINT] = { "checkpoint", 's' },
+	[EV_WHAT] = { "what", 's' },
 };
 
 #define EVENT_KINDS (sizeof(event_kinds) / sizeof(event_kinds[0]))

@@ -34,6 +34,7 @@ enum event_kind {
 	EVENT_HOLD_ADD,    /* "hold.add": recordings that retention leaves */
 	EVENT_HOLD_REMOVE, /* "hold.remove" */
 	EVENT_LEDGER_KEY,  /* "ledger.key": another key signs from here on */
+	EVENT_REFUSED,     /* "control.refused": an auditor asked for more */
 };
 
 enum event_field {
@@ -101,6 +102,7 @@ enum event_field {
 	EV_RETENTION, /* which bound a recording was beyond */
 	EV_SIDECAR_SHA256,
 	EV_CHECKPOINT, /* what the old key signed last */
+	EV_WHAT,       /* of a view: which question */
 };
 
 /* The ledger's name of a field or kind; NULL when there is none. */

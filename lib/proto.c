@@ -35,6 +35,9 @@ static const struct proto_row proto_rows[] = {
 	ROW(ALARM,          PROC_PARENT, PROC_AUDIT, 256,      0, 0,
 	    MSG_ALARM_DONE),
 	ROW(ALARM_DONE,     PROC_AUDIT,  PROC_PARENT, 16,      0, 0, 0),
+	ROW(ANCHOR,         PROC_AUDIT,  PROC_PARENT, 3 * KIB, 0, 0,
+	    MSG_ANCHOR_DONE),
+	ROW(ANCHOR_DONE,    PROC_PARENT, PROC_AUDIT, 256,      0, 0, 0),
 
 	ROW(LOGIN,          PROC_PAM,    PROC_OIDC,   20 * KIB, 0, 0,
 	    MSG_LOGIN_RESULT),

@@ -30,6 +30,9 @@ enum msg_type {
 	/* parent -> audit: for the ledger */
 	MSG_ALARM = 20,
 	MSG_ALARM_DONE = 21,
+	/* audit -> parent: the checkpoint, for the anchor command */
+	MSG_ANCHOR = 24,
+	MSG_ANCHOR_DONE = 25,
 	/* pam_postern -> oidc (pam.sock) */
 	MSG_LOGIN = 32,
 	MSG_LOGIN_RESULT = 33,
@@ -134,6 +137,7 @@ const struct proto_row *proto_table(size_t *n);
 #define PROTO_FILE_RULES_MAX 256          /* `read` and `write` lines of one */
 #define PROTO_SOURCE_MAX 63		/* numeric client address */
 #define PROTO_ALARM_MAX 160             /* text of an alarm */
+#define PROTO_ANCHOR_MAX 2048           /* a signed checkpoint */
 #define PROTO_REASON_MAX 200            /* an admin's words for a lock */
 #define PROTO_KEEP_KEY_MAX 80           /* bytes of a kept row's key */
 #define PROTO_KEEP_MAX (72 * 1024)      /* and of its value */
@@ -162,7 +166,10 @@ enum admin_result {
 	ADMIN_NOTHING = 1,   /* there is nothing of that name, or no change */
 	ADMIN_UNWRITTEN = 2, /* done, but audit has not written it down */
 	ADMIN_REFUSED = 3,   /* not done */
+	ADMIN_DENIED = 4,    /* not for who asked */
 };
+/* POLICY_RELOADED, beside RELOADED's outcomes: not for who asked. */
+enum { RELOAD_DENIED = 5 };
 /* MSG_EXIT */
 enum exit_kind { EXIT_CODE = 0, EXIT_SIGNAL = 1 };
 

@@ -273,6 +273,9 @@ static const struct {
 	/* what came with a message and is not wanted is closed at once */
 	{ " HS APJ", SYS_setsockopt, ALLOW,
 	    { { 1, INT, SOL_SOCKET }, { 2, INT, SO_LINGER } } },
+	/* who is handed many files has few of them on their way at once */
+	{ "    A  ", SYS_setsockopt, ALLOW,
+	    { { 1, INT, SOL_SOCKET }, { 2, INT, SO_SNDBUF } } },
 	{ "R  O   ", SYS_socket, ALLOW,
 	    { { 0, INT, AF_INET }, { 1, SOCK_KIND, SOCK_STREAM } } },
 	{ "R  O   ", SYS_socket, ALLOW,

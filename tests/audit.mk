@@ -64,6 +64,6 @@ tests_cast_generate_SOURCES = tests/cast/generate.c
 tests_cast_generate_LDADD = audit/libcast.la lib/libbase.la
 TESTS += tests/cast/readers.sh
 EXTRA_DIST += tests/cast/readers.py tests/cast/readers.sh
-TESTS += tests/broker/audit.sh tests/broker/reconcile.sh
+TESTS += tests/broker/audit.sh tests/broker/proof.sh tests/broker/reconcile.sh
 EXTRA_DIST += tests/broker
 EXTRA_DIST += tests/data/authlog

@@ -20,7 +20,7 @@ KINDS = {"start": 1, "policy.load": 2, "login.refused": 3, "session.open": 4,
          "view": 8, "alarm": 9, "question": 10, "certificate.issue": 11,
          "certificate.login": 12, "kill": 13, "lock": 14, "unlock": 15,
          "retention.delete": 16, "hold.add": 17, "hold.remove": 18,
-         "ledger.key": 19}
+         "ledger.key": 19, "control.refused": 20}
 NAMES = """session operation identity issuer subject user source commit
 pull_request actor workflow run target login command pty stdin policy rule
 verdict reason by serial key_id principal list position positions joined asker key
@@ -28,7 +28,7 @@ principals lifetime_s exit signal state duration_ms bytes_in bytes_out
 bytes_err sha256_in sha256_out
 sha256_err files files_refused bytes_read bytes_written manifest_sha256
 recording recording_sha256 viewer process recording_bytes
-retention sidecar_sha256 checkpoint""".split()
+retention sidecar_sha256 checkpoint what""".split()
 FIELD = {name: i + 1 for i, name in enumerate(NAMES)}
 BOOLS = {"pty", "stdin"}
 

@@ -19,7 +19,9 @@ export POSTERN_BUILD PYTHONDONTWRITEBYTECODE
     "$top/tests/broker/test_policy_files.py" \
     "$top/tests/broker/test_takeover.py" \
     "$top/tests/broker/test_admin.py" \
+    "$top/tests/broker/test_auditor.py" \
     "$top/tests/broker/test_posternd_process.py" \
+    "$top/tests/broker/test_posternd_anchor.py" \
     "$top/tests/broker/test_signer_process.py" \
     "$top/tests/broker/test_signer_job.py"
 exec "$top/tests/broker/inside.sh" /usr/bin/python3 -m pytest \

@@ -13,7 +13,7 @@ mkdir /opt/etc
 cp -a /etc/. /opt/etc
 mount --bind /opt/etc /etc
 uid=64100
-for name in oidc policy sign audit hop job; do
+for name in oidc policy sign audit hop job anchor; do
 	uid=$((uid + 1))
 	grep -q "^_postern-$name:" /etc/passwd ||
 	    echo "_postern-$name:x:$uid:$uid::/nonexistent:/usr/sbin/nologin" \

@@ -904,12 +904,15 @@ def test_sessions(audit):
 
 def test_each_view_is_in_the_ledger_before_it_is_answered(audit):
     filled(audit)
-    audit.query("sessions")
-    assert audit.ledger()[-1]["event"] != "view"
+    audit.query("sessions", target="web-2", commit="1f0c1")
+    view = audit.ledger()[-1]
+    assert view["event"] == "view" and view["viewer"] == "uid:0"
+    assert (view["what"], view["target"], view["commit"]) == \
+        ("sessions", "web-2", "1f0c1")
     audit.query("show", id=w.ulid(20))
     view = audit.ledger()[-1]
     assert view["event"] == "view" and view["viewer"] == "uid:0"
-    assert view["operation"] == w.ulid(20)
+    assert (view["what"], view["operation"]) == ("show", w.ulid(20))
     audit.query("show", id=w.ulid(10))
     assert audit.ledger()[-1]["session"] == w.ulid(10)
 

@@ -209,7 +209,7 @@ class Policy(w.Child):
                          pwd.getpwnam("_postern-policy").pw_uid, **more)
         self.path, self.monitors, self.keep = folder, [], []
         self.write(policy)
-        for name in ("session", "shell", "ctl"):
+        for name in ("session", "shell", "ctl", "audit"):
             (folder / f"{name}.sock").unlink(missing_ok=True)
             s = w.listener(folder / f"{name}.sock", 0o777)
             self.listen(name, s)

@@ -280,7 +280,7 @@ def test_what_they_are_given(posternd):
         "signer": {"policy": "FOLDER", "target.pem": "FOLDER",
                    "job.pem": "FOLDER"},
         "policy": {"session": "LISTEN", "shell": "LISTEN", "ctl": "LISTEN",
-                   "policy": "FOLDER", "session-key": "FOLDER"},
+                   "audit": "LISTEN", "policy": "FOLDER", "session-key": "FOLDER"},
         "oidc": {"pam": "LISTEN", "issuer-keys": "FOLDER"},
     }
     for name, f in posternd.child.items():
@@ -335,19 +335,21 @@ def test_without_a_watchdog_nothing_is_said_to_it(posternd):
 def test_sockets_and_folders(posternd):
     posternd.start()
     admin = grp.getgrnam("postern-admin").gr_gid
+    auditor = grp.getgrnam("postern-auditor").gr_gid
     job = pwd.getpwnam("_postern-job").pw_gid
     for name, mode, gid in (("pam", 0o600, 0), ("session", 0o600, 0),
-                            ("shell", 0o660, job), ("ctl", 0o660, admin)):
+                            ("shell", 0o660, job), ("ctl", 0o660, admin),
+                            ("audit", 0o660, auditor)):
         st = os.stat(f"/opt/run/{name}.sock")
         assert stat.S_ISSOCK(st.st_mode)
         assert (stat.S_IMODE(st.st_mode), st.st_uid, st.st_gid) == \
             (mode, 0, gid)
     audit = pwd.getpwnam("_postern-audit").pw_uid
-    auditor = grp.getgrnam("postern-auditor").gr_gid
-    for name in ("recordings", "ledger", "store"):
+    for name, mode in (("recordings", 0o700), ("ledger", 0o750),
+                       ("store", 0o750)):
         st = os.stat(f"/opt/state/{name}")
         assert (stat.S_IMODE(st.st_mode) & 0o777, st.st_uid, st.st_gid) == \
-            (0o750, audit, auditor)
+            (mode, audit, auditor)
 
 
 # -- lives ------------------------------------------------------------------------

@@ -36,6 +36,8 @@ WRONG = {
     "RELOAD_OVER": "twice_from_the_parent",
     "ALARM": "may come again: the parent asks until it has its line",
     "ALARM_DONE": "posternd",
+    "ANCHOR": "may come at any time: one that comes too early is answered so",
+    "ANCHOR_DONE": "audit_twice",
     "STOP": "may come again: it is being done",
     "READY": "posternd",
     "HOP_START": "posternd",
@@ -248,6 +250,7 @@ def test_audit_twice(audit):
         w.send(link, "RECALL", w.text(""), (), 3)
         m = w.expect(link, "RECALLED", 60)
         assert (m.u32(), m.u8(), m.u32(), m.text()) == (0, 0, 1, "1/y")
+        w.send(audit.parent, "ANCHOR_DONE", w.u32(1) + w.text("no"), (), 9)
         w.send(link, "EVENT", session, (), 4)
         assert w.expect(link, "EVENT_DONE", 60).u32() == 0
     os.close(null)

@@ -25,6 +25,7 @@ TYPES = {
     "RELOADED": 11, "STOP": 12,
     "READY": 14, "HOP_START": 16, "HOP_STARTED": 17, "RELOAD_WANTED": 18,
     "RELOAD_OVER": 19, "ALARM": 20, "ALARM_DONE": 21, "HOP_STOP": 22,
+    "ANCHOR": 24, "ANCHOR_DONE": 25,
     "LOGIN": 32, "LOGIN_RESULT": 33, "ISSUERS": 34, "ISSUER_KEYS": 35, "SESSION_NEW": 36,
     "SESSION_MADE": 37, "SESSION_OPEN": 48, "SESSION_OPENED": 49,
     "SESSION_CLOSE": 50, "SESSION_CLOSED": 51,
@@ -45,7 +46,8 @@ NAMES = {v: k for k, v in TYPES.items()}
 KINDS = ["", "start", "policy.load", "login.refused", "session.open",
          "session.close", "operation.decide", "operation.end", "view",
          "alarm", "question", "certificate.issue", "certificate.login",
-         "kill", "lock", "unlock"]
+         "kill", "lock", "unlock", "retention.delete", "hold.add",
+         "hold.remove", "ledger.key", "control.refused"]
 FIELDS = ["", "session", "operation", "identity", "issuer", "subject", "user",
           "source", "commit", "pull_request", "actor", "workflow", "run",
           "target", "login", "command", "pty", "stdin", "policy", "rule",

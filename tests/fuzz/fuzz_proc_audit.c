@@ -31,7 +31,8 @@ prepare(unsigned int turn)
 	proc_name(MSG_FOLDER, "store", proc_folder());
 	proc_link(POLICY);
 	proc_link(OIDC);
-	proc_go("disk-reserve 1MiB\n");
+	proc_go("disk-reserve 1MiB\nanchor-command /bin/x\n"
+		"anchor-interval 1s\n");
 	return true;
 }
 

@@ -16,7 +16,7 @@ int process_main(void);
 
 #define BETWEEN 4711 /* the process between a monitor and its shell */
 
-enum { CONTROL, AUDIT, SIGNER, OIDC, SESSION, SHELL, CTL, HOP };
+enum { CONTROL, AUDIT, SIGNER, OIDC, SESSION, SHELL, CTL, HOP, AUDITOR };
 
 static const struct proc_door doors[] = {
 	{ .name = "parent", .kind = DOOR_CONTROL },
@@ -30,6 +30,7 @@ static const struct proc_door doors[] = {
 	    .kind = DOOR_GIVEN,
 	    .stranger = true,
 	    .given = MSG_HOP_START },
+	{ .name = "auditor", .kind = DOOR_LISTEN, .stranger = true },
 };
 
 int __wrap_proc_stat(pid_t pid, struct proc_stat *out);
@@ -98,6 +99,7 @@ prepare(unsigned int turn)
 	proc_name(MSG_LISTEN, "session", proc_listen(SESSION));
 	proc_name(MSG_LISTEN, "shell", proc_listen(SHELL));
 	proc_name(MSG_LISTEN, "ctl", proc_listen(CTL));
+	proc_name(MSG_LISTEN, "audit", proc_listen(AUDITOR));
 	proc_name(MSG_FOLDER, "policy", proc_policy());
 	proc_name(MSG_FOLDER, "session-key", proc_file(key, sizeof(key)));
 	proc_link(AUDIT);

@@ -190,9 +190,16 @@ def policy():
         "4/" + ulid(7): w.u8(2) + w.text(ulid(7)) + w.text("shop") +
         w.u64(1000000000),
     }
+    auditor = 8
     out = table(["parent", "audit", "signer", "oidc", "session", "shell",
                  "ctl", "hop"])
     out |= {
+        "auditor": say(auditor, "KILL", w.u8(2) + w.text(""), 9) + say(
+            auditor, "LOCK", w.u8(1) + w.text("x"), 9) + say(
+            auditor, "RELOAD_POLICY", b"", 9) + say(
+            auditor, "QUERY", w.text("hold-add") + w.u32(0), 9) + done * 4 +
+        say(auditor, "STATUS", b"", 9) + say(
+            auditor, "QUERY", w.text("sessions") + w.u32(0), 9),
         "started": started + say(hop, "HOP_ENDED", w.u8(1) + w.u32(0) +
                                  w.u32(0), 0),
         "list": both + say(hop, "HOP_ENDED", w.u8(1) + w.u32(0) + w.u32(0), 0),
@@ -264,7 +271,7 @@ def policy():
         "no-identity": say(oidc, "SESSION_NEW", proof(claims={}), 3),
     }
     # From the beginning, with rows of the process before.
-    names = ("session", "shell", "ctl")
+    names = ("session", "shell", "ctl", "audit")
     given = b"".join(say(0, "LISTEN", w.text(n), 0, (1, SOCKET))
                      for n in names) + \
         say(0, "FOLDER", w.text("policy"), 0, (1, FOLDER)) + \
@@ -314,6 +321,10 @@ def audit():
     out = table(["parent", "policy", "oidc", "cli"])
     out |= {
         "alarm": say(0, "ALARM", w.text("hop") + w.text("x"), 5) * 2,
+        "anchor": session + time(3) + say(
+            0, "ANCHOR_DONE", w.u32(1) + w.text("no")) + session + time(4),
+        "files": session + open_ + ask("files") + ask("files", id=op) +
+        ask("anchor") + ask("recording", id=op, **{"as": "export"}),
         "life": session + open_ + say(pol, "OP_STARTED", w.text(op), 0,
                                       (1, PIPE)) + time(4) + ask("sessions") +
         ask("show", id=op) + ask("recording", id=op),
@@ -569,6 +580,8 @@ def posternd():
             pol, "RELOADED", w.u32(0) + w.text("")),
         "alarm": ready + act(1, b"\1") + time(2) + say(
             audit_, "ALARM_DONE", w.u32(0)),
+        "anchor": ready + say(audit_, "ANCHOR", w.text("x"), 5) + say(
+            audit_, "ANCHOR", w.text("y"), 6),
         "hop-file": ready + say(
             pol, "HOP_START", w.text(ulid(1)), 7, (1, FILE)),
     }

@@ -17,7 +17,7 @@ from build import POSTERN, packages
 
 ACCOUNTS = {"_postern-oidc", "_postern-policy", "_postern-sign",
             "_postern-audit", "_postern-hop", "_postern-job", "postern-job",
-            "postern-admin", "postern-auditor"}
+            "_postern-anchor", "postern-admin", "postern-auditor"}
 ISSUER = "https://ci.acme.example"
 POLICY = """policy 1
 issuer ci {

@@ -75,7 +75,8 @@ t_conf_parse_all(void **state)
 	    "session-max 1h\noperations-max 7\nsessions-max 8\n"
 	    "record-text-head 9KiB\nrecord-text-tail 10B\n"
 	    "retention-age 90d\nretention-size 3GiB\n"
-	    "anchor-interval 5s\nledger-key-lifetime 6s\n"
+	    "anchor-interval 5s\nanchor-command /bin/a\n"
+	    "anchor-timeout 7s\nledger-key-lifetime 6s\n"
 	    "recording-quota 5MiB\ndisk-reserve 2GiB\n";
 	struct diags *d = diags_new();
 	struct conf c;
@@ -107,6 +108,8 @@ t_conf_parse_all(void **state)
 	assert_true(c.retention_size == (uint64_t)3 << 30);
 	assert_true(c.recording_quota == (uint64_t)5 << 20);
 	assert_int_equal(c.anchor_interval_s, 5);
+	assert_string_equal(c.anchor_command, "/bin/a");
+	assert_int_equal(c.anchor_timeout_s, 7);
 	assert_int_equal(c.ledger_key_lifetime_s, 6);
 	assert_true(c.disk_reserve == (uint64_t)2 << 30);
 	conf_clear(&c);
@@ -130,6 +133,9 @@ static const struct {
 	{ "certificate-source\n", "certificate-source: expected a value" },
 	{ "anchor-interval 0s\n", "not within 1 and 86400 seconds" },
 	{ "anchor-interval 86401s\n", "not within 1 and 86400 seconds" },
+	{ "anchor-command send\n", "expected an absolute path" },
+	{ "anchor-timeout 0s\n", "not within 1 and 300 seconds" },
+	{ "anchor-timeout 301s\n", "not within 1 and 300 seconds" },
 	{ "ledger-key-lifetime 4s\n", "not within 5 and 315360000 seconds" },
 	{ "ledger-key-lifetime 3651d\n", "not within 5 and 315360000 seconds" },
 	{ "policy-folder p\n", "c:1:15: policy-folder: expected an absolute" },

@@ -28,7 +28,7 @@ t_vocabulary(void **state)
 	(void)state;
 	assert_null(event_field_name(0));
 	assert_int_equal(event_field_type(0), '\0');
-	for (f = EV_SESSION; f <= EV_CHECKPOINT; f++) {
+	for (f = EV_SESSION; f <= EV_WHAT; f++) {
 		assert_non_null(event_field_name(f));
 		assert_non_null(strchr("snb", event_field_type(f)));
 		assert_int_not_equal(event_field_type(f), '\0');
@@ -41,7 +41,7 @@ t_vocabulary(void **state)
 	assert_null(event_field_name(UINT32_MAX));
 	assert_int_equal(event_field_type(UINT32_MAX), '\0');
 	assert_null(event_kind_name(0));
-	for (k = EVENT_START; k <= EVENT_LEDGER_KEY; k++)
+	for (k = EVENT_START; k <= EVENT_REFUSED; k++)
 		assert_non_null(event_kind_name(k));
 	assert_null(event_kind_name(k));
 	assert_null(event_kind_name(UINT32_MAX));

@@ -85,6 +85,7 @@ t_trust(void **state)
 				    row[i].type == MSG_RELOADED ||
 				    row[i].type == MSG_RELOAD_WANTED ||
 				    row[i].type == MSG_ALARM_DONE ||
+				    row[i].type == MSG_ANCHOR ||
 				    row[i].type == MSG_HOP_START ||
 				    row[i].type == MSG_HOP_STOP);
 		/* only policy and a hop's one question reach the signer */

@@ -377,6 +377,13 @@ try_linger(void)
 }
 
 static int
+try_sndbuf(void)
+{
+	return any(setsockopt(env.other, SOL_SOCKET, SO_SNDBUF, &(int){ 1 },
+	    sizeof(int)));
+}
+
+static int
 try_fork(void)
 {
 	long r = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
@@ -625,6 +632,7 @@ static const struct row {
 	{ "..k.kkk", "TCP_QUICKACK", try_quickack },
 	{ ".kk.kkk", "setsockopt", try_setsockopt },
 	{ ".......", "SO_LINGER", try_linger },
+	{ ".kk..kk", "SO_SNDBUF", try_sndbuf },
 
 	{ "kkkkkkk", "fork", try_fork },
 	{ "kkkskkk", "clone3", try_clone3 },
