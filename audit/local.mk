@@ -62,11 +62,16 @@ audit_libverify_la_SOURCES = \
 audit_libverify_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 audit_libverify_la_LIBADD = audit/libtree.la $(CRYPTO_LIBS)
 
+# Writing lines: audit, and who restores a ledger.
+noinst_LTLIBRARIES += audit/libledgerwrite.la
+audit_libledgerwrite_la_SOURCES = audit/ledger.c
+audit_libledgerwrite_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
+audit_libledgerwrite_la_LIBADD = audit/libtree.la
+
 # All of it.
 noinst_LTLIBRARIES += audit/libaudit.la
 audit_libaudit_la_SOURCES = \
 	audit/keep.c audit/keep.h \
-	audit/ledger.c \
 	audit/record.c audit/record.h \
 	audit/manifest.c audit/manifest.h \
 	audit/record_own.c \
@@ -77,5 +82,5 @@ audit_libaudit_la_SOURCES = \
 	audit/tlog.c audit/tlog.h
 audit_libaudit_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(JANSSON_CFLAGS) \
 	$(SQLITE_CFLAGS)
-audit_libaudit_la_LIBADD = audit/libtree.la audit/libreplay.la audit/libledger.la audit/libcast.la \
+audit_libaudit_la_LIBADD = audit/libledgerwrite.la audit/libtree.la audit/libreplay.la audit/libledger.la audit/libcast.la \
 	$(SQLITE_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS)

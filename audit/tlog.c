@@ -24,7 +24,6 @@
 #include "lib/str.h"
 #include "lib/ulid.h"
 
-#define TLOG_KEY "key"
 #define TLOG_KEY_NEXT "key.next"
 #define TLOG_NEW ".new"
 

@@ -24,6 +24,7 @@ struct ledger;
 
 #define TLOG_FOLDER "tree"
 #define TLOG_CHECKPOINT "checkpoint"
+#define TLOG_KEY "key"
 #define TLOG_NAME_PREFIX "postern-ledger/1/" /* and an ULID; 1: this format */
 #define TLOG_UNSIGNED UINT64_MAX
 #define TLOG_NEXT_KEY "next-key " /* a checkpoint's line of the old key */

@@ -46,6 +46,7 @@ static const char *const names[] = {
 	[VERIFY_TILE] = "tile",
 	[VERIFY_ROLLBACK] = "rollback",
 	[VERIFY_UNSIGNED] = "unsigned",
+	[VERIFY_RESTORED] = "restored",
 };
 
 const char *
@@ -204,6 +205,23 @@ key_follows(const struct verify *v, const struct buf *event, const char *name)
 	       verify_signed(note, strlen(note), &v->keys[v->nkeys - 1], 1);
 }
 
+/* No word for the new key, which was made where the old one was not: but what
+ * the old one, or one before, signed last.  Whether the lines fit to that is
+ * found like any other checkpoint (verify_given_restored). */
+static bool
+key_restored(const struct verify *v, const struct buf *event,
+    const struct note_key *k)
+{
+	struct checkpoint at;
+	char note[NOTE_MAX];
+
+	return ledger_field(event, EV_CHECKPOINT, note, sizeof(note)) == 0 &&
+	       checkpoint_parse(note, strlen(note), &at) == 0 &&
+	       at.more_len == 0 && at.size <= v->tree->size &&
+	       strcmp(at.origin, k->name) == 0 &&
+	       verify_signed(note, strlen(note), v->keys, v->nkeys);
+}
+
 /* Is the key that this event names the one that follows?  It is added. */
 static bool
 key_take(struct verify *v, const struct buf *event, bool start)
@@ -220,10 +238,14 @@ key_take(struct verify *v, const struct buf *event, bool start)
 		note_key_text(&v->keys[v->nkeys - 1], last);
 		return strcmp(name, last) == 0;
 	}
-	if (v->nkeys == 0 ? !start : !key_follows(v, event, name))
+	if (v->nkeys == VERIFY_KEYS_MAX || (v->nkeys == 0 && !start))
 		return false;
-	if (v->nkeys == VERIFY_KEYS_MAX)
-		return false;
+	if (v->nkeys > 0 && !key_follows(v, event, name)) {
+		if (!key_restored(v, event, &k))
+			return false;
+		v->restored = v->tree->size + 1;
+		v->restored_nkeys = v->nkeys;
+	}
 	v->keys[v->nkeys++] = k;
 	return true;
 }
@@ -396,6 +418,8 @@ judge_given(struct verify *v)
 	for (size_t i = 0; i < v->ngiven; i++) {
 		const struct verify_given *g = &v->given[i];
 
+		if (g->line != 0)
+			continue; /* key_take has looked at it */
 		if (strcmp(g->at.origin, v->at.origin) != 0 ||
 		    !verify_signed(g->note, strlen(g->note), v->keys, v->nkeys))
 			return verify_wrong(v, VERIFY_KEY, g->file, 0,
@@ -403,6 +427,11 @@ judge_given(struct verify *v)
 			    " lines is not this ledger's",
 			    g->at.size);
 	}
+	if (v->differs != NULL && v->differs->line != 0)
+		return verify_wrong(v, VERIFY_KEY, VERIFY_LEDGER,
+		    v->differs->line,
+		    "the ledger is another one than was signed before it was "
+		    "restored");
 	if (v->differs != NULL)
 		return verify_wrong(v, VERIFY_ROLLBACK, v->differs->file, 0,
 		    "the ledger is another one than it was at line %" PRIu64,
@@ -413,6 +442,27 @@ judge_given(struct verify *v)
 		    "the ledger had %" PRIu64 " lines, and has %" PRIu64,
 		    v->given[v->next_given].at.size, v->tree->size);
 	return 0;
+}
+
+/* Who knows a key from behind the last restoration trusts what it signs, which
+ * is all of the ledger; nobody else has a reason to. */
+static int
+judge_restored(struct verify *v)
+{
+	char key[NOTE_KEY_MAX];
+
+	for (size_t i = v->restored_nkeys; i < v->nkeys && v->ask->key != NULL;
+	     i++) {
+		note_key_text(&v->keys[i], key);
+		if (strcmp(key, v->ask->key) == 0)
+			return 0;
+	}
+	return v->restored == 0
+		   ? 0
+		   : verify_wrong(v, VERIFY_RESTORED, VERIFY_LEDGER,
+			 v->restored,
+			 "here it was restored without its key: nobody but who "
+			 "restored it vouches for the key since");
 }
 
 static int
@@ -491,11 +541,11 @@ verify_all(struct verify *v)
 	    (v->keys = calloc(VERIFY_KEYS_MAX, sizeof(*v->keys))) == NULL)
 		return ERR_NOMEM;
 	if ((r = open_tree(v)) != 0 || (r = verify_given_read(v)) != 0 ||
-	    (r = open_ledger(v)) != 0 || (r = scan(v)) != 0 ||
-	    (r = judge(v)) != 0)
+	    (r = open_ledger(v)) != 0 || (r = verify_given_restored(v)) != 0 ||
+	    (r = scan(v)) != 0 || (r = judge(v)) != 0)
 		return r;
 	note_key_text(&v->keys[v->nkeys - 1], v->found->key);
-	return verify_files(v);
+	return (r = verify_files(v)) != 0 ? r : judge_restored(v);
 }
 
 int

@@ -27,6 +27,7 @@ enum verdict_kind {
 	VERIFY_TILE,
 	VERIFY_ROLLBACK,
 	VERIFY_UNSIGNED,
+	VERIFY_RESTORED, /* nobody vouches for the key but who restored it */
 	VERIFY_OK = 0x5a5a,
 };
 

@@ -12,7 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "audit/ledger.h"
 #include "lib/err.h"
+#include "lib/event.h"
 #include "lib/safeopen.h"
 
 #define ANCHOR "anchor "
@@ -20,9 +22,11 @@
 #define ANCHOR_WORDS 4 /* origin, lines, root, signature */
 
 static int
-given_add(struct verify *v, const char *file, const void *note, size_t n)
+given_add(struct verify *v, const char *file, uint64_t line, const void *note,
+    size_t n)
 {
-	struct verify_given g = { .file = file }, *all;
+	struct verify_given g = { .file = file, .line = line, .n = v->ngiven };
+	struct verify_given *all;
 	int r = ERR_NOMEM;
 
 	if (v->ngiven >= VERIFY_GIVEN_MAX)
@@ -91,7 +95,7 @@ given_line(struct verify *v, const char *file, const char *line, size_t n)
 	if ((r = buf_putf(&note, "%.*s\n%.*s\n%.*s\n\n\xe2\x80\x94 %.*s %.*s\n",
 		 (int)len[0], w[0], (int)len[1], w[1], (int)len[2], w[2],
 		 (int)len[0], w[0], (int)len[3], w[3])) == 0)
-		r = given_add(v, file, buf_ptr(&note), buf_len(&note));
+		r = given_add(v, file, 0, buf_ptr(&note), buf_len(&note));
 	buf_clear(&note);
 	return r;
 }
@@ -149,10 +153,10 @@ given_notes(struct verify *v, const char *file, int fd)
 	p = (const char *)buf_ptr(&b);
 	end = r == 0 && p != NULL ? p + buf_len(&b) : p;
 	if (p == end)
-		r = given_add(v, file, "", 0);
+		r = given_add(v, file, 0, "", 0);
 	while (r == 0 && p < end) {
 		n = note_end(p, (size_t)(end - p));
-		r = given_add(v, file, p, n);
+		r = given_add(v, file, 0, p, n);
 		for (p += n; p < end && *p == '\n';)
 			p++;
 	}
@@ -184,7 +188,16 @@ given_order(const void *a, const void *b)
 {
 	const struct verify_given *x = a, *y = b;
 
-	return x->at.size < y->at.size ? -1 : x->at.size > y->at.size;
+	if (x->at.size != y->at.size)
+		return x->at.size < y->at.size ? -1 : 1;
+	return x->n < y->n ? -1 : x->n > y->n;
+}
+
+static void
+given_sort(struct verify *v)
+{
+	if (v->ngiven > 1)
+		qsort(v->given, v->ngiven, sizeof(*v->given), given_order);
 }
 
 int
@@ -196,10 +209,51 @@ verify_given_read(struct verify *v)
 		if ((r = given_file(v, v->ask->file[i])) != 0)
 			return r;
 	}
-	if (v->ngiven > 1)
-		qsort(v->given, v->ngiven, sizeof(*v->given), given_order);
+	given_sort(v);
 	v->found->given = v->ngiven;
 	return 0;
+}
+
+/* A line that makes another key the ledger's, without the old one's word. */
+static int
+restored_line(struct verify *v, uint64_t place, const char *line, size_t n)
+{
+	static const char kind[] = "\"event\":\"ledger.key\"";
+	char note[NOTE_MAX];
+	struct checkpoint at;
+	uint64_t number, ms;
+	struct buf event;
+	int r = 0;
+
+	if (memmem(line, n, kind, sizeof(kind) - 1) == NULL)
+		return 0;
+	buf_init(&event, LEDGER_EVENT_MAX);
+	if (ledger_parse(line, n, &number, &ms, &event) == 0 &&
+	    ledger_field(&event, EV_CHECKPOINT, note, sizeof(note)) == 0 &&
+	    checkpoint_parse(note, strlen(note), &at) == 0 &&
+	    at.more_len == 0 && at.size < place)
+		r = given_add(v, VERIFY_LEDGER, place, note, strlen(note));
+	buf_clear(&event);
+	return r;
+}
+
+int
+verify_given_restored(struct verify *v)
+{
+	struct ledger_lines l;
+	const char *line;
+	size_t n;
+	int r;
+
+	if ((r = ledger_lines_init(&l, v->ledger, 0, UINT64_MAX)) != 0)
+		return r;
+	/* What is no line is found later. */
+	while ((r = ledger_lines_next(&l, &line, &n)) == 0 &&
+	       (r = restored_line(v, l.line, line, n)) == 0)
+		;
+	ledger_lines_clear(&l);
+	given_sort(v);
+	return r == ERR_NOMEM || r == ERR_SYS ? r : 0;
 }
 
 void

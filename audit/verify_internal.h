@@ -21,6 +21,8 @@
 /* A checkpoint from elsewhere. */
 struct verify_given {
 	const char *file; /* one of those asked for */
+	uint64_t line;    /* or the ledger's, and this line of it */
+	size_t n;         /* the how manieth */
 	char *note;
 	struct checkpoint at;
 };
@@ -39,6 +41,8 @@ struct verify {
 	bool right; /* they give the checkpoint's root */
 	struct note_key *keys;
 	size_t nkeys;
+	uint64_t restored;     /* the last line that says so, 0: none */
+	size_t restored_nkeys; /* keys before it */
 	/* what did not fit, each the first of its kind */
 	uint64_t line;  /* of a tile, what this line gives */
 	char tile[128]; /* a tile */
@@ -61,6 +65,8 @@ bool verify_signed(
     const void *note, size_t n, const struct note_key *keys, size_t nkeys);
 
 int verify_given_read(struct verify *v);
+/* What the lines of restorations say was signed before them. */
+int verify_given_restored(struct verify *v);
 void verify_given_clear(struct verify *v);
 /* Recordings and sidecars, and what is not signed. */
 int verify_files(struct verify *v);

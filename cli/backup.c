@@ -33,7 +33,6 @@
 
 #define ROUNDS 5 /* while retention deletes what the lines still name */
 #define TREE "tree"
-#define TREE_BEFORE "tree.before"
 
 static const char *const ca_files[] = { ".pem", ".pub", NULL };
 static const char *const cut_files[] = { "Z", NULL };
@@ -287,12 +286,13 @@ restore_keys(int src)
 	return r == 0 ? 0 : failed(path, r);
 }
 
-/* Who has the tree without its key must begin another one: what was signed
- * stays beside it, for `verify`. */
+/* Who has the tree without its key goes on with another one, and says so. */
 static int
 restore_ledger(struct backup *b)
 {
 	bool key = faccessat(b->from_ledger, "key", F_OK, 0) == 0;
+	bool tree =
+	    faccessat(b->from_ledger, TREE "/checkpoint", F_OK, 0) == 0;
 	int r;
 
 	if ((r = backup_files(b->from_ledger, b->to_ledger, cut_files)) != 0 ||
@@ -300,11 +300,10 @@ restore_ledger(struct backup *b)
 	    (r = backup_folder(b->from_ledger, b->to_ledger, TREE)) != 0 ||
 	    (r = backup_files(b->from_ledger, b->to_ledger, key_files)) != 0)
 		return failed("the ledger", r);
-	if (!key &&
-	    renameat(b->to_ledger, TREE, b->to_ledger, TREE_BEFORE) == -1 &&
-	    errno != ENOENT)
+	/* The group that may read it may read what was copied, too. */
+	if (fchmodat(b->to_ledger, BACKUP_LEDGER, 0640, 0) == -1)
 		return failed("the ledger", ERR_SYS);
-	return 0;
+	return key || !tree ? 0 : backup_another_key(b->to_ledger);
 }
 
 static int

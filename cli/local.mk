@@ -1,6 +1,7 @@
 bin_PROGRAMS += cli/postern
 cli_postern_SOURCES = \
-	cli/ask.c cli/backup.c cli/backup.h cli/backup_copy.c cli/ca.c cli/cli.h cli/policy.c \
+	cli/ask.c cli/backup.c cli/backup.h cli/backup_copy.c cli/backup_key.c \
+	cli/ca.c cli/cli.h cli/policy.c \
 	cli/policy.h cli/policy_ask.c cli/policy_can.c cli/policy_diff.c cli/policy_fmt.c cli/policy_explain.c \
 	cli/policy_rehearse.c cli/rehearse.h cli/rehearse_found.c cli/rehearse_list.c cli/rehearse_sum.c \
 	cli/hold.c cli/kill.c \
@@ -11,6 +12,7 @@ cli_postern_CFLAGS = $(PROGRAM_CFLAGS) $(JANSSON_CFLAGS)
 cli_postern_LDFLAGS = $(PROGRAM_LDFLAGS)
 cli_postern_LDADD = policy/libtools.la policy/libpolicy.la ssh/libcert.la audit/libreplay.la \
 	audit/libreconcile.la audit/libcopy.la audit/libverify.la \
+	audit/libledgerwrite.la \
 	audit/libledger.la audit/libcast.la \
 	broker/libpeek.la lib/libclaimtext.la lib/liblex.la lib/libbase.la $(JANSSON_LIBS)
 

@@ -129,7 +129,13 @@ print_wrong(const struct verify_found *f)
 		    stderr, "  line %" PRIu64 " of the ledger\n", f->line);
 	(void)fputs("  ", stderr);
 	cli_print_lines_safe(stderr, f->text);
-	if (f->verdict != VERIFY_UNKNOWN)
+	if (f->verdict == VERIFY_RESTORED)
+		(void)fprintf(stderr,
+		    "All else is well. `postern restore' printed the key; if "
+		    "you noted it then, and it is this one, give it with "
+		    "--key:\n%s\n",
+		    f->key);
+	else if (f->verdict != VERIFY_UNKNOWN)
 		(void)fputs("This is the first thing that is wrong; there may "
 			    "be more. Keep this copy as it is, and compare it "
 			    "with a backup.\n",
@@ -205,9 +211,10 @@ cli_ledger_key(int argc, char **argv)
 	if (getopt_long(argc, argv, "", none, NULL) != -1 || argc - optind > 1)
 		return cli_usage();
 	(void)run(&ask, optind < argc ? argv[optind] : NULL, &found);
-	if (found.verdict == VERIFY_OK)
+	/* Whose key it is after a restoration is for who asks to know. */
+	if (found.verdict == VERIFY_OK || found.verdict == VERIFY_RESTORED)
 		(void)puts(found.key);
-	else
+	if (found.verdict != VERIFY_OK)
 		print_wrong(&found);
 	return exit_code(&found);
 }

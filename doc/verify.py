@@ -150,7 +150,25 @@ class Store:
                 except ValueError:
                     raise Wrong("signature", path, 0, "not a checkpoint") \
                         from None
+        self.restorations()
         self.given.sort(key=lambda g: g[2][1])
+
+    def restorations(self):
+        """What was signed before each: a checkpoint, given by the ledger."""
+        self.restored = None
+        try:
+            found = [(n, x) for n, x in self.lines()
+                     if b'"event":"ledger.key"' in x]
+        except Wrong:
+            return
+        for number, line in found:
+            try:
+                note = json.loads(line)["checkpoint"]
+                at = checkpoint_parse(note)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue
+            if not at[3] and at[1] < number:
+                self.given.append((number, note, at))
 
     def read(self, name):
         with open(os.path.join(self.folder, name), "rb") as f:
@@ -234,9 +252,14 @@ class Store:
                 good = name == self.keys[-1]
             elif self.keys:
                 note = e["checkpoint"]
-                good = checkpoint_parse(note)[1:] == (
+                at = checkpoint_parse(note)
+                good = at[1:] == (
                     number - 1, root(self.levels), ["next-key " + name]) \
                     and signed_by(note, self.keys[-1])
+                if not good and not at[3] and at[1] < number and \
+                        at[0] == key_parse(name)[0] and \
+                        self.signature(note, self.keys):
+                    good, self.restored = True, (number, len(self.keys))
             else:
                 good = kind == "start"
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -316,8 +339,13 @@ class Store:
         if self.key is not None and self.key not in self.keys:
             raise Wrong("key", LEDGER, 0, "another key signs it")
         for path, note, at in self.given:
+            if isinstance(path, int):
+                continue
             if at[0] != self.at[0] or not self.signature(note, self.keys):
                 raise Wrong("key", path, 0, "it is of another ledger")
+        if differs_at and isinstance(differs_at[0], int):
+            raise Wrong("key", LEDGER, differs_at[0], "the ledger is another "
+                        "one than was signed before it was restored")
         if differs_at:
             raise Wrong("rollback", differs_at[0], 0, "the ledger is another "
                         f"one than it was at line {differs_at[2][1]}")
@@ -367,6 +395,12 @@ class Store:
                 self.file(name[:-5] + ".json", e["sidecar_sha256"], number)
         return n
 
+    def verify_restored(self):
+        """Nobody but who restored it vouches for the key since."""
+        if self.restored and self.key not in self.keys[self.restored[1]:]:
+            raise Wrong("restored", LEDGER, self.restored[0],
+                        "here it was restored without its key")
+
 
 def millis(t):
     days = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{3})Z",
@@ -399,6 +433,7 @@ def main():
         s.verify_ledger()
         found = {"verdict": "ok", "recordings": s.verify_files(),
                  "lines": s.size, "signed": s.at[1], "key": s.keys[-1]}
+        s.verify_restored()
     except Wrong as e:
         found = e.found
     except OSError as e:

@@ -88,6 +88,7 @@ def theirs(folder, key=None, files=()):
         s = verify.Store(str(folder), key, [str(f) for f in files])
         s.verify_ledger()
         n = s.verify_files()
+        s.verify_restored()
         return {"verdict": "ok", "lines": s.size, "signed": s.at[1],
                 "recordings": n, "key": s.keys[-1]}
     except verify.Wrong as e:

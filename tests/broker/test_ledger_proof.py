@@ -35,6 +35,7 @@ def judge(folder, key=None, *files):
         s = verify.Store(folder, key, files)
         s.verify_ledger()
         s.verify_files()
+        s.verify_restored()
         return {"verdict": "ok", "lines": s.size, "signed": s.at[1],
                 "keys": s.keys}
     except verify.Wrong as e:

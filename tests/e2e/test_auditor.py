@@ -7,6 +7,7 @@ import os
 import pathlib
 import pwd
 import re
+import shutil
 import subprocess
 import time
 
@@ -48,12 +49,18 @@ def views(bastion, mark, n):
         time.sleep(0.1)
 
 
-def test_he_looks_and_each_look_is_a_line(bastion, auditor, ended, tmp_path):
+@pytest.fixture
+def out():
+    """A folder of his."""
+    folder = pathlib.Path("/opt/house/exported")
+    folder.mkdir()
+    os.chown(folder, UID, -1)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_he_looks_and_each_look_is_a_line(bastion, auditor, ended, out):
     mark, op = bastion.mark(), ended["operation"]
-    tmp_path.chmod(0o755)
-    out = tmp_path / "out"
-    out.mkdir()
-    os.chown(out, UID, -1)
     r = auditor("sessions", "--target", "web-1")
     assert r.returncode == 0 and op in r.stdout, r.stderr
     r = auditor("show", op)

@@ -1,9 +1,11 @@
 """A backup at a random moment while jobs run, and a new house from it."""
+import grp
 import hashlib
 import json
 import pathlib
 import random
 import shutil
+import subprocess
 import threading
 import time
 
@@ -134,6 +136,55 @@ def test_a_new_house(bastion, job, new_house, tmp_path):
     # Targets know its keys, and jobs go on.
     assert job.ssh("web-1", "/usr/bin/true").code == 0
     whole(h.STATE)
+
+
+def verdict(*args):
+    """What both verifiers say: they say the same."""
+    got = []
+    for argv in ([h.PREFIX / "bin/postern", "verify", "--json"],
+                 ["/usr/bin/python3", h.TOP / "doc/verify.py"]):
+        p = subprocess.run([*map(str, argv), *map(str, args), str(h.STATE)],
+                           capture_output=True, text=True, check=False)
+        got.append(json.loads(p.stdout))
+    a, b = ({k: x.get(k) for k in ("verdict", "file", "line")} for x in got)
+    assert a == b, got
+    return got[0]
+
+
+def test_a_new_house_without_the_old_keys(bastion, job, request, tmp_path):
+    """The ledger goes on with another key, and says so."""
+    assert job.ssh("web-1", "/usr/bin/true").code == 0
+    bastion.mark()
+    old = bastion.postern("ledger", "key").stdout.strip()
+    copy = tmp_path / "copy"
+    bastion.postern("backup", copy)
+    assert not (copy / "ledger/key").exists()
+    request.getfixturevalue("new_house")
+    r = bastion.postern("restore", copy)
+    assert "Note it outside of this host" in r.stdout
+    (key,) = [x for x in r.stdout.splitlines()
+              if x.startswith("postern-ledger/1/")]
+    auditor = grp.getgrnam("postern-auditor").gr_gid
+    ledger = h.STATE / "ledger/ledger.jsonl"
+    assert (ledger.stat().st_mode & 0o777, ledger.stat().st_gid) == \
+        (0o640, auditor)
+    assert (h.STATE / "ledger/key").stat().st_mode & 0o777 == 0o600
+    bastion.start()
+    assert job.ssh("web-1", "/usr/bin/true").code == 0
+    bastion.mark()
+    line = next(e for e in bastion.ledger() if e["event"] == "ledger.key" and
+                e["key"] == key)
+    assert line["reason"].startswith("restored")
+    end = time.monotonic() + 30
+    while verdict("--key", key)["verdict"] != "ok":
+        assert time.monotonic() < end, verdict("--key", key)
+        time.sleep(0.2)
+    for args in ((), ("--key", old)):
+        got = verdict(*args)
+        assert (got["verdict"], got["line"]) == ("restored", line["number"])
+    r = bastion.postern("verify", check=False)
+    assert r.returncode == 1 and "All else is well" in r.stderr and \
+        key in r.stderr
 
 
 @pytest.mark.parametrize("harm, why", [

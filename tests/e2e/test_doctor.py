@@ -149,7 +149,7 @@ BROKEN = {
                          "chown _postern-audit"),
     "recordings readable": (lambda: mode(h.STATE / "recordings", 0o2755),
                             "files", "/recordings", "may read it",
-                            "chmod 2750"),
+                            "chmod 2700"),
     "socket for all": (lambda: mode(h.RUN / "ctl.sock", 0o666), "files",
                        "ctl.sock", "may write it", "chmod 0660"),
     "account away": (lambda: changed(PASSWD, lambda t: "".join(
