@@ -209,8 +209,8 @@ key_follows(const struct verify *v, const struct buf *event, const char *name)
  * the old one, or one before, signed last.  Whether the lines fit to that is
  * found like any other checkpoint (verify_given_restored). */
 static bool
-key_restored(const struct verify *v, const struct buf *event,
-    const struct note_key *k)
+key_restored(
+    const struct verify *v, const struct buf *event, const struct note_key *k)
 {
 	struct checkpoint at;
 	char note[NOTE_MAX];

@@ -125,10 +125,9 @@ file_look(struct verify *v, const char *path, const char *sha256,
 	char hex[2 * TREE_HASH_LEN + 1];
 	int r;
 
-	r = v->ask->sha256 != NULL
-		? v->ask->sha256(v->ask->sha256_arg,
-		      path + sizeof(FILES_FOLDER) - 1, hex)
-		: file_digest(v->ask->dir, path, hex);
+	r = v->ask->sha256 != NULL ? v->ask->sha256(v->ask->sha256_arg,
+					 path + sizeof(FILES_FOLDER) - 1, hex)
+				   : file_digest(v->ask->dir, path, hex);
 	if (r == ERR_NOTFOUND)
 		return may_miss ? 0
 				: verify_wrong(v, VERIFY_MISSING, path, number,

@@ -126,8 +126,8 @@ anchor_run(struct msg *m)
 	    (int64_t)posternd_conf()->anchor_timeout_s * 1000, anchor_late,
 	    NULL);
 	if (env.timer == NULL || (r = anchor_spawn(text, n)) != 0) {
-		log_err(env.timer == NULL ? ERR_NOMEM : r,
-		    "the anchor command");
+		log_err(
+		    env.timer == NULL ? ERR_NOMEM : r, "the anchor command");
 		timer_free(env.timer);
 		env.timer = NULL;
 		anchor_answer(m->id, "the command cannot be started");

@@ -240,8 +240,7 @@ anchor_state(struct json *j, uint64_t size)
 		json_kv_str(j, "anchor_trouble", env.trouble);
 	if (env.done_s == 0)
 		return; /* none since this process began */
-	json_kv_num(
-	    j, "anchor_age_s", now > env.done_s ? now - env.done_s : 0);
+	json_kv_num(j, "anchor_age_s", now > env.done_s ? now - env.done_s : 0);
 	json_kv_num(j, "anchor_behind_lines",
 	    size > env.done_size ? size - env.done_size : 0);
 }

@@ -84,8 +84,8 @@ files_find(struct files *f)
 		if (f->n > 0)
 			f->after = f->page[f->n - 1].number;
 		f->at = 0;
-		if ((r = store_files(s, f->after, f->page, FILES_PAGE, &f->n)) !=
-		    0)
+		if ((r = store_files(
+			 s, f->after, f->page, FILES_PAGE, &f->n)) != 0)
 			return r;
 		if (f->n == 0)
 			return ERR_NOTFOUND;

@@ -143,8 +143,8 @@ view_send_row(struct view *v)
 	if ((s = audit_store()) == NULL)
 		return ERR_NOTFOUND;
 	buf_init(&json, QUERY_ROW_MAX);
-	if ((r = store_row(s, &v->found[v->at], v->whole, QUERY_ROW_MAX - 1,
-		 &json)) == 0)
+	if ((r = store_row(
+		 s, &v->found[v->at], v->whole, QUERY_ROW_MAX - 1, &json)) == 0)
 		r = view_send(v, &json, v->recording);
 	buf_clear(&json);
 	return r;
@@ -335,8 +335,7 @@ query_write_view(
 	    (r = event_str(&ev, EV_VIEWER, q->viewer)) == 0 &&
 	    (r = event_str(&ev, EV_WHAT, what)) == 0 &&
 	    (r = event_str(&ev, EV_SESSION, session)) == 0 &&
-	    (kind != 'o' ||
-		(r = event_str(&ev, EV_OPERATION, q->id)) == 0) &&
+	    (kind != 'o' || (r = event_str(&ev, EV_OPERATION, q->id)) == 0) &&
 	    (r = event_str(&ev, EV_COMMIT, q->commit)) == 0 &&
 	    (r = event_str(&ev, EV_IDENTITY, q->identity)) == 0 &&
 	    (r = event_str(&ev, EV_TARGET, q->target)) == 0 &&

@@ -188,7 +188,8 @@ on_sign(void *arg)
 	env.timer = NULL;
 	if (env.tell && alarm_write("audit", env.trouble, true) == 0)
 		env.tell = false;
-	if (env.again && alarm_write("audit", "the ledger is signed again", true) == 0)
+	if (env.again &&
+	    alarm_write("audit", "the ledger is signed again", true) == 0)
 		env.again = false;
 	if (env.log.dir == -1)
 		return;

@@ -242,7 +242,8 @@ control_run(const struct connection *conn, const struct command *c,
 	return POSTERN_EX_USAGE;
 }
 
-/* -- ctl.sock and audit.sock --------------------------------------------------- */
+/* -- ctl.sock and audit.sock
+ * --------------------------------------------------- */
 
 static int
 control_no_audit(struct peer *p, uint32_t id)

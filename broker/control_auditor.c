@@ -23,8 +23,9 @@
 
 #define EVENT_MAX 1024
 #define WHAT_MAX 16 /* of a QUERY; audit's own bound, too */
-#define WORDS "only members of postern-admin may do this, and you are asking " \
-	      "as an auditor; it is in the ledger that you asked"
+#define WORDS                                                                  \
+	"only members of postern-admin may do this, and you are asking "       \
+	"as an auditor; it is in the ledger that you asked"
 
 bool
 control_reads(const struct msg *m)

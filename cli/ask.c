@@ -1,6 +1,7 @@
 /*
- * Questions to the broker over ctl.sock, or audit.sock for who may only read.  The answers are the broker's, but
- * hold what jobs and targets sent: callers print them with cli_print_safe.
+ * Questions to the broker over ctl.sock, or audit.sock for who may only read.
+ * The answers are the broker's, but hold what jobs and targets sent: callers
+ * print them with cli_print_safe.
  */
 #include "config.h"
 

@@ -291,8 +291,7 @@ static int
 restore_ledger(struct backup *b)
 {
 	bool key = faccessat(b->from_ledger, "key", F_OK, 0) == 0;
-	bool tree =
-	    faccessat(b->from_ledger, TREE "/checkpoint", F_OK, 0) == 0;
+	bool tree = faccessat(b->from_ledger, TREE "/checkpoint", F_OK, 0) == 0;
 	int r;
 
 	if ((r = backup_files(b->from_ledger, b->to_ledger, cut_files)) != 0 ||

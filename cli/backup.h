@@ -31,7 +31,7 @@ int backup_recordings(struct backup *b);
 int backup_folder(int from, int to, const char *name);
 /* The same for each of its files whose name ends so. */
 int backup_files(int from, int to, const char *const end[]);
-/* backup_key.c: the restored ledger in this folder goes on with another key.  An
+/* backup_key.c: the restored ledger in this folder goes on with another key. An
  * exit code. */
 int backup_another_key(int ledger);
 /* Opens a folder, and makes it with these permissions if make is set. */

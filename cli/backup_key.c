@@ -38,8 +38,7 @@ read_checkpoint(int ledger, struct buf *note, struct checkpoint *at)
 		return ERR_SYS;
 	r = slurp_fd(fd, note);
 	(void)close(fd);
-	return r != 0 ? r
-		      : checkpoint_parse(buf_ptr(note), buf_len(note), at);
+	return r != 0 ? r : checkpoint_parse(buf_ptr(note), buf_len(note), at);
 }
 
 static int
@@ -112,10 +111,11 @@ backup_another_key(int ledger)
 		cli_error("the ledger's new key: %s", err_text(r));
 		return POSTERN_EX_IOERR;
 	}
-	(void)printf("the ledger goes on with another key, since the backup has "
-		     "none. Note it outside of this host: `postern verify' "
-		     "says `restored' until it is given this one with --key\n"
-		     "%s\n",
+	(void)printf(
+	    "the ledger goes on with another key, since the backup has "
+	    "none. Note it outside of this host: `postern verify' "
+	    "says `restored' until it is given this one with --key\n"
+	    "%s\n",
 	    key);
 	return 0;
 }

@@ -41,8 +41,7 @@ static const struct {
 	    "the policy is loaded, but not everywhere" },
 	{ "busy", POSTERN_EX_TEMPFAIL,
 	    "nothing was loaded for you; reload again in a moment" },
-	[RELOAD_DENIED] = { "denied", POSTERN_EX_DENIED,
-	    "nothing was loaded" },
+	[RELOAD_DENIED] = { "denied", POSTERN_EX_DENIED, "nothing was loaded" },
 };
 #define NOUTCOMES (sizeof(outcomes) / sizeof(outcomes[0]))
 

@@ -62,8 +62,8 @@ run(struct verify_ask *ask, const char *folder, struct verify_found *found)
 		ask->progress = show_progress;
 		ask->arg = &shown;
 	}
-	if (own && faccessat(ask->dir, "recordings", R_OK | X_OK, AT_EACCESS) ==
-		       -1 &&
+	if (own &&
+	    faccessat(ask->dir, "recordings", R_OK | X_OK, AT_EACCESS) == -1 &&
 	    errno == EACCES) {
 		ask->sha256 = verify_asked_sha256;
 		ask->sha256_arg = &asked;

@@ -47,8 +47,8 @@ asked_keep(struct verify_asked *a, const char *path, int fd)
 	    (fd >= 0 && (r = verify_digest(fd, f->sha256)) != 0))
 		goto out;
 	r = tsearch(f, &a->files, asked_order) == NULL ? ERR_NOMEM : 0;
-	if (r == 0 && *(struct asked_file *const *)tfind(
-			  f, &a->files, asked_order) == f)
+	if (r == 0 &&
+	    *(struct asked_file *const *)tfind(f, &a->files, asked_order) == f)
 		f = NULL; /* else it came twice: the first counts */
 out:
 	free(f);

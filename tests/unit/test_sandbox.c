@@ -379,8 +379,8 @@ try_linger(void)
 static int
 try_sndbuf(void)
 {
-	return any(setsockopt(env.other, SOL_SOCKET, SO_SNDBUF, &(int){ 1 },
-	    sizeof(int)));
+	return any(setsockopt(
+	    env.other, SOL_SOCKET, SO_SNDBUF, &(int){ 1 }, sizeof(int)));
 }
 
 static int
