@@ -27,6 +27,7 @@
 #include "audit/copy.h"
 #include "cli/backup.h"
 #include "cli/cli.h"
+#include "cli/tar.h"
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/proto.h"
@@ -69,50 +70,86 @@ open_empty(const char *path, int *fdp)
 	return CLI_EX_FAILED;
 }
 
-/* Whole lines that the copy does not have yet. */
+/* How many bytes of it are whole lines: a last one that is under way has no
+ * newline yet. */
 static int
-copy_lines(struct backup *b)
+whole_lines(int fd, uint64_t *size)
 {
-	int in, out, r = ERR_SYS;
-	struct stat st, have;
+	uint64_t end;
+	struct stat st;
+	char d[4096];
+	ssize_t n;
 
-	in = openat(b->from_ledger, BACKUP_LEDGER, O_RDONLY | O_CLOEXEC);
-	out = openat(b->to_ledger, BACKUP_LEDGER,
-	    O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-	if (in == -1 || out == -1 || fstat(in, &st) == -1 ||
-	    fstat(out, &have) == -1)
-		goto out;
-	r = copy_some(in, out, (uint64_t)have.st_size,
-	    (uint64_t)(st.st_size - have.st_size), NULL);
-	/* A last line that was under way ends in no newline. */
-	while (r == 0 && fstat(out, &have) == 0 && have.st_size > 0) {
-		char c = 0;
-
-		if (pread(out, &c, 1, have.st_size - 1) == 1 && c == '\n')
-			break;
-		if (ftruncate(out, have.st_size - 1) == -1)
-			r = ERR_SYS;
+	if (fstat(fd, &st) == -1)
+		return ERR_SYS;
+	for (end = (uint64_t)st.st_size; end > 0; end -= (uint64_t)n) {
+		n = end < sizeof(d) ? (ssize_t)end : (ssize_t)sizeof(d);
+		if (pread(fd, d, (size_t)n, (off_t)(end - (uint64_t)n)) != n)
+			return ERR_SYS;
+		for (ssize_t i = n; i > 0; i--) {
+			if (d[i - 1] == '\n') {
+				*size = end - (uint64_t)(n - i);
+				return 0;
+			}
+		}
 	}
-out:
-	if (in != -1)
-		(void)close(in);
+	*size = 0;
+	return 0;
+}
+
+/* Behind what a folder has of it already; an archive gets all of it again,
+ * which takes the place of what it got before. */
+static int
+lines_out(struct backup *b, int in)
+{
+	struct stat have;
+	int out, r = ERR_SYS;
+
+	if (b->to_ledger.tar != -1)
+		return tar_part(b->to_ledger.tar, in, "ledger/" BACKUP_LEDGER,
+		    b->lines, NULL);
+	out = openat(b->to_ledger.dir, BACKUP_LEDGER,
+	    O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	if (out != -1 && fstat(out, &have) == 0)
+		r = copy_some(in, out, (uint64_t)have.st_size,
+		    b->lines - (uint64_t)have.st_size, NULL);
 	if (out != -1)
 		(void)close(out);
 	return r;
 }
 
 static int
-backup_rounds(struct backup *b, const char *ledger)
+copy_lines(struct backup *b)
 {
+	int in, r = ERR_SYS;
+
+	in = openat(b->from_ledger, BACKUP_LEDGER, O_RDONLY | O_CLOEXEC);
+	if (in != -1 && (r = whole_lines(in, &b->lines)) == 0)
+		r = lines_out(b, in);
+	if (in != -1)
+		(void)close(in);
+	return r;
+}
+
+static int
+backup_rounds(struct backup *b)
+{
+	char ledger[4096];
 	int r;
 
+	r = snprintf(ledger, sizeof(ledger), "%s/ledger/" BACKUP_LEDGER,
+	    cli_conf()->state_folder);
+	if (r < 0 || (size_t)r >= sizeof(ledger))
+		return cli_usage();
 	for (int i = 1; i <= ROUNDS; i++) {
 		b->last = i == ROUNDS;
-		if ((r = backup_folder(b->from_ledger, b->to_ledger, TREE)) !=
+		if ((r = backup_folder(b->from_ledger, &b->to_ledger, TREE)) !=
 			0 ||
 		    (r = copy_lines(b)) != 0)
 			return failed("the ledger", r);
-		if ((r = backup_read(b, ledger)) != 0)
+		/* Not what came since: of that the copy has no line. */
+		if (b->lines > 0 &&
+		    (r = backup_read(b, ledger, b->lines)) != 0)
 			return r;
 		if (backup_recordings(b) != 0)
 			return POSTERN_EX_IOERR;
@@ -123,20 +160,21 @@ backup_rounds(struct backup *b, const char *ledger)
 }
 
 static int
-backup_keys(struct backup *b, int dst)
+backup_keys(struct backup *b, const struct backup_to *dst)
 {
-	int from, to = -1, r;
+	struct backup_to to = { .dir = -1, .tar = -1 };
+	int from, r;
 
 	if ((r = backup_open(AT_FDCWD, cli_conf()->ca_folder, false, &from)) !=
 		0 ||
-	    (r = backup_open(dst, "ca", true, &to)) != 0 ||
-	    (r = backup_files(from, to, ca_files)) != 0 ||
-	    (r = backup_files(b->from_ledger, b->to_ledger, key_files)) != 0)
+	    (r = backup_below(dst, "ca", &to)) != 0 ||
+	    (r = backup_files(from, &to, ca_files)) != 0 ||
+	    (r = backup_files(b->from_ledger, &b->to_ledger, key_files)) != 0)
 		r = failed("the keys", r);
 	if (from != -1)
 		(void)close(from);
-	if (to != -1)
-		(void)close(to);
+	if (to.dir != -1)
+		(void)close(to.dir);
 	if (r == 0)
 		cli_error("WARNING: this backup holds the bastion's private "
 			  "keys: whoever reads it can sign logins to every "
@@ -144,15 +182,40 @@ backup_keys(struct backup *b, int dst)
 	return r;
 }
 
+/* A folder, or "-": an archive on standard output. */
+static int
+open_to(const char *path, struct backup_to *to)
+{
+	if (strcmp(path, "-") != 0)
+		return open_empty(path, &to->dir);
+	if (isatty(STDOUT_FILENO) == 1) {
+		cli_error("an archive is not for a terminal: `postern backup "
+			  "- | age -r ... >FILE', or name a folder");
+		return POSTERN_EX_USAGE;
+	}
+	to->tar = STDOUT_FILENO;
+	return 0;
+}
+
+static int
+close_to(const char *path, const struct backup_to *to)
+{
+	int r = to->tar != -1 ? tar_end(to->tar)
+		: syncfs(to->dir) == -1 ? ERR_SYS
+					: 0;
+
+	return r == 0 ? 0 : failed(path, r);
+}
+
 static int
 backup_to(const char *path, bool keys)
 {
-	char ledger[4096];
+	struct backup_to dst = { .dir = -1, .tar = -1 };
 	struct backup b;
-	int dst = -1, state = -1, r;
+	int state = -1, r;
 
 	backup_init(&b);
-	if ((r = open_empty(path, &dst)) != 0)
+	if ((r = open_to(path, &dst)) != 0)
 		goto out;
 	if ((r = backup_open(
 		 AT_FDCWD, cli_conf()->state_folder, false, &state)) != 0 ||
@@ -162,28 +225,30 @@ backup_to(const char *path, bool keys)
 		r = failed(cli_conf()->state_folder, r);
 		goto out;
 	}
-	if ((r = backup_open(dst, "ledger", true, &b.to_ledger)) != 0 ||
-	    (r = backup_open(dst, "recordings", true, &b.to_recordings)) != 0 ||
-	    (r = backup_files(b.from_ledger, b.to_ledger, cut_files)) != 0) {
+	if ((r = backup_below(&dst, "ledger", &b.to_ledger)) != 0 ||
+	    (r = backup_below(&dst, "recordings", &b.to_recordings)) != 0 ||
+	    (r = backup_files(b.from_ledger, &b.to_ledger, cut_files)) != 0) {
 		r = failed(path, r);
 		goto out;
 	}
-	r = snprintf(ledger, sizeof(ledger), "%s/ledger/" BACKUP_LEDGER, path);
-	r = r < 0 || (size_t)r >= sizeof(ledger) ? cli_usage()
-						 : backup_rounds(&b, ledger);
+	r = backup_rounds(&b);
 	if (r == 0 && keys)
-		r = backup_keys(&b, dst);
-	if (r == 0 && syncfs(dst) == -1)
-		r = failed(path, ERR_SYS);
+		r = backup_keys(&b, &dst);
+	/* Of one that failed the archive has no end. */
 	if (r == 0)
-		(void)printf("%s: the ledger and %" PRIu64
-			     " recordings%s; `postern restore` takes it\n",
-		    path, b.named, keys ? ", and the keys" : ", no keys");
+		r = close_to(path, &dst);
+	if (r == 0)
+		(void)fprintf(dst.tar != -1 ? stderr : stdout,
+		    "%s: the ledger and %" PRIu64
+		    " recordings%s; `postern restore` takes it%s\n",
+		    dst.tar != -1 ? "standard output" : path, b.named,
+		    keys ? ", and the keys" : ", no keys",
+		    dst.tar != -1 ? " when it is unpacked" : "");
 out:
 	if (state != -1)
 		(void)close(state);
-	if (dst != -1)
-		(void)close(dst);
+	if (dst.dir != -1)
+		(void)close(dst.dir);
 	backup_clear(&b);
 	return r;
 }
@@ -252,14 +317,14 @@ restore_owner(const struct backup *b)
 			  "postern-auditor: install the package first");
 		return CLI_EX_FAILED;
 	}
-	r = fchown(b->to_ledger, pw->pw_uid, gr->gr_gid) == -1 ||
-		    fchown(b->to_recordings, pw->pw_uid, gr->gr_gid) == -1 ||
-		    fchmod(b->to_ledger, 02750) == -1 ||
-		    fchmod(b->to_recordings, 02700) == -1
+	r = fchown(b->to_ledger.dir, pw->pw_uid, gr->gr_gid) == -1 ||
+		    fchown(b->to_recordings.dir, pw->pw_uid, gr->gr_gid) == -1 ||
+		    fchmod(b->to_ledger.dir, 02750) == -1 ||
+		    fchmod(b->to_recordings.dir, 02700) == -1
 		? ERR_SYS
-		: give(b->to_ledger, pw->pw_uid, gr->gr_gid);
+		: give(b->to_ledger.dir, pw->pw_uid, gr->gr_gid);
 	if (r == 0)
-		r = give(b->to_recordings, pw->pw_uid, gr->gr_gid);
+		r = give(b->to_recordings.dir, pw->pw_uid, gr->gr_gid);
 	return r == 0 ? 0 : failed("ownership", r);
 }
 
@@ -268,21 +333,22 @@ static int
 restore_keys(int src)
 {
 	const char *path = cli_conf()->ca_folder;
-	int from, to = -1, r;
+	struct backup_to to = { .dir = -1, .tar = -1 };
+	int from, r;
 
 	if ((r = backup_open(src, "ca", false, &from)) == ERR_NOTFOUND)
 		return 0;
-	if (r == 0 && (r = backup_open(AT_FDCWD, path, true, &to)) == 0) {
-		if (faccessat(to, "target.pem", F_OK, 0) == 0)
+	if (r == 0 && (r = backup_open(AT_FDCWD, path, true, &to.dir)) == 0) {
+		if (faccessat(to.dir, "target.pem", F_OK, 0) == 0)
 			cli_error("%s has keys already, and keeps them", path);
-		else if ((r = backup_files(from, to, ca_files)) == 0 &&
-			 fchmod(to, 0755) == -1)
+		else if ((r = backup_files(from, &to, ca_files)) == 0 &&
+			 fchmod(to.dir, 0755) == -1)
 			r = ERR_SYS;
 	}
 	if (from != -1)
 		(void)close(from);
-	if (to != -1)
-		(void)close(to);
+	if (to.dir != -1)
+		(void)close(to.dir);
 	return r == 0 ? 0 : failed(path, r);
 }
 
@@ -294,15 +360,15 @@ restore_ledger(struct backup *b)
 	bool tree = faccessat(b->from_ledger, TREE "/checkpoint", F_OK, 0) == 0;
 	int r;
 
-	if ((r = backup_files(b->from_ledger, b->to_ledger, cut_files)) != 0 ||
+	if ((r = backup_files(b->from_ledger, &b->to_ledger, cut_files)) != 0 ||
 	    (r = copy_lines(b)) != 0 ||
-	    (r = backup_folder(b->from_ledger, b->to_ledger, TREE)) != 0 ||
-	    (r = backup_files(b->from_ledger, b->to_ledger, key_files)) != 0)
+	    (r = backup_folder(b->from_ledger, &b->to_ledger, TREE)) != 0 ||
+	    (r = backup_files(b->from_ledger, &b->to_ledger, key_files)) != 0)
 		return failed("the ledger", r);
 	/* The group that may read it may read what was copied, too. */
-	if (fchmodat(b->to_ledger, BACKUP_LEDGER, 0640, 0) == -1)
+	if (fchmodat(b->to_ledger.dir, BACKUP_LEDGER, 0640, 0) == -1)
 		return failed("the ledger", ERR_SYS);
-	return key || !tree ? 0 : backup_another_key(b->to_ledger);
+	return key || !tree ? 0 : backup_another_key(b->to_ledger.dir);
 }
 
 static int
@@ -311,7 +377,7 @@ restore_into(struct backup *b, int src, const char *path)
 	char ledger[4096];
 	int r;
 
-	if (faccessat(b->to_ledger, BACKUP_LEDGER, F_OK, 0) == 0) {
+	if (faccessat(b->to_ledger.dir, BACKUP_LEDGER, F_OK, 0) == 0) {
 		cli_error("there is a ledger in %s already: restore into a "
 			  "house that has none",
 		    cli_conf()->state_folder);
@@ -321,7 +387,7 @@ restore_into(struct backup *b, int src, const char *path)
 	if (r < 0 || (size_t)r >= sizeof(ledger))
 		return cli_usage();
 	/* What is not whole is found before anything is there. */
-	if ((r = backup_read(b, ledger)) != 0)
+	if ((r = backup_read(b, ledger, 0)) != 0)
 		return r;
 	b->last = true;
 	if (backup_recordings(b) != 0)
@@ -351,8 +417,8 @@ restore_from(const char *path)
 	}
 	if ((mkdir(state, 0755) == -1 && errno != EEXIST) ||
 	    (r = backup_open(AT_FDCWD, state, false, &dst)) != 0 ||
-	    (r = backup_open(dst, "ledger", true, &b.to_ledger)) != 0 ||
-	    (r = backup_open(dst, "recordings", true, &b.to_recordings)) != 0) {
+	    (r = backup_open(dst, "ledger", true, &b.to_ledger.dir)) != 0 ||
+	    (r = backup_open(dst, "recordings", true, &b.to_recordings.dir)) != 0) {
 		r = failed(state, r == 0 ? ERR_SYS : r);
 		goto out;
 	}

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <search.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include "audit/ledger.h"
 #include "audit/record.h"
 #include "cli/cli.h"
+#include "cli/tar.h"
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/event.h"
@@ -40,15 +42,15 @@ backup_init(struct backup *b)
 {
 	*b = (struct backup){ .from_ledger = -1,
 		.from_recordings = -1,
-		.to_ledger = -1,
-		.to_recordings = -1 };
+		.to_ledger = { .dir = -1, .tar = -1 },
+		.to_recordings = { .dir = -1, .tar = -1 } };
 }
 
 void
 backup_clear(struct backup *b)
 {
-	const int fd[] = { b->from_ledger, b->from_recordings, b->to_ledger,
-		b->to_recordings };
+	const int fd[] = { b->from_ledger, b->from_recordings,
+		b->to_ledger.dir, b->to_recordings.dir };
 
 	for (size_t i = 0; i < sizeof(fd) / sizeof(fd[0]); i++) {
 		if (fd[i] != -1)
@@ -127,11 +129,13 @@ take_event(void *arg, uint64_t number, uint64_t ms, const struct buf *event)
 }
 
 int
-backup_read(struct backup *b, const char *path)
+backup_read(struct backup *b, const char *path, uint64_t max)
 {
-	struct cli_ledger l = {
-		.path = path, .doing = "reading", .fn = take_event, .arg = b
-	};
+	struct cli_ledger l = { .path = path,
+		.doing = "reading",
+		.fn = take_event,
+		.arg = b,
+		.max = max };
 	int r = cli_ledger_read(&l);
 
 	return r != 0 ? r : l.damaged > 0 ? CLI_EX_FAILED : 0;
@@ -150,6 +154,21 @@ item_say(struct backup *b, uint64_t *n, const struct item *i, const char *what)
 }
 
 static int
+file_copy(int from, const struct backup_to *to, const char *name,
+    struct copy_sum *sum)
+{
+	char path[2 * BACKUP_PATH_MAX];
+	int n;
+
+	if (to->tar == -1)
+		return copy_file(from, to->dir, name, sum);
+	n = snprintf(path, sizeof(path), "%s%s", to->path, name);
+	return n < 0 || (size_t)n >= sizeof(path)
+		   ? ERR_TOOBIG
+		   : tar_file(to->tar, from, name, path, sum);
+}
+
+static int
 item_copy(struct backup *b, struct item *i)
 {
 	char side[RECORD_PATH_MAX];
@@ -157,14 +176,14 @@ item_copy(struct backup *b, struct item *i)
 	int r;
 
 	record_sibling_path(i->path, RECORD_SIDE, side);
-	r = copy_file(b->from_recordings, b->to_recordings, side, NULL);
+	r = file_copy(b->from_recordings, &b->to_recordings, side, NULL);
 	if (r != 0 && r != ERR_NOTFOUND)
 		return r;
 	if (i->deleted) {
 		i->done = true;
 		return 0;
 	}
-	r = copy_file(b->from_recordings, b->to_recordings, i->path, &sum);
+	r = file_copy(b->from_recordings, &b->to_recordings, i->path, &sum);
 	/* Of what never began there is none; of what ended there was one. */
 	if (r == ERR_NOTFOUND) {
 		if (i->ended && i->sha256[0] != '\0' && b->last)
@@ -223,12 +242,34 @@ name_ends(const char *name, const char *const end[])
 	return false;
 }
 
+int
+backup_below(
+    const struct backup_to *to, const char *name, struct backup_to *below)
+{
+	struct backup_to b = { .dir = -1, .tar = to->tar };
+	int n, r = 0;
+
+	n = snprintf(b.path, sizeof(b.path), "%s%s/", to->path, name);
+	if (n < 0 || (size_t)n >= sizeof(b.path))
+		return ERR_TOOBIG;
+	if (to->tar == -1)
+		r = backup_open(to->dir, name, true, &b.dir);
+	if (r == 0)
+		*below = b;
+	return r;
+}
+
 static int
-folder_copy(int from, int to, const char *const end[], unsigned int depth)
+folder_copy(int from, const struct backup_to *to, const char *const end[],
+    unsigned int depth)
 {
 	DIR *d = fdopendir(dup(from));
+	struct backup_to out = { .dir = -1, .tar = -1 };
 	struct dirent *e;
-	int in = -1, out = -1, r = d == NULL ? ERR_SYS : 0;
+	int in = -1, r = d == NULL ? ERR_SYS : 0;
+
+	if (d != NULL)
+		rewinddir(d); /* dup shares the place with an earlier look */
 
 	while (r == 0 && (e = readdir(d)) != NULL) {
 		if (e->d_name[0] == '.')
@@ -236,20 +277,20 @@ folder_copy(int from, int to, const char *const end[], unsigned int depth)
 		if (end != NULL && !name_ends(e->d_name, end))
 			continue;
 		if (end != NULL || e->d_type == DT_REG) {
-			r = copy_file(from, to, e->d_name, NULL);
+			r = file_copy(from, to, e->d_name, NULL);
 			r = r == ERR_NOTFOUND ? 0 : r; /* gone meanwhile */
 			continue;
 		}
 		if (e->d_type != DT_DIR || depth == DEPTH_MAX)
 			continue;
 		if ((r = backup_open(from, e->d_name, false, &in)) == 0 &&
-		    (r = backup_open(to, e->d_name, true, &out)) == 0)
-			r = folder_copy(in, out, NULL, depth + 1);
+		    (r = backup_below(to, e->d_name, &out)) == 0)
+			r = folder_copy(in, &out, NULL, depth + 1);
 		if (in != -1)
 			(void)close(in);
-		if (out != -1)
-			(void)close(out);
-		in = out = -1;
+		if (out.dir != -1)
+			(void)close(out.dir);
+		in = out.dir = -1;
 	}
 	if (d != NULL)
 		(void)closedir(d);
@@ -257,23 +298,24 @@ folder_copy(int from, int to, const char *const end[], unsigned int depth)
 }
 
 int
-backup_files(int from, int to, const char *const end[])
+backup_files(int from, const struct backup_to *to, const char *const end[])
 {
 	return folder_copy(from, to, end, 0);
 }
 
 int
-backup_folder(int from, int to, const char *name)
+backup_folder(int from, const struct backup_to *to, const char *name)
 {
-	int in = -1, out = -1, r;
+	struct backup_to out = { .dir = -1, .tar = -1 };
+	int in = -1, r;
 
 	if ((r = backup_open(from, name, false, &in)) == ERR_NOTFOUND)
 		return 0;
-	if (r == 0 && (r = backup_open(to, name, true, &out)) == 0)
-		r = folder_copy(in, out, NULL, 0);
+	if (r == 0 && (r = backup_below(to, name, &out)) == 0)
+		r = folder_copy(in, &out, NULL, 0);
 	if (in != -1)
 		(void)close(in);
-	if (out != -1)
-		(void)close(out);
+	if (out.dir != -1)
+		(void)close(out.dir);
 	return r;
 }

@@ -86,6 +86,7 @@ struct cli_ledger {
 	const char *path, *doing; /* doing: what the progress says */
 	cli_event_fn fn;
 	void *arg;
+	uint64_t max;     /* bytes that are looked at, 0: all */
 	uint64_t damaged; /* lines that could not be read, and gaps */
 	/* its own */
 	uint64_t size, line, last_number; /* 0: not known */

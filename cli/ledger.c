@@ -125,6 +125,8 @@ open_ledger(struct cli_ledger *l, int *fdp)
 		cli_error("%s: this is no file", l->path);
 	} else {
 		l->size = (uint64_t)st.st_size;
+		if (l->max != 0 && l->size > l->max)
+			l->size = l->max;
 		l->shows = l->size >= PROGRESS_FROM && isatty(STDERR_FILENO);
 		*fdp = fd;
 		return 0;

@@ -89,7 +89,7 @@ static const struct cli_command commands[] = {
 	    "[--recordings FOLDER] [--since TIME] [--until TIME] [--json] "
 	    "LOG...",
 	    "do targets' own logs and the ledger agree" },
-	{ "backup", cli_backup, "[--with-keys] FOLDER",
+	{ "backup", cli_backup, "[--with-keys] (FOLDER | -)",
 	    "a copy of ledger and recordings while the bastion runs" },
 	{ "restore", cli_restore, "FOLDER",
 	    "a new bastion's ledger and recordings, from a backup" },

@@ -2,10 +2,12 @@
 import grp
 import hashlib
 import json
+import os
 import pathlib
 import random
 import shutil
 import subprocess
+import tarfile
 import threading
 import time
 
@@ -50,14 +52,36 @@ def busy(bastion, job):
         t.join()
 
 
-def test_while_jobs_run(bastion, job, busy, tmp_path):
+def archived(path, *args):
+    """`postern backup -`, read by Python's tarfile as it comes."""
+    p = subprocess.Popen(
+        [str(h.PREFIX / "bin/postern"), "backup", *args, "-"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE)
+    path.mkdir(mode=0o700)
+    with tarfile.open(fileobj=p.stdout, mode="r|") as t:
+        for m in t:
+            assert m.isreg() and (m.uid, m.gid) == (0, 0) and ".." not in m.name
+            (path / m.name).parent.mkdir(parents=True, exist_ok=True)
+            # one that comes again takes the place of the one before
+            (path / m.name).write_bytes(t.extractfile(m).read())
+    said = p.stderr.read().decode()
+    assert p.wait(60) == 0, said
+    return said
+
+
+@pytest.mark.parametrize("way", ["folder", "archive"])
+def test_while_jobs_run(bastion, job, busy, tmp_path, way):
     slow = job.popen(job.argv("web-1", "/opt/house/bin/slow 30"),
                      env=job.env(CI_TOKEN=job.issuer.token()))
     assert slow.stdout.readline() == b"started\n"
     time.sleep(random.uniform(0.5, 2))
     began = time.time()
-    r = bastion.postern("backup", tmp_path / "copy")
-    assert "no keys" in r.stdout
+    if way == "folder":
+        said = bastion.postern("backup", tmp_path / "copy").stdout
+    else:
+        said = archived(tmp_path / "copy")
+    assert "no keys" in said
     job.kill(slow)
     slow.wait()
     copy = tmp_path / "copy"
@@ -94,6 +118,35 @@ def new_house(bastion):
     shutil.copytree(away / "ca", ca)
     shutil.rmtree(away)
     bastion.start()
+
+
+def test_an_archive_is_for_no_terminal_and_restores(bastion, job, request,
+                                                    tmp_path):
+    assert job.ssh("web-1", "/usr/bin/true").code == 0
+    bastion.mark()
+    said = archived(tmp_path / "copy", "--with-keys")
+    assert "WARNING" in said
+    p = subprocess.run(
+        ["sh", "-c", f"{h.PREFIX}/bin/postern backup - 2>/dev/null | "
+         "tar -tvf -"], capture_output=True, text=True, check=False)
+    assert p.returncode == 0 and "ledger/ledger.jsonl" in p.stdout, p.stderr
+    master, slave = os.openpty()
+    p = subprocess.run([str(h.PREFIX / "bin/postern"), "backup", "-"],
+                       stdout=slave, stderr=subprocess.PIPE, text=True,
+                       stdin=subprocess.DEVNULL, check=False)
+    os.close(slave)
+    os.close(master)
+    assert p.returncode == 64 and "not for a terminal" in p.stderr
+    request.getfixturevalue("new_house")
+    shutil.rmtree(h.ETC / "ca")
+    bastion.postern("restore", tmp_path / "copy")
+    bastion.start()
+    assert job.ssh("web-1", "/usr/bin/true").code == 0
+    bastion.mark()
+    end = time.monotonic() + 30
+    while (got := verdict())["verdict"] != "ok":
+        assert time.monotonic() < end, got
+        time.sleep(0.2)
 
 
 def test_a_new_house(bastion, job, new_house, tmp_path):
