@@ -4,6 +4,7 @@ find it, agree, and name the place.
     tamper.py [STEP]    each STEP-th byte of each file (default: every one)
 
 Run by ./dev tamper; test_tamper.py takes a sample."""
+import collections
 import functools
 import importlib.util
 import json
@@ -29,6 +30,7 @@ verify.ed25519 = functools.lru_cache(maxsize=None)(verify.ed25519)
 
 LEDGER, TREE = "ledger/ledger.jsonl", "ledger/tree"
 CHECKPOINT = TREE + "/checkpoint"
+TALLY = collections.Counter()
 HEADER = b'{"version":2,"width":80,"height":24}\n'
 
 
@@ -69,6 +71,23 @@ def make(folder, lines=262):
                     reason=f"{len(audit.ledger())}")
         if len(audit.ledger()) > lines - 4:
             sign_soon(audit)        # narrower tiles of the edge, too
+    audit.stop()
+
+
+def make_both(folder, older):
+    """A store, and a copy of what it was a while before."""
+    make(folder)
+    shutil.copytree(folder, older)
+    audit = w.Audit(folder)
+    op = w.ulid(40)
+    fds = audit.open(op)
+    os.write(fds[0], HEADER + b'[0.1,"o","later"]\n')
+    hop = w.Hop(*fds)
+    audit.started(op, hop.pid)
+    hop.end(b"w")
+    audit.wait_end(op)
+    for i in range(5):
+        audit.event("login.refused", user="web-1", reason=f"later {i}")
     audit.stop()
 
 
@@ -205,9 +224,116 @@ def others(folder, rng, all_lines):
                 {LEDGER: b"".join(swapped)}, (LEDGER, {min(i, j) + 1})
 
 
+# -- the whole of it ---------------------------------------------------------
+
+
+class Other:
+    """Copies of a store, each changed in its own way and given to both."""
+
+    def __init__(self, store, older, work):
+        self.store, self.older, self.work = store, older, work
+        self.anchor = store / CHECKPOINT
+        self.n = 0
+
+    def copy(self, of=None):
+        self.n += 1
+        path = self.work / f"other-{self.n}"
+        shutil.copytree(of or self.store, path)
+        return path
+
+    def swap(self, name, of):
+        """A copy with one file or folder of another store."""
+        path = self.copy()
+        if (path / name).is_dir():
+            shutil.rmtree(path / name)
+            shutil.copytree(of / name, path / name)
+        else:
+            (path / name).unlink()
+            shutil.copy2(of / name, path / name)
+        return path
+
+    def rolled_back(self):
+        """(what, folder, verdict without an anchor, verdict and file with)"""
+        back = ("rollback", str(self.anchor))
+        yield "all of it, to an older copy", self.copy(self.older), "ok", back
+        yield "the ledger alone", self.swap(LEDGER, self.older), "cut", \
+            ("cut", LEDGER)
+        # Lines that are not signed for a minute may be: nothing is lost.
+        yield "what signs it alone", self.swap(TREE, self.older), "ok", \
+            ("ok", None)
+        yield "ledger and what signs it", self.half(), "ok", back
+
+    def half(self):
+        path = self.swap(LEDGER, self.older)
+        shutil.rmtree(path / TREE)
+        shutil.copytree(self.older / TREE, path / TREE)
+        return path
+
+    def forged(self):
+        """By who has the key of today, and signs all of it anew.  The last
+        line that the old key vouches for is the first ledger.key."""
+        lines = (self.store / LEDGER).read_bytes().splitlines(True)
+        at = next(i for i, x in enumerate(lines) if b'"ledger.key"' in x)
+        old, back = ("key", LEDGER), ("rollback", str(self.anchor))
+
+        def anew(text):
+            path = self.copy()
+            (path / LEDGER).unlink()
+            (path / LEDGER).write_bytes(b"".join(
+                b'{"number":%d,%s' % (i, x.split(b",", 1)[1])
+                for i, x in enumerate(text, 1)))
+            shutil.rmtree(path / TREE)
+            w.Audit(path).stop()
+            return path
+
+        def other(i):
+            assert b"web-1" in lines[i]
+            return lines[:i] + [lines[i].replace(b"web-1", b"web-2")] + \
+                lines[i + 1:]
+        for where, i, plain, anchored in (("before", at - 3, old, old),
+                                          ("since", at + 3, ("ok", None),
+                                           back)):
+            for what, text in (
+                    ("changed", other(i)),
+                    ("dropped", lines[:i] + lines[i + 1:]),
+                    ("doubled", lines[:i + 1] + lines[i:]),
+                    ("swapped", lines[:i] + [lines[i + 1], lines[i]] +
+                     lines[i + 2:])):
+                yield f"a line {where} the last change of keys {what}", \
+                    anew(text), plain[0], anchored
+        yield "cut since it, and signed anew", anew(lines[:at + 3]), "ok", back
+
+    def run(self, tell):
+        n = 0
+        for what, folder, plain, anchored in (*self.rolled_back(),
+                                              *self.forged()):
+            got = both(folder)
+            assert got["verdict"] == plain, (what, got)
+            held = both(folder, None, [self.anchor])
+            assert held["verdict"] == anchored[0], (what, held)
+            assert anchored[1] in (None, held.get("file")), (what, held)
+            for x in (got, held):   # there the old key's word ends
+                assert x["verdict"] != "key" or x["line"] == next(
+                    i for i, line in enumerate((folder / LEDGER).open("rb"), 1)
+                    if b'"ledger.key"' in line), (what, x)
+            tell(what, place_of(got), place_of(held))
+            n += 1
+        return n
+
+
+def place_of(got):
+    """A verdict and its place, in a few words."""
+    if got["verdict"] == "ok":
+        return "ok"
+    name = got["file"] if not got["file"].startswith("/") else "the anchor"
+    line = f", line {got['line']}" if got.get("line") else ""
+    return f"{got['verdict']}: {name}{line}"
+
+
 def check(folder, what, files, named):
     with changed(folder, files):
         got = both(folder)
+    TALLY[kind_of(what), class_of(next(iter(files))), got["verdict"]] += 1
     assert got["verdict"] not in ("ok", "unknown"), (what, got)
     if named is None:
         assert got["file"] in files, (what, got)
@@ -229,18 +355,52 @@ def run(folder, step, rng, all_lines=True):
     return n
 
 
+def kind_of(what):
+    """Which of the things that are done to a store this is."""
+    for word, kind in (("flipped", "a byte flipped"), ("dropped", "dropped"),
+                       ("doubled", "duplicated"), ("swapped", "swapped"),
+                       ("grown", "grown"), ("cut", "truncated")):
+        if word in what:
+            return kind
+    raise AssertionError(what)
+
+
+def class_of(name):
+    if name == LEDGER:
+        return "ledger lines"
+    if name == CHECKPOINT:
+        return "checkpoint"
+    return "tiles" if name.startswith(TREE) else \
+        "sidecars" if name.endswith(".json") else "recordings"
+
+
+def print_tally():
+    rows = collections.defaultdict(collections.Counter)
+    for (kind, where, verdict), n in TALLY.items():
+        rows[where, kind][verdict] += n
+    for (where, kind), verdicts in sorted(rows.items()):
+        said = ", ".join(f"{v} {n}" for v, n in verdicts.most_common())
+        print(f"{where:13} {kind:15} {sum(verdicts.values()):6}  {said}")
+
+
 def main():
     step = int(sys.argv[1]) if len(sys.argv) > 1 else 1
     seed = random.randrange(1 << 32)
     with tempfile.TemporaryDirectory() as d:
         folder = pathlib.Path(d) / "store"
-        make(folder)
+        older = pathlib.Path(d) / "older"
+        make_both(folder, older)
         for name in list(evidence(folder)):
             print(f"{(folder / name).stat().st_size:8} {name}")
         begun = time.monotonic()
         n = run(folder, step, random.Random(seed))
         print(f"{n} changes, all found by both verifiers at their place, in "
               f"{time.monotonic() - begun:.0f} s (seed {seed})")
+        print_tally()
+        print("\nrolled back, or forged with the key of today: found without, "
+              "and with, an anchor")
+        Other(folder, older, pathlib.Path(d)).run(
+            lambda what, got, held: print(f"{what:52} {got:38} {held}"))
     shutil.rmtree(d, ignore_errors=True)
 
 
