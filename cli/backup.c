@@ -148,8 +148,7 @@ backup_rounds(struct backup *b)
 		    (r = copy_lines(b)) != 0)
 			return failed("the ledger", r);
 		/* Not what came since: of that the copy has no line. */
-		if (b->lines > 0 &&
-		    (r = backup_read(b, ledger, b->lines)) != 0)
+		if (b->lines > 0 && (r = backup_read(b, ledger, b->lines)) != 0)
 			return r;
 		if (backup_recordings(b) != 0)
 			return POSTERN_EX_IOERR;
@@ -200,7 +199,7 @@ open_to(const char *path, struct backup_to *to)
 static int
 close_to(const char *path, const struct backup_to *to)
 {
-	int r = to->tar != -1 ? tar_end(to->tar)
+	int r = to->tar != -1           ? tar_end(to->tar)
 		: syncfs(to->dir) == -1 ? ERR_SYS
 					: 0;
 
@@ -318,7 +317,8 @@ restore_owner(const struct backup *b)
 		return CLI_EX_FAILED;
 	}
 	r = fchown(b->to_ledger.dir, pw->pw_uid, gr->gr_gid) == -1 ||
-		    fchown(b->to_recordings.dir, pw->pw_uid, gr->gr_gid) == -1 ||
+		    fchown(b->to_recordings.dir, pw->pw_uid, gr->gr_gid) ==
+			-1 ||
 		    fchmod(b->to_ledger.dir, 02750) == -1 ||
 		    fchmod(b->to_recordings.dir, 02700) == -1
 		? ERR_SYS
@@ -418,7 +418,8 @@ restore_from(const char *path)
 	if ((mkdir(state, 0755) == -1 && errno != EEXIST) ||
 	    (r = backup_open(AT_FDCWD, state, false, &dst)) != 0 ||
 	    (r = backup_open(dst, "ledger", true, &b.to_ledger.dir)) != 0 ||
-	    (r = backup_open(dst, "recordings", true, &b.to_recordings.dir)) != 0) {
+	    (r = backup_open(dst, "recordings", true, &b.to_recordings.dir)) !=
+		0) {
 		r = failed(state, r == 0 ? ERR_SYS : r);
 		goto out;
 	}

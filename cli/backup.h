@@ -16,15 +16,15 @@ struct copy_sum;
 
 /* Where files go: a folder; or an archive, and the path in it. */
 struct backup_to {
-	int dir; /* -1 */
-	int tar; /* -1 */
+	int dir;                    /* -1 */
+	int tar;                    /* -1 */
 	char path[BACKUP_PATH_MAX]; /* "ledger/" */
 };
 
 struct backup {
 	int from_ledger, from_recordings;
 	struct backup_to to_ledger, to_recordings;
-	uint64_t lines; /* bytes of the ledger that are copied */
+	uint64_t lines;          /* bytes of the ledger that are copied */
 	void *items;             /* a tree of what the ledger names (tsearch) */
 	uint64_t named, copied;  /* recordings */
 	uint64_t missing, wrong; /* no line says why; another hash */
@@ -34,8 +34,8 @@ struct backup {
 
 void backup_init(struct backup *b);
 void backup_clear(struct backup *b);
-/* What the ledger at path, or so much of it (0: all), says of recordings; may be
- * called again when there is more of it.  An exit code. */
+/* What the ledger at path, or so much of it (0: all), says of recordings; may
+ * be called again when there is more of it.  An exit code. */
 int backup_read(struct backup *b, const char *path, uint64_t max);
 /* Copies what is not copied for good yet: whatever operation has ended, with
  * its hash held against the ledger.  An enum err. */
@@ -43,8 +43,7 @@ int backup_recordings(struct backup *b);
 /* A folder and what is in it, three deep; one that is not there is none. */
 int backup_folder(int from, const struct backup_to *to, const char *name);
 /* The same for each of its files whose name ends so. */
-int backup_files(
-    int from, const struct backup_to *to, const char *const end[]);
+int backup_files(int from, const struct backup_to *to, const char *const end[]);
 /* The place of that name below a place; a folder is made. */
 int backup_below(
     const struct backup_to *to, const char *name, struct backup_to *below);

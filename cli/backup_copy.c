@@ -49,8 +49,8 @@ backup_init(struct backup *b)
 void
 backup_clear(struct backup *b)
 {
-	const int fd[] = { b->from_ledger, b->from_recordings,
-		b->to_ledger.dir, b->to_recordings.dir };
+	const int fd[] = { b->from_ledger, b->from_recordings, b->to_ledger.dir,
+		b->to_recordings.dir };
 
 	for (size_t i = 0; i < sizeof(fd) / sizeof(fd[0]); i++) {
 		if (fd[i] != -1)

@@ -38,8 +38,8 @@ put_size(uint8_t to[12], uint64_t size)
 	char text[16];
 
 	if (size <= TAR_OCTAL_MAX) {
-		(void)snprintf(text, sizeof(text), "%011llo",
-		    (unsigned long long)size);
+		(void)snprintf(
+		    text, sizeof(text), "%011llo", (unsigned long long)size);
 		memcpy(to, text, 12);
 		return;
 	}
@@ -118,8 +118,8 @@ tar_part(int out, int in, const char *path, unsigned long long size,
 }
 
 int
-tar_file(int out, int from, const char *name, const char *path,
-    struct copy_sum *sum)
+tar_file(
+    int out, int from, const char *name, const char *path, struct copy_sum *sum)
 {
 	struct stat st;
 	int in, r;
