@@ -141,7 +141,7 @@ def test_one_operation_alone(store, copy):
 def test_what_retention_deleted(copy):
     """With its line a recording may be gone; its sidecar may not."""
     path = sorted((copy / "recordings").rglob("*.cast"))[1]
-    audit = w.Audit(copy, "disk-reserve 1MiB\nretention-size 108B\n")
+    audit = w.Audit(copy, "disk-reserve 1MiB\nretention-size 170B\n")
     end = time.monotonic() + 30
     while "retention.delete" not in [x["event"] for x in audit.ledger()]:
         assert time.monotonic() < end, "retention does nothing"
