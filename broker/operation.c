@@ -242,13 +242,13 @@ get_ask(struct msg *m, char *handle, size_t handlesize, struct ask *a)
 
 	if ((r = buf_get_fixed(b, handle, handlesize)) != 0 ||
 	    (r = buf_get_u8(b, &a->kind)) != 0 ||
-	    (r = buf_get_view(b, PROTO_COMMAND_MAX, &a->command,
-	    &a->ncommand)) != 0 ||
+	    (r = buf_get_view(
+		 b, PROTO_COMMAND_MAX, &a->command, &a->ncommand)) != 0 ||
 	    (r = buf_get_u8(b, &a->tty)) != 0 ||
 	    (r = buf_get_fixed(b, a->term, sizeof(a->term))) != 0 ||
 	    (r = buf_get_u32(b, &a->cols)) != 0 ||
 	    (r = buf_get_u32(b, &a->rows)) != 0 ||
-	    (r = msg_end(m)) != 0)
+	    (r = sent_get(b, &a->sent)) != 0 || (r = msg_end(m)) != 0)
 		return r;
 	if (a->kind > RUN_LOGIN || a->tty > 1)
 		return ERR_PROTO;
@@ -401,23 +401,18 @@ operation_run(struct operation *op, struct connection *conn,
 	list_clear(&l);
 }
 
-/* The one message postern-shell sends to policy. */
 static int
-shell_msg(void *arg, struct peer *p, struct msg *m)
+shell_run(struct operation *op, struct peer *p, struct msg *m, struct ask *a)
 {
 	char handle[PROTO_HANDLE_LEN + 1];
-	struct operation *op = arg;
 	struct connection *conn;
-	struct ask a = { 0 };
 	pid_t pid;
 	uid_t uid;
 	gid_t gid;
 	bool fit, starved, lost;
 	int pidfd = -1, r;
 
-	if (op->asked || m->type != MSG_RUN)
-		return ERR_PROTO; /* once */
-	if ((r = get_ask(m, handle, sizeof(handle), &a)) != 0 ||
+	if ((r = get_ask(m, handle, sizeof(handle), a)) != 0 ||
 	    (r = peer_cred(p, &pid, &uid, &gid)) != 0 ||
 	    (r = ulid_new(op->id)) != 0)
 		return r;
@@ -464,8 +459,23 @@ shell_msg(void *arg, struct peer *p, struct msg *m)
 		    "connection are not such as sshd gives");
 		return 0;
 	}
-	operation_run(op, conn, &a);
+	operation_run(op, conn, a);
 	return 0;
+}
+
+/* The one message postern-shell sends to policy. */
+static int
+shell_msg(void *arg, struct peer *p, struct msg *m)
+{
+	struct operation *op = arg;
+	struct ask a = { 0 };
+	int r;
+
+	if (op->asked || m->type != MSG_RUN)
+		return ERR_PROTO; /* once */
+	r = shell_run(op, p, m, &a);
+	sent_clear(&a.sent);
+	return r;
 }
 
 /* The shell left before it was handed over. */

@@ -2,6 +2,7 @@
  * What the files of an operation in the policy process share:
  *
  *	operation.c	 its life: RUN, answers, its end
+ *	operation_env.c	 what the job sent of its environment
  *	operation_judge.c the decision, of one command or of a list
  *	operation_can.c	 the decision alone, for a job that asks
  *	operation_files.c the same of a session of files
@@ -38,6 +39,13 @@ struct peer;
 struct serve_scp;
 struct target;
 
+/* What the job sent of its environment: NAME=VALUE. */
+struct sent {
+	char *text;       /* all of it */
+	const char **var; /* into text */
+	size_t n, len;
+};
+
 /* What the job asked for. */
 struct ask {
 	uint8_t kind;
@@ -46,6 +54,7 @@ struct ask {
 	uint8_t tty;
 	char term[TERM_MAX + 1];
 	uint32_t cols, rows;
+	struct sent sent;
 	enum op_what what;
 };
 
@@ -83,6 +92,8 @@ struct plan {
 	const struct command *command; /* argv[0] rewritten; or NULL: */
 	const struct files *files;     /* what may be moved */
 	const struct serve_scp *scp;   /* of OP_SCP */
+	const char **env;              /* variables that go along: NAME=VALUE */
+	size_t nenv;
 	struct decision d;
 	const char *nearest;    /* rule, where no rule allows it; else "" */
 	struct buf wire;	/* as the target's shell gets it */
@@ -141,6 +152,17 @@ void operation_behind(struct operation *op);
 
 int operation_answer(struct operation *op, uint32_t code, const struct buf *out,
     const struct buf *err);
+
+/* operation_env.c */
+/* The last field of RUN.  ERR_PROTO: no variables, or beyond a bound; what was
+ * there must be cleared in any case. */
+int sent_get(struct buf *b, struct sent *s);
+/* Wipes it: there may be secrets in it. */
+void sent_clear(struct sent *s);
+/* Appends the field of a denial that is for such a variable. */
+int sent_denied_event(struct buf *b, const struct decision *d);
+/* Those that go along with what is granted, into p. */
+int sent_choose(const struct sent *s, const struct request *q, struct plan *p);
 
 /* operation_judge.c */
 /* A target's command or list: decides, and starts it or answers. */

@@ -68,6 +68,7 @@ operation_deny(struct operation *op, const struct connection *conn,
 		 : code == POSTERN_EX_TEMPFAIL ? "limit"
 					       : "policy")) == 0 &&
 	    (r = event_num(&b, EV_PTY, a->tty)) == 0 &&
+	    (r = sent_denied_event(&b, d)) == 0 &&
 	    (r = event_str(&b, EV_BY, plan_way(a->what))) == 0 &&
 	    (r = ask_event_command(&b, a)) == 0)
 		r = session_denial(conn->session, &b);
@@ -92,6 +93,7 @@ deny_member(struct operation *op, const struct connection *conn,
 	    (r = plan_decide_event(b, op, conn, d, "deny")) == 0 &&
 	    (r = event_str(b, EV_REASON, reason)) == 0 &&
 	    (r = event_num(b, EV_PTY, op->list->pty)) == 0 &&
+	    (r = sent_denied_event(b, d)) == 0 &&
 	    (r = buf_cstr(&shown) == NULL ? ERR_NOMEM : 0) == 0)
 		r = event_str(b, EV_COMMAND, buf_cstr(&shown));
 	buf_clear(&shown);
@@ -202,7 +204,8 @@ prepare(struct operation *op, const struct connection *conn,
 	if ((r = command_stages(c, d->program, &stage)) != 0)
 		goto out;
 	sent.stage = stage;
-	if ((r = plan_make(&p, op, conn)) == 0 &&
+	if ((r = sent_choose(&a->sent, q, &p)) == 0 &&
+	    (r = plan_make(&p, op, conn)) == 0 &&
 	    (r = plan_put_hop_run(op, conn, a, &p)) == 0 &&
 	    (r = plan_put_grant(op, a, &p)) == 0 &&
 	    (r = plan_put_open(op, conn, a, &p)) == 0 && op->list != NULL) {
@@ -414,6 +417,8 @@ operation_judge(struct operation *op, struct connection *conn,
 		goto out;
 	}
 	judge_request(conn, &conn->name, a->tty != 0, &q);
+	q.sent = a->sent.var;
+	q.nsent = a->sent.n;
 	which = judge_decide(&q, l, d);
 	if (which < l->n) {
 		say_which(l, which, &text);

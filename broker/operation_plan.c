@@ -61,6 +61,24 @@ plan_way(enum op_what what)
 	return "";
 }
 
+/* Variables, as a command would have them in front. */
+static int
+plan_env_event(struct buf *b, const char *const *env, size_t n)
+{
+	struct buf text;
+	int r;
+
+	if (n == 0)
+		return 0;
+	buf_init(&text, 2 * PROTO_ENV_MAX);
+	if ((r = assigns_print(env, n, &text)) == 0)
+		r = buf_cstr(&text) == NULL
+			? ERR_TOOBIG
+			: event_str(b, EV_ENV, buf_cstr(&text));
+	buf_clear(&text);
+	return r;
+}
+
 /* What was asked, as text that a log and a ledger may hold: everything but
  * printable ASCII escaped, and the backslash, so that it reads back one way. */
 int
@@ -117,6 +135,7 @@ plan_clear(struct plan *p)
 	buf_clear(&p->wire);
 	buf_clear(&p->shown);
 	buf_clear(&p->key_id);
+	free(p->env);
 }
 
 static int
@@ -174,6 +193,7 @@ plan_put_decision(struct buf *b, const struct operation *op,
 	    (r = event_str(b, EV_REASON, reason)) != 0 ||
 	    (r = event_str(b, EV_LOGIN, p->login)) != 0 ||
 	    (r = event_str(b, EV_COMMAND, buf_cstr(&p->shown))) != 0 ||
+	    (r = plan_env_event(b, p->env, p->nenv)) != 0 ||
 	    (r = event_str(b, EV_BY, plan_way(p->what))) != 0 ||
 	    (r = event_num(b, EV_PTY, p->d.pty && a->tty)) != 0 ||
 	    (r = event_num(b, EV_STDIN, p->d.stdin_ok)) != 0 ||
@@ -291,14 +311,18 @@ plan_put_grant(struct operation *op, const struct ask *a, struct plan *p)
 }
 
 /* One program's words as they are sent: variables go through env, which sets
- * them whatever the login's shell is. */
+ * them whatever the login's shell is, and whatever the target's sshd accepts.
+ */
 static size_t
-wire_words(const struct stage *s, const char **to)
+wire_words(const struct plan *p, const struct stage *s, const char **to)
 {
 	size_t n = 0;
 
-	if (s->nassign > 0)
+	if (p->nenv + s->nassign > 0)
 		to[n++] = PLAN_ENV;
+	for (size_t i = 0; i < p->nenv; i++)
+		to[n++] = p->env[i];
+	/* behind them: what the command itself says is the last word */
 	for (size_t i = 0; i < s->nassign; i++)
 		to[n++] = s->assign[i];
 	for (size_t i = 0; i < s->argc; i++)
@@ -307,8 +331,9 @@ wire_words(const struct stage *s, const char **to)
 }
 
 static int
-make_wire(const struct command *c, struct buf *out)
+make_wire(const struct plan *p, struct buf *out)
 {
+	const struct command *c = p->command;
 	struct quote_program prog[COMMAND_STAGES_MAX];
 	const struct quote_line line = {
 		.dir = c->dir, .program = prog, .n = c->nstage
@@ -320,13 +345,13 @@ make_wire(const struct command *c, struct buf *out)
 	if (c->nstage > COMMAND_STAGES_MAX)
 		return ERR_TOOBIG;
 	for (size_t i = 0; i < c->nstage; i++)
-		n += 1 + c->stage[i].nassign + c->stage[i].argc;
+		n += 1 + p->nenv + c->stage[i].nassign + c->stage[i].argc;
 	if ((word = calloc(n, sizeof(*word))) == NULL)
 		return ERR_NOMEM;
 	n = 0;
 	for (size_t i = 0; i < c->nstage; i++) {
 		prog[i].argv = word + n;
-		prog[i].argc = wire_words(&c->stage[i], word + n);
+		prog[i].argc = wire_words(p, &c->stage[i], word + n);
 		n += prog[i].argc;
 	}
 	r = quote_put(&line, out);
@@ -364,7 +389,7 @@ plan_make(struct plan *p, const struct operation *op,
 	    (p->command->dir != NULL || p->command->nstage > 1))
 		return ERR_FORMAT;
 	if ((r = command_print(p->command, &p->shown)) != 0 ||
-	    (r = make_wire(p->command, &p->wire)) != 0)
+	    (r = make_wire(p, &p->wire)) != 0)
 		return r;
 	return make_names(p, op, conn);
 }

@@ -95,6 +95,7 @@ static const struct event_row {
 	[EV_SIDECAR_SHA256] = { "sidecar_sha256", 's' },
 	[EV_CHECKPOINT] = { "checkpoint", 's' },
 	[EV_WHAT] = { "what", 's' },
+	[EV_ENV] = { "env", 's' },
 };
 
 #define EVENT_KINDS (sizeof(event_kinds) / sizeof(event_kinds[0]))

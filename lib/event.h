@@ -78,6 +78,7 @@ enum event_field {
 	EV_KEY, /* fingerprint of the job's own key */
 	EV_PRINCIPALS,
 	EV_LIFETIME_S,
+	EV_ENV, /* variables of the job that go along */
 	/* how it ended: audit alone writes these */
 	EV_EXIT,
 	EV_SIGNAL,

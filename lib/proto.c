@@ -54,7 +54,7 @@ static const struct proto_row proto_rows[] = {
 	    MSG_SESSION_CLOSED),
 	ROW(SESSION_CLOSED, PROC_POLICY, PROC_PAM,    16,       0, 0, 0),
 
-	ROW(RUN,            PROC_SHELL,  PROC_POLICY, 66 * KIB, 3, 3,
+	ROW(RUN,            PROC_SHELL,  PROC_POLICY, 100 * KIB, 3, 3,
 	    MSG_ANSWER),
 	ROW(ANSWER,         PROC_POLICY, PROC_SHELL,  72 * KIB, 0, 0, 0),
 	ROW(ACCEPTED,       PROC_POLICY, PROC_SHELL,  0,        0, 1, 0),

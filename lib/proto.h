@@ -124,6 +124,9 @@ const struct proto_row *proto_table(size_t *n);
 #define PROTO_HANDLE_LEN 32		/* 16 random bytes in hexadecimal */
 #define PROTO_TOKEN_DIGEST_LEN 64	/* SHA-256 in hexadecimal */
 #define PROTO_COMMAND_MAX (64 * 1024)	/* SSH_ORIGINAL_COMMAND */
+#define PROTO_ENV_MAX                                                          \
+	(32 * 1024)        /* all variables of one RUN, with their NULs */
+#define PROTO_ENVS_MAX 130 /* sshd takes 129 of a session */
 #define PROTO_WIRE_MAX (130 * 1000)	/* a command quoted for the target */
 #define PROTO_TEXT_MAX (32 * 1024)	/* text for a job's stdout or stderr */
 #define PROTO_ID_LEN 26			/* a ULID */

@@ -67,6 +67,18 @@ name_valid(const char *s)
 	return true;
 }
 
+size_t
+env_name_len(const char *s)
+{
+	static const char name[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				   "abcdefghijklmnopqrstuvwxyz_0123456789";
+	size_t n = strspn(s, name);
+
+	if (n > ENV_NAME_MAX || s[n] != '=' || (*s >= '0' && *s <= '9'))
+		return 0;
+	return n;
+}
+
 bool
 path_is_plain(const char *s, size_t n)
 {

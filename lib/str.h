@@ -10,6 +10,7 @@
 
 #define NAME_LEN_MAX 31	 /* one name: [a-z0-9][a-z0-9._-]{0,30} */
 #define USER_LEN_MAX 63	 /* LOGIN+TARGET */
+#define ENV_NAME_MAX 64
 #define PATH_LEN_MAX 4095 /* PATH_MAX without its NUL */
 
 /* Copies src with its NUL; ERR_TOOBIG (dst is "") when it does not fit. */
@@ -20,6 +21,11 @@ int num_parse(const char *s, uint64_t min, uint64_t max, uint64_t *n);
 
 /* [a-z0-9][a-z0-9._-]{0,30}: targets, logins, rules, identities. */
 bool name_valid(const char *s);
+
+/* The length of NAME when s begins with NAME=, as a variable of an environment
+ * does: letters, digits (not first) and _, at most ENV_NAME_MAX of them; else
+ * 0. */
+size_t env_name_len(const char *s);
 
 /* Absolute, at most PATH_LEN_MAX bytes, without empty, `.` or `..` parts, and
  * so without a / at its end. */

@@ -90,6 +90,9 @@ int command_print(const struct command *c, struct buf *out);
 int command_print_place(const struct command *c, struct buf *out, size_t word,
     size_t *off, size_t *len);
 
+/* Variables, NAME=VALUE, in that spelling, blanks between them. */
+int assigns_print(const char *const *v, size_t n, struct buf *out);
+
 /* The whole list, in the form that list_parse reads back to the same
  * (checked); a `cd` stands in front of each command that has a folder. */
 int list_print(const struct list *l, struct buf *out);

@@ -180,6 +180,18 @@ command_print_place(const struct command *c, struct buf *out, size_t word,
 	return p.r;
 }
 
+int
+assigns_print(const char *const *v, size_t n, struct buf *out)
+{
+	struct printer p = { .out = out };
+
+	for (size_t i = 0; i < n; i++) {
+		put_text(&p, i > 0 ? " " : "");
+		put_assign(&p, v[i]);
+	}
+	return p.r;
+}
+
 /* -- what is printed is read again --------------------------------------------
  */
 

@@ -587,10 +587,13 @@ decide_command(const struct request *q, struct best *best, struct decision *d)
 
 	if (!subject_init(&s, q->policy, q->target, q->command, q->claims))
 		return;
+	s.sent = q->sent;
+	s.nsent = q->nsent;
 	judge_command(q, &s, best);
 	if (decide_served(q, &s, best, d))
 		return;
 	answer(q, best, d);
+	sent_judge(q, d);
 	if (d->meant == VERDICT_DENY && !d->would_deny)
 		return;
 	for (size_t i = 0; i < s.nstage; i++) {
@@ -625,22 +628,4 @@ decide(const struct request *q, struct decision *d)
 		break;
 	}
 	answer(q, &best, d);
-}
-
-bool
-decide_env(const struct request *q, const struct decision *d, const char *name,
-    const char *value)
-{
-	const struct env_var *e;
-
-	if (d->verdict == VERDICT_DENY || d->rule == NULL)
-		return false;
-	for (size_t i = 0; i < d->rule->nenv; i++) {
-		e = &d->rule->env[i];
-		if (strcmp(e->name, name) == 0)
-			return strlen(value) <= COMMAND_WORD_MAX &&
-			       text_matches_item(
-				   &e->value, q->claims, value, strlen(value));
-	}
-	return false;
 }

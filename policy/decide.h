@@ -83,6 +83,9 @@ struct request {
 	 * every ref is asked for then. */
 	const char *ref;
 	bool pty;		/* the job asked for a terminal */
+	/* Of REQUEST_RUN, what the job sent of its environment: NAME=VALUE. */
+	const char *const *sent;
+	size_t nsent;
 	time_t now;		/* 0: unknown; no allow rule with a window */
 	unsigned int enforces;	/* ENFORCE_... */
 };
@@ -112,6 +115,10 @@ struct decision {
 	/* Of git: not every ref may pass, so each must be asked for. */
 	bool refs;
 	bool text_only, record_input, record_full;
+	/* The first that the job sent of those variables that the rule names,
+	 * and does not take with this value.  What it does not name stays
+	 * behind, and is no denial. */
+	const char *unfit;
 	/* What the policy says, whether it can be enforced or not; `missing`
 	 * names what cannot ("approvals"), and then verdict is a denial. */
 	enum verdict meant;
@@ -125,9 +132,10 @@ struct decision {
 
 void decide(const struct request *q, struct decision *d);
 
-/* May this variable of the job be sent along with what d grants? */
-bool decide_env(const struct request *q, const struct decision *d,
-    const char *name, const char *value);
+/* May this variable of the job, NAME=VALUE, go along with what d grants?
+ * Nothing goes along with the far end of a transfer. */
+bool decide_env(
+    const struct request *q, const struct decision *d, const char *var);
 
 /* The rule that came nearest to allowing it; "" when there is none. */
 const char *decide_nearest(const struct request *q);

@@ -302,6 +302,8 @@ explain_command(
 
 	if (!subject_init(&s, q->policy, q->target, q->command, q->claims))
 		return buf_putf(out, "postern: denied\n");
+	s.sent = q->sent;
+	s.nsent = q->nsent;
 	switch (d->rule != NULL && !d->stream
 		    ? SERVED_NO
 		    : explain_transfer(q, &v, &as, path)) {
@@ -315,6 +317,27 @@ explain_command(
 	if (d->rule != NULL)
 		return explain_rule(q, d, &s, out);
 	return explain_default(q, &s, out);
+}
+
+/* Nothing of the value is said: it may be a secret, and this goes to a log. */
+static int
+explain_unfit(
+    const struct request *q, const struct decision *d, struct buf *out)
+{
+	const struct env_var *e = sent_line(d->rule, d->unfit);
+	int r;
+
+	if (e == NULL)
+		return ERR_INTERNAL;
+	if (q->policy->explain == EXPLAIN_FULL &&
+	    (r = explain_show_rule(q->policy, d->rule, "rule", &e->at, out)) !=
+		0)
+		return r;
+	return buf_putf(out,
+	    "postern: denied: rule `%s` does not take the value that this job "
+	    "sends for %s (SetEnv, SendEnv); leave it out, or send one that "
+	    "fits\n",
+	    d->rule->name, e->name);
 }
 
 const char *
@@ -348,6 +371,8 @@ decide_explain(
 		    "target\n");
 	if (!request_is_whole(q) || q->policy->explain == EXPLAIN_NONE)
 		return buf_putf(out, "postern: denied\n");
+	if (d->unfit != NULL)
+		return explain_unfit(q, d, out);
 	return q->kind == REQUEST_RUN ? explain_command(q, d, out)
 				      : explain_access(q, d, out);
 }

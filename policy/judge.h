@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct decision;
+struct env_var;
 struct identity;
 struct limits;
 struct repository;
@@ -43,6 +44,12 @@ struct found {
 };
 /* Of two that match, is a the better answer?  A total order. */
 bool found_is_better(const struct found *a, const struct found *b);
+/* What the job sent of its environment, against the rule that decided: with a
+ * value that it does not take nothing is granted. */
+void sent_judge(const struct request *q, struct decision *d);
+/* The rule's line for the variable, which begins with its name and `=`; NULL:
+ * it has none. */
+const struct env_var *sent_line(const struct rule *rule, const char *var);
 /* The smaller of each limit. */
 void limits_join(struct limits *to, const struct limits *l);
 

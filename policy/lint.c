@@ -18,6 +18,7 @@
 #include "lib/str.h"
 #include "policy/items.h"
 #include "policy/language.h"
+#include "policy/lint_env.h"
 #include "policy/model.h"
 #include "policy/overlap.h"
 #include "policy/parse.h"
@@ -94,7 +95,7 @@ static const char *const pagers[] = { "journalctl", "less", "man", "more",
 	"most", "systemctl", "git", "psql", "mysql", NULL };
 static const char *const interpreters[] = { "ash", "awk", "bash", "csh", "dash",
 	"fish", "ksh", "lua", "mysql", "node", "perl", "php", "psql", "python",
-	"python3", "ruby", "sh", "sqlite3", "tcsh", "xargs", "zsh", NULL };
+	"ruby", "sh", "sqlite3", "tcsh", "xargs", "zsh", NULL };
 
 static void __attribute__((format(printf, 4, 5))) warn(struct linter *l,
     const char *name, const struct place *at, const char *fmt, ...)
@@ -116,6 +117,23 @@ is_in(const char *const *v, const char *s)
 {
 	for (; *v != NULL; v++) {
 		if (strcmp(*v, s) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* As python3.11 is python. */
+static bool
+is_interpreter(const char *name)
+{
+	size_t n = strlen(name);
+
+	while (n > 0 && (name[n - 1] == '.' ||
+			    (name[n - 1] >= '0' && name[n - 1] <= '9')))
+		n--;
+	for (const char *const *v = interpreters; *v != NULL; v++) {
+		if (strcmp(*v, name) == 0 ||
+		    (strlen(*v) == n && strncmp(*v, name, n) == 0))
 			return true;
 	}
 	return false;
@@ -196,7 +214,7 @@ lint_allow_run(struct linter *l, const struct run *run)
 		    "`%s` shows its output in a pager "
 		    "on a terminal, and a pager runs commands",
 		    name);
-	if (run->stdin_ok && is_in(interpreters, name))
+	if (run->stdin_ok && is_interpreter(name))
 		warn(l, "interpreter", &run->at,
 		    "`%s` runs what comes on its "
 		    "standard input",
@@ -224,6 +242,47 @@ lint_allow_run(struct linter *l, const struct run *run)
 			warn(l, "any-path", &it->at,
 			    "any path at all is "
 			    "allowed here");
+	}
+}
+
+static void
+lint_variable(
+    struct linter *l, const struct place *at, const char *name, size_t n)
+{
+	if (lint_env_loads(name, n))
+		warn(l, "variable", at,
+		    "who sets %.*s decides what programs load or run", (int)n,
+		    name);
+}
+
+static void
+lint_env(struct linter *l, const struct rule *rule)
+{
+	const struct env_var *e;
+
+	for (size_t i = 0; i < rule->nenv; i++) {
+		e = &rule->env[i];
+		lint_variable(l, &e->at, e->name, strlen(e->name));
+		if (!lint_env_comes(e->name, strlen(e->name)))
+			warn(l, "never-sent", &e->at,
+			    "no job can send %s: set it in the command, as "
+			    "run %s=... COMMAND",
+			    e->name, e->name);
+	}
+}
+
+static void
+lint_assigns(struct linter *l, const struct run *run)
+{
+	const char *text;
+
+	for (; run != NULL; run = run->next) {
+		for (size_t i = 0; i < run->nassign; i++) {
+			text = run->assign[i].piece[0].text;
+			if (text != NULL)
+				lint_variable(l, &run->assign[i].at, text,
+				    strcspn(text, "="));
+		}
 	}
 }
 
@@ -426,12 +485,14 @@ lint_rule(struct linter *l, const struct rule *rule)
 		    "told why: add because \"...\"",
 		    rule->name);
 	lint_floor(l, rule);
+	lint_env(l, rule);
 	for (size_t i = 0; i < rule->nrun; i++) {
 		if (!allow) {
 			lint_deny_run(l, rule->run[i]);
 			continue;
 		}
 		lint_allow_run(l, rule->run[i]);
+		lint_assigns(l, rule->run[i]);
 		lint_same_rule(l, rule, i);
 		lint_denied(l, rule->run[i]);
 	}

@@ -4,7 +4,7 @@ policy_libpolicy_la_SOURCES = \
 	policy/claims.c policy/claims.h \
 	policy/command.c policy/command.h policy/command_internal.h \
 	policy/command_print.c \
-	policy/decide.c policy/decide.h policy/judge.h \
+	policy/decide.c policy/decide.h policy/judge.h policy/sent.c \
 	policy/dict.c policy/dict.h \
 	policy/explain.c policy/explain.h policy/explain_access.c \
 	policy/files.c policy/files.h \
@@ -58,7 +58,7 @@ policy_libtools_la_SOURCES = \
 	policy/items.c policy/items.h \
 	policy/language.c policy/language.h policy/language_internal.h \
 	policy/language_line.c \
-	policy/lint.c policy/lint.h \
+	policy/lint.c policy/lint.h policy/lint_env.c policy/lint_env.h \
 	policy/overlap.c policy/overlap.h policy/overlap_apart.c \
 	policy/overlap_example.c \
 	policy/past.c policy/past.h \

@@ -48,6 +48,8 @@ subject_init(struct subject *s, const struct policy *p, const struct target *t,
 		return false;
 	s->command = c;
 	s->claims = cs;
+	s->sent = NULL;
+	s->nsent = 0;
 	s->nstage = c->nstage;
 	for (size_t k = 0; k < c->nstage; k++) {
 		g = &s->stage[k];
@@ -214,6 +216,13 @@ assign_matches(
 	for (size_t i = 0; i < g->nassign; i++) {
 		if (text_matches_item(
 			it, s->claims, g->assign[i], strlen(g->assign[i])))
+			return true;
+	}
+	/* MUST be looked at whether it goes along or not: what does is the
+	 * rule's to say that a deny takes back. */
+	for (size_t i = 0; it->deny && i < s->nsent; i++) {
+		if (text_matches_item(
+			it, s->claims, s->sent[i], strlen(s->sent[i])))
 			return true;
 	}
 	return false;

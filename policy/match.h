@@ -21,6 +21,10 @@ struct target;
 struct subject {
 	const struct command *command;
 	const struct claims *claims; /* for <claim NAME>; may be NULL */
+	/* What the job sent of its environment, which every program gets; set
+	 * by who has any.  Deny rules look at it. */
+	const char *const *sent;
+	size_t nsent;
 	size_t nstage;
 	struct subject_stage {
 		char *const *argv;

@@ -14,8 +14,6 @@
 #include "policy/parse.h"
 #include "policy/slot.h"
 
-#define ENV_NAME_MAX 64
-
 /* -- paths -------------------------------------------------------------------
  */
 

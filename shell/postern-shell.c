@@ -46,6 +46,10 @@
 	"sshd, as in: ssh TARGET@BASTION COMMAND"
 #define SAY_LONG "the command is longer than 64 KiB, which is the limit"
 
+#define SAY_ENV                                                                \
+	"this job sends more of its environment (SetEnv, SendEnv) than 130 "   \
+	"variables or 32 KiB, which is the limit; send only those that its "   \
+	"rule takes"
 #define SAY_NUL "the commands on standard input hold a NUL byte"
 #define SAY_LATE                                                               \
 	"no command was given, and the commands on standard input stopped "    \
@@ -174,6 +178,8 @@ main(int argc, char **argv)
 	request_read(&q);
 	if (!request_form(argc, argv))
 		refuse(POSTERN_EX_DENIED, SAY_FORM);
+	if (!request_env_fits(&q))
+		refuse_any(&q, POSTERN_EX_USAGE, SAY_ENV);
 	read_script(&q);
 	read_key(&q);
 	if ((r = relay_signals(&sigfd)) != 0)

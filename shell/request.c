@@ -48,6 +48,62 @@ handle_clean(const char *s)
 	return s != NULL && hex_decode(s, raw, sizeof(raw)) == 0 ? s : "";
 }
 
+/* What sshd sets by itself, or PAM; anything else the client has sent. */
+static bool
+is_sent(const char *var)
+{
+	static const char *const own[] = { "HOME", "LOGNAME", "MAIL", "PATH",
+		"SHELL", "TERM", "USER" };
+	size_t n = env_name_len(var);
+
+	if (n == 0 || strncmp(var, "SSH_", 4) == 0 ||
+	    strncmp(var, "POSTERN_", 8) == 0)
+		return false;
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+		if (strlen(own[i]) == n && strncmp(var, own[i], n) == 0)
+			return false;
+	}
+	return true;
+}
+
+/* The pointers are copied: the array goes with clearenv. */
+static void
+take_sent(struct request *q)
+{
+	for (char **v = environ; v != NULL && *v != NULL; v++) {
+		if (!is_sent(*v))
+			continue;
+		if (q->nenv == PROTO_ENVS_MAX) {
+			q->nenv++;
+			return;
+		}
+		q->env[q->nenv++] = *v;
+	}
+}
+
+bool
+request_env_fits(const struct request *q)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < q->nenv && i < PROTO_ENVS_MAX; i++)
+		bytes += strlen(q->env[i]) + 1;
+	return q->nenv <= PROTO_ENVS_MAX && bytes <= PROTO_ENV_MAX;
+}
+
+static int
+put_sent(const struct request *q, struct buf *b)
+{
+	int r;
+
+	if (!request_env_fits(q))
+		return ERR_TOOBIG;
+	r = buf_put_u32(b, (uint32_t)q->nenv);
+	for (size_t i = 0; i < q->nenv && r == 0; i++)
+		r = buf_put_cstr(b, q->env[i]);
+	return r;
+}
+
 void
 request_read(struct request *q)
 {
@@ -70,6 +126,7 @@ request_read(struct request *q)
 			q->rows = ws.ws_row;
 		}
 	}
+	take_sent(q);
 	/* Forgets the pointers; the strings stay where exec put them. */
 	(void)clearenv();
 }
@@ -148,7 +205,8 @@ request_put(const struct request *q, struct msg *m)
 	    (r = buf_put_u8(&m->body, q->tty)) != 0 ||
 	    (r = buf_put_cstr(&m->body, q->term)) != 0 ||
 	    (r = buf_put_u32(&m->body, q->columns)) != 0 ||
-	    (r = buf_put_u32(&m->body, q->rows)) != 0)
+	    (r = buf_put_u32(&m->body, q->rows)) != 0 ||
+	    (r = put_sent(q, &m->body)) != 0)
 		return r;
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
 		if ((r = msg_add_fd(m, fd)) != 0)

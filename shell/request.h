@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/proto.h"
+
 #define REQUEST_TERM_MAX 40
 #define REQUEST_WAIT_MS 60000 /* for the next bytes of a script */
 
@@ -20,6 +22,8 @@ struct request {
 	bool tty;
 	bool control; /* the user is `postern`: its input is no script */
 	uint32_t columns, rows;
+	const char *env[PROTO_ENVS_MAX]; /* the job's variables */
+	size_t nenv;                     /* PROTO_ENVS_MAX + 1: more */
 };
 
 struct msg;
@@ -38,8 +42,10 @@ int request_script(struct request *q, char *text, size_t size);
 /* `login` for the control surface, without a terminal: what comes on descriptor
  * 0 up to its end is the key.  The same errors. */
 int request_key(struct request *q, char *text, size_t size);
+/* Has the job sent no more variables than RUN may carry? */
+bool request_env_fits(const struct request *q);
 /* The fields of RUN, and descriptors 0, 1 and 2, lent.  ERR_TOOBIG: the
- * command is longer than PROTO_COMMAND_MAX. */
+ * command is longer than PROTO_COMMAND_MAX, or the variables do not fit. */
 int request_put(const struct request *q, struct msg *m);
 
 #endif

@@ -42,6 +42,8 @@ allow deploy for shop on web-1 {{
     run /usr/bin/cat with stdin max 5KiB
     run /usr/bin/top with pty
     run /usr/bin/echo <any>...
+    env STAGE <enum blue green>
+    env NOTE <text 1..40>
 }}
 allow paced for shop on web-1 {{
     run /usr/bin/uptime
@@ -182,9 +184,11 @@ class Monitor:
             self.pid = 0
 
 
-def run_body(handle, command, kind=1, tty=0, term="xterm", cols=100, rows=40):
+def run_body(handle, command, kind=1, tty=0, term="xterm", cols=100, rows=40,
+             sent=()):
     return (w.text(handle) + w.u8(kind) + w.text(command) + w.u8(tty) +
-            w.text(term) + w.u32(cols) + w.u32(rows))
+            w.text(term) + w.u32(cols) + w.u32(rows) + w.u32(len(sent)) +
+            b"".join(w.text(v) for v in sent))
 
 
 def message(name, body=b"", ident=0):
@@ -658,7 +662,16 @@ def test_a_pending_or_closed_session_runs_nothing(policy):
     b"", run_body("0" * 33, "a"), run_body("0" * 32, "a")[:-1],
     run_body("0" * 32, "a") + b"x", run_body("0" * 32, "a", kind=4),
     run_body("0" * 32, "a", tty=2), run_body("0" * 32, "a", term="x" * 65),
-    run_body("0" * 32, "x" * 65537)], ids=short)
+    run_body("0" * 32, "x" * 65537), run_body("0" * 32, "a", sent=["A"]),
+    run_body("0" * 32, "a", sent=["=b"]), run_body("0" * 32, "a", sent=[""]),
+    run_body("0" * 32, "a", sent=["1A=b"]),
+    run_body("0" * 32, "a", sent=["A B=c"]),
+    run_body("0" * 32, "a", sent=["A=\0b"]),
+    run_body("0" * 32, "a", sent=["A" * 65 + "=b"]),
+    run_body("0" * 32, "a", sent=["A=b"] * 131),
+    run_body("0" * 32, "a", sent=["A=" + "b" * 16382] * 2 + ["A="]),
+    run_body("0" * 32, "a")[:-4] + w.u32(1),
+    run_body("0" * 32, "a")[:-4] + w.u32(2**32 - 1)], ids=short)
 def test_a_malformed_run_closes_its_connection_alone(policy, body):
     m, handle = policy.login()
     assert w.receive(m.shell(message("RUN", body))) is None
@@ -1016,6 +1029,43 @@ def launch(policy, m, handle, command, dummy, tmp_path, order="os", stdio=(),
     run_ = HopRun(w.expect(hop, "HOP_RUN"))
     w.expect(conn, "ACCEPTED").end()
     return conn, opened, start, hop, started, grant, run_, fds
+
+
+def test_what_a_job_sends_goes_by_the_rule(policy, dummy, tmp_path):
+    """In front of each program, in the ledger's line, and nothing else."""
+    m, handle = policy.login()
+    sent = ["LANG=C", "STAGE=blue", "LD_PRELOAD=/x", "NOTE=it's $(id)",
+            "OTHER=x"]
+    conn, opened, *_, grant, r, rec = launch(
+        policy, m, handle, "systemctl restart web", dummy, tmp_path,
+        sent=sent)
+    wire = r"""'/usr/bin/env' 'STAGE=blue' 'NOTE=it'\''s $(id)' """ + \
+        "'/usr/bin/systemctl' 'restart' 'web'"
+    assert r.wire == wire
+    e = check_open(opened)["event"]
+    assert e["command"] == "/usr/bin/systemctl restart web"
+    assert e["env"] == r"""STAGE=blue NOTE='it'\''s $(id)'"""
+    for _ in range(4):
+        grant.text()
+    assert grant.text() == wire
+    conn.close()
+
+
+@pytest.mark.parametrize("command", [
+    "systemctl restart web", "systemctl restart web; /usr/bin/echo a"])
+def test_what_a_rule_does_not_take_runs_nothing(policy, command):
+    m, handle = policy.login()
+    conn = m.shell(message("RUN", run_body(
+        handle, command, sent=["STAGE=hunter2"])))
+    lines = [policy.heard("operation.decide")
+             for _ in range(2 if ";" in command else 1)]
+    assert {(e["verdict"], e["reason"], e["env"]) for e in lines} == {
+        ("deny", "policy", "STAGE")}
+    err = refused(conn, DENIED)
+    assert "rule `deploy` does not take the value that this job sends for " \
+        "STAGE" in err
+    assert "hunter2" not in err
+    w.silent(policy.control)
 
 
 @pytest.mark.parametrize("order", ["os", "so"])

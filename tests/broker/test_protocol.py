@@ -152,7 +152,7 @@ def test_the_table_is_read_whole():
     assert names == set(w.TYPES)
     assert all(w.TYPES[r.name] == r.kind for r in ROWS)
     run = next(r for r in ROWS if r.name == "RUN")
-    assert len(run.parts) == 7 and run.fds_min == 3
+    assert len(run.parts) == 9 and run.fds_min == 3
     assert all(len(b"".join(r.parts)) <= r.limit for r in ROWS)
 
 

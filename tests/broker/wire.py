@@ -53,11 +53,12 @@ FIELDS = ["", "session", "operation", "identity", "issuer", "subject", "user",
           "target", "login", "command", "pty", "stdin", "policy", "rule",
           "verdict", "reason", "by", "serial", "key_id", "principal", "list",
           "position", "positions", "joined", "asker", "key", "principals",
-          "lifetime_s", "exit", "signal", "state",
+          "lifetime_s", "env", "exit", "signal", "state",
           "duration_ms", "bytes_in", "bytes_out", "bytes_err", "sha256_in",
           "sha256_out", "sha256_err", "files", "files_refused",
           "bytes_read", "bytes_written", "manifest_sha256", "recording", "recording_sha256",
-          "viewer", "process"]
+          "viewer", "process", "recording_bytes", "retention",
+          "sidecar_sha256", "checkpoint"]
 
 
 def u8(n):

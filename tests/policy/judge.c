@@ -42,9 +42,9 @@
 #define FIELDS 7
 #define VARS_MAX 32
 
-/* What `vars` said; NAME and VALUE apart. */
+/* What `vars` said. */
 static struct {
-	char *text, *name[VARS_MAX], *value[VARS_MAX];
+	char *text, *var[VARS_MAX];
 	size_t n;
 } vars;
 
@@ -108,9 +108,8 @@ set_vars(const char *text)
 	if ((s = vars.text = strdup(text)) == NULL)
 		abort();
 	while (vars.n < VARS_MAX && s != NULL) {
-		vars.name[vars.n] = strsep(&s, "=");
-		vars.value[vars.n] = s == NULL ? NULL : strsep(&s, "\t");
-		if (vars.value[vars.n++] == NULL)
+		vars.var[vars.n] = strsep(&s, "\t");
+		if (strchr(vars.var[vars.n++], '=') == NULL)
 			abort();
 	}
 	puts("ok");
@@ -121,7 +120,7 @@ put_vars(const struct request *q, const struct decision *d)
 {
 	putchar('\t');
 	for (size_t i = 0; i < vars.n; i++) {
-		if (decide_env(q, d, vars.name[i], vars.value[i]))
+		if (decide_env(q, d, vars.var[i]))
 			printf("%zu,", i);
 	}
 }

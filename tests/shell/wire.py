@@ -12,7 +12,8 @@ SESSION_CLOSE, SESSION_CLOSED = 50, 51
 RUN, ANSWER, ACCEPTED = 64, 65, 66
 RESIZED, SIGNAL, EXIT = 68, 70, 72
 
-# Fields of what the modules and the shell send: s string, b u8, u u32.
+# Fields of what the modules and the shell send: s string, b u8, u u32, l u32 and
+# so many strings.
 FIELDS = {
     LOGIN: (("user", "s"), ("source", "s"), ("token", "s"), ("parts", "u"),
             ("trouble", "s")),
@@ -20,7 +21,7 @@ FIELDS = {
                    ("auth_info", "s")),
     SESSION_CLOSE: (("handle", "s"),),
     RUN: (("handle", "s"), ("kind", "b"), ("command", "s"), ("tty", "b"),
-          ("term", "s"), ("columns", "u"), ("rows", "u")),
+          ("term", "s"), ("columns", "u"), ("rows", "u"), ("sent", "l")),
     RESIZED: (),
     SIGNAL: (("signal", "u"),),
 }
@@ -50,6 +51,13 @@ class Message:
                 (value,), data = struct.unpack(">I", data[:4]), data[4:]
                 if kind == "s":
                     value, data = data[:value], data[value:]
+                if kind == "l":
+                    n, value = value, []
+                    for _ in range(n):
+                        (size,), data = (struct.unpack(">I", data[:4]),
+                                         data[4:])
+                        value.append(data[:size])
+                        data = data[size:]
             self.fields[name] = value
         assert data == b"", "leftover bytes"
 

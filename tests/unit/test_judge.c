@@ -417,20 +417,20 @@ static void
 t_judge_shell(void **state)
 {
 	static const struct {
-		const char *name, *value;
+		const char *var;
 		bool go;
 	} e[] = {
-		{ "LANG", "C", true },
-		{ "LANG", "de", true },
-		{ "LANG", "fr", false },
-		{ "LANG", "", false },
-		{ "NOTE", "a b", true },
-		{ "NOTE", "-a", false },
-		{ "NOTE", "abcdef", false },
-		{ "LAN", "C", false },
-		{ "LANG ", "C", false },
-		{ "PATH", "C", false },
-		{ "", "", false },
+		{ "LANG=C", true },
+		{ "LANG=de", true },
+		{ "LANG=fr", false },
+		{ "LANG=", false },
+		{ "NOTE=a b", true },
+		{ "NOTE=-a", false },
+		{ "NOTE=abcdef", false },
+		{ "LAN=C", false },
+		{ "LANG =C", false },
+		{ "PATH=C", false },
+		{ "=", false },
 	};
 	struct decision d;
 	struct who w;
@@ -445,15 +445,15 @@ t_judge_shell(void **state)
 	assert_true(d.pty);
 	assert_true(d.text_only && d.record_full && !d.record_input);
 	for (size_t i = 0; i < N(e); i++) {
-		if (decide_env(&w.q, &d, e[i].name, e[i].value) != e[i].go)
-			fail_msg("%s=%s", e[i].name, e[i].value);
+		if (decide_env(&w.q, &d, e[i].var) != e[i].go)
+			fail_msg("%s", e[i].var);
 	}
 	/* nothing goes along with what is denied */
 	w.q.enforces = ALL & ~(unsigned int)ENFORCE_INTERACTIVE;
 	decide(&w.q, &d);
 	assert_int_equal(d.verdict, VERDICT_DENY);
 	assert_string_equal(d.missing, "`interactive`");
-	assert_false(decide_env(&w.q, &d, "LANG", "C"));
+	assert_false(decide_env(&w.q, &d, "LANG=C"));
 	w.q.enforces = ALL & ~(unsigned int)ENFORCE_RECORD;
 	decide(&w.q, &d);
 	assert_string_equal(d.missing, "`record`");
@@ -544,6 +544,97 @@ t_judge_observe(void **state)
 	who_clear(&w);
 }
 
+static const char vars[] =
+    HEAD "allow ship for job on web-1 {\n"
+	 "    run /bin/ship\n"
+	 "    run /bin/ship | /bin/cat\n"
+	 "    run A=1 /bin/two\n"
+	 "    env STAGE <enum blue green prod>\n"
+	 "    env NOTE <any>\n"
+	 "    env TEAM <claim repository_id>\n"
+	 "}\n"
+	 "allow fetch for job on web-1 { git read /srv/a.git; env STAGE <enum "
+	 "blue> }\n"
+	 "deny prod for * on * { run STAGE=prod <any>... }\n"
+	 "deny other for * on * { run OTHER=<any> /bin/two }\n";
+
+/* What a job sends of its environment, beside its command. */
+static void
+t_judge_sent(void **state)
+{
+	static const struct {
+		const char *command, *sent[3];
+		const char *rule, *unfit, *goes;
+	} c[] = {
+		{ "/bin/ship", { NULL }, "ship", NULL, "" },
+		{ "/bin/ship", { "STAGE=blue" }, "ship", NULL, "0" },
+		{ "/bin/ship | /bin/cat", { "STAGE=blue" }, "ship", NULL, "0" },
+		{ "A=1 /bin/two", { "A=2", "STAGE=green" }, "ship", NULL, "1" },
+		/* what no line names stays behind */
+		{ "/bin/ship", { "LANG=C", "STAG=blue", "STAGES=blue" }, "ship",
+		    NULL, "" },
+		{ "/bin/ship", { "stage=red" }, "ship", NULL, "" },
+		/* what one names, and does not take, stops it */
+		{ "/bin/ship", { "STAGE=red" }, "ship", "STAGE=red", "" },
+		{ "/bin/ship", { "STAGE=" }, "ship", "STAGE=", "" },
+		{ "/bin/ship", { "LANG=C", "STAGE=blue ", "STAGE=red" }, "ship",
+		    "STAGE=blue ", "" },
+		{ "/bin/ship", { "TEAM=1" }, "ship", NULL, "0" },
+		{ "/bin/ship", { "TEAM=2" }, "ship", "TEAM=2", "" },
+		/* any word is one that a command may have, and no option */
+		{ "/bin/ship", { "NOTE=it's; $(id)" }, "ship", NULL, "0" },
+		{ "/bin/ship", { "NOTE=-x" }, "ship", "NOTE=-x", "" },
+		{ "/bin/ship", { "NOTE=a\nb" }, "ship", "NOTE=a\nb", "" },
+		{ "/bin/ship", { "NOTE=a\033b" }, "ship", "NOTE=a\033b", "" },
+		{ "/bin/ship", { "NOTE=\xff" }, "ship", "NOTE=\xff", "" },
+		{ "/bin/ship", { "NOTE=\xe2\x80\xae" }, "ship",
+		    "NOTE=\xe2\x80\xae", "" },
+		/* a deny that speaks of a variable sees it in either place */
+		{ "/bin/ship", { "STAGE=prod" }, "prod", NULL, "" },
+		{ "STAGE=prod /bin/ship", { NULL }, "prod", NULL, "" },
+		{ "/bin/ship | /bin/cat", { "STAGE=prod" }, "prod", NULL, "" },
+		{ "A=1 /bin/two", { "OTHER=x" }, "other", NULL, "" },
+		/* nothing goes along with the far end of a transfer */
+		{ "git-upload-pack /srv/a.git", { "STAGE=blue" }, "fetch", NULL,
+		    "" },
+		{ "git-upload-pack /srv/a.git", { "STAGE=red" }, "fetch", NULL,
+		    "" },
+		{ "/bin/none", { "STAGE=red" }, "default", NULL, "" },
+	};
+	char goes[8];
+	struct decision d;
+	struct who w;
+	size_t n;
+
+	(void)state;
+	who_init(&w, vars);
+	for (size_t i = 0; i < N(c); i++) {
+		w.q.sent = c[i].sent;
+		for (w.q.nsent = 0;
+		     w.q.nsent < N(c[i].sent) && c[i].sent[w.q.nsent] != NULL;)
+			w.q.nsent++;
+		ask(&w, c[i].command, &d);
+		if (strcmp(d.rule_name, c[i].rule) != 0)
+			fail_msg("%zu: %s", i, d.rule_name);
+		if (c[i].unfit == NULL)
+			assert_null(d.unfit);
+		else if (d.unfit == NULL || strcmp(d.unfit, c[i].unfit) != 0)
+			fail_msg("%zu: it fits", i);
+		assert_int_equal(d.verdict == VERDICT_ALLOW,
+		    c[i].unfit == NULL && (strcmp(c[i].rule, "ship") == 0 ||
+					      strcmp(c[i].rule, "fetch") == 0));
+		n = 0;
+		for (size_t k = 0; k < w.q.nsent; k++) {
+			if (decide_env(&w.q, &d, w.q.sent[k]))
+				goes[n++] = (char)('0' + k);
+		}
+		goes[n] = '\0';
+		if (strcmp(goes, c[i].goes) != 0)
+			fail_msg("%zu: %s", i, goes);
+	}
+	who_clear(&w);
+}
+
 int
 main(void)
 {
@@ -553,6 +644,7 @@ main(void)
 		cmocka_unit_test(t_judge_files),
 		cmocka_unit_test(t_judge_bounds_of_files),
 		cmocka_unit_test(t_judge_shell),
+		cmocka_unit_test(t_judge_sent),
 		cmocka_unit_test(t_judge_observe),
 	};
 

@@ -175,7 +175,7 @@ t_clear_closes(void **state)
 static void
 t_send_refused(void **state)
 {
-	static const uint8_t much[70 * 1024];
+	static const uint8_t much[101 * 1024];
 	struct pair *p = *state;
 	struct msg m;
 
@@ -191,7 +191,7 @@ t_send_refused(void **state)
 	assert_int_equal(buf_put(&m.body, much, sizeof(much)), ERR_TOOBIG);
 	msg_clear(&m);
 	/* but a type that is changed afterwards could */
-	msg_init(&m, MSG_GO);
+	msg_init(&m, MSG_HOP_RUN);
 	assert_int_equal(buf_put(&m.body, much, sizeof(much)), 0);
 	m.type = MSG_RUN;
 	m.nfd = 3;

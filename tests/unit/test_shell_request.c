@@ -128,6 +128,96 @@ t_request_put_bound(void **state)
 	free(s);
 }
 
+/* What RUN carries of such an environment; q has been read from it. */
+static void
+sent(char **env, struct request *q, size_t n, const char *want)
+{
+	const uint8_t *p;
+	struct msg m;
+	uint32_t count;
+	size_t len;
+
+	environ = env;
+	request_read(q);
+	assert_true(request_env_fits(q));
+	msg_init(&m, MSG_RUN);
+	assert_int_equal(request_put(q, &m), 0);
+	/* handle, kind, command, tty, term, columns, rows */
+	assert_int_equal(buf_skip(&m.body, 4 + 1 + 4 + 1 + 4 + 4 + 4), 0);
+	assert_int_equal(buf_get_u32(&m.body, &count), 0);
+	assert_int_equal(count, n);
+	for (; count > 0; count--) {
+		assert_int_equal(
+		    buf_get_view(&m.body, PROTO_ENV_MAX, &p, &len), 0);
+		if (want != NULL)
+			assert_memory_equal(p, want, len);
+	}
+	assert_int_equal(buf_end(&m.body), 0);
+	msg_clear(&m);
+}
+
+static void
+t_request_put_env(void **state)
+{
+	char own[] = "PATH=/bin", user[] = "USER=x", tty[] = "SSH_TTY=/x",
+	     handle[] = "POSTERN_SESSION=x", odd[] = "A.B=c", none[] = "AB",
+	     bash[] = "BASH_FUNC_x%%=() { id; }", term[] = "TERM=xterm",
+	     stage[] = "STAGE=blue", path[] = "PATHS=a", empty[] = "=x";
+	char *env[] = { own, user, tty, handle, odd, none, bash, term, empty,
+		NULL };
+	char *one[] = { own, stage, odd, NULL };
+	char *two[] = { path, stage, NULL };
+	struct request q;
+
+	(void)state;
+	sent(NULL, &q, 0, NULL);
+	sent(env, &q, 0, NULL);
+	sent(one, &q, 1, stage);
+	sent(two, &q, 2, NULL);
+}
+
+/* One too much: nothing is sent. */
+static void
+unsent(char **env)
+{
+	struct request q;
+	struct msg m;
+
+	environ = env;
+	request_read(&q);
+	assert_false(request_env_fits(&q));
+	msg_init(&m, MSG_RUN);
+	assert_int_equal(request_put(&q, &m), ERR_TOOBIG);
+	msg_clear(&m);
+}
+
+/* Promise 10: as many and as long as may be, and one more. */
+static void
+t_request_env_fits_bound(void **state)
+{
+	char *many[PROTO_ENVS_MAX + 3] = { NULL }, a[] = "A=b";
+	char *text = malloc(PROTO_ENV_MAX + 1), *one[] = { text, NULL };
+	struct request q;
+
+	(void)state;
+	for (size_t i = 0; i < PROTO_ENVS_MAX; i++)
+		many[i] = a;
+	sent(many, &q, PROTO_ENVS_MAX, a);
+	many[PROTO_ENVS_MAX] = a;
+	unsent(many);
+	many[PROTO_ENVS_MAX + 1] = a;
+	unsent(many);
+	assert_non_null(text);
+	memset(text, 'x', PROTO_ENV_MAX);
+	text[1] = '=';
+	text[PROTO_ENV_MAX - 1] = '\0';
+	sent(one, &q, 1, text);
+	text[PROTO_ENV_MAX - 1] = 'x';
+	text[PROTO_ENV_MAX] = '\0';
+	unsent(one);
+	free(text);
+}
+
 int
 main(void)
 {
@@ -136,6 +226,8 @@ main(void)
 		cmocka_unit_test(t_request_read_handle),
 		cmocka_unit_test(t_request_read_leaves_nothing),
 		cmocka_unit_test(t_request_put_bound),
+		cmocka_unit_test(t_request_put_env),
+		cmocka_unit_test(t_request_env_fits_bound),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
