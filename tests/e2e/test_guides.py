@@ -39,7 +39,7 @@ def on_bastion(bastion, body, **env):
     return subprocess.run(
         h.inside("bastion", ["/bin/sh", "-euc", body]), text=True,
         stdin=subprocess.DEVNULL, capture_output=True, timeout=120,
-        env={**os.environ, **env,
+        cwd=h.WORK, env={**os.environ, **env,
              "PATH": f"{h.PREFIX}/bin:{os.environ['PATH']}"})
 
 
