@@ -110,5 +110,9 @@ tests_broker_clock_la_SOURCES = tests/broker/clock.c
 tests_broker_clock_la_CFLAGS = -std=c17 -Wall -Wextra -fno-sanitize=all
 tests_broker_clock_la_LDFLAGS = -module -avoid-version -shared \
 	-rpath $(posternlibdir) -fno-sanitize=all
+check_LTLIBRARIES += tests/broker/synced.la
+tests_broker_synced_la_SOURCES = tests/broker/synced.c
+tests_broker_synced_la_CFLAGS = $(tests_broker_clock_la_CFLAGS)
+tests_broker_synced_la_LDFLAGS = $(tests_broker_clock_la_LDFLAGS)
 TESTS += tests/broker/floor.sh
 EXTRA_DIST += tests/broker
