@@ -248,6 +248,7 @@ child_main(const char *name, unsigned int self,
 	int r;
 
 	log_init(name);
+	log_journal();
 	env.h = h;
 	(void)signal(SIGPIPE, SIG_IGN);
 	/* A terminal's ^C is for the parent, which then says STOP. */

@@ -249,8 +249,8 @@ session_find(
 	/* A line that did not get there goes before those that name it. */
 	if (c->session->noted == KEPT_NO &&
 	    session_note_open(c->session, c) != 0)
-		log_err(
-		    0, "session %s is not in the ledger yet", c->session->id);
+		log_err_about(ABOUT_SESSION(c->session->id), 0,
+		    "session %s is not in the ledger yet", c->session->id);
 	*out = c;
 	return 0;
 }

@@ -356,6 +356,7 @@ main(void)
 	int r;
 
 	log_init("postern-hop");
+	log_journal();
 	(void)umask(077);
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
 	    signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
@@ -370,6 +371,8 @@ main(void)
 		return 0; /* policy had no work after all */
 	if (r != 0)
 		fatal(r, "HOP_RUN");
+	log_about(&(struct log_about){
+	    .operation = h->run.operation, .target = h->run.target });
 	h->started_ms = msg_now_ms();
 	if (h->run.duration_s != 0)
 		h->over_ms = h->started_ms + (int64_t)h->run.duration_s * 1000;

@@ -88,7 +88,8 @@ hops_start(struct peer *p, struct msg *m)
 			r = ERR_SYS;
 	}
 	if (r != 0)
-		log_err(r, "hop for %s", log_safe(operation));
+		log_err_about(ABOUT_OPERATION(log_safe(operation)), r,
+		    "hop for %s", log_safe(operation));
 	(void)close(control);
 	msg_init(&a, MSG_HOP_STARTED);
 	a.id = m->id;
@@ -125,7 +126,8 @@ hops_stop(struct msg *m)
 			  now ? SIGKILL : SIGTERM, NULL, 0) != 0)
 		r = ERR_SYS;
 	if (r != 0 && proc_alive(pidfd)) /* what is dead is what was wanted */
-		log_err(r, "the hop of %s is not ended", log_safe(operation));
+		log_err_about(ABOUT_OPERATION(log_safe(operation)), r,
+		    "the hop of %s is not ended", log_safe(operation));
 	(void)close(pidfd);
 	return 0;
 }

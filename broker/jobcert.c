@@ -294,7 +294,7 @@ hand_over(struct operation *op)
 	    (r = operation_answer(op, 0, &out, &err)) == 0)
 		j->given = false; /* it is the job's now */
 	else
-		log_err(r, "answer to operation %s", op->id);
+		log_err_about(ABOUT_OPERATION(op->id), r, "answer to operation %s", op->id);
 	buf_clear(&out);
 	buf_clear(&err);
 	operation_free(op);
@@ -392,7 +392,8 @@ take(struct operation *op)
 out:
 	cert_free(c);
 	if (r != 0) {
-		log_err(r, "a certificate for session %s", j->session->id);
+		log_err_about(ABOUT_SESSION(j->session->id), r,
+		    "a certificate for session %s", j->session->id);
 		(void)refuse(op, POSTERN_EX_TEMPFAIL,
 		    "the certificate could not be made" TRY_AGAIN);
 	}

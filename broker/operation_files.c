@@ -96,7 +96,7 @@ grant(struct operation *op, struct connection *conn, const struct ask *a,
 	}
 	if ((r = operation_counts(op, &counted)) != 0 ||
 	    (r = prepare(op, conn, a, q, f, scp)) != 0) {
-		log_err(r, "operation %s", op->id);
+		log_err_about(ABOUT_OPERATION(op->id), r, "operation %s", op->id);
 		operation_refuse(op, POSTERN_EX_TEMPFAIL,
 		    r == ERR_TOOBIG
 			? "not run: more `read` and `write` lines hold for "
@@ -118,7 +118,8 @@ has_room(struct operation *op)
 {
 	if (policy_audit() == NULL || policy_audit_room() >= 2)
 		return true;
-	log_err(0, "operation %s: audit is behind", op->id);
+	log_err_about(ABOUT_OPERATION(op->id), 0,
+	    "operation %s: audit is behind", op->id);
 	operation_behind(op);
 	return false;
 }

@@ -36,7 +36,8 @@ hop_stop(struct operation *op, bool now)
 		r = peer_send(child_parent(), &m);
 	msg_clear(&m);
 	if (r != 0)
-		log_err(r, "ALARM: operation %s is not ended", op->id);
+		log_err_about(ABOUT_OPERATION(op->id), r,
+		    "ALARM: operation %s is not ended", op->id);
 }
 
 static void
@@ -47,8 +48,8 @@ stop_late(void *arg)
 	op->timer = NULL;
 	if (op->pidfd < 0)
 		return;
-	log_err(
-	    0, "the hop of operation %s does not end, and is killed", op->id);
+	log_err_about(ABOUT_OPERATION(op->id), 0,
+	    "the hop of operation %s does not end, and is killed", op->id);
 	hop_stop(op, true);
 }
 

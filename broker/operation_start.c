@@ -78,7 +78,7 @@ operation_abort(const char *id, const char *reason)
 	msg_clear(&m);
 	if (r == 0)
 		return;
-	log_err(r, "abort of operation %s", id);
+	log_err_about(ABOUT_OPERATION(id), r, "abort of operation %s", id);
 	/* A command of a list that audit waits for would have no end in the
 	 * ledger.  It writes those ends itself when their policy is gone. */
 	if (!left)
@@ -111,7 +111,7 @@ operation_start(struct operation *op)
 		return;
 	}
 	if ((r = ask_audit(op)) != 0) {
-		log_err(r, "operation %s", op->id);
+		log_err_about(ABOUT_OPERATION(op->id), r, "operation %s", op->id);
 		operation_abort(op->id, "the recording could not be asked for");
 		operation_refuse(op, POSTERN_EX_IOERR,
 		    "not run: the recording "

@@ -209,27 +209,33 @@ make_auditors(void)
 	make_socket("audit", need_group("postern-auditor"), 0660);
 }
 
+/* What posternd -p does, too, and the one part of a start that may have to
+ * change owners. */
 static void
-prepare(void)
+prepare_folders(void)
 {
 	const struct account root = { 0, 0 };
 	struct account audit = children_get(AUDIT)->acct;
 
 	audit.gid = need_group("postern-auditor");
-
 	(void)close(make_folder(env.conf.run_folder, root, 0755));
+	(void)close(make_folder(env.conf.state_folder, root, 0755));
+	/* Auditors see recordings through audit, which writes down who does. */
+	make_state("recordings", audit, 0700);
+	make_state("ledger", audit, 0750);
+	make_state("store", audit, 0750);
+}
+
+static void
+prepare(void)
+{
+	prepare_folders();
 	make_socket("pam", 0, 0600);
 	make_socket("session", 0, 0600);
 	make_socket("shell", env.job.gid, 0660);
 	make_socket("ctl", need_group("postern-admin"), 0660);
 	make_auditors();
 	make_key("session-key");
-
-	(void)close(make_folder(env.conf.state_folder, root, 0755));
-	/* Auditors see recordings through audit, which writes down who does. */
-	make_state("recordings", audit, 0700);
-	make_state("ledger", audit, 0750);
-	make_state("store", audit, 0750);
 }
 
 /* -- what the service manager is told ------------------------------------ */
@@ -369,25 +375,34 @@ static void
 usage(void)
 {
 	(void)fprintf(stderr,
-	    "usage: posternd [-t] [-c FILE]\n"
+	    "usage: posternd [-p | -t] [-c FILE]\n"
 	    "Runs in the foreground; settings in %s, see posternd(8).\n"
+	    "-p: only makes the folders, and gives them their owners.\n"
 	    "-t: only tries whether settings and accounts are good.\n",
 	    env.conf_path);
 	exit(POSTERN_EX_USAGE);
 }
 
-static bool
+enum task {
+	TASK_SERVE,
+	TASK_PREPARE,
+	TASK_TRY,
+};
+
+static enum task
 read_args(int argc, char **argv)
 {
 	static char self[4096];
-	bool trial = false;
+	enum task task = TASK_SERVE;
 	int c;
 
-	while ((c = getopt(argc, argv, "c:t")) != -1) {
+	while ((c = getopt(argc, argv, "c:pt")) != -1) {
 		if (c == 'c')
 			env.conf_path = optarg;
-		else if (c == 't')
-			trial = true;
+		else if (c == 'p' && task == TASK_SERVE)
+			task = TASK_PREPARE;
+		else if (c == 't' && task == TASK_SERVE)
+			task = TASK_TRY;
 		else
 			usage();
 	}
@@ -397,7 +412,7 @@ read_args(int argc, char **argv)
 	if (argv[0][0] != '/' && realpath("/proc/self/exe", self) != NULL)
 		argv[0] = self;
 	env.argv = argv;
-	return trial;
+	return task;
 }
 
 /* 0, 1 and 2 are inherited by children: they must exist.  Anything else was
@@ -418,11 +433,12 @@ int
 main(int argc, char **argv)
 {
 	struct buf state;
-	bool trial, fresh;
+	enum task task;
+	bool fresh;
 	int r;
 
 	log_init("posternd");
-	trial = read_args(argc, argv);
+	task = read_args(argc, argv);
 	if (geteuid() != 0)
 		fatal(0, "must be started as root; it gives that up for "
 			 "everything it starts");
@@ -432,12 +448,18 @@ main(int argc, char **argv)
 		fatal(r, "the state of the posternd before");
 	fresh = r == ERR_NOTFOUND;
 	tidy_descriptors(fresh);
+	log_journal();
 	(void)umask(077);
 	if ((env.loop = loop_new()) == NULL)
 		fatal(ERR_NOMEM, "cannot start");
 	read_conf();
 	read_accounts();
-	if (trial) {
+	if (task == TASK_PREPARE) {
+		prepare_folders();
+		buf_clear(&state);
+		return 0;
+	}
+	if (task == TASK_TRY) {
 		if (!fresh && (r = upgrade_state_get(&state, true)) != 0)
 			fatal(r, "the state of the running posternd");
 		buf_clear(&state);

@@ -376,7 +376,7 @@ denial_done(void *arg, int result)
 
 	s->ndenials--;
 	if (result != 0)
-		log_err(0,
+		log_err_about(ABOUT_SESSION(s->id), 0,
 		    "ALARM: a denial of session %s is not in the "
 		    "ledger",
 		    s->id);

@@ -56,10 +56,29 @@ setup_group(const char *name, gid_t *gid)
 	return 0;
 }
 
+/* What is right already is not touched: under the unit posternd has no right to
+ * change what is another account's (posternd -p has). */
+static int
+setup_own(int fd, struct account owner, mode_t mode)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1)
+		return ERR_SYS;
+	if ((st.st_uid != owner.uid || st.st_gid != owner.gid) &&
+	    fchown(fd, owner.uid, owner.gid) == -1)
+		return ERR_SYS;
+	if (fstat(fd, &st) == -1) /* a chown takes bits away */
+		return ERR_SYS;
+	if ((st.st_mode & 07777) != mode && fchmod(fd, mode) == -1)
+		return ERR_SYS;
+	return 0;
+}
+
 int
 setup_folder(const char *path, struct account owner, mode_t mode, int *fdp)
 {
-	int fd;
+	int fd, r;
 
 	if (mkdir(path, 0700) == -1 && errno != EEXIST)
 		return ERR_SYS;
@@ -67,10 +86,9 @@ setup_folder(const char *path, struct account owner, mode_t mode, int *fdp)
 	if (fd == -1)
 		return errno == ELOOP || errno == ENOTDIR ? ERR_DENIED :
 							    ERR_SYS;
-	if (fchown(fd, owner.uid, owner.gid) == -1 ||
-	    fchmod(fd, mode) == -1) {
+	if ((r = setup_own(fd, owner, mode)) != 0) {
 		(void)close(fd);
-		return ERR_SYS;
+		return r;
 	}
 	*fdp = fd;
 	return 0;

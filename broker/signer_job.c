@@ -254,7 +254,8 @@ signer_job(const struct cert_ca *ca, const struct rules *rules,
 		fault = "the certificate could not be signed";
 	}
 	if (fault != NULL)
-		log_err(0, "session %s gets no certificate: %s",
+		log_err_about(ABOUT_SESSION(log_safe(j->session)), 0,
+		    "session %s gets no certificate: %s",
 		    log_safe(j->session), fault);
 	r = job_answer(policy, m->id, j, &blob, fault);
 out:

@@ -4,6 +4,7 @@ lib_libbase_la_SOURCES = \
 	lib/buf.c lib/buf.h \
 	lib/err.c lib/err.h \
 	lib/event.c lib/event.h \
+	lib/journal.c lib/journal.h \
 	lib/json.c lib/json.h \
 	lib/log.c lib/log.h \
 	lib/msg.c lib/msg.h \

@@ -9,40 +9,101 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "lib/buf.h"
 #include "lib/err.h"
+#include "lib/journal.h"
 #include "lib/safeopen.h"
 
 #define LOG_LINE_MAX 4096
+#define LOG_ENTRY_MAX (LOG_LINE_MAX + 1024) /* with its fields */
 #define LOG_SAFE_MAX 200
 
-static const char *log_process = "postern";
+/* syslog's (RFC 5424, 6.2.1); ours have three. */
+#define LOG_PRIORITY_ALARM "1"
+#define LOG_PRIORITY_ERR "3"
+#define LOG_PRIORITY_INFO "6"
+
+static struct {
+	const char *process;
+	struct log_about about;
+	int journal; /* 0: not asked for */
+} env = { .process = "postern" };
 
 void
 log_init(const char *process)
 {
-	log_process = process;
+	env.process = process;
+}
+
+void
+log_journal(void)
+{
+	env.journal = journal_open();
+}
+
+void
+log_about(const struct log_about *about)
+{
+	env.about = *about;
+}
+
+/* One field; what there is nothing to say of has none. */
+static int
+log_field(struct buf *e, const char *name, const char *value)
+{
+	return value == NULL ? 0 : journal_put(e, name, value, strlen(value));
+}
+
+static int
+log_entry(const struct log_about *about, const char *priority, const char *text,
+    size_t n)
+{
+	struct buf e;
+	int r;
+
+	if (env.journal <= 0)
+		return ERR_NOTFOUND;
+	buf_init(&e, LOG_ENTRY_MAX);
+	if ((r = journal_put(&e, "MESSAGE", text, n)) == 0 &&
+	    (r = log_field(&e, "PRIORITY", priority)) == 0 &&
+	    (r = log_field(&e, "SYSLOG_IDENTIFIER", env.process)) == 0 &&
+	    (r = log_field(&e, "POSTERN_OPERATION", about->operation)) == 0 &&
+	    (r = log_field(&e, "POSTERN_SESSION", about->session)) == 0 &&
+	    (r = log_field(&e, "POSTERN_TARGET", about->target)) == 0)
+		r = journal_send(env.journal, &e);
+	buf_clear(&e);
+	return r;
 }
 
 /* One write a line, so that lines of several processes do not mix. */
-static void log_line(int r, const char *fmt, va_list ap)
-    __attribute__((format(printf, 2, 0)));
+static void log_line(const struct log_about *about, const char *priority, int r,
+    const char *fmt, va_list ap) __attribute__((format(printf, 4, 0)));
 
 static void
-log_line(int r, const char *fmt, va_list ap)
+log_line(const struct log_about *about, const char *priority, int r,
+    const char *fmt, va_list ap)
 {
 	const char *why = r == 0 ? NULL : err_text(r); /* before errno goes */
+	size_t head;
 	struct buf b;
 
+	if (strncmp(fmt, "ALARM", 5) == 0)
+		priority = LOG_PRIORITY_ALARM;
 	buf_init(&b, LOG_LINE_MAX);
-	(void)buf_putf(&b, "%s: ", log_process);
+	(void)buf_putf(&b, "%s: ", env.process);
+	head = buf_len(&b);
 	(void)buf_vputf(&b, fmt, ap);
 	if (why != NULL)
 		(void)buf_putf(&b, ": %s", why);
-	(void)buf_put(&b, "\n", 1);
-	(void)write_all(STDERR_FILENO, buf_ptr(&b), buf_len(&b));
+	/* The journal has the process's name in a field. */
+	if (log_entry(about, priority, (const char *)buf_ptr(&b) + head,
+		buf_len(&b) - head) != 0) {
+		(void)buf_put(&b, "\n", 1);
+		(void)write_all(STDERR_FILENO, buf_ptr(&b), buf_len(&b));
+	}
 	buf_clear(&b);
 }
 
@@ -52,7 +113,7 @@ log_info(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	log_line(0, fmt, ap);
+	log_line(&env.about, LOG_PRIORITY_INFO, 0, fmt, ap);
 	va_end(ap);
 }
 
@@ -62,7 +123,17 @@ log_err(int r, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	log_line(r, fmt, ap);
+	log_line(&env.about, LOG_PRIORITY_ERR, r, fmt, ap);
+	va_end(ap);
+}
+
+void
+log_err_about(const struct log_about *about, int r, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_line(about, LOG_PRIORITY_ERR, r, fmt, ap);
 	va_end(ap);
 }
 
@@ -72,7 +143,7 @@ fatal(int r, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	log_line(r, fmt, ap);
+	log_line(&env.about, LOG_PRIORITY_ERR, r, fmt, ap);
 	va_end(ap);
 	exit(1);
 }

@@ -1,5 +1,6 @@
 /*
- * Log lines of the broker's processes, on standard error (the journal's).
+ * Log lines of the broker's processes, on standard error; where that is the
+ * journal's, as its entries, with fields (posternd(8)).
  * Nothing in lib, policy, ssh or audit logs; a process logs an error once,
  * where it stops.
  */
@@ -12,10 +13,25 @@
 
 /* The name that begins every line; a string literal. */
 void log_init(const char *process);
+/* Lines go to the journal from here on, if standard error does.  A descriptor:
+ * behind whatever closes those that it does not know, before confinement. */
+void log_journal(void);
+
+/* What a line is about: ids of ours, or NULL.  They stay the caller's. */
+struct log_about {
+	const char *operation, *session, *target;
+};
+#define ABOUT_OPERATION(id) (&(struct log_about){ .operation = (id) })
+#define ABOUT_SESSION(id) (&(struct log_about){ .session = (id) })
+/* All further lines, in a process that does one thing; the ids stay. */
+void log_about(const struct log_about *about);
+
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* "what: err_text(r)"; r = 0 leaves the error text away. */
 void log_err(int r, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+void log_err_about(const struct log_about *about, int r, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* log_err, then exit(1).  Broker process files only. */
 void fatal(int r, const char *fmt, ...)
     __attribute__((format(printf, 2, 3), noreturn));

@@ -12,6 +12,7 @@ floor_unit_tests = \
 	tests/unit/test_b64 \
 	tests/unit/test_buf \
 	tests/unit/test_event \
+	tests/unit/test_journal \
 	tests/unit/test_json \
 	tests/unit/test_loop \
 	tests/unit/test_msg \
@@ -39,6 +40,10 @@ tests_unit_test_event_SOURCES = tests/unit/test_event.c $(floor_fault)
 tests_unit_test_event_CFLAGS = $(floor_cflags)
 tests_unit_test_event_LDFLAGS = $(AM_LDFLAGS) $(fault_wrap)
 tests_unit_test_event_LDADD = $(floor_ldadd)
+tests_unit_test_journal_SOURCES = tests/unit/test_journal.c
+tests_unit_test_journal_CFLAGS = $(floor_cflags)
+tests_unit_test_journal_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=journal_open
+tests_unit_test_journal_LDADD = $(floor_ldadd)
 tests_unit_test_json_SOURCES = tests/unit/test_json.c
 tests_unit_test_json_CFLAGS = $(floor_cflags)
 tests_unit_test_json_LDADD = $(floor_ldadd)

@@ -34,22 +34,27 @@ program slow = /usr/local/bin/slow
 type service = enum web api worker
 allow deploy for shop on web-1 {
     run systemctl (restart | reload) <service>
-    run slow <int 1..100>
+    run slow <int 1..200>
+    write under /srv/in by sftp max 500MiB
 }
 """ % ISSUER
 ASKPASS = """#!/bin/sh
 n=${1##* }; n=${n%:}
 printf %s "$CI_TOKEN" | cut -c$((n * 1000 - 999))-$((n * 1000))
 """
-SSH = ("ssh -p 2222 -o UserKnownHostsFile=/opt/known "
+OPTIONS = "-o UserKnownHostsFile=/opt/known "
+SSH = ("ssh -p 2222 " + OPTIONS +
        "-o PreferredAuthentications=keyboard-interactive ")
+BY_KEY = (OPTIONS + "-i /home/runner/k -o IdentitiesOnly=yes -o BatchMode=yes ")
+SCP_KBIT = 3200             # a second; 400 kB
 
 
 def guide():
     """The commands in the boxes of doc/ADMIN.md, in their order."""
     boxes = re.findall(r"^```\n(.*?)^```",
                        (m.TOP / "doc/ADMIN.md").read_text(), re.M | re.S)
-    return [line for box in boxes for line in box.splitlines()]
+    return [line for box in boxes
+            for line in box.replace("\\\n", "").splitlines()]
 
 
 def unwarned(out):
@@ -154,18 +159,11 @@ class Debian:
         assert self.m.code("id web-1") != 0
 
     def start(self):
-        """By hand, as doc/ADMIN.md has it."""
-        self.follow("postern ca init")
+        """The first target, as doc/ADMIN.md has it; then rules of our own."""
         print_ = self.m.sh(
             "ssh-keygen -lf /opt/target/host.pub").split()[1]
-        self.m.write("/etc/postern/keys/ci.json", self.issuer.keys())
-        self.m.write("/etc/postern/policy/main.postern",
-                     POLICY.replace("@FINGERPRINT@", print_))
-        ca = self.m.sh("postern ca show --target web-1")
-        self.m.write("/opt/target/ca.pub", "".join(
-            x + "\n" for x in ca.splitlines() if x.startswith("ssh-ed25519")))
         self.m.write("/opt/target/config", """
-ListenAddress 10.91.0.2
+ListenAddress 10.91.0.2:2200
 HostKey /opt/target/host
 PidFile none
 UsePAM no
@@ -173,16 +171,36 @@ AuthorizedKeysFile none
 TrustedUserCAKeys /opt/target/ca.pub
 AuthorizedPrincipalsCommand /bin/echo %u+web-1
 AuthorizedPrincipalsCommandUser nobody
+Subsystem sftp internal-sftp
 """)
         # The host's own sshd listens everywhere; the target is beside it.
-        self.m.sh("sed -i 's/^ListenAddress.*/&:2200/' /opt/target/config; "
-                  "sed -i 's/10.91.0.2:22\"/10.91.0.2:2200\"/' "
-                  "/etc/postern/policy/main.postern; "
+        self.m.sh("touch /opt/target/ca.pub; "
+                  "install -d -o deploy /srv/in; "
                   "systemd-run -q --unit=target /usr/sbin/sshd -D -e "
                   "-f /opt/target/config")
-        self.m.sh("sleep 1")
-        out = self.follow("ssh-keyscan")
-        assert print_ in out, out
+        m.wait_for(lambda: self.m.code("ss -Hltn sport = 2200 | grep -q .")
+                   == 0)
+        setup = self.guide.pop(0)
+        assert setup.startswith("postern setup --target web-1"), setup
+        setup = setup.replace("@10.0.3.11", "@10.91.0.2:2200")
+        # Nobody is there to be asked: it shows the key, and writes nothing.
+        out = self.m.sh(setup + "; echo rc $?")
+        assert print_ in out and out.endswith("rc 1\n"), out
+        assert self.m.code("ls /etc/postern/ca/* "
+                           "/etc/postern/policy/*") != 0
+        line = self.guide.pop(0)
+        assert line.startswith("ssh-keygen -lf /etc/ssh/"), line
+        out = self.m.sh(f"{setup} --hostkey {print_}")
+        said = self.follow("postern ca show --target")
+        assert said in out, (out, said)
+        self.m.write("/opt/target/ca.pub", "".join(
+            x + "\n" for x in said.splitlines()
+            if x.startswith("ssh-ed25519")))
+        assert "allow" in self.follow("postern policy explain")
+        self.m.write("/etc/postern/keys/ci.json", self.issuer.keys())
+        self.m.write("/etc/postern/policy/main.postern",
+                     POLICY.replace("@FINGERPRINT@", print_))
+        self.m.sh("rm /etc/postern/policy/first.postern")
         self.follow("systemctl enable --now")
         self.follow("postern status")
         m.wait_for(lambda: self.m.code("ss -Hltn sport = 2222 | grep -q .")
@@ -191,19 +209,23 @@ AuthorizedPrincipalsCommandUser nobody
         key = self.m.sh("cat /etc/postern/sshd/host_ed25519.pub").split()
         self.m.write("/opt/known",
                      f"[10.91.0.1]:2222 {key[0]} {key[1]}\n")
+        # The machine has no network: what hangs on one is left out.
+        line = self.guide.pop(0)
+        assert line == "postern doctor", line
+        return self.m.sh("postern doctor --offline; echo rc $?")
 
     def follow(self, until):
         """The guide's lines, up to one that begins so; what that one says."""
         while True:
             line = self.guide.pop(0)
-            out = self.m.sh(line.replace("10.0.3.11", "-p 2200 10.91.0.2"))
+            out = self.m.sh(line)
             if line.startswith(until):
                 return out
 
-    def job(self, command, more=""):
+    def job(self, command, more="", user="web-1"):
         return (f"SSH_ASKPASS=/opt/askpass SSH_ASKPASS_REQUIRE=force "
                 f"CI_TOKEN={self.issuer.token()} {SSH} {more} "
-                f"web-1@10.91.0.1 {command}")
+                f"{user}@10.91.0.1 {command}")
 
     def see(self):
         """What the guide has a job do, and who looks at it."""
@@ -228,14 +250,38 @@ AuthorizedPrincipalsCommandUser nobody
         pid = self.m.sh("systemctl show -p MainPID --value postern").strip()
         out = {"posternd": pid}
         for p in self.m.sh(f"cat /proc/{pid}/task/{pid}/children").split():
-            name = self.m.sh(f"tr '\\0' '\\n' </proc/{p}/cmdline | head -n 1",
-                             check=False).strip()
-            out[os.path.basename(name)] = p
+            name = os.path.basename(self.m.sh(
+                f"tr '\\0' '\\n' </proc/{p}/cmdline | head -n 1",
+                check=False).strip())
+            if name == "postern-hop":
+                out.setdefault(name, set()).add(p)
+            else:
+                out[name] = p
         return out
 
+    def certified(self):
+        """A session by job certificate, and how to log in by it."""
+        self.m.sh("rm -f k k.pub k-cert.pub && "
+                  "ssh-keygen -q -t ed25519 -N '' -f k && "
+                  + self.job("login <k.pub >k-cert.pub", user="postern"),
+                  "runner", cd="/home/runner")
+        return f"ssh -p 2222 {BY_KEY} web-1@10.91.0.1 "
+
+    def scp(self, seconds):
+        """A file that takes that long to go over, on its way."""
+        self.m.sh(f"rm -f /srv/in/big; head -c {seconds * SCP_KBIT * 125} "
+                  "/dev/urandom >/home/runner/big; "
+                  "chown runner /home/runner/big")
+        p = self.m.popen(
+            f"scp -q -P 2222 -l {SCP_KBIT} {BY_KEY} /home/runner/big "
+            "web-1@10.91.0.1:/srv/in/big", "runner")
+        m.wait_for(lambda: self.m.code("test -s /srv/in/big") == 0)
+        return p
+
     def exchanged(self, debs, seconds, more=""):
-        """Packages over the others, under a running operation and an open
-        connection: nothing is cut, and everything is new behind it."""
+        """Packages over the others, under a running operation, an open
+        connection, a session by job certificate with an operation of its own,
+        and a running scp: nothing is cut, and everything is new behind it."""
         master = self.m.popen(self.job(
             "", "-N -o ControlMaster=yes -o ControlPath=/home/runner/cm"),
             "runner")
@@ -243,27 +289,39 @@ AuthorizedPrincipalsCommandUser nobody
         mux = (SSH + "-o BatchMode=yes -o ControlPath=/home/runner/cm "
                "web-1@10.91.0.1 ")
         self.m.sh(mux + "systemctl restart web", "runner")
-        slow = self.m.popen(mux + f"slow {seconds}", "runner")
-        assert slow.stdout.readline() == "started\n"
+        by_key = self.certified()
+        run = {"operation": self.m.popen(mux + f"slow {seconds}", "runner"),
+               "by certificate": self.m.popen(by_key + f"slow {seconds}",
+                                              "runner")}
+        for p in run.values():
+            assert p.stdout.readline() == "started\n"
+        run["scp"] = self.scp(seconds)
         before = self.processes()
         t0 = time.monotonic()
         out = self.apt(debs, more)
         took = time.monotonic() - t0
         assert "posternd goes on as the new program" in out, out
         after = self.processes()
-        assert slow.poll() is None, "the operation was cut"
+        for name, p in run.items():
+            assert p.poll() is None, f"{name} was cut, or had ended"
         assert after["posternd"] == before["posternd"]
         assert after["postern-hop"] == before["postern-hop"]
+        assert len(after["postern-hop"]) == 3, after
         for name in ("postern-oidc", "postern-policy", "postern-signer",
                      "postern-audit"):
             assert after[name] != before[name], name
-        # The connection that was open goes on, and so do others.
-        assert self.m.sh(mux + "systemctl reload api", "runner") == \
-            "reload api: done\n"
+        # The connection that was open goes on, so does the certificate's
+        # session, and so do others.
+        for way in (mux, by_key):
+            assert self.m.sh(way + "systemctl reload api", "runner") == \
+                "reload api: done\n"
         self.works()
-        rest, _ = slow.communicate(timeout=120)
-        assert (slow.returncode, rest) == (0, "done\n"), (slow.returncode,
-                                                           rest)
+        for name, p in run.items():
+            rest, _ = p.communicate(timeout=seconds + 120)
+            assert (p.returncode, rest) == \
+                (0, "" if name == "scp" else "done\n"), (name, p.returncode,
+                                                         rest)
+        self.m.sh("cmp /home/runner/big /srv/in/big")
         self.m.sh("ssh -O exit -o ControlPath=/home/runner/cm -p 2222 "
                   "web-1@10.91.0.1", "runner", check=False)
         master.wait(60)

@@ -109,8 +109,8 @@ class Machine:
                      "--init-groups", "env", f"HOME=/home/{user}"]
         return [str(a) for a in argv] + ["sh", "-c", command]
 
-    def sh(self, command, user=None, check=True):
-        return run(*self.argv(command, user), check=check)
+    def sh(self, command, user=None, check=True, cd="/"):
+        return run(*self.argv(f"cd {cd} && {command}", user), check=check)
 
     def code(self, command, user=None):
         return subprocess.run(self.argv(command, user), capture_output=True,
