@@ -294,7 +294,8 @@ hand_over(struct operation *op)
 	    (r = operation_answer(op, 0, &out, &err)) == 0)
 		j->given = false; /* it is the job's now */
 	else
-		log_err_about(ABOUT_OPERATION(op->id), r, "answer to operation %s", op->id);
+		log_err_about(ABOUT_OPERATION(op->id), r,
+		    "answer to operation %s", op->id);
 	buf_clear(&out);
 	buf_clear(&err);
 	operation_free(op);

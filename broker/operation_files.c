@@ -96,7 +96,8 @@ grant(struct operation *op, struct connection *conn, const struct ask *a,
 	}
 	if ((r = operation_counts(op, &counted)) != 0 ||
 	    (r = prepare(op, conn, a, q, f, scp)) != 0) {
-		log_err_about(ABOUT_OPERATION(op->id), r, "operation %s", op->id);
+		log_err_about(
+		    ABOUT_OPERATION(op->id), r, "operation %s", op->id);
 		operation_refuse(op, POSTERN_EX_TEMPFAIL,
 		    r == ERR_TOOBIG
 			? "not run: more `read` and `write` lines hold for "

@@ -395,7 +395,8 @@ joblist_hop_gone(struct operation *op)
 	int r;
 
 	if ((r = read_ended(op, &own, &kind, &value)) != 0) {
-		log_err_about(ABOUT_OPERATION(op->id), r, "the last word of %s", op->id);
+		log_err_about(
+		    ABOUT_OPERATION(op->id), r, "the last word of %s", op->id);
 		value = POSTERN_EX_TEMPFAIL;
 		own = false;
 	}

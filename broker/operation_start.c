@@ -111,7 +111,8 @@ operation_start(struct operation *op)
 		return;
 	}
 	if ((r = ask_audit(op)) != 0) {
-		log_err_about(ABOUT_OPERATION(op->id), r, "operation %s", op->id);
+		log_err_about(
+		    ABOUT_OPERATION(op->id), r, "operation %s", op->id);
 		operation_abort(op->id, "the recording could not be asked for");
 		operation_refuse(op, POSTERN_EX_IOERR,
 		    "not run: the recording "

@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -56,6 +57,24 @@ setup_group(const char *name, gid_t *gid)
 	return 0;
 }
 
+/* A folder that is closed to all but its owner, where root has no right over
+ * others' files, is opened as that owner. */
+static int
+setup_open(const char *path, struct account owner)
+{
+	const int how = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int err, fd = open(path, how);
+
+	if (fd != -1 || errno != EACCES)
+		return fd;
+	(void)setfsuid(owner.uid);
+	fd = open(path, how);
+	err = errno;
+	(void)setfsuid(geteuid());
+	errno = err;
+	return fd;
+}
+
 /* What is right already is not touched: under the unit posternd has no right to
  * change what is another account's (posternd -p has). */
 static int
@@ -82,8 +101,7 @@ setup_folder(const char *path, struct account owner, mode_t mode, int *fdp)
 
 	if (mkdir(path, 0700) == -1 && errno != EEXIST)
 		return ERR_SYS;
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd == -1)
+	if ((fd = setup_open(path, owner)) == -1)
 		return errno == ELOOP || errno == ENOTDIR ? ERR_DENIED :
 							    ERR_SYS;
 	if ((r = setup_own(fd, owner, mode)) != 0) {

@@ -255,8 +255,8 @@ signer_job(const struct cert_ca *ca, const struct rules *rules,
 	}
 	if (fault != NULL)
 		log_err_about(ABOUT_SESSION(log_safe(j->session)), 0,
-		    "session %s gets no certificate: %s",
-		    log_safe(j->session), fault);
+		    "session %s gets no certificate: %s", log_safe(j->session),
+		    fault);
 	r = job_answer(policy, m->id, j, &blob, fault);
 out:
 	buf_clear(&blob);

@@ -26,7 +26,7 @@ issuer ci {
 }
 identity shop from ci { claim repo = "7712345" }
 target web-1 {
-    ssh "deploy@10.91.0.2:22"
+    ssh "deploy@10.91.0.2:2200"
     hostkey ssh-ed25519 "@FINGERPRINT@"
 }
 program systemctl = /usr/local/bin/systemctl
@@ -45,7 +45,7 @@ printf %s "$CI_TOKEN" | cut -c$((n * 1000 - 999))-$((n * 1000))
 OPTIONS = "-o UserKnownHostsFile=/opt/known "
 SSH = ("ssh -p 2222 " + OPTIONS +
        "-o PreferredAuthentications=keyboard-interactive ")
-BY_KEY = (OPTIONS + "-i /home/runner/k -o IdentitiesOnly=yes -o BatchMode=yes ")
+BY_KEY = (OPTIONS + "-i /opt/job/k -o IdentitiesOnly=yes -o BatchMode=yes ")
 SCP_KBIT = 3200             # a second; 400 kB
 
 
@@ -175,7 +175,7 @@ Subsystem sftp internal-sftp
 """)
         # The host's own sshd listens everywhere; the target is beside it.
         self.m.sh("touch /opt/target/ca.pub; "
-                  "install -d -o deploy /srv/in; "
+                  "install -d -o deploy /srv/in; install -d -o runner /opt/job; "
                   "systemd-run -q --unit=target /usr/sbin/sshd -D -e "
                   "-f /opt/target/config")
         m.wait_for(lambda: self.m.code("ss -Hltn sport = 2200 | grep -q .")
@@ -245,6 +245,41 @@ Subsystem sftp internal-sftp
         out = self.m.sh("id web-1; getent passwd web-1", check=False)
         assert "web-1" not in out or "no such user" in out, out
 
+    def entries(self, *match):
+        return [json.loads(x) for x in self.m.sh(
+            "journalctl --no-pager -o json -u postern " + " ".join(match)
+        ).splitlines()]
+
+    def journal(self):
+        """Lines have fields: of which process, how bad, of which operation."""
+        ready, = [e for e in self.entries("SYSLOG_IDENTIFIER=posternd")
+                  if e["MESSAGE"] == "ready"]
+        assert ready["PRIORITY"] == "6", ready
+        assert self.entries("SYSLOG_IDENTIFIER=postern-audit")
+        # A hop that does not end when it is told to is something to log.
+        p = self.m.popen(self.job("slow 100"), "runner")
+        assert p.stdout.readline() == "started\n"
+        hop, = self.processes()["postern-hop"]
+        self.m.sh(f"kill -STOP {hop}; postern kill --all")
+        said, = m.wait_for(lambda: [
+            e for e in self.entries("SYSLOG_IDENTIFIER=postern-policy")
+            if "does not end, and is killed" in e["MESSAGE"]])
+        assert said["PRIORITY"] == "3", said
+        assert said["POSTERN_OPERATION"] in said["MESSAGE"], said
+        self.entries("POSTERN_OPERATION=" + said["POSTERN_OPERATION"])
+        p.wait(60)
+
+    def rights(self):
+        """What the running processes may: root's part and sshd."""
+        def caps(pid):
+            return int(self.m.sh(f"sed -n 's/^CapPrm:.//p' /proc/{pid}/status"
+                                 ), 16)
+        posternd = caps(self.processes()["posternd"])
+        assert posternd == 1 << 5 | 1 << 6 | 1 << 7, hex(posternd)
+        sshd = caps(self.m.sh("systemctl show -p MainPID --value "
+                              "postern-sshd").strip())
+        assert not sshd & (1 << 21 | 1 << 8), hex(sshd)
+
     def processes(self):
         """Names and pids of the broker's processes."""
         pid = self.m.sh("systemctl show -p MainPID --value postern").strip()
@@ -264,16 +299,16 @@ Subsystem sftp internal-sftp
         self.m.sh("rm -f k k.pub k-cert.pub && "
                   "ssh-keygen -q -t ed25519 -N '' -f k && "
                   + self.job("login <k.pub >k-cert.pub", user="postern"),
-                  "runner", cd="/home/runner")
+                  "runner", cd="/opt/job")
         return f"ssh -p 2222 {BY_KEY} web-1@10.91.0.1 "
 
     def scp(self, seconds):
         """A file that takes that long to go over, on its way."""
         self.m.sh(f"rm -f /srv/in/big; head -c {seconds * SCP_KBIT * 125} "
-                  "/dev/urandom >/home/runner/big; "
-                  "chown runner /home/runner/big")
+                  "/dev/urandom >/opt/job/big; "
+                  "chown runner /opt/job/big")
         p = self.m.popen(
-            f"scp -q -P 2222 -l {SCP_KBIT} {BY_KEY} /home/runner/big "
+            f"scp -q -P 2222 -l {SCP_KBIT} {BY_KEY} /opt/job/big "
             "web-1@10.91.0.1:/srv/in/big", "runner")
         m.wait_for(lambda: self.m.code("test -s /srv/in/big") == 0)
         return p
@@ -321,7 +356,7 @@ Subsystem sftp internal-sftp
             assert (p.returncode, rest) == \
                 (0, "" if name == "scp" else "done\n"), (name, p.returncode,
                                                          rest)
-        self.m.sh("cmp /home/runner/big /srv/in/big")
+        self.m.sh("cmp /opt/job/big /srv/in/big")
         self.m.sh("ssh -O exit -o ControlPath=/home/runner/cm -p 2222 "
                   "web-1@10.91.0.1", "runner", check=False)
         master.wait(60)
@@ -425,5 +460,5 @@ Subsystem sftp internal-sftp
     def close(self):
         self.m.close()
 
-    STEPS = (ready, install, start, see, works, upgrade, downgrade, watchdog,
+    STEPS = (ready, install, start, see, works, rights, journal, upgrade, downgrade, watchdog,
              sshd_replaced, conffiles, remove, again, purge, purge_all)

@@ -1,6 +1,8 @@
 """The rpm on a root of its own: contents, scripts, needs, and the tools run out
 of it."""
+import os
 import re
+import sys
 
 import build
 import machine as m
@@ -58,7 +60,7 @@ class Rpm:
         assert config == ["/etc/pam.d/postern-sshd",
                           "/etc/postern/postern.conf"], config
         needs = m.run("rpm", "-qp", "--requires", rpm)
-        for n in ("openssh-server", "openssh-clients", "systemd",
+        for n in ("openssh-server", "openssh-clients", "systemd", "util-linux",
                   "postern-audit", "libpam-postern", "libnss-postern"):
             assert n in needs, needs
         modes = m.run("rpm", "-qp", "--qf",
@@ -89,10 +91,38 @@ class Rpm:
         said = run("postern policy explain --policy /tmp/a.postern --as shop "
                    "--on web-1 -- systemctl restart web")
         assert "allow" in said, said
-        assert "usage: postern replay" in run("postern help replay")
+        self.evidence(work, run)
         assert m.run("rpm", "--root", work, "-qa").count("postern") == 4
         m.run("rpm", "--root", work, "-e", "--noscripts", *build.POSTERN)
         assert not (work / "usr/bin/postern").exists()
         m.run("rm", "-rf", work)
+
+    def evidence(self, work, run):
+        """verify over a store of another bastion, and replay out of it: by a
+        posternd of the rpm that has it for its state."""
+        state = work / "var/lib/postern"
+        m.run("rm", "-rf", state)
+        m.run(sys.executable, "-B", "-c", "import pathlib, sys, tamper; "
+              "tamper.make(pathlib.Path(sys.argv[1]), 40)", state,
+              env=os.environ | {"POSTERN_BUILD": str(m.TOP / "build"),
+                                "PYTHONPATH": str(m.TOP / "tests/broker")})
+        said = run("postern verify /var/lib/postern")
+        assert said.startswith("well: 40 lines, 40 of them signed"), said
+        operation = next(state.glob("recordings/*/*.cast")).stem
+        said = run(f"""
+            systemd-sysusers postern.conf
+            mkdir -p /etc/postern/policy /run/postern
+            cp /tmp/a.postern /etc/postern/policy/
+            postern ca init >/dev/null
+            chown -R _postern-audit:postern-auditor /var/lib/postern/*
+            posternd 2>/tmp/log & pid=$!
+            n=0
+            until grep -q '^posternd: ready' /tmp/log; do
+                n=$((n + 1)); [ $n -lt 600 ] || {{ cat /tmp/log; exit 1; }}
+                sleep 0.1
+            done
+            postern replay --speed 1000 {operation}
+            kill $pid; wait $pid""")
+        assert re.search(r"hi \d", said), said
 
     STEPS = (contents, scripts, tools)

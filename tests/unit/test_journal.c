@@ -55,8 +55,8 @@ t_journal_put_value_is_one_field(void **state)
 	assert_memory_equal(buf_ptr(&b), want, sizeof(want) - 1);
 	buf_clear(&b);
 	buf_init(&b, 20);
-	assert_int_equal(journal_put(&b, "MESSAGE", "0123456789", 10),
-	    ERR_TOOBIG);
+	assert_int_equal(
+	    journal_put(&b, "MESSAGE", "0123456789", 10), ERR_TOOBIG);
 	buf_clear(&b);
 }
 
