@@ -209,16 +209,22 @@ make_auditors(void)
 	make_socket("audit", need_group("postern-auditor"), 0660);
 }
 
-/* What posternd -p does, too, and the one part of a start that may have to
- * change owners. */
 static void
-prepare_folders(void)
+prepare_run(void)
+{
+	const struct account root = { 0, 0 };
+
+	(void)close(make_folder(env.conf.run_folder, root, 0755));
+}
+
+/* The one part of a start that may have to change owners. */
+static void
+prepare_state(void)
 {
 	const struct account root = { 0, 0 };
 	struct account audit = children_get(AUDIT)->acct;
 
 	audit.gid = need_group("postern-auditor");
-	(void)close(make_folder(env.conf.run_folder, root, 0755));
 	(void)close(make_folder(env.conf.state_folder, root, 0755));
 	/* Auditors see recordings through audit, which writes down who does. */
 	make_state("recordings", audit, 0700);
@@ -229,13 +235,14 @@ prepare_folders(void)
 static void
 prepare(void)
 {
-	prepare_folders();
+	prepare_run();
 	make_socket("pam", 0, 0600);
 	make_socket("session", 0, 0600);
 	make_socket("shell", env.job.gid, 0660);
 	make_socket("ctl", need_group("postern-admin"), 0660);
 	make_auditors();
 	make_key("session-key");
+	prepare_state();
 }
 
 /* -- what the service manager is told ------------------------------------ */
@@ -455,7 +462,8 @@ main(int argc, char **argv)
 	read_conf();
 	read_accounts();
 	if (task == TASK_PREPARE) {
-		prepare_folders();
+		prepare_run();
+		prepare_state();
 		buf_clear(&state);
 		return 0;
 	}

@@ -8,6 +8,7 @@ import pathlib
 import pwd
 import grp
 import select
+import shutil
 import signal
 import socket
 import stat
@@ -142,7 +143,7 @@ class Fake:
 
 
 class Posternd:
-    def __init__(self, settings="", after=False, env=None):
+    def __init__(self, settings="", after=False, env=None, under=()):
         if not after:   # the one before died, as tests end it: not told here
             pathlib.Path("/opt/run/lease").unlink(missing_ok=True)
         self.listener = w.listener(FAKES, 0o777)
@@ -161,8 +162,8 @@ class Posternd:
         leaked = os.open("/dev/null", os.O_RDONLY)  # as shells and CI do
         with open(self.log_path, "wb") as f:
             self.proc = subprocess.Popen(
-                ["/opt/posternd", "-c", conf], stdin=subprocess.DEVNULL,
-                stdout=f, stderr=f, pass_fds=(leaked,),
+                [*under, "/opt/posternd", "-c", conf],
+                stdin=subprocess.DEVNULL, stdout=f, stderr=f, pass_fds=(leaked,),
                 env={"NOTIFY_SOCKET": "/opt/notify.sock", "SECRET": "x",
                      "ASAN_OPTIONS": "detect_leaks=0"} | (env or {}))
         os.close(leaked)
@@ -334,6 +335,10 @@ def test_without_a_watchdog_nothing_is_said_to_it(posternd):
 
 def test_sockets_and_folders(posternd):
     posternd.start()
+    sockets_and_folders()
+
+
+def sockets_and_folders():
     admin = grp.getgrnam("postern-admin").gr_gid
     auditor = grp.getgrnam("postern-auditor").gr_gid
     job = pwd.getpwnam("_postern-job").pw_gid
@@ -350,6 +355,37 @@ def test_sockets_and_folders(posternd):
         st = os.stat(f"/opt/state/{name}")
         assert (stat.S_IMODE(st.st_mode) & 0o777, st.st_uid, st.st_gid) == \
             (mode, audit, auditor)
+
+
+def test_it_needs_no_right_over_what_is_others(place):
+    """As its unit has it: three rights and three groups.  Folders are made, and
+    mended, by -p before it."""
+    shutil.rmtree("/opt/state", ignore_errors=True)
+    conf = pathlib.Path("/opt/few.conf")
+    conf.write_text("state-folder /opt/state\nrun-folder /opt/run\n")
+    conf.chmod(0o644)
+    groups = ",".join(str(grp.getgrnam(g).gr_gid) for g in (
+        "postern-admin", "postern-auditor"))
+    groups += f",{pwd.getpwnam('_postern-job').pw_gid}"
+    few = ["setpriv", "--groups", groups,
+           "--bounding-set=-all,+setuid,+setgid,+kill", "--"]
+    code, err = refuses(*few, "/opt/posternd", "-c", str(conf))
+    assert code == 1 and "folder /opt/state/recordings" in err
+    for wrong in (False, True):     # missing; then of somebody else
+        if wrong:
+            os.chown("/opt/state/ledger", 0, 0)
+            os.chmod("/opt/state/store", 0o777)
+        subprocess.run(["/opt/posternd", "-p", "-c", conf], check=True)
+        p = Posternd(under=few)
+        try:
+            p.start()
+            for name in ("recordings", "ledger", "store"):
+                kind, fd = p.child["audit"].given[name]
+                assert os.path.samestat(os.fstat(fd),
+                                        os.stat(f"/opt/state/{name}"))
+            sockets_and_folders()
+        finally:
+            p.close()
 
 
 # -- lives ------------------------------------------------------------------------
@@ -979,7 +1015,8 @@ def test_only_as_root():
     assert code == 1 and "root" in err
 
 
-@pytest.mark.parametrize("argv", [["x"], ["-x"], ["-c"], ["-c", "a", "b"]])
+@pytest.mark.parametrize("argv", [["x"], ["-x"], ["-c"], ["-c", "a", "b"],
+                                  ["-p", "-t"]])
 def test_usage(argv):
     code, err = refuses("/opt/posternd", *argv)
     assert code == 64 and "usage:" in err

@@ -117,6 +117,8 @@ class Debian:
         self.m.write("/usr/local/bin/slow", "#!/bin/sh\necho started\n"
                      "sleep \"$1\"\necho done\n", "755")
         self.m.write("/opt/askpass", ASKPASS, "755")
+        self.m.write("/usr/local/sbin/keep", "#!/bin/sh\n"
+                     "exec logger -t anchor-kept\n", "755")
         self.before = self.m.state()
 
     def apt(self, debs, more=""):
@@ -200,7 +202,9 @@ Subsystem sftp internal-sftp
         self.m.write("/etc/postern/keys/ci.json", self.issuer.keys())
         self.m.write("/etc/postern/policy/main.postern",
                      POLICY.replace("@FINGERPRINT@", print_))
-        self.m.sh("rm /etc/postern/policy/first.postern")
+        self.m.sh("rm /etc/postern/policy/first.postern; echo "
+                  "anchor-command /usr/local/sbin/keep "
+                  ">>/etc/postern/postern.conf")
         self.follow("systemctl enable --now")
         self.follow("postern status")
         m.wait_for(lambda: self.m.code("ss -Hltn sport = 2222 | grep -q .")
@@ -244,6 +248,22 @@ Subsystem sftp internal-sftp
         assert "systemctl restart web" in self.m.sh("postern sessions")
         out = self.m.sh("id web-1; getent passwd web-1", check=False)
         assert "web-1" not in out or "no such user" in out, out
+
+    def others(self):
+        """An auditor looks, and changes nothing; the checkpoint goes where an
+        account of its own takes it."""
+        self.m.sh("usermod -a -G postern-auditor ada")
+        try:
+            assert "systemctl restart web" in self.m.sh("postern sessions",
+                                                        "ada")
+            assert self.m.code("postern kill --all", "ada") != 0
+            assert self.m.code("ls /var/lib/postern/recordings", "ada") != 0
+        finally:
+            self.m.sh("gpasswd -d ada postern-auditor")
+        kept = m.wait_for(lambda: self.m.sh(
+            "journalctl --no-pager -o json -t anchor-kept | tail -n 1"))
+        assert json.loads(kept)["_UID"] == self.m.sh(
+            "id -u _postern-anchor").strip(), kept
 
     def entries(self, *match):
         return [json.loads(x) for x in self.m.sh(
@@ -427,13 +447,20 @@ Subsystem sftp internal-sftp
                                 "/etc/postern/ca/target.pem")
 
     def again(self):
-        """Installed again, it goes on with what it had."""
+        """Installed again, it goes on with what it had, also where a later
+        version has left an index that this one does not know."""
+        self.m.sh("printf '\\0\\0\\1\\0' | dd of=/var/lib/postern/store/"
+                  "postern.db bs=1 seek=60 conv=notrunc 2>&1")
         self.apt(self.old)
         assert self.m.sh("sha256sum /var/lib/postern/ledger/*.jsonl "
                          "/etc/postern/ca/target.pem") == self.ledger
         self.m.sh("systemctl enable --now postern postern-sshd")
         m.wait_for(lambda: self.m.code("ss -Hltn sport = 2222 | grep -q .")
                    == 0)
+        assert self.m.code("journalctl -t postern-audit | grep -q "
+                           "'made anew from the ledger'") == 0
+        was = self.m.sh("postern sessions --since 1d")
+        assert was.count("systemctl restart web") > 3, was
         self.works()
 
     def purge(self):
@@ -460,5 +487,6 @@ Subsystem sftp internal-sftp
     def close(self):
         self.m.close()
 
-    STEPS = (ready, install, start, see, works, rights, journal, upgrade, downgrade, watchdog,
+    STEPS = (ready, install, start, see, works, rights, others,
+             journal, upgrade, downgrade, watchdog,
              sshd_replaced, conffiles, remove, again, purge, purge_all)

@@ -322,28 +322,35 @@ t_store_list(void **state)
 
 /* An index of an older version is made anew from the ledger. */
 static void
-t_store_older(void **state)
+t_store_of_another_version(void **state)
 {
-	static const uint8_t two[] = { 0, 0, 0, 2 };
+	static const uint8_t other[][4] = { { 0, 0, 0, 2 }, { 0, 0, 1, 0 } };
 	struct fixture *f = *state;
 	uint64_t number, offset;
 	int fd;
 
-	fill(f);
-	store_free(f->s);
-	assert_int_equal(store_open(f->db, &f->s), 0);
-	assert_int_equal(store_position(f->s, &number, &offset), 0);
-	assert_int_equal(number, f->number);
-	store_free(f->s);
-	f->s = NULL;
-	/* user_version in the file's header: sqlite.org/fileformat.html 1.3 */
-	fd = open(f->db, O_WRONLY | O_CLOEXEC);
-	assert_true(fd >= 0);
-	assert_int_equal(pwrite(fd, two, sizeof(two), 60), sizeof(two));
-	(void)close(fd);
-	assert_int_equal(store_open(f->db, &f->s), 0);
-	assert_int_equal(store_position(f->s, &number, &offset), 0);
-	assert_int_equal(number, 0);
+	/* One from before, and one of a later version that was taken away. */
+	for (size_t i = 0; i < 2; i++) {
+		fill(f);
+		store_free(f->s);
+		assert_int_equal(store_open(f->db, &f->s), 0);
+		assert_int_equal(store_position(f->s, &number, &offset), 0);
+		assert_int_equal(number, f->number);
+		store_free(f->s);
+		f->s = NULL;
+		/* user_version in the file's header:
+		 * sqlite.org/fileformat.html 1.3 */
+		fd = open(f->db, O_WRONLY | O_CLOEXEC);
+		assert_true(fd >= 0);
+		assert_int_equal(pwrite(fd, other[i], 4, 60), 4);
+		(void)close(fd);
+		assert_int_equal(store_open(f->db, &f->s), 0);
+		assert_int_equal(store_position(f->s, &number, &offset), 0);
+		assert_int_equal(number, 0);
+		store_free(f->s);
+		f->s = NULL;
+		f->number = 0;
+	}
 }
 
 /* A file that is no database, a damaged one. */
@@ -778,7 +785,7 @@ main(void)
 		T(t_store_position),
 		T(t_store_begins_anew),
 		T(t_store_list),
-		T(t_store_older),
+		T(t_store_of_another_version),
 		T(t_record_life),
 		T(t_record_reopen_sealed),
 		T(t_record_create_refuses),
