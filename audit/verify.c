@@ -89,6 +89,26 @@ verify_signed(
 
 /* -- tiles ---------------------------------------------------------------- */
 
+/* The tile of w hashes, of which n are wanted.  Those that are not full go when
+ * they are: whoever has an older checkpoint takes the full one (C2SP
+ * tlog-tiles).  *w: how many the file has. */
+static int
+hold_read(const struct verify *v, unsigned int level, uint64_t index, size_t n,
+    size_t *w, struct tree_hash tile[TREE_WIDTH])
+{
+	int r;
+
+	if (v->tiles == -1)
+		return ERR_NOTFOUND;
+	r = tiles_read(v->tiles, level, index, *w, tile);
+	if (r != ERR_NOTFOUND || *w < n || *w == TREE_WIDTH)
+		return r;
+	if ((r = tiles_read(v->tiles, level, index, TREE_WIDTH, tile)) !=
+	    ERR_NOTFOUND)
+		*w = TREE_WIDTH;
+	return r;
+}
+
 /* Holds n hashes of ours against the tile's file, and those of fewer.  *first:
  * the first that differs, if it can be told. */
 static int
@@ -97,20 +117,20 @@ hold(struct verify *v, unsigned int level, uint64_t index,
 {
 	struct tree_hash tile[TREE_WIDTH];
 	char path[TILES_PATH_MAX];
-	size_t w = n == TREE_WIDTH ? n : 1;
+	size_t w, has, k = n == TREE_WIDTH ? n : 1;
 	int r;
 
-	for (; w <= n; w++) {
-		r = v->tiles == -1
-			? ERR_NOTFOUND
-			: tiles_read(v->tiles, level, index, w, tile);
+	for (; k <= n; k++) {
+		has = k;
+		r = hold_read(v, level, index, n, &has, tile);
+		w = has < n ? has : n;
 		if (r == ERR_SYS)
 			return r;
-		if (r == ERR_NOTFOUND && w < n)
+		if (r == ERR_NOTFOUND && k < n)
 			continue;
 		if (r == 0 && memcmp(tile, h, w * sizeof(*h)) == 0)
 			continue;
-		tiles_path(level, index, w, path);
+		tiles_path(level, index, has, path);
 		if (v->tile[0] == '\0')
 			(void)snprintf(
 			    v->tile, sizeof(v->tile), VERIFY_TREE "/%s", path);
@@ -179,10 +199,14 @@ has_edge(const struct verify *v)
 
 	if (v->tiles == -1 || v->at.size == 0)
 		return false;
-	tiles_path(TILES_ENTRIES, (v->at.size - 1) / TREE_WIDTH,
-	    n == 0 ? TREE_WIDTH : n, path);
-	return fstatat(v->tiles, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       S_ISREG(st.st_mode);
+	for (int i = 0; i < 2; i++, n = 0) {
+		tiles_path(TILES_ENTRIES, (v->at.size - 1) / TREE_WIDTH,
+		    n == 0 ? TREE_WIDTH : n, path);
+		if (fstatat(v->tiles, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode))
+			return true;
+	}
+	return false;
 }
 
 /* -- keys ----------------------------------------------------------------- */

@@ -259,41 +259,65 @@ backup_below(
 	return r;
 }
 
+static int folder_copy(int from, const struct backup_to *to,
+    const char *const end[], unsigned int depth);
+
+static int
+folder_below(
+    int from, const struct backup_to *to, const char *name, unsigned int depth)
+{
+	struct backup_to out = { .dir = -1, .tar = -1 };
+	int in = -1, r;
+
+	if ((r = backup_open(from, name, false, &in)) == 0 &&
+	    (r = backup_below(to, name, &out)) == 0)
+		r = folder_copy(in, &out, NULL, depth + 1);
+	if (in != -1)
+		(void)close(in);
+	if (out.dir != -1)
+		(void)close(out.dir);
+	return r;
+}
+
+/* Its files, or what lies below it; never both: MUST be called for the files
+ * first, since the tree's checkpoint is one, and needs no tile that is made
+ * later. */
+static int
+folder_pass(DIR *d, const struct backup_to *to, const char *const end[],
+    unsigned int depth, bool folders)
+{
+	struct dirent *e;
+	int r = 0;
+
+	rewinddir(d); /* dup shares the place with an earlier look, too */
+	while (r == 0 && (e = readdir(d)) != NULL) {
+		bool file = end != NULL || e->d_type == DT_REG;
+
+		if (e->d_name[0] == '.' || file == folders ||
+		    (end != NULL && !name_ends(e->d_name, end)))
+			continue;
+		if (file) {
+			r = file_copy(dirfd(d), to, e->d_name, NULL);
+			r = r == ERR_NOTFOUND ? 0 : r; /* gone meanwhile */
+		} else if (e->d_type == DT_DIR && depth < DEPTH_MAX) {
+			r = folder_below(dirfd(d), to, e->d_name, depth);
+		}
+	}
+	return r;
+}
+
 static int
 folder_copy(int from, const struct backup_to *to, const char *const end[],
     unsigned int depth)
 {
 	DIR *d = fdopendir(dup(from));
-	struct backup_to out = { .dir = -1, .tar = -1 };
-	struct dirent *e;
-	int in = -1, r = d == NULL ? ERR_SYS : 0;
+	int r;
 
-	if (d != NULL)
-		rewinddir(d); /* dup shares the place with an earlier look */
-
-	while (r == 0 && (e = readdir(d)) != NULL) {
-		if (e->d_name[0] == '.')
-			continue;
-		if (end != NULL && !name_ends(e->d_name, end))
-			continue;
-		if (end != NULL || e->d_type == DT_REG) {
-			r = file_copy(from, to, e->d_name, NULL);
-			r = r == ERR_NOTFOUND ? 0 : r; /* gone meanwhile */
-			continue;
-		}
-		if (e->d_type != DT_DIR || depth == DEPTH_MAX)
-			continue;
-		if ((r = backup_open(from, e->d_name, false, &in)) == 0 &&
-		    (r = backup_below(to, e->d_name, &out)) == 0)
-			r = folder_copy(in, &out, NULL, depth + 1);
-		if (in != -1)
-			(void)close(in);
-		if (out.dir != -1)
-			(void)close(out.dir);
-		in = out.dir = -1;
-	}
-	if (d != NULL)
-		(void)closedir(d);
+	if (d == NULL)
+		return ERR_SYS;
+	if ((r = folder_pass(d, to, end, depth, false)) == 0)
+		r = folder_pass(d, to, end, depth, true);
+	(void)closedir(d);
 	return r;
 }
 

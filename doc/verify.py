@@ -187,8 +187,14 @@ class Store:
     def has_edge(self):
         """There is a last tile of what the checkpoint says."""
         path, w = self.path(None, (self.at[1] - 1) // 256), self.at[1] % 256
-        return os.path.isfile(os.path.join(
-            self.folder, f"{path}.p/{w}" if w else path))
+        return any(os.path.isfile(os.path.join(self.folder, p))
+                   for p in (path, f"{path}.p/{w}"))
+
+    def tile_of(self, file):
+        try:
+            return self.read(file)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     def hold(self, level, index, hashes):
         """Holds our hashes of a tile against its files."""
@@ -196,12 +202,15 @@ class Store:
         head = b"\0\x20" if level is None else b""
         for width in [256] if w == 256 else range(1, w + 1):
             file = path if width == 256 else f"{path}.p/{width}"
-            try:
-                raw = self.read(file)
-            except (FileNotFoundError, NotADirectoryError):
-                raw = None
-                if width < w:
-                    continue
+            raw = self.tile_of(file)
+            if raw is None and width < w:
+                continue
+            if raw is None and width < 256:     # full by now, perhaps
+                raw = self.tile_of(path)
+                if raw is not None:
+                    file = path
+                    raw = raw[:width * (32 + len(head))] \
+                        if len(raw) == 256 * (32 + len(head)) else raw
             if raw != b"".join(head + h for h in hashes[:width]):
                 self.tile = self.tile or file
                 yield from differs(raw, head, hashes[:width])

@@ -54,6 +54,39 @@ def test_rolled_back_or_forged_with_the_key_of_today(store, older, tmp_path):
         "cut since it, and signed anew"]
 
 
+def test_the_last_tile_is_full_by_now(store, copy):
+    """A copy of what runs may have an older checkpoint than tiles, and those
+    that were not full go when they are: the full one has their hashes."""
+    n = (copy / t.LEDGER).read_bytes().count(b"\n")
+    assert 0 < n % 256 and n > 256
+    for name in "0", "entries":
+        part = copy / t.TREE / f"tile/{name}/{n // 256:03}.p"
+        full, raw = part.with_suffix(""), (part / str(n % 256)).read_bytes()
+        shutil.rmtree(part)
+        full.write_bytes(raw + os.urandom(len(raw) // (n % 256) *
+                                          (256 - n % 256)))
+        if name == "entries":
+            d = bytearray(full.read_bytes())
+            for i in range(n % 256, 256):
+                d[34 * i:34 * i + 2] = b"\0\x20"
+            full.write_bytes(d)
+    assert t.both(copy)["verdict"] == "ok"
+    good = full.read_bytes()
+    full.write_bytes(good[:2] + b"x" + good[3:])
+    got = t.both(copy)
+    assert got["verdict"] == "tile" and got["file"].endswith(
+        f"/entries/{n // 256:03}"), got
+    full.write_bytes(good[:-34])
+    assert t.both(copy)["verdict"] == "tile"
+    full.unlink()
+    assert t.both(copy)["verdict"] == "tile"
+    lines = (copy / t.LEDGER).read_bytes().splitlines(True)
+    (copy / t.LEDGER).unlink()
+    (copy / t.LEDGER).write_bytes(b"".join(lines[:-1]))
+    full.write_bytes(good)
+    assert t.both(copy)["verdict"] == "cut"
+
+
 def test_which_key(store):
     first, second = keys(store)
     assert t.both(store, first)["verdict"] == "ok"

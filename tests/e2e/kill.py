@@ -11,7 +11,9 @@ recordings and what the clients printed are held against each other:
 - nothing that ran is cut, but by the death of its own hop or its own job; of a
   reload, an upgrade and a replacement no job and no session knows;
 - each operation that began has one end, each session one line of each kind;
-- after each moment jobs log in and run again, and nobody does anything for it.
+- after each moment jobs log in and run again, and nobody does anything for it;
+- `postern verify` finds nothing wrong afterwards, nor in copies of the state
+  that were taken at random moments, as any program for backups takes them.
 """
 import collections
 import contextlib
@@ -108,6 +110,42 @@ class Tail:
         return True
 
 
+class Copies(threading.Thread):
+    """Of the state, in the order that doc/LEDGER.md names, at random moments
+    until it is told to stop; each is verified as soon as it is there."""
+
+    def __init__(self, bastion, rng):
+        super().__init__(daemon=True)
+        self.bastion, self.rng = bastion, rng
+        self.n, self.faults = 0, []
+        self.stopping = threading.Event()
+        self.folder = h.WORK / "copy"
+        self.start()
+
+    def run(self):
+        while not self.stopping.wait(self.rng.uniform(1, 6)):
+            self.copy()
+            found = killcheck.verified(self.bastion, self.folder)
+            self.n += 1
+            if found:
+                self.faults.append(f"a copy of the state: {found}")
+                if len(self.faults) == 1:
+                    shutil.copytree(self.folder, h.WORK / "bad-copy")
+
+    def copy(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        (self.folder / "ledger/tree").mkdir(parents=True)
+        for part in ("ledger/tree/checkpoint", "ledger/tree/tile",
+                     "ledger/ledger.jsonl", "recordings"):
+            # Files come and go meanwhile: what is not there is not copied.
+            h.run("cp", "-a", h.STATE / part, self.folder / part, check=False)
+
+    def stop(self):
+        self.stopping.set()
+        self.join()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
 class Dead(Exception):
     """Something did not come back."""
 
@@ -132,13 +170,13 @@ class Havoc:
                 with contextlib.suppress(OSError):
                     argv = pathlib.Path(f"/proc/{p}/cmdline").read_bytes()
                     names[os.path.basename(argv.split(b"\0")[0].decode())] += 1
-        return [n for n in CHILDREN if names[n] != 1]
+        return [f"{n}: {names[n]} of 1" for n in CHILDREN if names[n] != 1]
 
     def wait_back(self, tail, what):
         begin = time.monotonic()
         while not tail.serves() or self.whole():
             if time.monotonic() > begin + BACK_S:
-                raise Dead(f"not back {BACK_S} s after {what}: not there "
+                raise Dead(f"not back {BACK_S} s after {what}: there are "
                            f"{self.whole()}, jobs run: {tail.serves()}")
             time.sleep(0.04)
         return time.monotonic() - begin
@@ -257,20 +295,22 @@ class Row:
     bytes: int
     missing: int
     unrecorded: int
+    copies: int
     back: str
     faults: list = dataclasses.field(repr=False)
 
     HEAD = (f"{'':15}{'moments':>8}{'running':>9}{'jobs':>6}{'opera-':>7}"
             f"{'inter-':>8}{'cut':>5}{'shown':>9}{'missing':>8}{'unre-':>7}"
-            f"{'back after, s':>15}\n"
+            f"{'copies':>7}{'back after, s':>15}\n"
             f"{'':15}{'':>8}{'min/med':>9}{'':>6}{'tions':>7}{'rupted':>8}"
-            f"{'':>5}{'bytes':>9}{'bytes':>8}{'corded':>7}{'med/longest':>15}")
+            f"{'':>5}{'bytes':>9}{'bytes':>8}{'corded':>7}{'':>7}"
+            f"{'med/longest':>15}")
 
     def __str__(self):
         return (f"{self.name:15}{self.moments:8}{self.running:>9}{self.jobs:6}"
                 f"{self.operations:7}{self.interrupted:8}{self.cut:5}"
                 f"{self.bytes:9}{self.missing:8}{self.unrecorded:7}"
-                f"{self.back:>15}"
+                f"{self.copies:7}{self.back:>15}"
                 f"{f'  {len(self.faults)} FAULTS' if self.faults else ''}")
 
 
@@ -288,15 +328,21 @@ def left_behind(it, house):
 
 def one_round(house, name, moments, seed, say):
     """Havoc of one kind, and everything that must hold afterwards."""
+    # A house that others had before may have what they broke on purpose.
+    own = not killcheck.verified(house.bastion, h.STATE)
     bastion, rng = house.bastion, random.Random(f"{seed} {name}")
     mark, at, faults = bastion.mark(), house.web1.mark(), []
     load, it = Load(house, rng), Havoc(house, random.Random(rng.random()))
+    copies = Copies(bastion, random.Random(rng.random())) if own else None
     try:
         it.round(name, moments, say)
     except (Dead, RuntimeError) as e:   # a daemon that does not come up
         faults.append(str(e))
     finally:
         load.stop()
+        if copies:
+            copies.stop()
+            faults += copies.faults
     faults += [f"job {j.number} does not end" for j in load.jobs
                if j.code is None]
     faults += left_behind(it, house)
@@ -306,6 +352,8 @@ def one_round(house, name, moments, seed, say):
     check.shown_is_recorded()
     check.sealed()
     check.ledger(left)
+    if own:
+        check.verified()
     if name in CHILDREN + ("posternd",):
         check.alarms({name: it.kills[name]})
     cut = check.cut(sum(it.kills[w] for w in OWN))
@@ -320,7 +368,7 @@ def one_round(house, name, moments, seed, say):
                f"{min(running)}/{statistics.median(running):.0f}",
                len(load.jobs), len(check.decided),
                check.states["interrupted"], cut, check.shown, check.missing,
-               check.unrecorded,
+               check.unrecorded, copies.n if copies else 0,
                f"{statistics.median(back):.1f}/{max(back):.1f}",
                faults + check.faults)
 

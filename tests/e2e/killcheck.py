@@ -11,6 +11,8 @@ import re
 import stat
 import time
 
+import house as h
+
 ACCEPTED = re.compile(r'Accepted publickey for .* ID postern '
                       r'operation=(\w+) .*\(serial (\d+)\)')
 NUMBER = re.compile(r"/(?:stream|lines) (\d+)")
@@ -68,6 +70,13 @@ def settle(bastion, mark, timeout=120):
         if not left or time.monotonic() > end:
             return lines, left
         time.sleep(0.2)
+
+
+def verified(bastion, folder):
+    """What `postern verify` finds wrong; None."""
+    r = bastion.postern("verify", folder, check=False)
+    return None if r.returncode == 0 else \
+        f"verify: {r.returncode}: {r.stdout}{r.stderr}".strip()
 
 
 class Check:
@@ -163,6 +172,12 @@ class Check:
                            "ledger says")
             if stat.S_IMODE(f.stat().st_mode) & 0o222:
                 self.fault(f"{operation}: its recording can be written")
+
+    def verified(self):
+        """All of it, from the beginning, is as it was signed."""
+        found = verified(self.bastion, h.STATE)
+        if found:
+            self.fault(found)
 
     def ledger(self, left):
         """No gap, nothing twice, nothing without its beginning or end."""

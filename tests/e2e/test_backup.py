@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import subprocess
 import tarfile
@@ -99,6 +100,20 @@ def test_while_jobs_run(bastion, job, busy, tmp_path, way):
     assert running
     r = bastion.postern("backup", copy, check=False)
     assert r.returncode == 1 and "is not empty" in r.stderr
+
+
+def test_the_checkpoint_comes_before_its_tiles(bastion, job, tmp_path):
+    """A later one would need tiles that are not in the copy."""
+    assert job.ssh("web-1", "/usr/bin/true").code == 0
+    bastion.mark()
+    trace = tmp_path / "trace"
+    h.run(*h.inside("bastion", [
+        "strace", "-f", "-y", "-e", "trace=openat", "-o", trace,
+        h.PREFIX / "bin/postern", "backup", tmp_path / "copy"]))
+    opened = re.findall(r'/ledger/tree(?:/tile/\w+)?>, "([\w.]+)", '
+                        r'O_RDONLY.* = \d', trace.read_text())
+    names = [x for x in opened if x not in ("tile", "entries")]
+    assert names[0] == "checkpoint" and len(names) > 2, opened
 
 
 @pytest.fixture
