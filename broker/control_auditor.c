@@ -24,8 +24,8 @@
 #define EVENT_MAX 1024
 #define WHAT_MAX 16 /* of a QUERY; audit's own bound, too */
 #define WORDS                                                                  \
-	"only members of postern-admin may do this, and you are asking "       \
-	"as an auditor; it is in the ledger that you asked"
+	"only members of postern-admin may do this; as an auditor you may "    \
+	"look, and that you asked goes into the ledger"
 
 bool
 control_reads(const struct msg *m)

@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import audit_wire as w  # noqa: E402
 import tamper as t  # noqa: E402
+from clock import Clock  # noqa: E402
 
 SETTINGS = "disk-reserve 1MiB\nanchor-command /bin/x\nanchor-interval 1s\n"
 
@@ -131,6 +132,49 @@ def test_nothing_waits_for_it(audit):
     until(lambda: t.ours(audit.folder).get("signed") == len(audit.ledger()),
           audit)
     audit.stop()
+
+
+@pytest.fixture
+def later(tmp_path):
+    """An audit whose clock goes on when it is told to."""
+    clock = Clock(tmp_path / "clock")
+    folder = tmp_path / "later"
+    folder.mkdir()
+    it = w.Audit(folder, SETTINGS, env=clock.env)
+    it.passes = lambda seconds: clock(0, seconds)
+    yield it
+    if it.proc.poll() is None:
+        it.kill()
+
+
+def test_silence_is_an_alarm(later):
+    """posternd hangs: its answer is not waited for, and another is asked."""
+    ident, _ = asked(later)
+    later.passes(75)        # 30 s for the command, 30 s for posternd
+    write(later)
+    until(lambda: alarms(later), later)
+    assert "posternd does not say how the command ended" in alarms(later)[0]
+    again, _ = asked(later)
+    assert again != ident
+    answer(later, ident)    # too late, and of another one
+    answer(later, again)
+    until(lambda: len(alarms(later)) == 2, later)
+    assert "anchored again" in alarms(later)[1]
+
+
+def test_nothing_to_anchor_is_an_alarm_in_time(later):
+    """Signing has stopped, so nothing is handed over and nothing fails."""
+    answer(later, asked(later)[0])
+    later.stop()
+    (later.folder / "ledger/key").unlink()
+    later.start()
+    until(lambda: [x for x in alarms(later) if "not signed" in x], later)
+    later.passes(40)
+    time.sleep(0.5)
+    assert not [x for x in alarms(later) if "not anchored" in x]
+    later.passes(40 + 200)
+    until(lambda: [x for x in alarms(later) if "not anchored" in x], later)
+    assert "no checkpoint has left this host for" in alarms(later)[-1]
 
 
 def test_none_without_a_command(tmp_path):
