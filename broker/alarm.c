@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 
+#include "broker/agent_trouble.h"
 #include "broker/peer.h"
 #include "lib/buf.h"
 #include "lib/err.h"
@@ -29,6 +30,11 @@ alarm_reason(const struct alarm *a, char *text, size_t size)
 {
 	char times[48] = "", how[32] = "";
 
+	if (a->what != NULL) {
+		(void)snprintf(text, size, "%s: %s", a->what,
+		    agent_trouble_text((enum agent_trouble)a->status));
+		return;
+	}
 	if (a->n > 1)
 		(void)snprintf(
 		    times, sizeof(times), " %u times, the last time", a->n);

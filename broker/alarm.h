@@ -1,6 +1,7 @@
 /*
- * The deaths of broker processes on their way into the ledger: posternd counts
- * them and tells audit, again and again until audit has written them.
+ * The deaths of broker processes, and what is wrong with an ssh-agent, on their
+ * way into the ledger: posternd counts them and tells audit, again and again
+ * until audit has written them.
  */
 #ifndef POSTERN_BROKER_ALARM_H
 #define POSTERN_BROKER_ALARM_H
@@ -13,8 +14,10 @@ struct peer;
 
 /* Of one process.  Many deaths are one line: there is nothing to queue. */
 struct alarm {
+	const char *what; /* for what is no death: "the target CA" */
 	uint32_t n;    /* not in the ledger yet */
-	int status;    /* of the last, as wait(2) has it; -1: nobody knows */
+	int status;    /* of the last, as wait(2) has it; -1: nobody knows; or
+			  of an agent its enum agent_trouble */
 	uint32_t told; /* so many of them audit has been asked to write, */
 	uint32_t id;   /* with this question; 0: none */
 };

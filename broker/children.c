@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #include "broker/anchor.h"
+#include "broker/agent_trouble.h"
+#include "broker/agents.h"
 #include "broker/hops.h"
 #include "broker/loop.h"
 #include "broker/peer.h"
@@ -142,12 +144,15 @@ children_send_opened(
 	return r;
 }
 
+/* The key; or, if an agent holds it, its public half. */
 static int
-send_ca(struct child *c, const char *name)
+send_ca(struct child *c, enum ca_which which)
 {
-	char path[512];
+	char name[16], path[512];
 	int n;
 
+	(void)snprintf(name, sizeof(name), "%s.%s", ca_name(which),
+	    agents_path(which) == NULL ? "pem" : "pub");
 	n = snprintf(
 	    path, sizeof(path), "%s/%s", posternd_conf()->ca_folder, name);
 	if (n < 0 || (size_t)n >= sizeof(path))
@@ -188,9 +193,9 @@ send_files(struct child *c)
 		r = children_send_opened(
 		    c, "policy", posternd_conf()->policy_folder, O_DIRECTORY);
 	if (r == 0 && c->proc == PROC_SIGNER)
-		r = send_ca(c, "target.pem");
+		r = send_ca(c, CA_TARGET);
 	if (r == 0 && c->proc == PROC_SIGNER)
-		r = send_ca(c, "job.pem");
+		r = send_ca(c, CA_JOB);
 	if (r == 0 && c->proc == PROC_OIDC)
 		r = send_keys(c);
 	if (r == 0 && c->proc == PROC_OIDC &&
@@ -354,6 +359,7 @@ children_alarm(void)
 	}
 	if ((r = alarm_tell(&own, "posternd", audit->peer)) != 0)
 		log_err(r, "an alarm of posternd");
+	agents_alarm(audit->peer);
 }
 
 static int
@@ -366,6 +372,7 @@ alarm_done(struct msg *m)
 		return r;
 	for (size_t i = 0; i < NCHILD; i++)
 		alarm_told(&children[i].deaths, m->id, result);
+	agents_told(m->id, result);
 	if (own.n > 0) {
 		alarm_told(&own, m->id, result);
 		if (own.n == 0)
@@ -399,6 +406,10 @@ child_msg(void *arg, struct peer *p, struct msg *m)
 		return hops_start(p, m);
 	case MSG_HOP_STOP:
 		return hops_stop(m);
+	case MSG_AGENT_WANTED:
+		return agents_wanted(p, m);
+	case MSG_AGENT_LOST:
+		return agents_lost(m);
 	default:
 		return ERR_PROTO;
 	}
@@ -496,8 +507,10 @@ child_dead(struct child *c, int status)
 	reload_child_gone(c);
 	for (size_t i = 0; i < NCHILD && c == &children[AUDIT]; i++)
 		alarm_untold(&children[i].deaths);
-	if (c == &children[AUDIT])
+	if (c == &children[AUDIT]) {
 		alarm_untold(&own);
+		agents_untold();
+	}
 	if (posternd_stopping()) {
 		posternd_stop_last();
 		return;

@@ -25,6 +25,8 @@ void control_accept_auditor(int fd);
 
 /* control_status.c: STATUS, answered at once. */
 int control_status(struct peer *p, uint32_t id);
+/* CA_IS: what the signer says of its keys. */
+int control_ca_is(struct msg *m);
 
 /* control_auditor.c: what only an admin may ask, by somebody on audit.sock:
  * answered with words, and in the ledger. */

@@ -6,6 +6,7 @@
 
 #include "broker/control.h"
 
+#include <string.h>
 #include <time.h>
 
 #include "broker/lock.h"
@@ -15,12 +16,65 @@
 #include "broker/session.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
+#include "lib/err.h"
 #include "lib/json.h"
 #include "lib/msg.h"
 #include "lib/proto.h"
 #include "policy/policy.h"
 
 #define STATUS_MAX (16 * 1024)
+
+/* What the signer has said of its keys. */
+static struct {
+	struct {
+		uint8_t state;
+		char fingerprint[PROTO_FINGERPRINT_MAX + 1];
+	} ca[NCA];
+} env;
+
+int
+control_ca_is(struct msg *m)
+{
+	uint8_t state[NCA];
+	char fingerprint[NCA][PROTO_FINGERPRINT_MAX + 1];
+	int r;
+
+	for (size_t i = 0; i < NCA; i++) {
+		if ((r = buf_get_u8(&m->body, &state[i])) != 0 ||
+		    (r = buf_get_fixed(&m->body, fingerprint[i],
+			 sizeof(fingerprint[i]))) != 0)
+			return r;
+		if (state[i] > CA_AGENT_TROUBLE)
+			return ERR_PROTO;
+	}
+	if ((r = msg_end(m)) != 0)
+		return r;
+	for (size_t i = 0; i < NCA; i++) {
+		env.ca[i].state = state[i];
+		memcpy(env.ca[i].fingerprint, fingerprint[i],
+		    sizeof(fingerprint[i]));
+	}
+	return 0;
+}
+
+/* The keys that sign now, and whether they can. */
+static void
+put_ca(struct json *j)
+{
+	static const char *const states[] = {
+		[CA_NONE] = "none",
+		[CA_FILE] = "file",
+		[CA_AGENT] = "agent",
+		[CA_AGENT_TROUBLE] = "agent fails",
+	};
+
+	if (policy_signer() == NULL)
+		return;
+	json_kv_str(j, "target_ca", env.ca[CA_TARGET].fingerprint);
+	json_kv_str(j, "target_ca_key", states[env.ca[CA_TARGET].state]);
+	json_kv_str(j, "job_ca", env.ca[CA_JOB].fingerprint);
+	json_kv_str(j, "job_ca_key", states[env.ca[CA_JOB].state]);
+}
 
 static void
 put_policy(struct json *j)
@@ -82,6 +136,7 @@ control_status(struct peer *p, uint32_t id)
 	json_kv_bool(&j, "audit", policy_audit() != NULL);
 	json_kv_bool(&j, "signer", policy_signer() != NULL);
 	json_kv_bool(&j, "oidc", policy_oidc() != NULL);
+	put_ca(&j);
 	json_kv_num(&j, "time", (uint64_t)time(NULL));
 	json_close(&j, '}');
 	msg_init(&m, MSG_STATUS_IS);

@@ -12,6 +12,8 @@ broker_libchild_la_LIBADD = lib/liblex.la lib/libbase.la
 sbin_PROGRAMS += broker/posternd
 # All but its main, which is fuzzed with them (tests/fuzz.mk), too.
 posternd_files = \
+	broker/agent_trouble.c broker/agent_trouble.h \
+	broker/agents.c broker/agents.h \
 	broker/alarm.c broker/alarm.h broker/anchor.c broker/anchor.h \
 	broker/children.c broker/children.h \
 	broker/hops.c broker/hops.h broker/lease.c broker/lease.h \
@@ -56,9 +58,13 @@ posternlibexec_PROGRAMS += broker/postern-signer
 # All but its main, which is fuzzed with them (tests/fuzz.mk), too.
 signer_files = \
 	broker/keyid.c broker/keyid.h broker/rules.c broker/rules.h \
+	broker/agent_trouble.c broker/agent_trouble.h \
+	broker/signer_agent.c broker/signer_agent.h \
+	broker/signer_ca.c broker/signer_ca.h \
 	broker/signer_job.c broker/signer_job.h
 broker_postern_signer_SOURCES = broker/signer.c $(signer_files)
 broker_postern_signer_CFLAGS = $(PROGRAM_CFLAGS) $(CRYPTO_CFLAGS)
 broker_postern_signer_LDFLAGS = $(PROGRAM_LDFLAGS)
 broker_postern_signer_LDADD = policy/libpolicy.la ssh/libquote.la \
-	ssh/libcert.la broker/libchild.la lib/libsandbox.la $(CRYPTO_LIBS)
+	ssh/libagent.la ssh/libcert.la broker/libchild.la lib/libsandbox.la \
+	$(CRYPTO_LIBS)

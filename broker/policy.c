@@ -174,6 +174,8 @@ sibling_msg(void *arg, struct peer *p, struct msg *m)
 		return takeover_recalled(m);
 	case MSG_JOB_CERT_MADE:
 		return jobcert_made(m);
+	case MSG_CA_IS:
+		return p == env.signer ? control_ca_is(m) : 0;
 	default:
 		return ERR_PROTO;
 	}

@@ -5,7 +5,8 @@
  * reads it, the command is in the canonical form of the wire, validity and
  * source are its own.  A hop asks on a socket that came with its grant; it is
  * answered once.  Whoever owns a hop gets nothing that policy did not grant.
- * Certificates for jobs, by another key, are signer_job.c's.
+ * Certificates for jobs, by another key, are signer_job.c's; the keys, and who
+ * else may hold them, signer_ca.c's.
  */
 #include "config.h"
 
@@ -21,6 +22,7 @@
 #include "broker/loop.h"
 #include "broker/peer.h"
 #include "broker/rules.h"
+#include "broker/signer_ca.h"
 #include "broker/signer_job.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
@@ -28,9 +30,7 @@
 #include "lib/log.h"
 #include "lib/msg.h"
 #include "lib/proto.h"
-#include "lib/safeopen.h"
 #include "lib/sandbox.h"
-#include "lib/secret.h"
 #include "lib/str.h"
 #include "policy/policy.h"
 #include "ssh/cert.h"
@@ -38,8 +38,7 @@
 #include "ssh/serve.h"
 
 #define GRANTS_MAX 1024
-#define GRANT_MS 60000 /* a hop asks at once; later is too late */
-#define PEM_MAX 4096
+#define GRANT_MS 60000     /* a hop asks at once; later is too late */
 #define SKEW_S 60	   /* targets whose clocks run behind */
 #define VALIDITY_S 60
 #define ADDRESSES_MAX 1024 /* bytes of source-address */
@@ -58,15 +57,17 @@ struct grant {
 	uint64_t serial;
 	struct peer *hop;
 	struct timer *timer;
+	uint32_t id; /* of the hop's question */
+	struct signing *signing;
 };
 
 static struct {
-	struct cert_ca *target_ca, *job_ca;
 	struct rules rules;
 	const struct conf *conf;
 	char source_address[ADDRESSES_MAX];
 	bool source_fixed; /* by source-address, so as it is */
 	size_t npolicy;    /* links to policy, those before the last included */
+	struct peer *policy; /* the last one; NULL: it is gone */
 	struct grant *first;
 	size_t n;
 } env = { .rules = { .folder = -1 } };
@@ -86,6 +87,7 @@ grant_free(struct grant *g)
 		}
 	}
 	timer_free(g->timer);
+	signing_free(g->signing);
 	peer_free(g->hop);
 	free(g->command);
 	free(g->key_id);
@@ -121,12 +123,12 @@ grant_fault(const struct grant *g, const struct target **tp)
 {
 	char principal[sizeof(g->principal)];
 	const struct target *t;
-	const char *login;
+	const char *login, *fault;
 	struct serve_scp scp;
 	bool ok = false;
 
-	if (env.target_ca == NULL)
-		return "the bastion has no CA key yet (run `postern ca init`)";
+	if ((fault = signer_ca_fault(CA_TARGET)) != NULL)
+		return fault;
 	if (env.rules.policy == NULL)
 		return "the signer has no policy";
 	if ((t = policy_target_find(env.rules.policy, g->target)) == NULL)
@@ -201,9 +203,25 @@ addresses_for(const char *host, struct buf *out)
 	return buf_len(out) == 0 ? ERR_CONFIG : 0;
 }
 
+static void
+grant_signed(void *arg, const struct buf *blob, const char *why)
+{
+	struct grant *g = arg;
+	int r;
+
+	g->signing = NULL;
+	if (why != NULL)
+		log_err(0, "operation %s is not signed: %s",
+		    log_safe(g->operation), why);
+	if ((r = signer_answer(g->hop, g->id, blob, NULL, why)) != 0)
+		log_err(r, "certificate for %s", log_safe(g->operation));
+	grant_free(g); /* one grant, one certificate: the socket closes, too */
+}
+
+/* grant_signed is called, and g perhaps freed, unless this returns an error. */
 static int
-grant_sign(const struct grant *g, const struct target *t,
-    const uint8_t key[CERT_KEY_LEN], struct buf *blob)
+grant_sign(
+    struct grant *g, const struct target *t, const uint8_t key[CERT_KEY_LEN])
 {
 	uint64_t now = (uint64_t)time(NULL);
 	struct buf from;
@@ -227,29 +245,12 @@ grant_sign(const struct grant *g, const struct target *t,
 	if (r == 0 && (spec.source_address = buf_cstr(&from)) == NULL)
 		r = ERR_NOMEM;
 	if (r == 0)
-		r = cert_sign(env.target_ca, &spec, blob);
+		signer_ca_sign(CA_TARGET, &spec, grant_signed, g, &g->signing);
 	buf_clear(&from);
 	return r;
 }
 
 /* -- the hop's one question ------------------------------------------------------ */
-
-static int
-hop_answer(struct peer *hop, uint32_t id, const struct buf *blob,
-    const char *fault)
-{
-	struct msg m;
-	int r;
-
-	msg_init(&m, MSG_CERT);
-	m.id = id;
-	if ((r = buf_put_u32(&m.body, fault != NULL)) == 0 &&
-	    (r = buf_put_str(&m.body, buf_ptr(blob), buf_len(blob))) == 0 &&
-	    (r = buf_put_cstr(&m.body, fault)) == 0)
-		r = peer_send(hop, &m);
-	msg_clear(&m);
-	return r;
-}
 
 static int
 hop_msg(void *arg, struct peer *p, struct msg *m)
@@ -258,30 +259,24 @@ hop_msg(void *arg, struct peer *p, struct msg *m)
 	struct grant *g = arg;
 	const char *fault;
 	const uint8_t *key;
-	struct buf blob;
+	struct buf none;
 	size_t n;
 	int r;
 
+	(void)p;
 	if (m->type != MSG_CERT_REQUEST)
 		return ERR_PROTO;
 	if ((r = buf_get_view(&m->body, CERT_KEY_LEN, &key, &n)) != 0 ||
 	    (r = msg_end(m)) != 0)
 		return r;
-	if (n != CERT_KEY_LEN)
+	if (n != CERT_KEY_LEN || g->signing != NULL)
 		return ERR_PROTO;
-	buf_init(&blob, CERT_BLOB_MAX);
-	if ((fault = grant_fault(g, &t)) == NULL &&
-	    grant_sign(g, t, key, &blob) != 0)
+	g->id = m->id;
+	buf_init(&none, 0);
+	if ((fault = grant_fault(g, &t)) == NULL && grant_sign(g, t, key) != 0)
 		fault = "the certificate could not be signed";
-	if (fault != NULL) {
-		buf_reset(&blob);
-		log_err(0, "operation %s is not signed: %s",
-		    log_safe(g->operation), fault);
-	}
-	if ((r = hop_answer(p, m->id, &blob, fault)) != 0)
-		log_err(r, "certificate for %s", log_safe(g->operation));
-	buf_clear(&blob);
-	grant_free(g); /* one grant, one certificate: the socket closes, too */
+	if (fault != NULL)
+		grant_signed(g, &none, fault);
 	return 0;
 }
 
@@ -335,7 +330,7 @@ policy_msg(void *arg, struct peer *p, struct msg *m)
 
 	(void)arg;
 	if (m->type == MSG_JOB_CERT)
-		return signer_job(env.job_ca, &env.rules, p, m);
+		return signer_job(&env.rules, p, m);
 	if (m->type != MSG_GRANT)
 		return ERR_PROTO;
 	if (env.n == GRANTS_MAX) {
@@ -365,10 +360,12 @@ static void
 policy_closed(void *arg, struct peer *p, int r)
 {
 	(void)arg;
-	(void)p;
 	if (r != ERR_NOTFOUND)
 		fatal(r, "what policy sent");
 	env.npolicy--;
+	signer_job_gone(p);
+	if (env.policy == p)
+		env.policy = NULL;
 }
 
 /* What policy granted before it ended, or got a link to the next signer, is
@@ -402,45 +399,30 @@ on_reload(uint32_t asked, struct buf *answer)
 }
 
 static int
-load_ca(int fd, struct cert_ca **out)
-{
-	struct secret pem = { 0 };
-	struct cert_ca *ca = NULL;
-	ssize_t n;
-	int r;
-
-	if ((r = secret_init(&pem, PEM_MAX)) != 0)
-		return r;
-	n = read(fd, pem.d, PEM_MAX); /* a small regular file: one read */
-	if (n == -1)
-		r = ERR_SYS; /* and not a bastion without a key */
-	if (n <= 0 || (r = cert_ca_from_pem(pem.d, (size_t)n, &ca)) != 0) {
-		log_err(r, "the CA key cannot be read");
-	} else {
-		cert_ca_free(*out);
-		*out = ca;
-	}
-	secret_clear(&pem);
-	return r;
-}
-
-static int
 on_folder(const char *name, int fd)
 {
-	int r = 0;
+	if (strcmp(name, "policy") != 0)
+		return signer_ca_folder(name, fd);
+	rules_folder(&env.rules, fd);
+	return 0;
+}
 
-	if (strcmp(name, "policy") == 0) {
-		rules_folder(&env.rules, fd);
-		return 0;
-	}
-	if (strcmp(name, "target.pem") == 0)
-		r = load_ca(fd, &env.target_ca);
-	else if (strcmp(name, "job.pem") == 0)
-		r = load_ca(fd, &env.job_ca);
-	else
-		r = ERR_PROTO;
-	(void)close(fd);
-	return r;
+/* Policy tells whoever asks for the status, and is no worse off when it
+ * cannot. */
+static void
+tell_policy(void)
+{
+	struct msg m;
+	int r;
+
+	if (env.policy == NULL)
+		return;
+	msg_init(&m, MSG_CA_IS);
+	if ((r = signer_ca_put(&m.body)) == 0)
+		r = peer_send(env.policy, &m);
+	msg_clear(&m);
+	if (r != 0)
+		log_err(r, "policy is not told of the CA keys");
 }
 
 static int
@@ -451,10 +433,12 @@ on_link(unsigned int sibling, int fd)
 		return ERR_PROTO;
 	}
 	/* An earlier link is read to its end, which frees it. */
-	if (peer_new(child_loop(), fd, PROC_POLICY, PROC_SIGNER, policy_msg,
-		policy_closed, NULL) == NULL)
+	env.policy = peer_new(child_loop(), fd, PROC_POLICY, PROC_SIGNER,
+	    policy_msg, policy_closed, NULL);
+	if (env.policy == NULL)
 		return ERR_NOMEM;
 	env.npolicy++;
+	tell_policy();
 	return 0;
 }
 
@@ -487,8 +471,9 @@ on_go(const struct conf *conf, const char *addresses)
 	env.rules.tried = policy_tried;
 	if ((r = rules_load(&env.rules)) != 0)
 		return r;
-	return sandbox_enter(SANDBOX_SIGNER,
+	r = sandbox_enter(SANDBOX_SIGNER,
 	    (const int[SANDBOX_GIVEN_MAX]){ env.rules.folder, -1, -1 });
+	return r != 0 ? r : signer_ca_serve(tell_policy);
 }
 
 int
@@ -500,6 +485,7 @@ main(void)
 		.go = on_go,
 		.reload = on_reload,
 		.idle = on_idle,
+		.parent = signer_ca_parent,
 		.stop_ms = CHILD_STOP_LAST_MS,
 	};
 

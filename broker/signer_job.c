@@ -11,6 +11,8 @@
 
 #include "broker/signer_job.h"
 
+#include <sys/queue.h>
+
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,7 @@
 #include "broker/keyid.h"
 #include "broker/peer.h"
 #include "broker/rules.h"
+#include "broker/signer_ca.h"
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/log.h"
@@ -35,6 +38,11 @@
 
 /* What is asked, and what is made of it. */
 struct job {
+	LIST_ENTRY(job) link;
+	bool waits; /* it is on the list */
+	struct peer *policy;
+	uint32_t id; /* of its question */
+	struct signing *signing;
 	char session[PROTO_ID_LEN + 1];
 	char *commit;
 	char source[PROTO_SOURCE_MAX + 1];
@@ -45,16 +53,24 @@ struct job {
 	const char *fault; /* why it is not signed */
 	const uint8_t *pub;
 	size_t npub;
-	bool more; /* names than fit */
+	uint8_t more; /* 1: names than fit */
 	size_t n;
 	char name[CERT_PRINCIPALS_MAX][USER_LEN_MAX + 1];
 };
+
+/* Those that wait for an agent. */
+static struct {
+	LIST_HEAD(, job) waiting;
+} env;
 
 static void
 job_free(struct job *j)
 {
 	if (j == NULL)
 		return;
+	if (j->waits)
+		LIST_REMOVE(j, link);
+	signing_free(j->signing);
 	free(j->commit);
 	free(j->identity);
 	free(j);
@@ -117,14 +133,13 @@ get_job(struct buf *b, struct job *j, const struct policy *p)
 
 /* Why it cannot be signed; NULL when it can. */
 static const char *
-job_fault(
-    const struct job *j, const struct cert_ca *ca, const struct rules *rules)
+job_fault(const struct job *j, const struct rules *rules)
 {
 	const struct pubkey_kind *k;
+	const char *fault;
 
-	if (ca == NULL)
-		return "the bastion has no CA key for jobs yet (run `postern "
-		       "ca init`)";
+	if ((fault = signer_ca_fault(CA_JOB)) != NULL)
+		return fault;
 	if (rules->policy == NULL)
 		return "the signer has no policy";
 	if (j->fault != NULL)
@@ -183,9 +198,25 @@ job_key_id(const struct job *j, struct buf *b)
 	return buf_cstr(b) == NULL ? ERR_NOMEM : 0;
 }
 
+static void
+job_signed(void *arg, const struct buf *blob, const char *why)
+{
+	struct job *j = arg;
+	int r;
+
+	j->signing = NULL;
+	if (why != NULL)
+		log_err_about(ABOUT_SESSION(log_safe(j->session)), 0,
+		    "session %s gets no certificate: %s", log_safe(j->session),
+		    why);
+	if ((r = signer_answer(j->policy, j->id, blob, &j->more, why)) != 0)
+		log_err(r, "certificate for session %s", log_safe(j->session));
+	job_free(j);
+}
+
+/* job_signed is called, and j perhaps freed, unless this returns an error. */
 static int
-job_sign(struct job *j, const struct cert_ca *ca, const struct rules *rules,
-    struct buf *blob)
+job_sign(struct job *j, const struct rules *rules)
 {
 	uint64_t now = (uint64_t)time(NULL);
 	struct buf key_id;
@@ -208,58 +239,46 @@ job_sign(struct job *j, const struct cert_ca *ca, const struct rules *rules,
 	for (size_t i = 0; i < j->n; i++)
 		spec.principal[i] = j->name[i];
 	spec.nprincipal = j->n;
-	r = cert_sign(ca, &spec, blob);
+	j->waits = true;
+	LIST_INSERT_HEAD(&env.waiting, j, link);
+	signer_ca_sign(CA_JOB, &spec, job_signed, j, &j->signing);
 out:
 	buf_clear(&key_id);
 	return r;
 }
 
-static int
-job_answer(struct peer *policy, uint32_t id, const struct job *j,
-    const struct buf *blob, const char *fault)
-{
-	struct msg m;
-	int r;
-
-	msg_init(&m, MSG_JOB_CERT_MADE);
-	m.id = id;
-	if ((r = buf_put_u32(&m.body, fault != NULL)) == 0 &&
-	    (r = buf_put_str(&m.body, buf_ptr(blob), buf_len(blob))) == 0 &&
-	    (r = buf_put_u8(&m.body, j->more)) == 0 &&
-	    (r = buf_put_cstr(&m.body, fault)) == 0)
-		r = peer_send(policy, &m);
-	msg_clear(&m);
-	return r;
-}
-
 int
-signer_job(const struct cert_ca *ca, const struct rules *rules,
-    struct peer *policy, struct msg *m)
+signer_job(const struct rules *rules, struct peer *policy, struct msg *m)
 {
 	struct job *j = calloc(1, sizeof(*j));
 	const char *fault;
-	struct buf blob;
+	struct buf none;
 	int r;
 
-	buf_init(&blob, PROTO_JOB_CERT_MAX);
-	if (j == NULL) {
-		r = ERR_NOMEM;
-		goto out;
+	if (j == NULL)
+		return ERR_NOMEM;
+	j->policy = policy;
+	j->id = m->id;
+	if ((r = get_job(&m->body, j, rules->policy)) != 0) {
+		job_free(j);
+		return r;
 	}
-	if ((r = get_job(&m->body, j, rules->policy)) != 0)
-		goto out;
-	if ((fault = job_fault(j, ca, rules)) == NULL &&
-	    job_sign(j, ca, rules, &blob) != 0) {
-		buf_reset(&blob);
+	buf_init(&none, 0);
+	if ((fault = job_fault(j, rules)) == NULL && job_sign(j, rules) != 0)
 		fault = "the certificate could not be signed";
-	}
 	if (fault != NULL)
-		log_err_about(ABOUT_SESSION(log_safe(j->session)), 0,
-		    "session %s gets no certificate: %s", log_safe(j->session),
-		    fault);
-	r = job_answer(policy, m->id, j, &blob, fault);
-out:
-	buf_clear(&blob);
-	job_free(j);
-	return r;
+		job_signed(j, &none, fault);
+	return 0;
+}
+
+void
+signer_job_gone(const struct peer *policy)
+{
+	struct job *j = LIST_FIRST(&env.waiting), *next;
+
+	for (; j != NULL; j = next) {
+		next = LIST_NEXT(j, link);
+		if (j->policy == policy)
+			job_free(j);
+	}
 }

@@ -24,7 +24,7 @@
 #include "policy/policy.h"
 #include "ssh/cert.h"
 
-#define PUBLIC_LINE_MAX 512
+#define PUBLIC_LINE_MAX 2048 /* RSA of 4096 bits, in base64 */
 
 int
 cli_write_new(int dir, const char *name, mode_t mode, const void *p, size_t n)
@@ -92,23 +92,45 @@ open_folder(int *dir)
 	return CLI_EX_FAILED;
 }
 
+/* Of a key that an ssh-agent holds there is the public half, put there by who
+ * made it; which file else says that there is a key. */
 static bool
-has_key(int dir)
+has_key(int dir, const char *name, const char *agent)
 {
-	return faccessat(dir, "target.pem", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	char file[32];
+
+	(void)snprintf(
+	    file, sizeof(file), "%s.%s", name, agent == NULL ? "pem" : "pub");
+	return faccessat(dir, file, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 int
-cli_ca_make(bool *made)
+cli_ca_make(unsigned int *made)
 {
+	static const char *const names[] = { "target", "job" };
+	const char *const agents[] = { cli_conf()->target_ca_agent,
+		cli_conf()->job_ca_agent };
 	int dir, r;
 
+	*made = 0;
 	if ((r = open_folder(&dir)) != 0)
 		return r;
-	*made = !has_key(dir);
-	if (*made && (cli_ca_make_pair(dir, "target") != 0 ||
-			 cli_ca_make_pair(dir, "job") != 0))
-		r = CLI_EX_FAILED;
+	for (size_t i = 0; i < 2 && r == 0; i++) {
+		if (has_key(dir, names[i], agents[i]))
+			continue;
+		if (agents[i] != NULL) {
+			cli_error("the ssh-agent at %s holds the %s CA key: "
+				  "put its public half, one line, into "
+				  "%s/%s.pub",
+			    agents[i], names[i], cli_conf()->ca_folder,
+			    names[i]);
+			r = CLI_EX_FAILED;
+		} else if (cli_ca_make_pair(dir, names[i]) != 0) {
+			r = CLI_EX_FAILED;
+		} else {
+			*made |= 1U << i;
+		}
+	}
 	(void)close(dir);
 	return r;
 }
@@ -117,7 +139,7 @@ int
 cli_ca_init(int argc, char **argv)
 {
 	const char *path = cli_conf()->ca_folder;
-	bool made = false;
+	unsigned int made = 0;
 	int r;
 
 	(void)argv;
@@ -125,19 +147,21 @@ cli_ca_init(int argc, char **argv)
 		return cli_usage();
 	if ((r = cli_ca_make(&made)) != 0)
 		return r;
-	if (!made) {
-		cli_error("%s/target.pem is there already; targets trust it, "
+	if (made == 0) {
+		cli_error("%s/target.pub is there already; targets trust it, "
 			  "so it is left as it is",
 		    path);
 		return CLI_EX_FAILED;
 	}
-	(void)printf(
-	    "Made two CA keys in %s:\n"
-	    "  target.pem  signs the certificate of each operation\n"
-	    "  job.pem     signs the certificates of jobs\n"
+	(void)printf("Made in %s:\n", path);
+	if ((made & CLI_CA_TARGET) != 0)
+		(void)puts("  target.pem  signs the certificate of each "
+			   "operation");
+	if ((made & CLI_CA_JOB) != 0)
+		(void)puts("  job.pem     signs the certificates of jobs");
+	(void)puts(
 	    "Next: restart posternd and postern-sshd, then `postern ca show "
-	    "--target NAME` for each target.\n",
-	    path);
+	    "--target NAME` for each target.");
 	return 0;
 }
 

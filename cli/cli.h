@@ -99,8 +99,9 @@ int cli_ledger_read(struct cli_ledger *l);
 /* Something about the line at hand is wrong: says so, and counts. */
 void cli_ledger_damage(struct cli_ledger *l, const char *what);
 
-/* Makes the CA keys that are not there; *made: any. */
-int cli_ca_make(bool *made);
+/* Makes the CA keys that are not there; *made: which, of these. */
+enum { CLI_CA_TARGET = 1 << 0, CLI_CA_JOB = 1 << 1 };
+int cli_ca_make(unsigned int *made);
 /* One key pair NAME.pem, NAME.pub; says what went wrong. */
 int cli_ca_make_pair(int dir, const char *name);
 /* What `ca show --target` prints. */

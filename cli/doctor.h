@@ -2,7 +2,8 @@
  * postern doctor: what its files share.
  *
  *	doctor.c	the list of checks, and what is said
- *	doctor_files.c	settings, policy, accounts, permissions, CA, disk
+ *	doctor_ca.c	CA keys, in files and in ssh-agents
+ *	doctor_files.c	settings, policy, accounts, permissions, disk
  *	doctor_net.c	clock, names, issuers, targets, sshd, addresses
  */
 #ifndef POSTERN_CLI_DOCTOR_H
@@ -37,13 +38,15 @@ void doctor_find(struct doctor *d, enum doctor_level level, const char *where,
     const char *what, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 
+/* doctor_ca.c */
+void doctor_ca(struct doctor *d);
+
 /* doctor_files.c */
 void doctor_settings(struct doctor *d);
 void doctor_policy(struct doctor *d);
 void doctor_accounts(struct doctor *d);
 void doctor_names(struct doctor *d);
 void doctor_files(struct doctor *d);
-void doctor_ca(struct doctor *d);
 void doctor_disk(struct doctor *d);
 
 /* doctor_net.c */

@@ -1,5 +1,5 @@
 /*
- * postern doctor: what is on this host: policy, accounts, permissions, CA keys,
+ * postern doctor: what is on this host: policy, accounts, permissions,
  * disk.
  */
 #include "config.h"
@@ -22,13 +22,9 @@
 #include "lib/buf.h"
 #include "lib/conf.h"
 #include "lib/err.h"
-#include "lib/safeopen.h"
-#include "lib/secret.h"
 #include "policy/policy.h"
-#include "ssh/cert.h"
 
 #define PATH_SIZE 512
-#define CA_KEY_MAX 4096
 
 /* -- settings -------------------------------------------------------------- */
 
@@ -152,10 +148,12 @@ static const struct file_rule {
 	{ "/sshd/listen", S_IFREG, 022, NULL, NULL, MAY },
 }, ca_rules[] = {
 	{ "", S_IFDIR, 022, NULL, NULL, MUST },
-	{ "/target.pem", S_IFREG, 077, NULL, NULL, MUST },
 	{ "/target.pub", S_IFREG, 022, NULL, NULL, MUST },
-	{ "/job.pem", S_IFREG, 077, NULL, NULL, MUST },
 	{ "/job.pub", S_IFREG, 022, NULL, NULL, MUST },
+}, target_key_rules[] = { /* unless an ssh-agent holds it */
+	{ "/target.pem", S_IFREG, 077, NULL, NULL, MUST },
+}, job_key_rules[] = {
+	{ "/job.pem", S_IFREG, 077, NULL, NULL, MUST },
 }, state_rules[] = {
 	{ "", S_IFDIR, 022, NULL, NULL, MAY },
 	{ "/recordings", S_IFDIR, 077, "_postern-audit", NULL, MAY },
@@ -296,91 +294,12 @@ doctor_files(struct doctor *d)
 	CHECK(d, POSTERN_SYSCONFDIR, etc_rules);
 	check_policy_files(d);
 	CHECK(d, d->conf->ca_folder, ca_rules);
+	if (d->conf->target_ca_agent == NULL)
+		CHECK(d, d->conf->ca_folder, target_key_rules);
+	if (d->conf->job_ca_agent == NULL)
+		CHECK(d, d->conf->ca_folder, job_key_rules);
 	CHECK(d, d->conf->state_folder, state_rules);
 	CHECK(d, d->conf->run_folder, run_rules);
-}
-
-/* -- CA -------------------------------------------------------------------- */
-
-static int
-read_secret(int fd, struct secret *s)
-{
-	uint8_t chunk[512];
-	ssize_t n;
-	int r;
-
-	if ((r = secret_init(s, CA_KEY_MAX)) != 0)
-		return r;
-	while ((n = read(fd, chunk, sizeof(chunk))) > 0 && r == 0)
-		r = secret_append(s, chunk, (size_t)n);
-	explicit_bzero(chunk, sizeof(chunk));
-	return n == -1 ? ERR_SYS : r;
-}
-
-/* Is NAME.pub the public half of NAME.pem? */
-static int
-ca_matches(const char *folder, const char *name, bool *same)
-{
-	const struct safeopen_want want = { .owner = 0, .max = CA_KEY_MAX };
-	char path[PATH_SIZE], pub[PATH_SIZE];
-	const char *why = "";
-	struct cert_ca *ca = NULL;
-	struct secret pem = { 0 };
-	struct buf line, have;
-	size_t n;
-	int fd = -1, r;
-
-	buf_init(&line, CA_KEY_MAX);
-	buf_init(&have, CA_KEY_MAX);
-	(void)snprintf(path, sizeof(path), "%s/%s.pem", folder, name);
-	(void)snprintf(pub, sizeof(pub), "%s/%s.pub", folder, name);
-	if ((r = safeopen_read(AT_FDCWD, path, &want, &fd, &why)) != 0 ||
-	    (r = read_secret(fd, &pem)) != 0 ||
-	    (r = cert_ca_from_pem(pem.d, pem.len, &ca)) != 0 ||
-	    (r = cert_ca_public_line(ca, "", &line)) != 0 ||
-	    (r = safeopen_slurp(AT_FDCWD, pub, &want, &have, &why)) != 0)
-		goto out;
-	/* up to the comment */
-	n = buf_len(&line);
-	while (n > 0 && buf_ptr(&line)[n - 1] == ' ')
-		n--;
-	*same = buf_len(&have) >= n &&
-		memcmp(buf_ptr(&have), buf_ptr(&line), n) == 0;
-out:
-	if (fd != -1)
-		(void)close(fd);
-	secret_clear(&pem);
-	cert_ca_free(ca);
-	buf_clear(&line);
-	buf_clear(&have);
-	return r;
-}
-
-void
-doctor_ca(struct doctor *d)
-{
-	static const char *const names[] = { "target", "job" };
-	char path[PATH_SIZE];
-	struct stat st;
-	bool same = true;
-	int r;
-
-	for (size_t i = 0; i < 2; i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s.pem",
-		    d->conf->ca_folder, names[i]);
-		if (stat(path, &st) == -1)
-			continue; /* said by `files' */
-		if ((r = ca_matches(d->conf->ca_folder, names[i], &same)) != 0)
-			doctor_find(d, DOCTOR_BAD, path,
-			    "it is no key that the signer can read, or its "
-			    ".pub cannot be read",
-			    "take both from your backup, or make new ones");
-		else if (!same)
-			doctor_find(d, DOCTOR_BAD, path,
-			    "the .pub beside it is another key's: who trusts "
-			    "that takes no certificate of ours",
-			    "take both from the same backup");
-	}
 }
 
 /* -- disk ------------------------------------------------------------------ */

@@ -447,7 +447,7 @@ cli_setup(int argc, char **argv)
 {
 	struct setup *s = calloc(1, sizeof(*s));
 	struct buf text;
-	bool made = false;
+	unsigned int made = 0;
 	int r;
 
 	if (s == NULL)
@@ -462,8 +462,8 @@ cli_setup(int argc, char **argv)
 		goto out;
 	if ((r = try_policy(&text)) != 0 || (r = cli_ca_make(&made)) != 0)
 		goto out;
-	(void)printf(made ? "Made the CA keys in %s.\n"
-			  : "The CA keys in %s are there already.\n",
+	(void)printf(made != 0 ? "Made the CA keys in %s.\n"
+			       : "The CA keys in %s are there already.\n",
 	    cli_conf()->ca_folder);
 	if ((r = write_policy(&text)) != 0)
 		goto out;

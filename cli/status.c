@@ -63,6 +63,7 @@ add_files(json_t *o)
 
 	add_age(o, "target_ca_age_s", "target.pub");
 	add_age(o, "job_ca_age_s", "job.pub");
+	cli_status_alarms(o);
 	if (statvfs(cli_conf()->state_folder, &v) == 0)
 		(void)json_object_set_new(o, "disk_free_bytes",
 		    json_integer(
@@ -98,12 +99,59 @@ print_policy(const json_t *o)
 			   "`postern reload`, which says why");
 }
 
+/* Where the key is, how old it is, and which it is. */
 static void
-print_age(const json_t *o, const char *key, const char *name)
+print_ca(const json_t *o, const char *which)
 {
+	char key[32], name[16];
+	const char *where, *fingerprint;
+
+	(void)snprintf(name, sizeof(name), "%s CA", which);
+	(void)snprintf(key, sizeof(key), "%s_ca_key", which);
+	where = json_string_value(json_object_get(o, key));
+	(void)snprintf(key, sizeof(key), "%s_ca", which);
+	fingerprint = json_string_value(json_object_get(o, key));
+	(void)snprintf(key, sizeof(key), "%s_ca_age_s", which);
+	if (where == NULL && json_object_get(o, key) == NULL)
+		return;
+	(void)printf("%-11s %s", name,
+	    where == NULL                 ? "not known"
+	    : strcmp(where, "file") == 0  ? "in a file"
+	    : strcmp(where, "agent") == 0 ? "in an ssh-agent"
+	    : strcmp(where, "none") == 0
+		? "NO KEY: nothing is signed; `postern ca init'"
+		: "THE SSH-AGENT DOES NOT SIGN; the log says why");
 	if (json_object_get(o, key) != NULL)
-		(void)printf("%-11s %lld days old\n", name,
-		    (long long)num(o, key) / 86400);
+		(void)printf(", %lld days old", (long long)num(o, key) / 86400);
+	if (fingerprint != NULL && *fingerprint != '\0') {
+		(void)fputs(", ", stdout);
+		cli_print_safe(fingerprint);
+	}
+	(void)putchar('\n');
+}
+
+static void
+print_alarms(const json_t *o)
+{
+	const char *process =
+	    json_string_value(json_object_get(o, "alarm_process"));
+	const char *reason =
+	    json_string_value(json_object_get(o, "alarm_reason"));
+	const char *when = json_string_value(json_object_get(o, "alarm_time"));
+
+	if (json_object_get(o, "alarms_day") == NULL)
+		return;
+	(void)printf("alarms      %lld in the last 24 h\n",
+	    (long long)num(o, "alarms_day"));
+	if (num(o, "alarms_day") == 0 || when == NULL)
+		return;
+	(void)fputs("            the last: ", stdout);
+	cli_print_safe(when);
+	(void)putchar(' ');
+	cli_print_safe(process == NULL ? "" : process);
+	(void)fputs(": ", stdout);
+	cli_print_safe(reason == NULL ? "" : reason);
+	(void)putchar('\n');
 }
 
 static void
@@ -136,8 +184,9 @@ print_text(const json_t *o)
 	(void)printf("oidc        %s\n",
 	    is(o, "oidc") ? "running" : "NOT RUNNING: no token logs in");
 	status_anchor_print(o);
-	print_age(o, "target_ca_age_s", "target CA");
-	print_age(o, "job_ca_age_s", "job CA");
+	print_ca(o, "target");
+	print_ca(o, "job");
+	print_alarms(o);
 	(void)printf("disk        %lld MiB free, %lld MiB kept in reserve\n",
 	    (long long)num(o, "disk_free_bytes") >> 20,
 	    (long long)num(o, "disk_reserve_bytes") >> 20);
@@ -187,6 +236,8 @@ static const struct metric {
 	    "Age of the CA key that targets trust." },
 	{ "job_ca_age_seconds", "job_ca_age_s",
 	    "Age of the CA key for jobs' certificates." },
+	{ "alarms_day", "alarms_day",
+	    "Alarms of the last 24 h in the ledger." },
 	{ "disk_free_bytes", "disk_free_bytes",
 	    "Free space where recordings go." },
 	{ "disk_reserve_bytes", "disk_reserve_bytes",
@@ -199,6 +250,22 @@ put_metric(struct buf *b, const char *name, const char *help, long long value)
 	return buf_putf(b,
 	    "# HELP postern_%s %s\n# TYPE postern_%s gauge\npostern_%s %lld\n",
 	    name, help, name, name, value);
+}
+
+/* Nothing where it is not known. */
+static int
+put_signs(struct buf *b, const json_t *o, const char *ca)
+{
+	char key[32], name[32];
+	const char *where;
+
+	(void)snprintf(key, sizeof(key), "%s_key", ca);
+	(void)snprintf(name, sizeof(name), "%s_signs", ca);
+	where = json_string_value(json_object_get(o, key));
+	if (where == NULL)
+		return 0;
+	return put_metric(b, name, "1: that CA key is there, and signs.",
+	    strcmp(where, "file") == 0 || strcmp(where, "agent") == 0);
 }
 
 static int
@@ -219,6 +286,9 @@ put_metrics(struct buf *b, const json_t *o, bool up)
 					    : json_integer_value(v))) != 0)
 			return r;
 	}
+	if ((r = put_signs(b, o, "target_ca")) != 0 ||
+	    (r = put_signs(b, o, "job_ca")) != 0)
+		return r;
 	if (load == NULL)
 		return 0;
 	return put_metric(b, "policy_accepted",

@@ -32,6 +32,9 @@ struct conf {
 	char *ca_folder;	/* SYSCONFDIR/postern/ca: target.pem, job.pem */
 	char *state_folder;	/* LOCALSTATEDIR/lib/postern */
 	char *run_folder;	/* RUNSTATEDIR/postern */
+	char *target_ca_agent;  /* socket of the ssh-agent that holds the CA
+				   key; NULL: a file does */
+	char *job_ca_agent;     /* the same */
 	char *issuer_ca;	/* PEM bundle oidc trusts; NULL: the system's */
 	struct conf_nets issuer_address; /* where issuers may be, beside the
 					    public internet */

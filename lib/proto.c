@@ -38,6 +38,10 @@ static const struct proto_row proto_rows[] = {
 	ROW(ANCHOR,         PROC_AUDIT,  PROC_PARENT, 3 * KIB, 0, 0,
 	    MSG_ANCHOR_DONE),
 	ROW(ANCHOR_DONE,    PROC_PARENT, PROC_AUDIT, 256,      0, 0, 0),
+	ROW(AGENT_WANTED,   PROC_SIGNER, PROC_PARENT, 16,      0, 0,
+	    MSG_AGENT),
+	ROW(AGENT,          PROC_PARENT, PROC_SIGNER, 16,      0, 1, 0),
+	ROW(AGENT_LOST,     PROC_SIGNER, PROC_PARENT, 16,      0, 0, 0),
 
 	ROW(LOGIN,          PROC_PAM,    PROC_OIDC,   20 * KIB, 0, 0,
 	    MSG_LOGIN_RESULT),
@@ -71,6 +75,7 @@ static const struct proto_row proto_rows[] = {
 	ROW(JOB_CERT,       PROC_POLICY, PROC_SIGNER, 12 * KIB, 0, 0,
 	    MSG_JOB_CERT_MADE),
 	ROW(JOB_CERT_MADE,  PROC_SIGNER, PROC_POLICY, 21 * KIB, 0, 0, 0),
+	ROW(CA_IS,          PROC_SIGNER, PROC_POLICY, 256,      0, 0, 0),
 
 	ROW(EVENT,          PROC_POLICY | PROC_OIDC, PROC_AUDIT, 160 * KIB,
 	    0, 0, MSG_EVENT_DONE),

@@ -33,6 +33,10 @@ enum msg_type {
 	/* audit -> parent: the checkpoint, for the anchor command */
 	MSG_ANCHOR = 24,
 	MSG_ANCHOR_DONE = 25,
+	/* signer -> parent: an ssh-agent with a CA key */
+	MSG_AGENT_WANTED = 26,
+	MSG_AGENT = 27,
+	MSG_AGENT_LOST = 28, /* for the ledger */
 	/* pam_postern -> oidc (pam.sock) */
 	MSG_LOGIN = 32,
 	MSG_LOGIN_RESULT = 33,
@@ -62,6 +66,7 @@ enum msg_type {
 	/* policy -> signer: a certificate for a job's own key */
 	MSG_JOB_CERT = 90,
 	MSG_JOB_CERT_MADE = 91,
+	MSG_CA_IS = 92, /* signer -> policy: which keys sign */
 	/* policy, oidc -> audit */
 	MSG_EVENT = 96,
 	MSG_EVENT_DONE = 97,
@@ -141,6 +146,7 @@ const struct proto_row *proto_table(size_t *n);
 #define PROTO_SOURCE_MAX 63		/* numeric client address */
 #define PROTO_ALARM_MAX 160             /* text of an alarm */
 #define PROTO_ANCHOR_MAX 2048           /* a signed checkpoint */
+#define PROTO_FINGERPRINT_MAX 63        /* "SHA256:..." */
 #define PROTO_REASON_MAX 200            /* an admin's words for a lock */
 #define PROTO_KEEP_KEY_MAX 80           /* bytes of a kept row's key */
 #define PROTO_KEEP_MAX (72 * 1024)      /* and of its value */
@@ -160,6 +166,26 @@ enum op_what {
 	OP_COMMAND = 0,
 	OP_SFTP = 1, /* a session of the sftp subsystem */
 	OP_SCP = 2,  /* `scp -O`: its program on the target, and its protocol */
+};
+/* MSG_AGENT_WANTED and its kin: which CA key. */
+enum ca_which { CA_TARGET = 0, CA_JOB = 1, NCA = 2 };
+/* MSG_AGENT_LOST: what is wrong with the ssh-agent that holds it. */
+enum agent_trouble {
+	AGENT_WELL = 0,
+	AGENT_ABSENT = 1,   /* there is none to connect to */
+	AGENT_VANISHED = 2, /* it has closed the connection */
+	AGENT_STALLED = 3,  /* no answer in time */
+	AGENT_REFUSED = 4,  /* it does not sign */
+	AGENT_LIED = 5,     /* a signature that is not the key's */
+	AGENT_BROKE = 6,    /* an answer that is none */
+	NAGENT_TROUBLE = 7,
+};
+/* MSG_CA_IS: where a CA key is. */
+enum ca_state {
+	CA_NONE = 0, /* nowhere: nothing is signed */
+	CA_FILE = 1,
+	CA_AGENT = 2,
+	CA_AGENT_TROUBLE = 3, /* which does not sign now */
 };
 /* MSG_KILL: whose sessions. */
 enum kill_what { KILL_SESSION = 0, KILL_IDENTITY = 1, KILL_ALL = 2 };

@@ -1,8 +1,8 @@
 /*
  * Building OpenSSH user certificates (OpenSSH's PROTOCOL.certkeys), signed by
- * Ed25519.  Runs in the signer.  Distrusts the spec: names, commands and keys
- * come from policy and, behind it, from a job; what breaks a rule here is not
- * signed.
+ * an Ed25519 key that is here, or by an agent.  Runs in the signer.  Distrusts
+ * the spec: names, commands and keys come from policy and, behind it, from a
+ * job; what breaks a rule here is not signed.
  */
 #include "config.h"
 
@@ -21,6 +21,7 @@
 #include "lib/str.h"
 #include "ssh/cert_internal.h"
 #include "ssh/pubkey.h"
+#include "ssh/sig.h"
 
 /* sshd writes the key id into its log as it is: a newline there would forge a
  * line, a trailing blank would be lost. */
@@ -289,10 +290,9 @@ cert_put_body(struct buf *b, const struct cert_ca *ca,
 	    (r = buf_put_u64(b, spec->valid_before)) != 0 ||
 	    (r = cert_put_critical(b, spec)) != 0 ||
 	    (r = cert_put_extensions(b, spec)) != 0 ||
-	    (r = buf_put_u32(b, 0)) != 0 || /* reserved */
-	    (r = buf_put_u32(b, 4 + 11 + 4 + CERT_KEY_LEN)) != 0)
+	    (r = buf_put_u32(b, 0)) != 0) /* reserved */
 		return r;
-	return cert_ed25519_blob(ca->pub, b);
+	return buf_put_str(b, ca->pub, ca->npub);
 }
 
 static int
@@ -321,15 +321,46 @@ out:
 }
 
 int
+cert_begin(
+    const struct cert_ca *ca, const struct cert_spec *spec, struct buf *body)
+{
+	size_t len = body->len;
+	int r;
+
+	if ((r = cert_spec_check(spec)) != 0)
+		return r;
+	if ((r = cert_put_body(body, ca, spec)) != 0)
+		body->len = len;
+	return r;
+}
+
+int
+cert_finish(const struct cert_ca *ca, const struct buf *body, const void *sig,
+    size_t nsig, struct buf *blob)
+{
+	size_t len = blob->len;
+	int r;
+
+	if ((r = sig_verify(ca->pub, ca->npub, sig, nsig, buf_ptr(body),
+		 buf_len(body))) != 0)
+		return r;
+	if ((r = buf_put(blob, buf_ptr(body), buf_len(body))) != 0 ||
+	    (r = buf_put_str(blob, sig, nsig)) != 0)
+		blob->len = len;
+	return r;
+}
+
+int
 cert_sign(const struct cert_ca *ca, const struct cert_spec *spec,
     struct buf *blob)
 {
 	struct buf b;
 	int r = ERR_INTERNAL;
 
+	if (ca->key == NULL)
+		return ERR_NOTFOUND;
 	buf_init(&b, CERT_BLOB_MAX);
-	if ((r = cert_spec_check(spec)) != 0 ||
-	    (r = cert_put_body(&b, ca, spec)) != 0 ||
+	if ((r = cert_begin(ca, spec, &b)) != 0 ||
 	    (r = cert_put_signature(&b, ca)) != 0)
 		goto out;
 	r = buf_put(blob, buf_ptr(&b), buf_len(&b));

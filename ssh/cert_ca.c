@@ -1,5 +1,6 @@
 /*
- * CA keys: read from PEM, made, shown as a public line.  Runs in the signer
+ * CA keys: read from PEM, made, shown as a public line; and those that are in
+ * an ssh-agent, of which only the public half is here.  Runs in the signer
  * and, for `postern ca`, in the administrator's hands.  The PEM is our own
  * file, yet it is read strictly: a key of another kind must not sign.
  */
@@ -36,28 +37,55 @@ ca_no_passphrase(char *dst, int size, int writing, void *arg)
 static int
 ca_from_key(EVP_PKEY *key, struct cert_ca **out)
 {
+	uint8_t raw[CERT_KEY_LEN];
 	struct cert_ca *ca = NULL;
-	size_t n = CERT_KEY_LEN;
+	size_t n = sizeof(raw);
+	struct buf blob;
 	int r = ERR_FORMAT;
 
+	buf_init(&blob, PUBKEY_BLOB_MAX);
 	if (EVP_PKEY_get_id(key) != EVP_PKEY_ED25519)
 		goto out;
-	if ((ca = OPENSSL_zalloc(sizeof(*ca))) == NULL) {
-		r = ERR_NOMEM;
-		goto out;
-	}
-	if (EVP_PKEY_get_raw_public_key(key, ca->pub, &n) != 1 ||
-	    n != CERT_KEY_LEN) {
+	if (EVP_PKEY_get_raw_public_key(key, raw, &n) != 1 ||
+	    n != sizeof(raw)) {
 		r = ERR_CRYPTO;
 		goto out;
 	}
+	if ((r = cert_ed25519_blob(raw, &blob)) != 0 ||
+	    (r = cert_ca_from_public(buf_ptr(&blob), buf_len(&blob), &ca)) != 0)
+		goto out;
 	ca->key = key;
 	*out = ca;
-	ca = NULL;
-	r = 0;
 out:
-	OPENSSL_free(ca);
+	buf_clear(&blob);
 	return r;
+}
+
+int
+cert_ca_from_public(const void *blob, size_t n, struct cert_ca **out)
+{
+	const struct pubkey_kind *k = NULL;
+	struct cert_ca *ca;
+	int r;
+
+	if ((r = pubkey_check(blob, n, &k)) != 0)
+		return r;
+	/* Its blob is little more than its modulus. */
+	if (k->len == 0 && n > CERT_CA_RSA_MAX / 8 + 64)
+		return ERR_TOOBIG;
+	if ((ca = OPENSSL_zalloc(sizeof(*ca))) == NULL)
+		return ERR_NOMEM;
+	memcpy(ca->pub, blob, n);
+	ca->npub = n;
+	*out = ca;
+	return 0;
+}
+
+void
+cert_ca_blob(const struct cert_ca *ca, const uint8_t **p, size_t *n)
+{
+	*p = ca->pub;
+	*n = ca->npub;
 }
 
 int
@@ -134,23 +162,17 @@ int
 cert_ca_public_line(const struct cert_ca *ca, const char *comment,
     struct buf *out)
 {
+	const struct pubkey_kind *k = NULL;
 	size_t len = out->len;
-	struct buf blob;
-	int r = ERR_INTERNAL;
+	int r;
 
-	buf_init(&blob, 128);
 	if (strlen(comment) > CA_COMMENT_MAX ||
-	    strpbrk(comment, "\r\n") != NULL) {
-		r = ERR_FORMAT;
-		goto out;
-	}
-	if ((r = cert_ed25519_blob(ca->pub, &blob)) != 0 ||
-	    (r = buf_putf(out, "%s ", CERT_KEY_TYPE)) != 0 ||
-	    (r = b64_encode(B64_STD, buf_ptr(&blob), buf_len(&blob),
-	    out)) != 0 ||
+	    strpbrk(comment, "\r\n") != NULL)
+		return ERR_FORMAT;
+	if ((r = pubkey_check(ca->pub, ca->npub, &k)) != 0 ||
+	    (r = buf_putf(out, "%s ", k->name)) != 0 ||
+	    (r = b64_encode(B64_STD, ca->pub, ca->npub, out)) != 0 ||
 	    (comment[0] != '\0' && (r = buf_putf(out, " %s", comment)) != 0))
 		out->len = len;
-out:
-	buf_clear(&blob);
 	return r;
 }

@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 
 #include "ssh/cert.h"
+#include "ssh/pubkey.h"
 
 #define CERT_KEY_TYPE "ssh-ed25519"
 #define CERT_NONCE_LEN 32
@@ -15,8 +16,9 @@
 #define CERT_SOURCE_MAX 1024	/* bytes of the source-address list */
 
 struct cert_ca {
-	EVP_PKEY *key;
-	uint8_t pub[CERT_KEY_LEN];
+	EVP_PKEY *key; /* Ed25519; NULL: elsewhere */
+	uint8_t pub[PUBKEY_BLOB_MAX];
+	size_t npub;
 };
 
 /* The rules of every certificate we build or accept: ERR_FORMAT when spec

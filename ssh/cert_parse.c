@@ -10,13 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/proto.h"
 #include "ssh/cert_internal.h"
 #include "ssh/pubkey.h"
+#include "ssh/sig.h"
 
 #define CERT_PRINCIPALS_BYTES \
 	(CERT_PRINCIPALS_MAX * (4 + CERT_PRINCIPAL_MAX))
@@ -152,54 +151,23 @@ parse_extensions(struct buf *b, struct cert_spec *spec)
 	return buf_end(&in);
 }
 
-static int
-parse_verify(const uint8_t ca[CERT_KEY_LEN], const uint8_t *sig,
-    const uint8_t *body, size_t n)
-{
-	EVP_MD_CTX *ctx = NULL;
-	EVP_PKEY *key = NULL;
-	int r = ERR_CRYPTO;
-
-	key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, ca,
-	    CERT_KEY_LEN);
-	if (key == NULL || (ctx = EVP_MD_CTX_new()) == NULL ||
-	    EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) != 1)
-		goto out;
-	if (EVP_DigestVerify(ctx, sig, CERT_SIG_LEN, body, n) != 1)
-		goto out;
-	r = 0;
-out:
-	EVP_MD_CTX_free(ctx);
-	EVP_PKEY_free(key);
-	return r;
-}
-
 /* The CA's key and its signature over everything before the signature. */
 static int
 parse_authority(struct buf *b, const uint8_t *blob, struct cert *c)
 {
-	const uint8_t *ca = NULL, *sig = NULL, *whole = NULL;
-	size_t nwhole = 0, nbody;
-	struct buf in;
+	const uint8_t *ca = NULL, *sig = NULL;
+	size_t nca = 0, nsig = 0, nbody;
 	int r;
 
-	if ((r = buf_get_view(b, 256, &whole, &nwhole)) != 0)
-		return r;
-	buf_view(&in, whole, nwhole);
-	if ((r = parse_literal(&in, CERT_KEY_TYPE)) != 0 ||
-	    (r = parse_exact(&in, CERT_KEY_LEN, &ca)) != 0 ||
-	    (r = buf_end(&in)) != 0)
+	if ((r = buf_get_view(b, PUBKEY_BLOB_MAX, &ca, &nca)) != 0)
 		return r;
 	nbody = (size_t)(buf_ptr(b) - blob);
-	if ((r = parse_inner(b, 256, &in)) != 0 ||
-	    (r = parse_literal(&in, CERT_KEY_TYPE)) != 0 ||
-	    (r = parse_exact(&in, CERT_SIG_LEN, &sig)) != 0 ||
-	    (r = buf_end(&in)) != 0 ||
+	if ((r = buf_get_view(b, SIG_BLOB_MAX, &sig, &nsig)) != 0 ||
 	    (r = buf_end(b)) != 0 ||
-	    (r = parse_verify(ca, sig, blob, nbody)) != 0)
+	    (r = sig_verify(ca, nca, sig, nsig, blob, nbody)) != 0)
 		return r;
-	return cert_fingerprint(whole, nwhole, c->ca_fingerprint,
-	    sizeof(c->ca_fingerprint));
+	return cert_fingerprint(
+	    ca, nca, c->ca_fingerprint, sizeof(c->ca_fingerprint));
 }
 
 /* Its blob, put together from the kind's name and the fields that are in the

@@ -7,9 +7,15 @@ ssh_libquote_la_LIBADD = lib/libbase.la
 noinst_LTLIBRARIES += ssh/libcert.la
 ssh_libcert_la_SOURCES = \
 	ssh/cert.c ssh/cert.h ssh/cert_internal.h \
-	ssh/cert_ca.c ssh/cert_parse.c ssh/pubkey.c ssh/pubkey.h
+	ssh/cert_ca.c ssh/cert_parse.c ssh/pubkey.c ssh/pubkey.h \
+	ssh/sig.c ssh/sig.h
 ssh_libcert_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 ssh_libcert_la_LIBADD = lib/libbase.la $(CRYPTO_LIBS)
+
+# A CA key that is in an ssh-agent: the signer alone.
+noinst_LTLIBRARIES += ssh/libagent.la
+ssh_libagent_la_SOURCES = ssh/agent.c ssh/agent.h
+ssh_libagent_la_LIBADD = ssh/libcert.la lib/libbase.la
 
 # The outgoing connection: the hop alone.
 noinst_LTLIBRARIES += ssh/libconn.la

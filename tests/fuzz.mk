@@ -87,6 +87,6 @@ tests_fuzz_fuzz_proc_signer_SOURCES = tests/fuzz/fuzz_proc_signer.c \
 tests_fuzz_fuzz_proc_signer_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 tests_fuzz_fuzz_proc_signer_LDFLAGS = $(proc_fuzz_ldflags)
 tests_fuzz_fuzz_proc_signer_LDADD = policy/libpolicy.la ssh/libquote.la \
-	ssh/libcert.la broker/libchild.la $(CRYPTO_LIBS)
+	ssh/libagent.la ssh/libcert.la broker/libchild.la $(CRYPTO_LIBS)
 
 EXTRA_DIST += tests/fuzz/seeds.py

@@ -1,7 +1,7 @@
 # The ssh room: unit tests, fuzz targets, and what tests/ssh needs.
 if HAVE_CMOCKA
 SSH_TESTS = tests/unit/test_scp tests/unit/test_quote tests/unit/test_cert tests/unit/test_key \
-	tests/unit/test_pubkey tests/unit/test_sftp
+	tests/unit/test_pubkey tests/unit/test_sftp tests/unit/test_agent
 check_PROGRAMS += $(SSH_TESTS)
 TESTS += $(SSH_TESTS)
 tests_unit_test_scp_SOURCES = tests/unit/test_scp.c
@@ -16,6 +16,9 @@ tests_unit_test_cert_LDADD = ssh/libcert.la $(CMOCKA_LIBS) $(CRYPTO_LIBS)
 tests_unit_test_pubkey_SOURCES = tests/unit/test_pubkey.c
 tests_unit_test_pubkey_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_pubkey_LDADD = ssh/libcert.la $(CMOCKA_LIBS)
+tests_unit_test_agent_SOURCES = tests/unit/test_agent.c
+tests_unit_test_agent_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_agent_LDADD = ssh/libagent.la $(CMOCKA_LIBS)
 tests_unit_test_key_SOURCES = tests/unit/test_key.c
 tests_unit_test_key_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(CRYPTO_CFLAGS)
 tests_unit_test_key_LDADD = ssh/libconn.la $(CMOCKA_LIBS) $(CRYPTO_LIBS)
@@ -46,13 +49,15 @@ EXTRA_DIST += \
 	tests/ssh/words.py
 
 SSH_FUZZ = tests/fuzz/fuzz_quote tests/fuzz/fuzz_cert tests/fuzz/fuzz_pubkey \
-	tests/fuzz/fuzz_sftp tests/fuzz/fuzz_scp
+	tests/fuzz/fuzz_sftp tests/fuzz/fuzz_scp tests/fuzz/fuzz_agent
 check_PROGRAMS += $(SSH_FUZZ)
 TESTS += $(SSH_FUZZ)
 tests_fuzz_fuzz_quote_SOURCES = tests/fuzz/fuzz_quote.c tests/fuzz/replay.c
 tests_fuzz_fuzz_quote_LDADD = ssh/libquote.la
 tests_fuzz_fuzz_cert_SOURCES = tests/fuzz/fuzz_cert.c tests/fuzz/replay.c
 tests_fuzz_fuzz_cert_LDADD = ssh/libcert.la
+tests_fuzz_fuzz_agent_SOURCES = tests/fuzz/fuzz_agent.c tests/fuzz/replay.c
+tests_fuzz_fuzz_agent_LDADD = ssh/libagent.la ssh/libcert.la
 tests_fuzz_fuzz_pubkey_SOURCES = tests/fuzz/fuzz_pubkey.c tests/fuzz/replay.c
 tests_fuzz_fuzz_pubkey_LDADD = ssh/libcert.la
 tests_fuzz_fuzz_scp_SOURCES = tests/fuzz/fuzz_scp.c tests/fuzz/replay.c

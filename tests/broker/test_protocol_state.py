@@ -16,6 +16,7 @@ import audit_wire as aw  # noqa: E402
 import test_policy_process as tp  # noqa: E402
 import test_protocol as p  # noqa: E402
 import test_protocol_ends as e  # noqa: E402
+import test_signer_agent as ta  # noqa: E402
 import test_signer_process as ts  # noqa: E402
 import wire as w  # noqa: E402
 from table import ROWS  # noqa: E402
@@ -38,6 +39,9 @@ WRONG = {
     "ALARM_DONE": "posternd",
     "ANCHOR": "may come at any time: one that comes too early is answered so",
     "ANCHOR_DONE": "audit_twice",
+    "AGENT_WANTED": "may come at any time, and each is answered",
+    "AGENT": "signer_agent",
+    "AGENT_LOST": "may come at any time: many are one alarm",
     "STOP": "may come again: it is being done",
     "READY": "posternd",
     "HOP_START": "posternd",
@@ -67,6 +71,7 @@ WRONG = {
     "CERT": "hop",
     "JOB_CERT": "may come at any time, and each is answered",
     "JOB_CERT_MADE": "policy_unasked",
+    "CA_IS": "may come at any time: the last one counts",
     "EVENT": "audit_twice",
     "EVENT_DONE": "policy_unasked oidc_unasked",
     "OP_OPEN": "audit_operation_twice",
@@ -342,6 +347,20 @@ def test_hop(tmp_path, target):
         e.send(h.cert, p.raw(w.TYPES["CERT"], bad), 0)
     assert h.ended() == (0, (0, 75), (0, 75))
     good.interrupt()
+
+
+def test_signer_agent(tmp_path):
+    """AGENT for a key that no agent holds, and one that nobody asked for."""
+    tmp_path.chmod(0o755)
+    key = ta.KINDS["p256"]()
+    it = ta.Signer(p.ts_program(), tmp_path, key)
+    a, late = ta.Agent(key), ta.Agent(key)
+    it.give(a, (0, it.wanted[0][1] + 5))    # another question's answer
+    a.closed()
+    it.give(late, it.asks())
+    assert late.answer() == ta.PROBE
+    w.send(it.control, "AGENT", w.u8(1))
+    assert it.proc.wait(20) != 0
 
 
 test_module = e.test_module_and_its_answers     # another question's answers

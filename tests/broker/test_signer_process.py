@@ -84,6 +84,7 @@ class Signer(w.Child):
             self.folder(pem.name, pem)
         self.policy = self.link("policy")
         self.go(settings, ADDRESSES)
+        w.expect(self.policy, "CA_IS")
 
     def grant(self, **more):
         """Our end of the certificate socket that the grant came with."""

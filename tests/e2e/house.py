@@ -569,7 +569,7 @@ Subsystem sftp internal-sftp
         """The CA's line out of what `postern ca show` prints."""
         self.ca_file.write_text("".join(
             line + "\n" for line in ca_text.splitlines()
-            if line.startswith("ssh-ed25519 ")))
+            if line.startswith(("ssh-", "ecdsa-"))))
         assert self.ca_file.read_text(), ca_text
 
     def start(self):

@@ -97,7 +97,8 @@ def test_status_for_people_and_programs(bastion, job, mark):
     assert s["audit_room"] > 0 and s["denial_room"] == 256
     text = bastion.postern("status").stdout
     for line in ("sessions    ", "operations  0 of 256", "audit       running",
-                 "oidc        running", "target CA   0 days old",
+                 "oidc        running", "target CA   in a file, 0 days old, SHA256:",
+                 "alarms      ",
                  f"policy      {s['policy'][:12]}, "):
         assert line in text, text
 

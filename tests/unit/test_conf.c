@@ -37,6 +37,8 @@ t_conf_parse_defaults(void **state)
 		assert_string_equal(c.state_folder, POSTERN_STATEDIR);
 		assert_string_equal(c.run_folder, POSTERN_RUNDIR);
 		assert_null(c.issuer_ca);
+		assert_null(c.target_ca_agent);
+		assert_null(c.job_ca_agent);
 		assert_int_equal(c.source_address.n, 0);
 		assert_int_equal(c.issuer_address.n, 0);
 		assert_int_equal(c.connect_timeout_s, 10);
@@ -67,6 +69,7 @@ t_conf_parse_all(void **state)
 	static const char text[] =
 	    "policy-folder /p; ca-folder \"/c d\"\nstate-folder /s # here\n"
 	    "run-folder /r\nissuer-ca /i.pem\n"
+	    "target-ca-agent /a.sock\njob-ca-agent /j.sock\n"
 	    "issuer-address 10.9.0.0/16\n"
 	    "source-address 10.0.0.1\nsource-address 2001:db8::/64\n"
 	    "connect-timeout 3s\nhandshake-timeout 4m\nlogin-deadline 5s\n"
@@ -88,6 +91,8 @@ t_conf_parse_all(void **state)
 	assert_string_equal(c.state_folder, "/s");
 	assert_string_equal(c.run_folder, "/r");
 	assert_string_equal(c.issuer_ca, "/i.pem");
+	assert_string_equal(c.target_ca_agent, "/a.sock");
+	assert_string_equal(c.job_ca_agent, "/j.sock");
 	assert_int_equal(c.issuer_address.n, 1);
 	assert_string_equal(c.issuer_address.at[0], "10.9.0.0/16");
 	assert_int_equal(c.source_address.n, 2);

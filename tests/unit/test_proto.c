@@ -87,7 +87,9 @@ t_trust(void **state)
 				    row[i].type == MSG_ALARM_DONE ||
 				    row[i].type == MSG_ANCHOR ||
 				    row[i].type == MSG_HOP_START ||
-				    row[i].type == MSG_HOP_STOP);
+				    row[i].type == MSG_HOP_STOP ||
+				    row[i].type == MSG_AGENT_WANTED ||
+				    row[i].type == MSG_AGENT_LOST);
 		/* only policy and a hop's one question reach the signer */
 		if ((row[i].to & PROC_SIGNER) != 0 &&
 		    row[i].from != PROC_PARENT)
