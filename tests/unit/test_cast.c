@@ -344,6 +344,17 @@ bytes_of(int fd, struct buf *b)
 	return found;
 }
 
+/* Any byte; without a terminal no NUL; last, newlines, which become two. */
+static uint8_t
+some_byte(int i, unsigned int *seed)
+{
+	int k = rand_r(seed);
+
+	if (i >= 4)
+		return (uint8_t) "\n\r\n\xff"[k % 4];
+	return (uint8_t)(i % 2 == 0 ? k : k % 255 + 1);
+}
+
 /* Random bytes in random pieces, NULs where there is a terminal: they come
  * back as they were. */
 static void
@@ -365,11 +376,7 @@ t_cast_bytes_come_back(void **state)
 	for (int i = 0; i < 6; i++) {
 		h.pty = i % 2 == 0;
 		for (size_t k = 0; k < n; k++)
-			/* Third: nothing but newlines, which become two. */
-			d[k] = i >= 4
-				   ? (uint8_t) "\n\r\n\xff"[rand_r(&seed) % 4]
-			       : h.pty ? (uint8_t)rand_r(&seed)
-				       : (uint8_t)(rand_r(&seed) % 255 + 1);
+			d[k] = some_byte(i, &seed);
 		fd = new_file();
 		assert_int_equal(cast_start(&c, fd, &h), 0);
 		for (size_t at = 0; at < n; at += take) {
