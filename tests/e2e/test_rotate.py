@@ -103,3 +103,62 @@ def test_wrong_words(bastion):
         assert bastion.postern("ca", *args, check=False).returncode == 64
     p = bastion.postern("ca", "rotate", "--switch", check=False)
     assert p.returncode == 1 and "there is no next key" in p.stderr
+
+
+def krl_says(krl, cert):
+    return h.run("ssh-keygen", "-Q", "-f", krl, cert, check=False).stdout
+
+
+def test_single_certificates(bastion, job, up, put_back, mark, tmp_path):
+    """By session, operation and serial; ssh-keygen and a target's sshd agree,
+    and the next list holds them, too."""
+    krl = tmp_path / "krl"
+    k, other = Key(job).login(), Key(job).login()
+    cert, spared = k.folder / "k-cert.pub", other.folder / "k-cert.pub"
+    one, two = (e["session"] for e in bastion.events(mark, "session.open"))
+    said = bastion.postern("ca", "krl", "--session", one, krl).stdout
+    assert "0 retired CA keys and 1 certificate;" in said
+    assert revoked(krl, cert) and not revoked(krl, spared)
+    assert job.ssh("web-1", RESTART).code == 0
+    e = bastion.event(mark, "operation.decide")
+    for args in (["--operation", e["operation"]], ["--serial", e["serial"]],
+                 ["--session", one], []):
+        said = bastion.postern("ca", "krl", *args, krl).stdout
+        assert "and 2 certificates;" in said
+    assert revoked(krl, cert) and not revoked(krl, spared)
+    assert sorted((CA / "revoked").read_text().split("\n")) == sorted(
+        [f"target {e['serial']}", f"job {k.cert().serial}", ""])
+    # of another CA the serial is another certificate
+    bastion.postern("ca", "krl", "--serial", str(other.cert().serial), krl)
+    assert not revoked(krl, spared)
+    bastion.postern("ca", "krl", "--job", "--serial",
+                    str(other.cert().serial), krl)
+    assert revoked(krl, spared)
+    assert [f.name for f in tmp_path.iterdir()] == ["krl"]
+    listed = h.run("ssh-keygen", "-Q", "-l", "-f", krl).stdout
+    assert f"serial: {e['serial']}" in listed
+
+
+def test_what_is_no_certificate(bastion, put_back, tmp_path):
+    krl = tmp_path / "krl"
+    for args, words in ((["--session", "x"], "no session's id"),
+                        (["--serial", "0"], "no serial"),
+                        (["--serial", "x"], "no serial"),
+                        (["--operation", "01ARZ3NDEKTSV4RRFFQ69G5FAV"],
+                         "no operation")):
+        p = bastion.postern("ca", "krl", *args, krl, check=False)
+        assert p.returncode != 0 and words in p.stderr, p.stderr
+        assert not krl.exists() and not (CA / "revoked").exists()
+    # the bound, and what is not understood
+    many = "".join(f"target {n}\n" for n in range(1, 4097))
+    (CA / "revoked").write_text(many)
+    (CA / "revoked").chmod(0o644)
+    bastion.postern("ca", "krl", "--serial", "4096", krl)
+    p = bastion.postern("ca", "krl", "--serial", "4097", krl, check=False)
+    assert p.returncode == 1 and "which is all it can" in p.stderr
+    assert (CA / "revoked").read_text() == many
+    for bad in ("target\n", "targets 4\n", "target 0\n", "target -1\n",
+                "target 1 2\n", "\n", "x" * 100 + "\n"):
+        (CA / "revoked").write_text("job 7\n" + bad)
+        p = bastion.postern("ca", "krl", krl, check=False)
+        assert p.returncode == 1 and "/revoked" in p.stderr
