@@ -39,7 +39,8 @@ tests_unit_test_store_LDADD = $(audit_ldadd)
 endif
 
 audit_fuzz_targets = tests/fuzz/fuzz_authlog tests/fuzz/fuzz_castread \
-	tests/fuzz/fuzz_ledger tests/fuzz/fuzz_note tests/fuzz/fuzz_replay
+	tests/fuzz/fuzz_ledger tests/fuzz/fuzz_note tests/fuzz/fuzz_replay \
+	tests/fuzz/fuzz_verify
 check_PROGRAMS += $(audit_fuzz_targets)
 TESTS += $(audit_fuzz_targets)
 tests_fuzz_fuzz_authlog_SOURCES = tests/fuzz/fuzz_authlog.c \
@@ -58,12 +59,20 @@ tests_fuzz_fuzz_note_LDADD = audit/libtree.la lib/libbase.la
 tests_fuzz_fuzz_replay_SOURCES = tests/fuzz/fuzz_replay.c \
 	tests/fuzz/replay_allowed.h tests/fuzz/replay.c
 tests_fuzz_fuzz_replay_LDADD = audit/libreplay.la lib/libbase.la
+tests_fuzz_fuzz_verify_SOURCES = tests/fuzz/fuzz_verify.c \
+	tests/fuzz/replay.c
+tests_fuzz_fuzz_verify_LDADD = audit/libaudit.la audit/libverify.la \
+	lib/libbase.la
 
 check_PROGRAMS += tests/cast/generate
 tests_cast_generate_SOURCES = tests/cast/generate.c
 tests_cast_generate_LDADD = audit/libcast.la lib/libbase.la
 TESTS += tests/cast/readers.sh
-EXTRA_DIST += tests/cast/readers.py tests/cast/readers.sh
+# Run by `./dev ledger`.
+check_PROGRAMS += tests/bench/ledger
+tests_bench_ledger_SOURCES = tests/bench/ledger.c
+tests_bench_ledger_LDADD = audit/libaudit.la audit/libverify.la lib/libbase.la
+EXTRA_DIST += tests/cast/player.py tests/cast/readers.py tests/cast/readers.sh
 TESTS += tests/broker/audit.sh tests/broker/proof.sh tests/broker/reconcile.sh
 EXTRA_DIST += tests/broker
 EXTRA_DIST += tests/data/authlog

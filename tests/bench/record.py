@@ -9,6 +9,7 @@ import os
 import pathlib
 import pty
 import shutil
+import socket
 import sys
 import time
 
@@ -71,6 +72,15 @@ def recorders(tmp):
     return {k: v for k, v in ways.items() if shutil.which(v[0])}
 
 
+def tlog_needs():
+    """A name of this host that can be looked up, and a file that others keep:
+    without either tlog-rec does not begin."""
+    with open("/etc/hosts", "a") as f:
+        f.write(f"127.0.0.1 {socket.gethostname()}.house.example "
+                f"{socket.gethostname()}\n")
+    pathlib.Path("/run/utmp").touch()
+
+
 def able(ways, env):
     """Without those that will not run in here."""
     for k, v in list(ways.items()):
@@ -84,6 +94,7 @@ def able(ways, env):
 
 def local(tmp):
     env = os.environ | {"SHELL": "/bin/sh", "HOME": str(tmp)}
+    tlog_needs()
     ways = able(recorders(tmp), env)
     t = bench.Bench.interleaved(
         {k: lambda v=v: drained(v, env) for k, v in ways.items()}, RUNS,
