@@ -150,6 +150,11 @@ def pure(path):
 def check(casts, answer):
     number, with_bytes, without = answer
     if number == "error":
+        # One of which nothing was shown, and that did not end: the player
+        # wants an event.
+        if "missing events" in with_bytes and \
+                not events_of(casts / f"{without}.cast"):
+            return
         sys.exit(f"player: recording {without}: {with_bytes}")
     events = events_of(casts / f"{number}.cast")
     last = events[-1][0] if events else 0
