@@ -59,9 +59,9 @@ const say = x => fetch("/answer", {method: "POST", body: JSON.stringify(x)});
 PICTURE = """<!doctype html><meta charset="utf-8">
 <link rel="stylesheet" href="/player/asciinema-player.css">
 <script src="/player/asciinema-player.min.js"></script>
-<div id="d" style="width: 900px"></div><script>
+<div id="d" style="width: 900px; height: 600px"></div><script>
 AsciinemaPlayer.create("/casts/picture.cast", document.getElementById("d"),
-  {preload: true, controls: true, fit: "width", poster: "npt:100:00"});
+  {autoPlay: true, controls: true, fit: "both"});
 </script>"""
 
 
