@@ -11,6 +11,7 @@ dist_man_MANS += \
 # Folders, whole: nothing is built from them.
 EXTRA_DIST += \
 	doc/ADMIN.md \
+	doc/ANSIBLE.md \
 	doc/ARCHITECTURE.md \
 	doc/COOKBOOK.md \
 	doc/EXPORT.md \

@@ -36,6 +36,9 @@ def test_lint_finds_what_is_planted():
 @pytest.mark.parametrize("name, findings", [
     ("cookbook.postern", []),
     ("cookbook.postern team-docs.postern", []),
+    # which is no false one, and the file says so
+    ("cookbook.postern ansible.postern", [
+        "warning: `sh -c` runs what follows [escape]"] * 5),
     # which the example keeps for readers: no rule is for it
     ("acme.postern", ["warning: no rule uses the identity `dba-job` "
                       "[unused]"])])
