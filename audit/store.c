@@ -19,7 +19,7 @@
 #include "lib/err.h"
 #include "lib/event.h"
 
-#define STORE_VERSION 4
+#define STORE_VERSION 5
 #define STORE_SQL_MAX (16 * 1024)
 #define STORE_BUSY_MS 2000
 
@@ -38,8 +38,8 @@ const struct store_table store_operations = {
 	.own = { "number", "time", "ended", "deleted" },
 	.fields = (const uint32_t[]){ EV_OPERATION, EV_SESSION, EV_IDENTITY,
 	    EV_USER, EV_SOURCE, EV_COMMIT, EV_PULL_REQUEST, EV_ACTOR,
-	    EV_WORKFLOW, EV_RUN, EV_TARGET, EV_LOGIN, EV_COMMAND, EV_PTY,
-	    EV_STDIN, EV_POLICY, EV_RULE, EV_VERDICT, EV_REASON, EV_BY,
+	    EV_WORKFLOW, EV_RUN, EV_TARGET, EV_LOGIN, EV_COMMAND, EV_ENV,
+	    EV_PTY, EV_STDIN, EV_POLICY, EV_RULE, EV_VERDICT, EV_REASON, EV_BY,
 	    EV_SERIAL, EV_KEY_ID, EV_PRINCIPAL, EV_LIST, EV_POSITION,
 	    EV_POSITIONS, EV_JOINED, EV_STATE, EV_EXIT, EV_SIGNAL,
 	    EV_DURATION_MS, EV_BYTES_IN, EV_BYTES_OUT, EV_BYTES_ERR,

@@ -159,6 +159,11 @@ list_operation(const json_t *o)
 		(void)fputs("  (would-deny)", stdout);
 	(void)fputs("  ", stdout);
 	print_place(o);
+	if (*member(o, "env") != '\0' &&
+	    strcmp(member(o, "verdict"), "deny") != 0) {
+		cli_print_safe(member(o, "env"));
+		(void)putchar(' ');
+	}
 	cli_print_safe(member(o, "command"));
 	(void)putchar('\n');
 }

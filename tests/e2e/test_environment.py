@@ -74,6 +74,7 @@ def test_sent_from_the_environment_by_both_ways(job, key, bastion, mark, up):
     bastion.mark()
     lines = [e["env"] for e in bastion.events(mark, "operation.decide")]
     assert lines == ["STAGE=green"] * 2
+    assert f"STAGE=green {SHIP}" in bastion.postern("sessions").stdout
 
 
 @pytest.mark.parametrize("command, want", [
