@@ -209,7 +209,7 @@ static void
 hop_sink_event(struct hop *h, enum conn_stream s, short revents)
 {
 	if ((revents & (POLLERR | POLLHUP | POLLNVAL)) != 0)
-		hop_job_gone(h, "the job hung up");
+		hop_reader_gone(h, h->run.pty ? EIO : EPIPE);
 	else if ((revents & POLLOUT) != 0)
 		hop_show_more(h, &h->sink[s]);
 }

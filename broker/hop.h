@@ -235,6 +235,8 @@ bool hop_files_waits(const struct hop *h);
 void hop_fail(struct hop *h, uint32_t code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void hop_job_gone(struct hop *h, const char *why);
+/* Nobody reads what is shown: error is write's. */
+void hop_reader_gone(struct hop *h, int error);
 /* An admin ends it. */
 void hop_stopped(struct hop *h);
 /* A signal of the job's ended it before the command began. */

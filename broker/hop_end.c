@@ -8,6 +8,7 @@
 #include "broker/hop.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include "lib/sftprefuse.h"
 
 #define END_FLUSH_MS 2000 /* for last words to a job that reads slowly */
+#define END_BY_SIGNAL 128 /* a shell's, and the signal's number */
 #define END_UNKNOWN_SIGNAL 255 /* what ssh itself makes of such a death */
 
 void
@@ -45,6 +47,18 @@ hop_job_gone(struct hop *h, const char *why)
 		return;
 	hop_fail(h, POSTERN_EX_TEMPFAIL, "%s", why);
 	h->end.job_gone = true;
+}
+
+/* Whoever is left of the job (`ssh … | head`) hears what a shell says of such
+ * an end, and nothing that asks for another try. */
+void
+hop_reader_gone(struct hop *h, int error)
+{
+	if (h->phase == HOP_OVER)
+		return;
+	hop_job_gone(h, "the job hung up");
+	if (error == EPIPE)
+		h->end.value = END_BY_SIGNAL + SIGPIPE;
 }
 
 void
@@ -122,8 +136,9 @@ end_recording(struct hop *h)
 	if (e->job_gone || e->stopped)
 		r = cast_finish(&h->cast);
 	else
-		r = cast_exit(&h->cast, e->kind == EXIT_SIGNAL ?
-		    128 + e->value : e->value);
+		r = cast_exit(&h->cast, e->kind == EXIT_SIGNAL
+					    ? END_BY_SIGNAL + e->value
+					    : e->value);
 	if (r == 0 || e->value == POSTERN_EX_IOERR)
 		return;
 	h->phase = HOP_FLUSHING;

@@ -73,7 +73,7 @@ hop_sink_write(struct hop *h, struct hop_sink *k, const uint8_t *p, size_t n)
 			break;
 		} else if (w == -1 && errno != EINTR) {
 			k->gone = true;
-			hop_job_gone(h, "the job hung up");
+			hop_reader_gone(h, errno);
 			break;
 		}
 	}

@@ -176,6 +176,7 @@ main(int argc, char **argv)
 	if (!streams_open())
 		refuse(POSTERN_EX_TEMPFAIL, SAY_STREAMS);
 	request_read(&q);
+	request_quiet(&q);
 	if (!request_form(argc, argv))
 		refuse(POSTERN_EX_DENIED, SAY_FORM);
 	if (!request_env_fits(&q))

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "lib/err.h"
@@ -129,6 +130,19 @@ request_read(struct request *q)
 	take_sent(q);
 	/* Forgets the pointers; the strings stay where exec put them. */
 	(void)clearenv();
+}
+
+void
+request_quiet(const struct request *q)
+{
+	struct termios t;
+
+	if (!q->tty || q->kind != RUN_EXEC || q->control ||
+	    tcgetattr(STDIN_FILENO, &t) != 0)
+		return;
+	t.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | IEXTEN);
+	t.c_iflag &= ~(tcflag_t)(ICRNL | INLCR | IGNCR | IXON | ISTRIP);
+	(void)tcsetattr(STDIN_FILENO, TCSANOW, &t); /* or it is echoed twice */
 }
 
 bool

@@ -42,6 +42,9 @@ int request_script(struct request *q, char *text, size_t size);
 /* `login` for the control surface, without a terminal: what comes on descriptor
  * 0 up to its end is the key.  The same errors. */
 int request_key(struct request *q, char *text, size_t size);
+/* What is typed ahead of a command's terminal is for that one to echo and to
+ * make lines of: this one keeps it as it came.  Signals stay. */
+void request_quiet(const struct request *q);
 /* Has the job sent no more variables than RUN may carry? */
 bool request_env_fits(const struct request *q);
 /* The fields of RUN, and descriptors 0, 1 and 2, lent.  ERR_TOOBIG: the

@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import threading
+import termios
 import time
 
 import pytest
@@ -158,6 +159,26 @@ def test_terminal(broker, tmp_path, term, want):
     assert s.wait(10) == 0
     (m,) = broker.heard
     assert (m.tty, m.term, m.columns, m.rows) == (1, want, 132, 43)
+    os.close(leader)
+    os.close(tty)
+
+
+@pytest.mark.parametrize("command, user, quiet", [
+    ("id", "web-1", True), (None, "web-1", False),
+    ("whoami", "postern", False)])
+def test_what_is_typed_ahead_is_kept_as_it_came(broker, tmp_path, command,
+                                                user, quiet):
+    """It is for the terminal of the command; a shell has none but this."""
+    leader, tty = os.openpty()
+    s = Shell(tmp_path, command, env={
+        "SSH_TTY": os.ttyname(tty), "USER": user}, stdin=tty, stdout=tty,
+              stderr=tty)
+    assert s.wait(10) == 0
+    it, _, _, modes, *_ = termios.tcgetattr(tty)
+    lines = termios.ECHO | termios.ICANON
+    assert (modes & lines == 0) == quiet
+    assert (it & (termios.ICRNL | termios.IXON) == 0) == quiet
+    assert modes & termios.ISIG
     os.close(leader)
     os.close(tty)
 
