@@ -276,7 +276,7 @@ sftp_wants(const struct sftp *s, enum sftp_side side)
 	if (s->phase != PHASE_INIT && s->phase != PHASE_RUN)
 		return false;
 	return waiting(s, SFTP_TARGET) < SFTP_ROOM &&
-	       s->nreq < SFTP_REQUESTS_MAX;
+	       s->nreq < SFTP_REQUESTS_MAX && s->held < SFTP_HELD_MAX;
 }
 
 /* Bytes of a packet's head; 1: it is complete. */

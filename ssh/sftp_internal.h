@@ -106,6 +106,7 @@ struct sftp_attrs {
 #define SFTP_HANDLE_MAX 256 /* bytes of a target's */
 #define SFTP_HANDLE_LEN 8   /* of ours */
 #define SFTP_ROOM 65536     /* nothing more is taken while so much waits */
+#define SFTP_HELD_MAX 65536 /* and while paths of so many bytes wait */
 #define SFTP_DATA_MAX 32768 /* what we tell a client to put in a packet */
 
 struct sftp_queue {
@@ -166,6 +167,7 @@ struct sftp_paths {
 	uint32_t pflags;
 	struct sftp_attrs attrs;
 	int rd_root, wr_root;
+	size_t held; /* bytes of path, to and content */
 };
 
 struct sftp_req {
@@ -221,6 +223,7 @@ struct sftp {
 	unsigned int offered; /* extensions, as 1 << (ext - 256) */
 	struct sftp_req req[SFTP_REQUESTS_MAX];
 	size_t nreq;
+	size_t held; /* by the paths of all */
 	uint16_t line[SFTP_REQUESTS_MAX]; /* requests with paths, in order */
 	size_t nline;
 	size_t changing; /* such that were sent and change names */

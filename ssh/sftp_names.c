@@ -156,6 +156,18 @@ paths_granted(struct sftp *s, const struct sftp_req *q)
 	return true;
 }
 
+/* What is asked about them brings as much again, each time. */
+static void
+hold(struct sftp *s, struct sftp_paths *p)
+{
+	p->held = strlen(p->path);
+	if (p->to != NULL)
+		p->held += strlen(p->to);
+	if (p->content != NULL)
+		p->held += strlen(p->content);
+	s->held += p->held;
+}
+
 int
 sftp_names_request(struct sftp *s, const struct sftp_call *x)
 {
@@ -167,6 +179,7 @@ sftp_names_request(struct sftp *s, const struct sftp_call *x)
 	q->paths->rd_root = q->paths->wr_root = -1;
 	if ((r = get_paths(s, x, q->paths)) != 0)
 		return path_wrong(s, q, r);
+	hold(s, q->paths);
 	if (!paths_granted(s, q)) {
 		sftp_req_refuse(s, q, FX_PERMISSION_DENIED);
 		return 0;

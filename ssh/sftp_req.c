@@ -80,6 +80,7 @@ sftp_req_free(struct sftp *s, struct sftp_req *q)
 	struct sftp_paths *p = q->paths;
 
 	if (p != NULL) {
+		s->held -= p->held;
 		free(p->path);
 		free(p->to);
 		free(p->content);

@@ -577,3 +577,54 @@ def test_more_than_is_held(key, area):
         assert "128" in s.says(OPEN, text(f"{W}/one"), u32(FXF_READ), NO_ATTRS)
         want = [s.send(STAT, text(f"{W}/one")) for _ in range(1000)]
         assert sorted(s.read()[1] for _ in want) == sorted(want)
+
+
+def hops(bastion):
+    return {pid for pid, _, name in bastion.processes()
+            if name == "postern-hop"}
+
+
+def private_kib(pid):
+    """What it has written to for itself.  Not Private_Dirty: on a tmpfs every
+    page of a library counts as that."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
+        return sum(int(line.split()[1]) for line in f
+                   if line.startswith("Anonymous:"))
+
+
+@pytest.mark.slow       # sanitizers have memory of their own
+def test_memory_of_a_hop(bastion, key, area):
+    """Of a session with nothing to do, with 32 MiB under way in both directions
+    and as much asked at once as it takes, and with the longest of paths."""
+    before, seen = hops(bastion), {}
+    with Raw(key) as s:
+        s.status(STAT, text(W))
+        (pid,) = hops(bastion) - before
+        seen["idle"] = private_kib(pid)
+        f = s.open(f"{W}/big", NEW | FXF_READ)
+        most, block = 0, os.urandom(32768)
+        for i in range(0, 1024, 64):
+            for k in range(i, i + 64):
+                s.send(WRITE, f, u64(k << 15), text(block))
+            for _ in range(64):
+                s.read()
+            most = max(most, private_kib(pid))
+        for i in range(0, 1024, 256):
+            for k in range(i, i + 256):
+                s.send(READ, f, u64(k << 15), u32(32768))
+            most = max(most, private_kib(pid))
+            for _ in range(256):
+                s.read()
+            most = max(most, private_kib(pid))
+        seen["in bulk"] = most
+        long = f"{W}/" + "y/" * ((4000 - len(W)) // 2)
+        for _ in range(256):
+            s.send(RENAME, text(long + "a"), text(long + "b"))
+        for _ in range(256):
+            most = max(most, private_kib(pid))
+            s.read()
+        seen["with long paths"] = most
+    # 8 KiB of paths each, and as much again for each question about them:
+    # what was under way in bulk has room for those that are held.
+    assert seen["idle"] <= 1400 and seen["in bulk"] <= 2048, seen
+    assert seen["with long paths"] <= seen["in bulk"] + 512, seen

@@ -984,8 +984,19 @@ t_bounds(void **state)
 				     : i == 2 ? '/'
 				     : i == 1 ? 'r'
 					      : 'a');
-	job(&p, FXP_OPENDIR, "us", 5, buf_cstr(&b));
-	assert_int_equal(seen(&p, &id, &rest), FXP_OPENDIR);
+	job(&p, FXP_STAT, "us", 5, buf_cstr(&b));
+	assert_int_equal(seen(&p, &id, &rest), FXP_STAT);
+	/* Of the longest paths there are few at once. */
+	for (size_t n = SFTP_PATH_MAX; n < SFTP_HELD_MAX; n += SFTP_PATH_MAX) {
+		assert_true(sftp_wants(p.s, SFTP_JOB));
+		job(&p, FXP_STAT, "us", 7, buf_cstr(&b));
+		settle(&p);
+	}
+	assert_false(sftp_wants(p.s, SFTP_JOB));
+	assert_int_equal(
+	    answer(&p, FXP_STATUS, "uuss", id, FX_NO_SUCH_FILE, "", ""), 0);
+	assert_true(sftp_wants(p.s, SFTP_JOB));
+	told_status(&p, 5, FX_NO_SUCH_FILE, "");
 	(void)buf_put_u8(&b, 'a');
 	job(&p, FXP_OPENDIR, "us", 6, buf_cstr(&b));
 	told_status(&p, 6, FX_FAILURE, "more than 4095 bytes");
