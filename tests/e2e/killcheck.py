@@ -7,12 +7,15 @@ import contextlib
 import hashlib
 import json
 import os
+import pathlib
 import re
 import stat
 import time
 
 import house as h
 
+AREA = pathlib.Path("/tmp/postern-kill")    # on the target
+LINE = 20_000   # bytes of a file for each of a job's lines
 ACCEPTED = re.compile(r'Accepted publickey for .* ID postern '
                       r'operation=(\w+) .*\(serial (\d+)\)')
 NUMBER = re.compile(r"/(?:stream|lines) (\d+)")
@@ -37,7 +40,13 @@ class Job:
         return " && ".join(f"/opt/house/bin/stream {self.number} {n}"
                            for n in self.parts)
 
+    def there(self):
+        """Where its file is."""
+        return AREA / str(self.number)
+
     def expected(self):
+        if self.kind == "files":
+            return f"{self.number:07} and\n" * (self.parts[0] * LINE // 12)
         if self.kind == "bulk":
             return "".join(f"{i + 1}\n" for i in range(self.number + BULK))
         return "".join(f"{self.number} {i + 1}\n" for n in self.parts
@@ -128,7 +137,49 @@ class Check:
                     n -= BULK
                 of_job[n].append((int(e.get("position", 1)), e["operation"]))
         for job in self.jobs:
+            if job.kind == "files":
+                continue
             self.job(job, [o for _, o in sorted(of_job[job.number])])
+
+    def manifest(self):
+        """{path: its line} of all files that were moved."""
+        lines = {}
+        for o, e in self.decided.items():
+            if e.get("by") != "sftp" or not self.has_recording(o):
+                continue
+            side = self.bastion.recording(o).with_suffix(".json")
+            for text in side.read_text().splitlines(True):
+                if text.endswith("\n"):     # a crash may cut the last one
+                    line = json.loads(text)
+                    if line["kind"] == "file" and line["verb"] == "put":
+                        lines[line["path"]] = line
+        return lines
+
+    def moved_is_told(self):
+        """A file that its job was told is there is whole, and in a manifest
+        with its digest; of any other there is its beginning."""
+        lines = self.manifest()
+        for job in self.jobs:
+            if job.kind != "files":
+                continue
+            if job.code == "hangs":
+                self.fault(f"job {job.number} hangs: {job.err[-300:]}")
+            there, sent = job.there(), job.expected().encode()
+            have = there.read_bytes() if there.exists() else b""
+            there.unlink(missing_ok=True)
+            self.shown += len(have)
+            if not sent.startswith(have):
+                self.fault(f"job {job.number}: what is there was not sent")
+            line = lines.get(str(there), {})
+            whole = hashlib.sha256(sent).hexdigest()
+            if line.get("result") == "done" and (
+                    have != sent or line.get("sha256") != whole):
+                self.fault(f"job {job.number}: {line}, and there are "
+                           f"{len(have)} of {len(sent)} bytes")
+            if job.code == 0 and line.get("result") != "done":
+                self.missing += len(sent)
+                self.fault(f"job {job.number} moved its file, and its manifest "
+                           f"says {line}")
 
     def job(self, job, operations):
         if job.code == "hangs":

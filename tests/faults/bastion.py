@@ -21,6 +21,13 @@ COMMAND = "/opt/house/bin/lines 3"
 OUTPUT = b"1\n2\n3\n"
 CLAIMS = {"iss", "aud", "sub", "exp", "iat", "nbf", "jti", "repository",
           "repository_id", "ref", "environment", "run_id", "actor", "sha"}
+FILES = "/tmp/postern-faults"     # on the target
+RULES = f"""
+allow carry for shop on web-1 {{
+    write under {FILES} by sftp
+    read under {FILES} by sftp
+}}
+"""
 DAEMONS = ("posternd", "postern-oidc", "postern-policy", "postern-signer",
            "postern-audit")
 # Words of a process that went another way than the documented one.
@@ -113,6 +120,12 @@ class Bastion:
         self.faults = Faults()
         it.open()
         self.bastion, self.job, self.web = it.bastion, it.job, it.web1
+        self.bastion.write_policy(
+            (h.ETC / "policy/main.postern").read_text() + RULES)
+        if "not accepted" in self.bastion.reload():
+            raise Failure("the policy is not accepted")
+        os.makedirs(FILES, exist_ok=True)
+        shutil.chown(FILES, "deploy")
         self.master, self.sock = None, f"{h.WORK}/home/runner/mux"
         self.ledger, self.target_at = Ledger(), 0
         self.log_at = self.sshd_at = 0
@@ -215,8 +228,23 @@ class Bastion:
     def operation(self):
         return self.over_mux(COMMAND)
 
+    def files(self):
+        """There by SFTP, and back."""
+        r = self.job.run(["sh", "-c", f"""
+            cd $(mktemp -d {h.WORK}/home/runner/f.XXXXXX) || exit 1
+            printf '1\\n2\\n3\\n' >out
+            printf 'put out {FILES}/f\\nget {FILES}/f back\\n' |
+                sftp -q -o ControlPath={self.sock} -o ControlMaster=no -b - \
+                web-1@{h.BASTION} >said 2>&1 ||
+                {{ cat said >&2; exit 255; }}
+            cat back
+            rm -r "$PWD" """], timeout=90)
+        if r.code == 255:
+            self.disconnect()
+        return r
+
     before_operation = before_denied = before_list = before_either = \
-        before_input = lambda self: self.connect()
+        before_input = before_files = lambda self: self.connect()
 
     def denied(self):
         return self.over_mux("systemctl stop web")

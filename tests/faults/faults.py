@@ -35,6 +35,7 @@ OURS = {64, 69, 74, 75, 77}
 # Any fault there ends the login itself, as sshd says it.
 LOGIN = OURS | {254, 255}
 ASKED = {1, 69, 74, 75}     # the tool's
+MOVED = {255}               # whatever sftp gave up with, and said
 N_MAX = 5000
 FAILURES_MAX = 8            # of one cell
 # Each process and each kind that it has; a call that is not there any more is
@@ -68,20 +69,21 @@ PROCESSES = {
         "login": LOGIN, "badtoken": LOGIN, "certified": LOGIN}),
     "nss": ("postern-sshd", "libnss_postern.so.2", {"login": LOGIN}),
     "shell": ("postern-shell", "postern-shell", {
-        "operation": OURS, "denied": OURS, "list": OURS}),
-    "hop": ("postern-hop", "postern-hop", {"operation": OURS, "input": OURS}),
+        "operation": OURS, "denied": OURS, "list": OURS, "files": MOVED}),
+    "hop": ("postern-hop", "postern-hop", {
+        "operation": OURS, "input": OURS, "files": MOVED}),
     "oidc": ("postern-oidc", "postern-oidc", {
         "judge": LOGIN, "refuse": LOGIN, "first": LOGIN, "stop": OURS}),
     "policy": ("postern-policy", "postern-policy", {
         "operation": OURS, "login": LOGIN, "denied": OURS, "list": OURS,
-        "either": OURS, "certify": LOGIN, "certified": LOGIN,
+        "either": OURS, "files": MOVED, "certify": LOGIN, "certified": LOGIN,
         "control": LOGIN, "query": ASKED, "reload": LOGIN,
         "start": LOGIN, "stop": OURS}),
     "signer": ("postern-signer", "postern-signer", {
         "operation": OURS, "certify": LOGIN, "reload": LOGIN, "start": LOGIN,
-        "stop": OURS}),
+        "stop": OURS, "files": MOVED}),
     "audit": ("postern-audit", "postern-audit", {
-        "operation": OURS, "denied": OURS, "query": ASKED, "show": ASKED,
+        "operation": OURS, "files": MOVED, "denied": OURS, "query": ASKED, "show": ASKED,
         "start": LOGIN, "stop": OURS}),
     "posternd": ("posternd", "posternd", {
         "operation": OURS, "reload": LOGIN, "death": OURS, "start": LOGIN,
