@@ -137,6 +137,17 @@ answer_handle(struct sftp *s, struct sftp_req *q, const struct answer *x)
 	return 0;
 }
 
+/* Section 6.4: of a file on a disk there is less than was asked for only where
+ * it ends.  A server need not give more than 32 KiB at once, and what comes
+ * behind the end after all makes it none (sftp_track_add). */
+static void
+data_ends(struct sftp_handle *f, const struct sftp_req *q, uint32_t len)
+{
+	if (len < q->len && q->len <= SFTP_DATA_MAX &&
+	    q->offset + len < f->get.eof)
+		f->get.eof = q->offset + len;
+}
+
 /* The contents follow, x->k->left bytes of them. */
 static int
 answer_data(struct sftp *s, struct sftp_req *q, const struct answer *x)
@@ -152,6 +163,8 @@ answer_data(struct sftp *s, struct sftp_req *q, const struct answer *x)
 		f->status = FX_PERMISSION_DENIED;
 		return sftp_refused(s, q->id);
 	}
+	if (f != NULL)
+		data_ends(f, q, len);
 	sftp_begin(out, FXP_DATA);
 	sftp_put_u32(out, q->id);
 	sftp_put_u32(out, len);

@@ -107,6 +107,8 @@ sftp_track_add(struct sftp_track *t, uint64_t at, const void *p, size_t n)
 		t->broken = true;
 	else if (n > 0)
 		track_range(t, at, at + n);
+	if (!t->broken && at + n > t->eof)
+		t->eof = UINT64_MAX;
 	if (t->broken || at != t->next) {
 		t->broken = true;
 		return 0;

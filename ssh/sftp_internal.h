@@ -223,7 +223,7 @@ struct sftp {
 	unsigned int offered; /* extensions, as 1 << (ext - 256) */
 	struct sftp_req req[SFTP_REQUESTS_MAX];
 	size_t nreq;
-	size_t held; /* by the paths of all */
+	size_t held;                      /* by the paths of all */
 	uint16_t line[SFTP_REQUESTS_MAX]; /* requests with paths, in order */
 	size_t nline;
 	size_t changing; /* such that were sent and change names */

@@ -735,6 +735,27 @@ t_get(void **state)
 	job(&p, FXP_CLOSE, "ub", 9, handle);
 	answer_ok(&p);
 	assert_string_equal(p.entries, "get /r/x done 3 ba7816bf\n");
+	/* Less than was asked for is the end, if nothing comes behind it. */
+	for (int more = 0; more <= 1; more++) {
+		settle(&p);
+		buf_reset(&p.told);
+		p.entries[0] = '\0';
+		open_file(&p, "/r/x", FXF_READ, handle);
+		job(&p, FXP_READ, "ubUu", 1, handle, (uint64_t)0, 9);
+		job(&p, FXP_READ, "ubUu", 2, handle, more ? (uint64_t)3 : 9, 1);
+		assert_int_equal(seen(&p, &id, &rest), FXP_READ);
+		assert_int_equal(answer(&p, FXP_DATA, "us", id, "abc"), 0);
+		assert_int_equal(seen(&p, &id, &rest), FXP_READ);
+		assert_int_equal(
+		    more ? answer(&p, FXP_DATA, "us", id, "d")
+			 : answer(&p, FXP_STATUS, "uuss", id, FX_EOF, "", ""),
+		    0);
+		job(&p, FXP_CLOSE, "ub", 9, handle);
+		answer_ok(&p);
+		settle(&p);
+		assert_string_equal(p.entries,
+		    more ? "get /r/x done 4\n" : "get /r/x done 3 ba7816bf\n");
+	}
 	/* closed is closed */
 	job(&p, FXP_READ, "ubUu", 3, handle, (uint64_t)0, 2);
 	settle(&p);
