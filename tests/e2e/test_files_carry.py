@@ -1,5 +1,5 @@
 """A small part of ./dev carry: each client, each of its cases, both ways, with
-a few MiB and a hundred files."""
+a few MiB and a few files."""
 import carry
 import pytest
 
@@ -7,7 +7,7 @@ import pytest
 @pytest.fixture(scope="module")
 def it(bastion, up):
     with bastion.more_rules(carry.RULES), \
-            carry.Carry(up, 24, 100) as it:
+            carry.Carry(up, 12, 30) as it:
         yield it
 
 
