@@ -399,6 +399,21 @@ Subsystem sftp internal-sftp
     def downgrade(self):
         return self.exchanged(self.old, 20, "--allow-downgrades")
 
+    def drill(self):
+        """The outage drill of the guide for admins, under an operation."""
+        box, = [b for b in re.findall(
+            r"^```sh\n(.*?)^```", (m.TOP / "doc/GUIDE-ADMIN.md").read_text(),
+            re.M | re.S) if "--signal=KILL" in b]
+        p = self.m.popen(self.job("slow 15"), "runner")
+        assert p.stdout.readline() == "started\n"
+        for line in box.splitlines():
+            self.m.sh(line, check=line.startswith("systemctl kill"))
+        m.wait_for(lambda: self.m.code("systemctl is-active postern") == 0)
+        rest, _ = p.communicate(timeout=120)
+        assert (p.returncode, rest) == (0, "done\n"), (p.returncode, rest)
+        assert self.entries("-p alert", "SYSLOG_IDENTIFIER=posternd")
+        self.works()
+
     def watchdog(self):
         """A posternd that hangs is ended, and the next one takes over."""
         before = self.processes()
@@ -488,5 +503,5 @@ Subsystem sftp internal-sftp
         self.m.close()
 
     STEPS = (ready, install, start, see, works, rights, others,
-             journal, upgrade, downgrade, watchdog,
+             journal, upgrade, downgrade, drill, watchdog,
              sshd_replaced, conffiles, remove, again, purge, purge_all)
