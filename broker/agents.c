@@ -8,9 +8,12 @@
 
 #include "broker/agents.h"
 
+#include <sys/fsuid.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -40,6 +43,33 @@ agents_path(enum ca_which which)
 				  : posternd_conf()->job_ca_agent;
 }
 
+/* An agent of another account has its socket in a folder that this account
+ * alone may enter.  Where root has no right over others' files, it comes as the
+ * folder's owner; to the agent it is root. */
+static int
+agent_reach(int fd, const struct sockaddr_un *a)
+{
+	char folder[sizeof(a->sun_path)];
+	struct stat st;
+	char *end;
+	int err, n = connect(fd, (const struct sockaddr *)a, sizeof(*a));
+
+	if (n == 0 || errno != EACCES)
+		return n;
+	memcpy(folder, a->sun_path, sizeof(folder));
+	if ((end = strrchr(folder, '/')) == NULL || end == folder)
+		return -1;
+	*end = '\0';
+	if (stat(folder, &st) == -1)
+		return -1;
+	(void)setfsuid(st.st_uid);
+	n = connect(fd, (const struct sockaddr *)a, sizeof(*a));
+	err = errno;
+	(void)setfsuid(geteuid());
+	errno = err;
+	return n;
+}
+
 static int
 agent_connect(const char *path, int *out)
 {
@@ -51,7 +81,7 @@ agent_connect(const char *path, int *out)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
 		return ERR_SYS;
-	if (connect(fd, (const struct sockaddr *)&a, sizeof(a)) == -1) {
+	if (agent_reach(fd, &a) == -1) {
 		(void)close(fd);
 		return ERR_SYS;
 	}

@@ -357,6 +357,21 @@ def sockets_and_folders():
             (mode, audit, auditor)
 
 
+def agent_of(account):
+    """A socket that nobody but this account can get to."""
+    uid = pwd.getpwnam(account).pw_uid
+    shutil.rmtree("/opt/agent", ignore_errors=True)
+    os.mkdir("/opt/agent", 0o700)
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    s.bind("/opt/agent/agent.sock")
+    s.listen()
+    s.settimeout(20)
+    os.chmod("/opt/agent/agent.sock", 0o600)
+    for path in ("/opt/agent/agent.sock", "/opt/agent"):
+        os.chown(path, uid, -1)
+    return s
+
+
 def test_it_needs_no_right_over_what_is_others(place):
     """As its unit has it: three rights and three groups.  Folders are made, and
     mended, by -p before it."""
@@ -371,14 +386,25 @@ def test_it_needs_no_right_over_what_is_others(place):
            "--bounding-set=-all,+setuid,+setgid,+kill", "--"]
     code, err = refuses(*few, "/opt/posternd", "-c", str(conf))
     assert code == 1 and "folder /opt/state/recordings" in err
+    agent = agent_of("nobody")
     for wrong in (False, True):     # missing; then of somebody else
         if wrong:
             os.chown("/opt/state/ledger", 0, 0)
             os.chmod("/opt/state/store", 0o777)
         subprocess.run(["/opt/posternd", "-p", "-c", conf], check=True)
-        p = Posternd(under=few)
+        p = Posternd("target-ca-agent /opt/agent/agent.sock\n", under=few)
         try:
             p.start()
+            # An agent of another account, in a folder of its own, sees root.
+            w.send(p.child["signer"].control, "AGENT_WANTED", b"\0", ident=5)
+            m = w.expect(p.child["signer"].control, "AGENT")
+            assert (m.id, len(m.fds)) == (5, 1)
+            c, _ = agent.accept()
+            pid, uid, _ = struct.unpack("3i", c.getsockopt(
+                socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            assert (pid, uid) == (p.proc.pid, 0)
+            c.close()
+            os.close(m.fds[0])
             for name in ("recordings", "ledger", "store"):
                 kind, fd = p.child["audit"].given[name]
                 assert os.path.samestat(os.fstat(fd),
@@ -386,6 +412,7 @@ def test_it_needs_no_right_over_what_is_others(place):
             sockets_and_folders()
         finally:
             p.close()
+    agent.close()
 
 
 # -- lives ------------------------------------------------------------------------
