@@ -10,6 +10,7 @@ audit_unit_tests = \
 	tests/unit/test_note \
 	tests/unit/test_replay_filter \
 	tests/unit/test_store \
+	tests/unit/test_tar \
 	tests/unit/test_tree
 check_PROGRAMS += $(audit_unit_tests)
 TESTS += $(audit_unit_tests)
@@ -26,6 +27,9 @@ tests_unit_test_ledger_LDADD = $(audit_ldadd)
 tests_unit_test_note_SOURCES = tests/unit/test_note.c
 tests_unit_test_note_CFLAGS = $(audit_cflags)
 tests_unit_test_note_LDADD = $(audit_ldadd)
+tests_unit_test_tar_SOURCES = tests/unit/test_tar.c
+tests_unit_test_tar_CFLAGS = $(audit_cflags)
+tests_unit_test_tar_LDADD = audit/libcopy.la lib/libbase.la $(CMOCKA_LIBS)
 tests_unit_test_tree_SOURCES = tests/unit/test_tree.c
 tests_unit_test_tree_CFLAGS = $(audit_cflags)
 tests_unit_test_tree_LDADD = $(audit_ldadd)
