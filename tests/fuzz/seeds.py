@@ -204,6 +204,32 @@ def policy():
                                  w.u32(0), 0),
         "list": both + say(hop, "HOP_ENDED", w.u8(1) + w.u32(0) + w.u32(0), 0),
         "denied": opened + ask("systemctl stop web") + done,
+        # what an admin ends: nothing, one by its id, of an identity, all; at
+        # rest, before a hop runs and while it does
+        "kill-nothing": b"".join(say(ctl, "KILL", w.u8(n) + w.text(x), 9) +
+                                 done for n, x in (
+            (0, ulid(9)), (0, "x"), (1, "shop"), (1, ""), (2, ""), (3, ""))),
+        "kill": opened + say(ctl, "KILL", w.u8(1) + w.text("shop"), 9) +
+        done * 2 + ask("systemctl restart web") + done,
+        "kill-waiting": opened + ask("systemctl restart web") + say(
+            ctl, "KILL", w.u8(2) + w.text(""), 9) + done * 2 + answers,
+        "kill-running": started + say(
+            ctl, "KILL", w.u8(2) + w.text(""), 9) + done * 2 + time(5) + say(
+            hop, "HOP_ENDED", w.u8(1) + w.u32(0) + w.u32(0), 0) + done,
+        "kill-unwritten": opened + say(
+            ctl, "KILL", w.u8(2) + w.text(""), 9) + say(
+            audit, "EVENT_DONE", w.u32(9) + w.u64(0)),
+        "lock": opened + say(ctl, "LOCK", w.u8(1) + w.text("drill"), 9) +
+        say(audit, "KEPT", w.u32(0)) + done + ask("systemctl restart web") +
+        done + say(ctl, "LOCK", w.u8(1) + w.text("again"), 9) + done + say(
+            ctl, "LOCK", w.u8(0) + w.text(""), 9) + done + ask(
+            "systemctl restart web") + answers,
+        "lock-odd": b"".join(say(ctl, "LOCK", w.u8(n) + w.text(x), 9) + done
+                             for n, x in ((2, ""), (1, "x" * 200),
+                                          (1, "\x1b[31m"), (0, "x"))),
+        "ca-is": say(sign, "CA_IS", (w.u8(1) + w.text("SHA256:k")) * 2) + say(
+            ctl, "STATUS", b"", 9) + say(sign, "CA_IS", (
+                w.u8(3) + w.text("")) * 2) + say(ctl, "STATUS", b"", 9),
         "sftp": opened + ask("postern-sftp") + answers,
         "scp": opened + ask("scp -t /srv/7712345/x") + answers,
         "scp-denied": opened + ask("scp -r -f /srv/7712345/x") + done,
@@ -582,6 +608,13 @@ def posternd():
             audit_, "ALARM_DONE", w.u32(0)),
         "anchor": ready + say(audit_, "ANCHOR", w.text("x"), 5) + say(
             audit_, "ANCHOR", w.text("y"), 6),
+        "hop-stop": ready + start + b"".join(say(
+            pol, "HOP_STOP", w.text(ulid(1)) + w.u8(n), 0, (1, fd))
+            for n, fd in ((0, PIDFD), (1, PIDFD), (1, PIPE), (0, SOCKET))),
+        "hop-stop-odd": ready + say(
+            pol, "HOP_STOP", w.text(ulid(1)) + w.u8(2), 0, (1, PIDFD)),
+        "agent": ready + say(sign, "AGENT_WANTED", w.u8(0), 7) + time(3) +
+        ready + say(sign, "AGENT_LOST", w.u8(1) + w.u8(9), 0),
         "hop-file": ready + say(
             pol, "HOP_START", w.text(ulid(1)), 7, (1, FILE)),
     }
