@@ -43,6 +43,7 @@ static const struct {
 	{ "files", doctor_files, false },
 	{ "ca", doctor_ca, false },
 	{ "disk", doctor_disk, false },
+	{ "unit", doctor_unit, false },
 	{ "broker", doctor_broker, false },
 	{ "sshd", doctor_sshd, false },
 	{ "addresses", doctor_addresses, false },

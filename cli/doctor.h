@@ -4,7 +4,9 @@
  *	doctor.c	the list of checks, and what is said
  *	doctor_ca.c	CA keys, in files and in ssh-agents
  *	doctor_files.c	settings, policy, accounts, permissions, disk
- *	doctor_net.c	clock, names, issuers, targets, sshd, addresses
+ *	doctor_issuers.c	issuers, the clock
+ *	doctor_net.c	the broker, sshd, targets, addresses
+ *	doctor_unit.c	what the service manager lets the broker do
  */
 #ifndef POSTERN_CLI_DOCTOR_H
 #define POSTERN_CLI_DOCTOR_H
@@ -49,11 +51,16 @@ void doctor_names(struct doctor *d);
 void doctor_files(struct doctor *d);
 void doctor_disk(struct doctor *d);
 
+/* doctor_unit.c */
+void doctor_unit(struct doctor *d);
+
+/* doctor_issuers.c */
+void doctor_clock(struct doctor *d);
+void doctor_issuers(struct doctor *d);
+
 /* doctor_net.c */
 void doctor_broker(struct doctor *d);
 void doctor_sshd(struct doctor *d);
-void doctor_clock(struct doctor *d);
-void doctor_issuers(struct doctor *d);
 void doctor_targets(struct doctor *d);
 void doctor_addresses(struct doctor *d);
 

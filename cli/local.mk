@@ -19,7 +19,8 @@ cli_postern_LDADD = policy/libtools.la policy/libpolicy.la ssh/libcert.la audit/
 # What sets a bastion up, and looks after it.
 cli_postern_SOURCES += \
 	cli/doctor.c cli/doctor.h cli/doctor_ca.c \
-	cli/doctor_files.c cli/doctor_net.c \
+	cli/doctor_files.c cli/doctor_issuers.c cli/doctor_net.c \
+	cli/doctor_unit.c \
 	cli/ca_krl.c cli/ca_rotate.c cli/setup.c cli/spawn.c cli/spawn.h cli/status.c \
 	cli/status.h cli/status_alarms.c cli/status_anchor.c \
 	cli/tar.c cli/tar.h

@@ -263,3 +263,33 @@ def test_who_may(bastion):
     p = subprocess.run(h.inside("bastion", [h.PREFIX / "bin/postern", "doctor"],
                                 "runner"), capture_output=True, text=True)
     assert p.returncode == 77 and "become root" in p.stderr, p
+
+
+SYSTEMCTL = """#!/bin/sh
+# What systemd says of a unit, for a house that has none.
+case "$4" in
+ProtectSystem) echo {strict} ;;
+ReadWritePaths) echo "{paths}" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("paths, strict, found", [
+    ("-/var/lib/postern", "strict", 1), ("", "strict", 1),
+    ("-/var/lib/postern /srv/postern", "strict", 0),
+    ("+/srv", "strict", 0), ("/srv/", "strict", 0),
+    ("/srv/post", "strict", 1), ("/srv/postern/more", "strict", 1),
+    ("", "full", 0)])
+def test_a_state_folder_that_the_unit_does_not_let_it_write(
+        bastion, policy, tmp_path, paths, strict, found):
+    program = tmp_path / "systemctl"
+    program.write_text(SYSTEMCTL.format(paths=paths, strict=strict))
+    program.chmod(0o755)
+    with in_conf("state-folder /srv/postern"):
+        got = [f for f in doctor(bastion, "--offline", env={
+            "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+            if f["check"] == "unit"]
+    assert len(got) == found
+    for f in got:
+        assert f["where"] == "/srv/postern" and \
+            "ReadWritePaths=/srv/postern" in f["fix"]
