@@ -327,4 +327,3 @@ doctor_clock(struct doctor *d)
 		    "it is years behind: tokens and certificates are refused",
 		    "let it be set: timedatectl set-ntp true");
 }
-
