@@ -35,7 +35,8 @@
 #define ROUNDS 5 /* while retention deletes what the lines still name */
 #define TREE "tree"
 
-static const char *const ca_files[] = { ".pem", ".pub", NULL };
+/* Of a key that an ssh-agent holds there is the .pub alone. */
+static const char *const ca_files[] = { ".pem", ".pub", "revoked", NULL };
 static const char *const cut_files[] = { "Z", NULL };
 static const char *const key_files[] = { "key", "key.next", NULL };
 
@@ -339,7 +340,7 @@ restore_keys(int src)
 	if ((r = backup_open(src, "ca", false, &from)) == ERR_NOTFOUND)
 		return 0;
 	if (r == 0 && (r = backup_open(AT_FDCWD, path, true, &to.dir)) == 0) {
-		if (faccessat(to.dir, "target.pem", F_OK, 0) == 0)
+		if (faccessat(to.dir, "target.pub", F_OK, 0) == 0)
 			cli_error("%s has keys already, and keeps them", path);
 		else if ((r = backup_files(from, &to, ca_files)) == 0 &&
 			 fchmod(to.dir, 0755) == -1)

@@ -173,6 +173,7 @@ def test_a_new_house(bastion, job, new_house, tmp_path):
     slow = job.popen(job.argv("web-1", "/opt/house/bin/slow 30"),
                      env=job.env(CI_TOKEN=job.issuer.token()))
     assert slow.stdout.readline() == b"started\n"
+    bastion.postern("ca", "krl", "--serial", "4711", new_house / "krl")
     r = bastion.postern("backup", "--with-keys", copy)
     assert "WARNING" in r.stderr and "private keys" in r.stderr
     job.kill(slow)
@@ -183,6 +184,7 @@ def test_a_new_house(bastion, job, new_house, tmp_path):
     before = whole(copy)
     r = bastion.postern("restore", copy)
     assert "are restored" in r.stdout
+    assert (h.ETC / "ca/revoked").read_text() == "target 4711\n"
     bastion.start()
     r = bastion.postern("restore", copy, check=False)
     assert r.returncode == 1 and "already" in r.stderr
