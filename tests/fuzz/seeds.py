@@ -132,9 +132,10 @@ def proof(user="web-1", claims=None, token="0123456789abcdef" * 4, opened=0):
             b"".join(w.text(k) + w.text(v) for k, v in claims.items()))
 
 
-def run(command, handle=HANDLE, kind=1, tty=0):
+def run(command, handle=HANDLE, kind=1, tty=0, sent=()):
     return (w.text(handle) + w.u8(kind) + w.text(command) + w.u8(tty) +
-            w.text("xterm") + w.u32(100) + w.u32(40))
+            w.text("xterm") + w.u32(100) + w.u32(40) + w.u32(len(sent)) +
+            b"".join(w.text(v) for v in sent))
 
 
 def kept(*rows):
@@ -203,6 +204,8 @@ def policy():
         "started": started + say(hop, "HOP_ENDED", w.u8(1) + w.u32(0) +
                                  w.u32(0), 0),
         "list": both + say(hop, "HOP_ENDED", w.u8(1) + w.u32(0) + w.u32(0), 0),
+        "sent": opened + ask("systemctl restart web", sent=[
+            "STAGE=blue", "LANG=C"]) + answers,
         "denied": opened + ask("systemctl stop web") + done,
         # what an admin ends: nothing, one by its id, of an identity, all; at
         # rest, before a hop runs and while it does
