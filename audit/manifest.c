@@ -22,7 +22,7 @@
 void
 manifest_init(struct manifest *m)
 {
-	*m = (struct manifest){ .lines = 0 };
+	*m = (struct manifest){ .files = 0 };
 }
 
 void
@@ -30,6 +30,17 @@ manifest_clear(struct manifest *m)
 {
 	EVP_MD_CTX_free(m->md);
 	m->md = NULL;
+}
+
+/* How its lines begin, of files and of refs. */
+static const char *const starts[] = { SIDECAR_FILE, SIDECAR_REF };
+
+static bool
+begins(const char *line, size_t n, const char *start)
+{
+	size_t k = strlen(start);
+
+	return n >= k && memcmp(line, start, k) == 0;
 }
 
 /* -- one line ----------------------------------------------------------------
@@ -101,6 +112,10 @@ is_member(const char *name, const json_t *v)
 		{ "sha256", IS_SHA256 },
 		{ "ranges", IS_RANGES },
 		{ "more", IS_TRUE },
+		{ "ref", IS_TEXT },
+		{ "old", IS_TEXT },
+		{ "new", IS_TEXT },
+		{ "reason", IS_TEXT },
 	};
 
 	for (size_t i = 0; i < sizeof(member) / sizeof(member[0]); i++) {
@@ -119,8 +134,9 @@ add_bytes(uint64_t *to, const json_t *v)
 }
 
 static int
-add_object(struct manifest *m, const json_t *o)
+add_object(struct manifest *m, const json_t *o, bool is_ref)
 {
+	bool refused;
 	const char *name, *verb, *result;
 	const json_t *v;
 
@@ -131,9 +147,18 @@ add_object(struct manifest *m, const json_t *o)
 	}
 	verb = json_string_value(json_object_get(o, "verb"));
 	result = json_string_value(json_object_get(o, "result"));
-	if (verb == NULL || result == NULL ||
-	    json_object_get(o, "path") == NULL)
+	if (verb == NULL || result == NULL)
 		return ERR_FORMAT;
+	refused = strcmp(result, "refused") == 0;
+	if (is_ref) {
+		m->refs++;
+		m->refs_refused += refused;
+		return 0;
+	}
+	if (json_object_get(o, "path") == NULL)
+		return ERR_FORMAT;
+	m->files++;
+	m->files_refused += refused;
 	v = json_object_get(o, "bytes");
 	if (v != NULL && strcmp(verb, "get") == 0 &&
 	    !add_bytes(&m->bytes_read, v))
@@ -141,7 +166,6 @@ add_object(struct manifest *m, const json_t *o)
 	if (v != NULL && strcmp(verb, "put") == 0 &&
 	    !add_bytes(&m->bytes_written, v))
 		return ERR_FORMAT;
-	m->refused += strcmp(result, "refused") == 0;
 	return 0;
 }
 
@@ -164,12 +188,13 @@ manifest_add(struct manifest *m, const char *line, size_t n)
 	if (n > MANIFEST_LINE_MAX)
 		return ERR_FORMAT;
 	o = json_loadb(line, n, JSON_REJECT_DUPLICATES, NULL);
-	r = o == NULL || !json_is_object(o) ? ERR_FORMAT : add_object(m, o);
+	r = o == NULL || !json_is_object(o)
+		? ERR_FORMAT
+		: add_object(m, o, begins(line, n, SIDECAR_REF));
 	json_decref(o);
 	if (r != 0 || (r = digest(m, line, n)) != 0 ||
 	    (r = digest(m, "\n", 1)) != 0)
 		return r;
-	m->lines++;
 	return 0;
 }
 
@@ -193,25 +218,26 @@ done(struct manifest *m)
 }
 
 static bool
-is_file(const char *line, size_t n)
+is_own(const char *line, size_t n)
 {
-	static const char start[] = MANIFEST_LINE;
-
-	return n >= sizeof(start) - 1 &&
-	       memcmp(line, start, sizeof(start) - 1) == 0;
+	return begins(line, n, starts[0]) || begins(line, n, starts[1]);
 }
 
 /* Its writer died in the middle of one. */
 static bool
 is_half(const char *line, size_t n)
 {
-	static const char start[] = MANIFEST_LINE;
+	size_t k;
 
-	return memcmp(line, start,
-		   n < sizeof(start) - 1 ? n : sizeof(start) - 1) == 0;
+	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		k = strlen(starts[i]);
+		if (memcmp(line, starts[i], n < k ? n : k) == 0)
+			return true;
+	}
+	return false;
 }
 
-/* The whole lines of d.  ERR_NOTFOUND: a line is no file's. */
+/* The whole lines of d.  ERR_NOTFOUND: a line is none of its own. */
 static int
 add_lines(struct manifest *m, const char *d, size_t n, size_t *used)
 {
@@ -222,7 +248,7 @@ add_lines(struct manifest *m, const char *d, size_t n, size_t *used)
 	*used = 0;
 	while (r == 0 && (nl = memchr(d + *used, '\n', n - *used)) != NULL) {
 		len = (size_t)(nl - d) - *used;
-		if (!is_file(d + *used, len))
+		if (!is_own(d + *used, len))
 			return ERR_NOTFOUND;
 		if ((m->bytes += len + 1) > MANIFEST_MAX)
 			return ERR_FORMAT;
@@ -260,7 +286,7 @@ manifest_read(struct manifest *m, const struct record *rec, size_t max)
 			continue;
 		/* the end, or half a line, or a line that is too long */
 		r = n == (ssize_t)size ? ERR_FORMAT : ERR_NOTFOUND;
-		if (m->lines > 0 && is_half(d, (size_t)n))
+		if (m->bytes > 0 && is_half(d, (size_t)n))
 			m->at += (size_t)n;
 	}
 	free(d);

@@ -93,6 +93,38 @@ sidecar_file_write(int fd, const struct sidecar_file *f, uint64_t *bytes)
 	return r;
 }
 
+static void
+sidecar_put_text(struct json *j, const char *key, const char *text)
+{
+	if (text != NULL && *text != '\0')
+		json_kv_str(j, key, text);
+}
+
+int
+sidecar_ref_write(int fd, const struct sidecar_ref *f, uint64_t *bytes)
+{
+	struct buf b;
+	struct json j;
+	int r;
+
+	buf_init(&b, SIDECAR_FILE_LINE_MAX);
+	json_init(&j, &b);
+	json_open(&j, '{');
+	json_kv_str(&j, "kind", "ref");
+	json_kv_str(&j, "verb", f->verb);
+	sidecar_put_text(&j, "ref", f->ref);
+	sidecar_put_text(&j, "old", f->old);
+	sidecar_put_text(&j, "new", f->new);
+	json_kv_str(&j, "result", f->result);
+	sidecar_put_text(&j, "rule", f->rule);
+	sidecar_put_text(&j, "reason", f->reason);
+	json_close(&j, '}');
+	if ((r = sidecar_line(fd, &j, &b)) == 0)
+		*bytes += buf_len(&b);
+	buf_clear(&b);
+	return r;
+}
+
 int
 sidecar_hop_write(int fd, const struct sidecar_hop *h)
 {

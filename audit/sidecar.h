@@ -52,7 +52,17 @@ struct sidecar_file {
 	bool more; /* ranges than these */
 };
 
+#define SIDECAR_REF "{\"kind\":\"ref\","
+
+/* One ref of a session with a repository; likewise. */
+struct sidecar_ref {
+	const char *verb, *result; /* words of doc/LEDGER.md */
+	const char *ref, *old, *new;
+	const char *rule, *reason;
+};
+
 /* One write; *bytes grows by the line's length. */
+int sidecar_ref_write(int fd, const struct sidecar_ref *f, uint64_t *bytes);
 int sidecar_file_write(int fd, const struct sidecar_file *f, uint64_t *bytes);
 
 /* One write.  ERR_SYS (errno) when the line was not written whole. */

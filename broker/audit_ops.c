@@ -179,10 +179,15 @@ op_put_manifest(struct buf *ev, const struct op *o)
 
 	if (m->sha256[0] == '\0' || o->broken)
 		return 0;
-	if ((r = event_num(ev, EV_FILES, m->lines)) != 0 ||
-	    (r = event_num(ev, EV_FILES_REFUSED, m->refused)) != 0 ||
-	    (r = event_num(ev, EV_BYTES_READ, m->bytes_read)) != 0 ||
-	    (r = event_num(ev, EV_BYTES_WRITTEN, m->bytes_written)) != 0)
+	if (m->files > 0 &&
+	    ((r = event_num(ev, EV_FILES, m->files)) != 0 ||
+		(r = event_num(ev, EV_FILES_REFUSED, m->files_refused)) != 0 ||
+		(r = event_num(ev, EV_BYTES_READ, m->bytes_read)) != 0 ||
+		(r = event_num(ev, EV_BYTES_WRITTEN, m->bytes_written)) != 0))
+		return r;
+	if (m->refs > 0 &&
+	    ((r = event_num(ev, EV_REFS, m->refs)) != 0 ||
+		(r = event_num(ev, EV_REFS_REFUSED, m->refs_refused)) != 0))
 		return r;
 	return event_str(ev, EV_MANIFEST_SHA256, m->sha256);
 }

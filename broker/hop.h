@@ -9,6 +9,7 @@
  *	hop_show.c	the one place through which all that is shown goes
  *	hop_files.c	a session of files, through the filter that judges it
  *	hop_filter.c	that filter, and the manifest
+ *	hop_git.c	the filter of a session with a repository
  *	hop_end.c	last words, closing facts, EXIT
  */
 #ifndef POSTERN_BROKER_HOP_H
@@ -25,6 +26,7 @@
 #include "broker/lease.h"
 #include "lib/proto.h"
 #include "lib/str.h"
+#include "policy/refset.h"
 #include "ssh/conn.h"
 #include "ssh/key.h"
 
@@ -78,8 +80,9 @@ struct hop_run {
 	uint64_t head, tail;
 	char title[HOP_TITLE_MAX + 1];
 	enum op_what what;
-	struct hop_file_rule *file; /* none: a command */
+	struct hop_file_rule *file; /* of a session of files */
 	size_t nfile;
+	struct refset refs;     /* of one with a repository */
 	int in, out, err;	/* the job's */
 	int shell;		/* postern-shell's connection */
 	int recording, sidecar;
@@ -136,7 +139,7 @@ struct hop {
 	struct conn_want want;
 	struct conn *conn;
 	struct hop_sink sink[2]; /* by enum conn_stream */
-	struct hop_files *files; /* of a session of files */
+	struct hop_files *files; /* of a session that is looked at */
 	struct hop_count in;
 	bool in_done;		/* end of stdin, or none granted */
 	bool control_gone;
@@ -217,6 +220,13 @@ size_t hop_show_granted(const struct hop *h, size_t n);
 size_t hop_sink_write(
     struct hop *h, struct hop_sink *k, const uint8_t *p, size_t n);
 
+/* Is what passes a repository's? */
+static inline bool
+hop_is_git(const struct hop *h)
+{
+	return h->run.what >= OP_GIT_FETCH;
+}
+
 /* hop_files.c: all but the first only where h->files is there. */
 int hop_files_init(struct hop *h);
 /* What is still open goes into the manifest; once, also without files. */
@@ -230,6 +240,9 @@ bool hop_files_wants_stdin(const struct hop *h);
 void hop_files_stdin(struct hop *h);
 /* Something waits for the job's descriptor. */
 bool hop_files_waits(const struct hop *h);
+/* Something was refused, and that is the end, whatever the target's says; eof:
+ * the job says nothing more. */
+bool hop_files_refused(struct hop *h, bool eof);
 
 /* hop_end.c: the first end counts, later ones are echoes of it. */
 void hop_fail(struct hop *h, uint32_t code, const char *fmt, ...)

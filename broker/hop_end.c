@@ -88,6 +88,8 @@ hop_command_ended(struct hop *h)
 	const struct conn_exit *e = conn_exit(h->conn);
 	uint32_t number;
 
+	if (hop_files_refused(h, true))
+		return;
 	if (e->has_signal) {
 		number = conn_signal_number(e->signal);
 		h->end.kind = number != 0 ? EXIT_SIGNAL : EXIT_CODE;

@@ -1,7 +1,7 @@
 /*
- * A session of files: the job's SFTP to the target and back, through the
- * filter that judges each request (ssh/sftp.h), and each file's line for the
- * manifest.  Runs in the hop, confined.  Distrusts job and target.
+ * A session of files, or with a repository: what the job says to the target and
+ * back, through the filter that judges it (ssh/sftp.h, scp.h, git.h), and the
+ * lines of the manifest.  Runs in the hop, confined.  Distrusts job and target.
  *
  * File contents are not recorded, so what the job sees of the session does not
  * pass hop_show; what the target's server says on its stderr does.
@@ -48,8 +48,10 @@ hop_files_init(struct hop *h)
 	if ((h->files = calloc(1, sizeof(*h->files))) == NULL)
 		return ERR_NOMEM;
 	/* What passes is digested file by file, and not a second time. */
-	hop_count_clear(&h->in);
-	hop_count_clear(&h->sink[CONN_OUT].count);
+	if (!hop_is_git(h)) {
+		hop_count_clear(&h->in);
+		hop_count_clear(&h->sink[CONN_OUT].count);
+	}
 	return hop_filter_new(h, &h->files->filter);
 }
 
@@ -154,6 +156,7 @@ files_to_target(struct hop *h)
 		n = room;
 	if (n == 0 || conn_write(h->conn, p, n) != 0)
 		return false;
+	hop_count_add(&h->in, p, n);
 	hop_filter_sent(s, FILTER_TARGET, n);
 	return true;
 }
@@ -169,6 +172,16 @@ files_from_conn(struct hop *h)
 	k->at = 0;
 	k->n = conn_read(h->conn, CONN_OUT, k->d, sizeof(k->d));
 	return k->n > 0;
+}
+
+bool
+hop_files_refused(struct hop *h, bool eof)
+{
+	if (h->files == NULL || !hop_filter_refused(h->files->filter, eof))
+		return false;
+	hop_fail(
+	    h, POSTERN_EX_DENIED, "%s", hop_filter_error(h->files->filter));
+	return true;
 }
 
 void
@@ -187,6 +200,8 @@ hop_files_pump(struct hop *h)
 		if (h->phase == HOP_RUNNING)
 			moved |= files_to_target(h);
 	}
+	if (hop_files_refused(h, f->eof))
+		return;
 	if (f->eof && !f->eof_sent && f->held[FILTER_JOB].n == 0 &&
 	    h->phase == HOP_RUNNING && hop_filter_idle(f->filter)) {
 		f->eof_sent = true;
@@ -241,7 +256,6 @@ hop_files_stdin(struct hop *h)
 		f->eof = true;
 	k->at = 0;
 	k->n = (size_t)n;
-	hop_count_add(&h->in, k->d, k->n);
 	hop_files_pump(h);
 }
 

@@ -1,8 +1,9 @@
 /*
- * The filters and the manifest of a session of files: SFTP's (ssh/sftp.h) and
- * scp's own protocol's (ssh/scp.h).  Runs in the hop, confined.  Each line of
- * the manifest is written before what it is about has been answered for; one
- * that cannot be written ends the session.
+ * The filters and the manifest of a session of files, SFTP's (ssh/sftp.h) and
+ * scp's own protocol's (ssh/scp.h), and of one with a repository (hop_git.c).
+ * Runs in the hop, confined.  Each line of the manifest is written before what
+ * it is about has been answered for; one that cannot be written ends the
+ * session.
  */
 #include "config.h"
 
@@ -16,16 +17,18 @@
 #include "broker/hop.h"
 #include "lib/err.h"
 #include "lib/str.h"
+#include "ssh/git.h"
 #include "ssh/scp.h"
 #include "ssh/serve.h"
 #include "ssh/sftp.h"
 
-/* One of the two. */
+/* One of the three. */
 struct hop_filter {
 	struct hop *hop;
 	struct sftp *sftp;
 	struct sftp_rule rule[PROTO_FILE_RULES_MAX];
 	struct scp *scp;
+	struct git *git;
 	struct serve_scp asked;
 	uint64_t used[PROTO_FILE_RULES_MAX]; /* of a rule's max, by scp */
 	char why[NAME_LEN_MAX + 64];
@@ -35,31 +38,55 @@ struct hop_filter {
 _Static_assert(PROTO_FILE_RULES_MAX <= SFTP_RULES_MAX, "rules fit");
 _Static_assert((int)FILTER_JOB == (int)SFTP_JOB &&
 		   (int)FILTER_JOB == (int)SCP_JOB &&
+		   (int)FILTER_JOB == (int)GIT_JOB &&
 		   (int)FILTER_TARGET == (int)SFTP_TARGET &&
-		   (int)FILTER_TARGET == (int)SCP_TARGET,
+		   (int)FILTER_TARGET == (int)SCP_TARGET &&
+		   (int)FILTER_TARGET == (int)GIT_TARGET,
     "sides are the same");
 
 /* -- the manifest ------------------------------------------------------------
  */
 
-/* A manifest is whole, or the session ends. */
+struct hop *
+hop_filter_hop(const struct hop_filter *f)
+{
+	return f->hop;
+}
+
+int
+hop_filter_sidecar(struct hop_filter *f, uint64_t **bytes)
+{
+	*bytes = &f->bytes;
+	return f->bytes > SIDECAR_FILES_MAX - SIDECAR_FILE_LINE_MAX
+		   ? -1
+		   : f->hop->run.sidecar;
+}
+
+void
+hop_filter_wrote(struct hop_filter *f, int r)
+{
+	struct hop *h = f->hop;
+
+	if (r == ERR_TOOBIG)
+		hop_fail(h, POSTERN_EX_TEMPFAIL,
+		    "stopped: the manifest of one session holds no more than "
+		    "%llu lines of this kind; go on in another one",
+		    (unsigned long long)f->lines);
+	else if (r != 0)
+		hop_fail(h, POSTERN_EX_IOERR,
+		    "the manifest cannot be written: %s", err_text(r));
+	else
+		f->lines++;
+}
+
 static void
 filter_line(struct hop_filter *f, const struct sidecar_file *line)
 {
-	struct hop *h = f->hop;
-	int r;
+	uint64_t *bytes;
+	int fd = hop_filter_sidecar(f, &bytes);
 
-	if (f->bytes > SIDECAR_FILES_MAX - SIDECAR_FILE_LINE_MAX) {
-		hop_fail(h, POSTERN_EX_TEMPFAIL,
-		    "stopped: the manifest of one session holds no more than "
-		    "%llu files of this kind; go on in another one",
-		    (unsigned long long)f->lines);
-		return;
-	}
-	if ((r = sidecar_file_write(h->run.sidecar, line, &f->bytes)) != 0)
-		hop_fail(h, POSTERN_EX_IOERR,
-		    "the manifest cannot be written: %s", err_text(r));
-	f->lines++;
+	hop_filter_wrote(
+	    f, fd < 0 ? ERR_TOOBIG : sidecar_file_write(fd, line, bytes));
 }
 
 static void
@@ -220,7 +247,10 @@ hop_filter_new(struct hop *h, struct hop_filter **out)
 	if (f == NULL)
 		return ERR_NOMEM;
 	f->hop = h;
-	r = h->run.what == OP_SCP ? filter_scp(f) : filter_sftp(f);
+	if (hop_is_git(h))
+		r = hop_git_new(f, &f->git);
+	else
+		r = h->run.what == OP_SCP ? filter_scp(f) : filter_sftp(f);
 	if (r != 0) {
 		hop_filter_free(f);
 		return r;
@@ -236,13 +266,16 @@ hop_filter_free(struct hop_filter *f)
 		return;
 	sftp_free(f->sftp);
 	scp_free(f->scp);
+	git_free(f->git);
 	free(f);
 }
 
 void
 hop_filter_end(struct hop_filter *f)
 {
-	if (f->scp != NULL)
+	if (f->git != NULL)
+		git_end(f->git);
+	else if (f->scp != NULL)
 		scp_end(f->scp);
 	else
 		sftp_end(f->sftp);
@@ -255,6 +288,8 @@ int
 hop_filter_take(struct hop_filter *f, enum filter_side side, const void *p,
     size_t n, size_t *took)
 {
+	if (f->git != NULL)
+		return git_take(f->git, (enum git_side)side, p, n, took);
 	if (f->scp != NULL)
 		return scp_take(f->scp, (enum scp_side)side, p, n, took);
 	return side == FILTER_JOB ? sftp_from_job(f->sftp, p, n, took)
@@ -264,6 +299,8 @@ hop_filter_take(struct hop_filter *f, enum filter_side side, const void *p,
 bool
 hop_filter_wants(const struct hop_filter *f, enum filter_side side)
 {
+	if (f->git != NULL)
+		return git_wants(f->git, (enum git_side)side);
 	return f->scp != NULL ? scp_wants(f->scp, (enum scp_side)side)
 			      : sftp_wants(f->sftp, (enum sftp_side)side);
 }
@@ -271,6 +308,8 @@ hop_filter_wants(const struct hop_filter *f, enum filter_side side)
 const uint8_t *
 hop_filter_out(const struct hop_filter *f, enum filter_side side, size_t *n)
 {
+	if (f->git != NULL)
+		return git_out(f->git, (enum git_side)side, n);
 	return f->scp != NULL ? scp_out(f->scp, (enum scp_side)side, n)
 			      : sftp_out(f->sftp, (enum sftp_side)side, n);
 }
@@ -278,7 +317,9 @@ hop_filter_out(const struct hop_filter *f, enum filter_side side, size_t *n)
 void
 hop_filter_sent(struct hop_filter *f, enum filter_side side, size_t n)
 {
-	if (f->scp != NULL)
+	if (f->git != NULL)
+		git_sent(f->git, (enum git_side)side, n);
+	else if (f->scp != NULL)
 		scp_sent(f->scp, (enum scp_side)side, n);
 	else
 		(void)sftp_sent(f->sftp, (enum sftp_side)side, n);
@@ -287,11 +328,21 @@ hop_filter_sent(struct hop_filter *f, enum filter_side side, size_t n)
 bool
 hop_filter_idle(const struct hop_filter *f)
 {
+	if (f->git != NULL)
+		return git_idle(f->git);
 	return f->scp != NULL || sftp_idle(f->sftp);
+}
+
+bool
+hop_filter_refused(const struct hop_filter *f, bool eof)
+{
+	return f->git != NULL && git_refused(f->git, eof);
 }
 
 const char *
 hop_filter_error(const struct hop_filter *f)
 {
+	if (f->git != NULL)
+		return git_error(f->git);
 	return f->scp != NULL ? scp_error(f->scp) : sftp_error(f->sftp);
 }

@@ -1,7 +1,7 @@
 /*
- * What judges a session of files on its way, whichever protocol it speaks, and
- * writes its manifest.  Bytes of a side go in, what may pass comes out on the
- * other.
+ * What judges a session of files, or with a repository, on its way, whichever
+ * protocol it speaks, and writes its manifest.  Bytes of a side go in, what may
+ * pass comes out on the other.
  */
 #ifndef POSTERN_BROKER_HOP_FILTER_H
 #define POSTERN_BROKER_HOP_FILTER_H
@@ -32,5 +32,20 @@ bool hop_filter_idle(const struct hop_filter *f);
 /* What is still open goes into the manifest. */
 void hop_filter_end(struct hop_filter *f);
 const char *hop_filter_error(const struct hop_filter *f);
+/* Nothing more will pass, and the job has its answer; eof: it says nothing
+ * more.
+ */
+bool hop_filter_refused(const struct hop_filter *f, bool eof);
+
+struct hop *hop_filter_hop(const struct hop_filter *f);
+/* A manifest is whole, or the session ends: what writing one of its lines
+ * answered. */
+void hop_filter_wrote(struct hop_filter *f, int r);
+/* Where they go, and how many bytes there are. */
+int hop_filter_sidecar(struct hop_filter *f, uint64_t **bytes);
+
+/* hop_git.c */
+struct git;
+int hop_git_new(struct hop_filter *f, struct git **out);
 
 #endif

@@ -135,7 +135,7 @@ run_get_file(struct buf *b, struct hop_file_rule *f)
 	return name_valid(f->rule) && run_path_ok(f->path) ? 0 : ERR_FORMAT;
 }
 
-/* Files come with lines, commands without. */
+/* Files come with lines, others without. */
 static int
 run_get_files(struct buf *b, struct hop_run *run)
 {
@@ -145,8 +145,8 @@ run_get_files(struct buf *b, struct hop_run *run)
 
 	if ((r = buf_get_u8(b, &what)) != 0 || (r = buf_get_u32(b, &n)) != 0)
 		return r;
-	if (what > OP_SCP || n > PROTO_FILE_RULES_MAX ||
-	    (what == OP_COMMAND) != (n == 0))
+	if (what > OP_GIT_PUSH || n > PROTO_FILE_RULES_MAX ||
+	    (what == OP_SFTP || what == OP_SCP) != (n > 0))
 		return ERR_FORMAT;
 	run->what = (enum op_what)what;
 	if (n == 0)
@@ -162,6 +162,18 @@ run_get_files(struct buf *b, struct hop_run *run)
 	return 0;
 }
 
+/* Repositories come with lines about their refs, others without. */
+static int
+run_get_refs(struct buf *b, struct hop_run *run)
+{
+	int r;
+
+	if ((r = refset_get(b, &run->refs)) != 0)
+		return r;
+	return (run->what >= OP_GIT_FETCH) == (run->refs.n > 0) ? 0
+								: ERR_FORMAT;
+}
+
 void
 hop_run_clear(struct hop_run *run)
 {
@@ -170,6 +182,7 @@ hop_run_clear(struct hop_run *run)
 	free(run->file);
 	run->file = NULL;
 	run->nfile = 0;
+	refset_clear(&run->refs);
 	free(run->command);
 	run->command = NULL;
 }
@@ -200,7 +213,8 @@ hop_run_recv(int control, struct hop_run *run)
 	if ((r = run_get_place(&m.body, run)) != 0 ||
 	    (r = run_get_command(&m.body, run)) != 0 ||
 	    (r = run_get_bounds(&m.body, run)) != 0 ||
-	    (r = run_get_files(&m.body, run)) != 0)
+	    (r = run_get_files(&m.body, run)) != 0 ||
+	    (r = run_get_refs(&m.body, run)) != 0)
 		goto out;
 	run_take_fds(&m, run);
 	r = msg_end(&m);

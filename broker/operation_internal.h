@@ -31,11 +31,13 @@
 #define TERM_MAX 64
 #define EVENT_BODY_MAX (150 * 1024)
 
+struct claims;
 struct connection;
 struct files;
 struct jobcert;
 struct joblist;
 struct peer;
+struct refset;
 struct serve_scp;
 struct target;
 
@@ -94,6 +96,8 @@ struct plan {
 	const struct serve_scp *scp;   /* of OP_SCP */
 	const char **env;              /* variables that go along: NAME=VALUE */
 	size_t nenv;
+	const struct refset *refs;   /* of OP_GIT_... */
+	const struct claims *claims; /* that they are filled in with */
 	struct decision d;
 	const char *nearest;    /* rule, where no rule allows it; else "" */
 	struct buf wire;	/* as the target's shell gets it */
@@ -240,8 +244,9 @@ int plan_make_files(struct plan *p, const struct operation *op,
 int plan_decide_event(struct buf *b, const struct operation *op,
     const struct connection *conn, const struct decision *d,
     const char *verdict);
-/* How files are moved, as the policy calls it; "" of a command. */
-const char *plan_way(enum op_what what);
+/* The fields that say how something is moved, and which way: none of a
+ * command. */
+int plan_put_way(struct buf *b, enum op_what what, const struct decision *d);
 /* The command as it was asked, escaped, for a denial's event. */
 int ask_event_command(struct buf *b, const struct ask *a);
 /* The event of a decision that allows. */

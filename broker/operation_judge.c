@@ -20,6 +20,8 @@
 #include "lib/event.h"
 #include "lib/log.h"
 #include "lib/proto.h"
+#include "policy/refs.h"
+#include "policy/refset.h"
 
 /* -- denials ----------------------------------------------------------------
  */
@@ -69,7 +71,7 @@ operation_deny(struct operation *op, const struct connection *conn,
 					       : "policy")) == 0 &&
 	    (r = event_num(&b, EV_PTY, a->tty)) == 0 &&
 	    (r = sent_denied_event(&b, d)) == 0 &&
-	    (r = event_str(&b, EV_BY, plan_way(a->what))) == 0 &&
+	    (r = plan_put_way(&b, a->what, d)) == 0 &&
 	    (r = ask_event_command(&b, a)) == 0)
 		r = session_denial(conn->session, &b);
 	buf_clear(&b);
@@ -94,6 +96,7 @@ deny_member(struct operation *op, const struct connection *conn,
 	    (r = event_str(b, EV_REASON, reason)) == 0 &&
 	    (r = event_num(b, EV_PTY, op->list->pty)) == 0 &&
 	    (r = sent_denied_event(b, d)) == 0 &&
+	    (r = plan_put_way(b, OP_COMMAND, d)) == 0 &&
 	    (r = buf_cstr(&shown) == NULL ? ERR_NOMEM : 0) == 0)
 		r = event_str(b, EV_COMMAND, buf_cstr(&shown));
 	buf_clear(&shown);
@@ -184,6 +187,41 @@ nearest(const struct request *q, const struct command *c)
 	return decide_nearest(&one);
 }
 
+/* What the hop is to look at on its way. */
+static enum op_what
+what_of(const struct decision *d)
+{
+	switch (d->stream) {
+	case STREAM_GIT_FETCH:
+		return OP_GIT_FETCH;
+	case STREAM_GIT_ARCHIVE:
+		return OP_GIT_ARCHIVE;
+	case STREAM_GIT_PUSH:
+		return OP_GIT_PUSH;
+	case STREAM_NONE:
+	case STREAM_RSYNC_READ:
+	case STREAM_RSYNC_WRITE:
+		break;
+	}
+	return OP_COMMAND;
+}
+
+/* The lines about refs, of a repository. */
+static int
+gather_refs(const struct request *q, const struct command *c, struct plan *p,
+    struct refset *refs)
+{
+	struct request one = *q;
+
+	p->what = what_of(&p->d);
+	if (p->what == OP_COMMAND)
+		return 0;
+	one.command = c;
+	p->refs = refs;
+	p->claims = q->claims;
+	return refs_gather(&one, &p->d, refs);
+}
+
 /* Makes one command ready, in op. */
 static int
 prepare(struct operation *op, const struct connection *conn,
@@ -191,6 +229,7 @@ prepare(struct operation *op, const struct connection *conn,
     const struct command *c)
 {
 	struct command sent = *c; /* argv[0] may become the program's path */
+	struct refset refs = { .line = NULL };
 	struct stage *stage = NULL;
 	struct plan p;
 	int r;
@@ -201,7 +240,8 @@ prepare(struct operation *op, const struct connection *conn,
 	p.login = q->login;
 	p.command = &sent;
 	p.nearest = d->would_deny ? nearest(q, c) : "";
-	if ((r = command_stages(c, d->program, &stage)) != 0)
+	if ((r = gather_refs(q, c, &p, &refs)) != 0 ||
+	    (r = command_stages(c, d->program, &stage)) != 0)
 		goto out;
 	sent.stage = stage;
 	if ((r = sent_choose(&a->sent, q, &p)) == 0 &&
@@ -218,6 +258,7 @@ prepare(struct operation *op, const struct connection *conn,
 	}
 out:
 	free(stage);
+	refset_clear(&refs);
 	plan_clear(&p);
 	return r;
 }
@@ -244,6 +285,12 @@ grant(struct operation *op, struct connection *conn, const struct ask *a,
 		    r == ERR_NOMEM ? POSTERN_EX_TEMPFAIL : POSTERN_EX_IOERR,
 		    "not run: the broker could not start "
 		    "this; try again");
+		return;
+	}
+	if (r == ERR_TOOBIG && l->n == 1 && d[0].refs) {
+		operation_refuse(op, POSTERN_EX_TEMPFAIL,
+		    "not run: more `git` lines hold for this repository than "
+		    "one session can carry");
 		return;
 	}
 	if (r != 0) {
@@ -289,8 +336,10 @@ judge_decide(struct request *q, const struct list *l, struct decision *d)
 
 	for (size_t i = 0; i < l->n; i++) {
 		q->command = &l->command[i];
-		if (q->policy != NULL)
+		if (q->policy != NULL) {
 			decide(q, &d[i]);
+			refs_join(q, &d[i]);
+		}
 		if (d[i].rule_name == NULL)
 			d[i].rule_name = "default";
 		if (which == l->n &&

@@ -22,6 +22,7 @@
 #include "lib/proto.h"
 #include "policy/command.h"
 #include "policy/files.h"
+#include "policy/refset.h"
 #include "ssh/quote.h"
 #include "ssh/serve.h"
 
@@ -47,18 +48,27 @@ plan_decide_event(struct buf *b, const struct operation *op,
 	return event_str(b, EV_VERDICT, verdict);
 }
 
-const char *
-plan_way(enum op_what what)
+int
+plan_put_way(struct buf *b, enum op_what what, const struct decision *d)
 {
-	switch (what) {
-	case OP_COMMAND:
-		break;
-	case OP_SFTP:
-		return "sftp";
-	case OP_SCP:
-		return "scp-legacy";
-	}
-	return "";
+	static const struct {
+		const char *way, *direction;
+	} streams[] = {
+		[STREAM_NONE] = { "", "" },
+		[STREAM_RSYNC_READ] = { "rsync", "read" },
+		[STREAM_RSYNC_WRITE] = { "rsync", "write" },
+		[STREAM_GIT_FETCH] = { "git", "read" },
+		[STREAM_GIT_ARCHIVE] = { "git", "read" },
+		[STREAM_GIT_PUSH] = { "git", "write" },
+	};
+	int r;
+
+	if (what == OP_SFTP || what == OP_SCP)
+		return event_str(
+		    b, EV_BY, what == OP_SFTP ? "sftp" : "scp-legacy");
+	if ((r = event_str(b, EV_BY, streams[d->stream].way)) != 0)
+		return r;
+	return event_str(b, EV_DIRECTION, streams[d->stream].direction);
 }
 
 /* Variables, as a command would have them in front. */
@@ -194,7 +204,7 @@ plan_put_decision(struct buf *b, const struct operation *op,
 	    (r = event_str(b, EV_LOGIN, p->login)) != 0 ||
 	    (r = event_str(b, EV_COMMAND, buf_cstr(&p->shown))) != 0 ||
 	    (r = plan_env_event(b, p->env, p->nenv)) != 0 ||
-	    (r = event_str(b, EV_BY, plan_way(p->what))) != 0 ||
+	    (r = plan_put_way(b, p->what, &p->d)) != 0 ||
 	    (r = event_num(b, EV_PTY, p->d.pty && a->tty)) != 0 ||
 	    (r = event_num(b, EV_STDIN, p->d.stdin_ok)) != 0 ||
 	    (r = event_num(b, EV_SERIAL, p->serial)) != 0 ||
@@ -246,6 +256,15 @@ plan_put_files(struct buf *b, const struct plan *p)
 	return 0;
 }
 
+/* What the hop may let through of refs. */
+static int
+plan_put_refs(struct buf *b, const struct plan *p)
+{
+	static const struct refset none = { .line = NULL };
+
+	return refset_put(p->refs == NULL ? &none : p->refs, p->claims, b);
+}
+
 /* Where the command sends what it prints. */
 static int
 plan_put_output(struct buf *b, const struct plan *p)
@@ -288,7 +307,9 @@ plan_put_hop_run(struct operation *op, const struct connection *conn,
 	    (r = buf_put_u64(b, conf->record_text_tail)) != 0 ||
 	    (r = plan_put_title(b, p)) != 0)
 		return r;
-	return plan_put_files(b, p);
+	if ((r = plan_put_files(b, p)) != 0)
+		return r;
+	return plan_put_refs(b, p);
 }
 
 int
@@ -307,7 +328,9 @@ plan_put_grant(struct operation *op, const struct ask *a, struct plan *p)
 		return r;
 	if ((r = buf_put_cstr(b, buf_cstr(&p->key_id))) != 0)
 		return r;
-	return buf_put_u8(b, (uint8_t)p->what);
+	/* What is looked at on its way is a command like any other here. */
+	return buf_put_u8(
+	    b, (uint8_t)(p->what >= OP_GIT_FETCH ? OP_COMMAND : p->what));
 }
 
 /* One program's words as they are sent: variables go through env, which sets

@@ -1,7 +1,7 @@
 /*
- * The manifest behind `postern show`: the lines of a sidecar that are files'.
- * They were written by a hop, and the paths in them chosen by a job or target:
- * a terminal sees them escaped.
+ * The manifest behind `postern show`: the lines of a sidecar that are files'
+ * and refs'. They were written by a hop, and the paths in them chosen by a job
+ * or target: a terminal sees them escaped.
  */
 #include "config.h"
 
@@ -48,6 +48,16 @@ print_what(const json_t *o)
 }
 
 static void
+print_in_brackets(const json_t *o, const char *key)
+{
+	if (*text(o, key) == '\0')
+		return;
+	(void)fputs("  (", stdout);
+	cli_print_safe(text(o, key));
+	(void)putchar(')');
+}
+
+static void
 print_file(const json_t *o)
 {
 	(void)fputs("  ", stdout);
@@ -64,18 +74,39 @@ print_file(const json_t *o)
 		(void)fputs(" -> ", stdout);
 		cli_print_safe(text(o, "to"));
 	}
-	if (json_object_get(o, "rule") != NULL) {
-		(void)fputs("  (", stdout);
-		cli_print_safe(text(o, "rule"));
-		(void)putchar(')');
-	}
+	print_in_brackets(o, "rule");
 	(void)putchar('\n');
+}
+
+/* An object's name, short, as git shows it. */
+static void
+print_object(const json_t *o, const char *key)
+{
+	(void)printf("%-7.7s ", *text(o, key) == '\0' ? "-" : text(o, key));
+}
+
+static void
+print_ref(const json_t *o)
+{
+	(void)printf("  %-10.20s %-7.20s ", text(o, "verb"), text(o, "result"));
+	print_object(o, "old");
+	print_object(o, "new");
+	(void)putchar(' ');
+	cli_print_safe(*text(o, "ref") == '\0' ? "-" : text(o, "ref"));
+	print_in_brackets(o, "rule");
+	print_in_brackets(o, "reason");
+	(void)putchar('\n');
+}
+
+static bool
+begins(const char *line, const char *start)
+{
+	return strncmp(line, start, strlen(start)) == 0;
 }
 
 int
 cli_manifest_print(int take_fd, bool json)
 {
-	static const char start[] = "{\"kind\":\"file\",";
 	FILE *in = fdopen(take_fd, "r");
 	char *line = NULL;
 	size_t size = 0;
@@ -89,12 +120,14 @@ cli_manifest_print(int take_fd, bool json)
 	if (!json)
 		(void)puts("manifest");
 	while ((n = getline(&line, &size, in)) > 0) {
-		if ((size_t)n < sizeof(start) ||
-		    memcmp(line, start, sizeof(start) - 1) != 0 ||
+		if ((!begins(line, SIDECAR_FILE) &&
+			!begins(line, SIDECAR_REF)) ||
 		    (o = json_loadb(line, (size_t)n, 0, NULL)) == NULL)
 			continue; /* audit's, the hop's, or half a line */
 		if (json)
 			(void)fputs(line, stdout);
+		else if (begins(line, SIDECAR_REF))
+			print_ref(o);
 		else
 			print_file(o);
 		json_decref(o);

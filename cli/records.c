@@ -229,7 +229,8 @@ row_print(void *arg, const char *json, size_t n, int fd)
 		cli_error("a row of the answer is not JSON");
 		return CLI_EX_FAILED;
 	}
-	rows->files |= json_object_get(o, "files") != NULL;
+	rows->files |= json_object_get(o, "files") != NULL ||
+		       json_object_get(o, "refs") != NULL;
 	if (rows->style == ROW_JSON) {
 		/* as it is */
 	} else if (rows->style == ROW_SHOW) {

@@ -95,6 +95,19 @@ buf_grow(struct buf *b, size_t need)
 	return 0;
 }
 
+void
+buf_shift(struct buf *b)
+{
+	size_t n = b->len - b->off;
+
+	if (b->borrowed || b->off == 0)
+		return;
+	memmove(b->d, b->d + b->off, n);
+	explicit_bzero(b->d + n, b->off);
+	b->off = 0;
+	b->len = n;
+}
+
 int
 buf_reserve(struct buf *b, size_t n, uint8_t **pp)
 {

@@ -39,6 +39,8 @@ void buf_reset(struct buf *b);
 const uint8_t *buf_ptr(const struct buf *b); /* unread bytes */
 size_t buf_len(const struct buf *b);	     /* how many of them */
 
+/* Moves the unread bytes to the front: what was read makes room for more. */
+void buf_shift(struct buf *b);
 /* Room for n more bytes; *pp points at them, already counted as written. */
 int buf_reserve(struct buf *b, size_t n, uint8_t **pp);
 int buf_put(struct buf *b, const void *p, size_t n);

@@ -96,6 +96,9 @@ static const struct event_row {
 	[EV_CHECKPOINT] = { "checkpoint", 's' },
 	[EV_WHAT] = { "what", 's' },
 	[EV_ENV] = { "env", 's' },
+	[EV_DIRECTION] = { "direction", 's' },
+	[EV_REFS] = { "refs", 'n' },
+	[EV_REFS_REFUSED] = { "refs_refused", 'n' },
 };
 
 #define EVENT_KINDS (sizeof(event_kinds) / sizeof(event_kinds[0]))

@@ -62,7 +62,7 @@ enum event_field {
 	EV_RULE,
 	EV_VERDICT,
 	EV_REASON,
-	EV_BY, /* files: "sftp", "scp-legacy" */
+	EV_BY, /* "sftp", "scp-legacy", "rsync", "git" */
 	/* what was given */
 	EV_SERIAL,
 	EV_KEY_ID,
@@ -104,6 +104,9 @@ enum event_field {
 	EV_SIDECAR_SHA256,
 	EV_CHECKPOINT, /* what the old key signed last */
 	EV_WHAT,       /* of a view: which question */
+	EV_DIRECTION,  /* of a transfer: "read", "write" */
+	EV_REFS,       /* of git: lines of the manifest */
+	EV_REFS_REFUSED,
 };
 
 /* The ledger's name of a field or kind; NULL when there is none. */

@@ -166,6 +166,10 @@ enum op_what {
 	OP_COMMAND = 0,
 	OP_SFTP = 1, /* a session of the sftp subsystem */
 	OP_SCP = 2,  /* `scp -O`: its program on the target, and its protocol */
+	/* A command whose stream is looked at on its way (HOP_RUN alone): */
+	OP_GIT_FETCH = 3,
+	OP_GIT_ARCHIVE = 4,
+	OP_GIT_PUSH = 5,
 };
 /* MSG_AGENT_WANTED and its kin: which CA key. */
 enum ca_which { CA_TARGET = 0, CA_JOB = 1, NCA = 2 };

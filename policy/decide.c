@@ -277,7 +277,7 @@ ref_fits(const struct git_ref *ref, const struct request *q, bool deny)
 				 : glob_matches(ref->glob, "/", q->ref, n);
 }
 
-static bool
+bool
 repository_is(const struct repository *r, const struct request *q)
 {
 	return r->write == (q->kind == REQUEST_GIT_WRITE) &&
@@ -463,6 +463,7 @@ observe(const struct request *q, const struct best *best, struct decision *d)
 	d->would_deny = true;
 	d->pty = q->pty;
 	d->stdin_ok = true;
+	d->refs = best->refs; /* those of a deny rule stay denied */
 	grant(q, best, &q->policy->limit, q->policy->masks, d);
 	/* MUST be last: what cannot be enforced is not granted. */
 	if (d->missing == NULL)
@@ -540,6 +541,7 @@ judge_served(const struct request *q, const struct served *v, struct best *best)
 		if (all.deny.rule != NULL || all.allow.rule == NULL ||
 		    (i > 0 && !is_same(&all.allow, &before))) {
 			best->deny = all.deny;
+			best->refs = all.refs;
 			return;
 		}
 		before = all.allow;
@@ -560,12 +562,18 @@ decide_served(const struct request *q, const struct subject *s,
 	    served_read(q->command, &v) != SERVED_YES)
 		return false;
 	judge_served(q, &v, best);
-	if (best->deny.rule == NULL && best->allow.rule == NULL)
+	if (best->deny.rule == NULL && best->allow.rule == NULL && v.how != 0)
 		return false;
 	as.kind = v.kind;
 	as.how = v.how;
 	answer(&as, best, d);
-	d->stream = true;
+	/* A repository of a target that is observed: its refs are seen, too. */
+	if (d->rule == NULL && !d->would_deny)
+		return false;
+	d->stream = v.stream;
+	d->pty = false;
+	if (d->would_deny && s->stage[0].program != NULL)
+		d->program[0] = s->stage[0].program->path;
 	if (d->meant == VERDICT_DENY)
 		return true;
 	d->stdin_ok = true;

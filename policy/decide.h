@@ -56,7 +56,7 @@ enum {
 #define ENFORCE_BASTION                                                        \
 	(ENFORCE_DURATION | ENFORCE_OUTPUT | ENFORCE_CONCURRENT |              \
 	    ENFORCE_RATE | ENFORCE_OBSERVE | ENFORCE_FILES | ENFORCE_RSYNC |   \
-	    ENFORCE_GIT)
+	    ENFORCE_GIT | ENFORCE_REFS)
 
 struct limits {
 	uint32_t duration_s;	/* each: 0 is none */
@@ -90,6 +90,16 @@ struct request {
 	unsigned int enforces;	/* ENFORCE_... */
 };
 
+/* What a command was judged as the far end of. */
+enum stream {
+	STREAM_NONE = 0,
+	STREAM_RSYNC_READ,
+	STREAM_RSYNC_WRITE,
+	STREAM_GIT_FETCH,
+	STREAM_GIT_ARCHIVE,
+	STREAM_GIT_PUSH,
+};
+
 struct decision {
 	enum verdict verdict;
 	const struct rule *rule;  /* what decided; NULL: by default */
@@ -111,7 +121,7 @@ struct decision {
 	bool no_delete, no_symlinks;
 	/* The command was judged as the far end of a transfer
 	 * (policy/served.h): what it takes and says is no text. */
-	bool stream;
+	enum stream stream;
 	/* Of git: not every ref may pass, so each must be asked for. */
 	bool refs;
 	bool text_only, record_input, record_full;

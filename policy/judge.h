@@ -55,6 +55,8 @@ void limits_join(struct limits *to, const struct limits *l);
 
 /* Is the line about what the request asks for? */
 bool transfer_matches(const struct transfer *t, const struct request *q);
+/* The same, whatever its refs. */
+bool repository_is(const struct repository *r, const struct request *q);
 bool repository_matches(const struct repository *r, const struct request *q);
 
 #endif

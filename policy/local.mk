@@ -1,14 +1,20 @@
-noinst_LTLIBRARIES += policy/libpolicy.la
-policy_libpolicy_la_SOURCES = \
+# Refs alone: all that the hop knows of a policy.
+noinst_LTLIBRARIES += policy/librefset.la
+policy_librefset_la_SOURCES = \
 	policy/arena.c policy/arena.h \
 	policy/claims.c policy/claims.h \
+	policy/glob.c policy/glob.h \
+	policy/refset.c policy/refset.h \
+	policy/slot.c policy/slot.h
+
+noinst_LTLIBRARIES += policy/libpolicy.la
+policy_libpolicy_la_SOURCES = \
 	policy/command.c policy/command.h policy/command_internal.h \
 	policy/command_print.c \
 	policy/decide.c policy/decide.h policy/judge.h policy/sent.c \
 	policy/dict.c policy/dict.h \
 	policy/explain.c policy/explain.h policy/explain_access.c \
 	policy/files.c policy/files.h \
-	policy/glob.c policy/glob.h \
 	policy/index.c policy/index.h \
 	policy/load.c \
 	policy/match.c policy/match.h \
@@ -33,14 +39,14 @@ policy_libpolicy_la_SOURCES = \
 	policy/policy.c policy/policy.h \
 	policy/preset.c policy/preset.h policy/preset_table.c \
 	policy/reach.c \
+	policy/refs.c policy/refs.h \
 	policy/resolve.c policy/resolve.h policy/resolver.h \
 	policy/resolve_identity.c \
 	policy/selftest.c \
 	policy/served.c policy/served.h \
-	policy/slot.c policy/slot.h \
 	policy/whatif.c policy/whatif.h \
 	policy/zone.c policy/zone.h
-policy_libpolicy_la_LIBADD = lib/liblex.la
+policy_libpolicy_la_LIBADD = policy/librefset.la lib/liblex.la
 
 # What only the command line needs.
 noinst_LTLIBRARIES += policy/libtools.la

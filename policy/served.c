@@ -312,9 +312,11 @@ read_rsync(const struct stage *g, struct served *s)
 	if (g->argc < 2 || strcmp(g->argv[1], "--server") != 0)
 		return SERVED_NO; /* a person's, that a `run` line may allow */
 	s->kind = REQUEST_WRITE;
+	s->stream = STREAM_RSYNC_WRITE;
 	s->how = BY_RSYNC;
 	if (i < g->argc && strcmp(g->argv[i], "--sender") == 0) {
 		s->kind = REQUEST_READ;
+		s->stream = STREAM_RSYNC_READ;
 		i++;
 	}
 	for (; i < g->argc && g->argv[i][0] == '-'; i++) {
@@ -333,6 +335,10 @@ read_rsync(const struct stage *g, struct served *s)
 static enum served_is
 read_git(const struct stage *g, struct served *s)
 {
+	if (s->redirected)
+		return bad(s, g->argc,
+		    "what git says here is its protocol, and goes nowhere else",
+		    "leave out the redirection");
 	if (g->argc > 1 && g->argv[1][0] == '-')
 		return bad(
 		    s, 1, "no option is taken here", "use git's own defaults");
@@ -342,15 +348,17 @@ read_git(const struct stage *g, struct served *s)
 static const struct program_form {
 	const char *name, *path;
 	enum request_kind kind;
+	enum stream stream;
 	enum served_is (*read)(const struct stage *g, struct served *s);
 } forms[] = {
-	{ "rsync", "/usr/bin/rsync", REQUEST_READ, read_rsync },
+	{ "rsync", "/usr/bin/rsync", REQUEST_READ, STREAM_RSYNC_READ,
+	    read_rsync },
 	{ "git-upload-pack", "/usr/bin/git-upload-pack", REQUEST_GIT_READ,
-	    read_git },
+	    STREAM_GIT_FETCH, read_git },
 	{ "git-upload-archive", "/usr/bin/git-upload-archive", REQUEST_GIT_READ,
-	    read_git },
+	    STREAM_GIT_ARCHIVE, read_git },
 	{ "git-receive-pack", "/usr/bin/git-receive-pack", REQUEST_GIT_WRITE,
-	    read_git },
+	    STREAM_GIT_PUSH, read_git },
 };
 
 enum served_is
@@ -370,7 +378,9 @@ served_read(const struct command *c, struct served *out)
 		if (c->dir != NULL || g->nassign > 0)
 			return SERVED_NO;
 		out->kind = f->kind;
+		out->stream = f->stream;
 		out->program = f->path;
+		out->redirected = c->out_null || c->err_null || c->err_to_out;
 		return f->read(g, out);
 	}
 	return SERVED_NO;

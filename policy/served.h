@@ -25,9 +25,11 @@ enum served_is {
 
 struct served {
 	enum request_kind kind; /* READ, WRITE, GIT_READ or GIT_WRITE */
+	enum stream stream;
 	unsigned int how;       /* of a file: its BY_ bit */
 	/* Where the program lives if the policy gives it no other place. */
 	const char *program;
+	bool redirected; /* 2>&1, >/dev/null */
 	bool deletes; /* it may delete at its destination */
 	/* The paths are this many words of argv, from this one on. */
 	size_t first, npath;

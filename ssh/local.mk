@@ -38,6 +38,14 @@ ssh_libsftp_la_SOURCES = \
 ssh_libsftp_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 ssh_libsftp_la_LIBADD = lib/libbase.la $(CRYPTO_LIBS)
 
+# git, each ref judged: the hop alone.
+noinst_LTLIBRARIES += ssh/libgit.la
+ssh_libgit_la_SOURCES = \
+	ssh/git.c ssh/git.h ssh/git_internal.h \
+	ssh/git_adv.c ssh/git_fetch.c ssh/git_push.c \
+	ssh/pktline.c ssh/pktline.h
+ssh_libgit_la_LIBADD = lib/libbase.la
+
 # scp -O, judged: the hop alone.
 noinst_LTLIBRARIES += ssh/libscp.la
 ssh_libscp_la_SOURCES = ssh/scp.c ssh/scp.h ssh/scp_internal.h ssh/scp_line.c

@@ -37,7 +37,7 @@ tests_fuzz_fuzz_proc_hop_SOURCES = tests/fuzz/fuzz_proc_hop.c \
 tests_fuzz_fuzz_proc_hop_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 tests_fuzz_fuzz_proc_hop_LDFLAGS = $(proc_fuzz_ldflags) \
 	-Wl,--wrap=getaddrinfo -Wl,--wrap=freeaddrinfo
-tests_fuzz_fuzz_proc_hop_LDADD = ssh/libsftp.la ssh/libscp.la ssh/libquote.la audit/libcast.la \
+tests_fuzz_fuzz_proc_hop_LDADD = ssh/libsftp.la ssh/libscp.la ssh/libgit.la policy/librefset.la ssh/libquote.la audit/libcast.la \
 	lib/libbase.la \
 	$(CRYPTO_LIBS)
 

@@ -10,7 +10,7 @@ policy_unit_tests = \
 	tests/unit/test_decide tests/unit/test_diag tests/unit/test_files \
 	tests/unit/test_judge \
 	tests/unit/test_lex tests/unit/test_names tests/unit/test_policy tests/unit/test_policy_load \
-	tests/unit/test_served \
+	tests/unit/test_refs tests/unit/test_served \
 	tests/unit/test_zone
 check_PROGRAMS += $(policy_unit_tests)
 TESTS += $(policy_unit_tests)
@@ -52,6 +52,10 @@ tests_unit_test_policy_load_SOURCES = tests/unit/test_policy_load.c \
 tests_unit_test_policy_load_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_policy_load_LDFLAGS = $(AM_LDFLAGS) $(fault_wrap)
 tests_unit_test_policy_load_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
+tests_unit_test_refs_SOURCES = tests/unit/test_refs.c $(quiet)
+tests_unit_test_refs_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_refs_LDFLAGS = $(AM_LDFLAGS) $(quiet_wrap)
+tests_unit_test_refs_LDADD = policy/libpolicy.la $(CMOCKA_LIBS)
 tests_unit_test_served_SOURCES = tests/unit/test_served.c $(quiet)
 tests_unit_test_served_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_served_LDFLAGS = $(AM_LDFLAGS) $(quiet_wrap)

@@ -1,9 +1,16 @@
 # The ssh room: unit tests, fuzz targets, and what tests/ssh needs.
 if HAVE_CMOCKA
 SSH_TESTS = tests/unit/test_scp tests/unit/test_quote tests/unit/test_cert tests/unit/test_key \
-	tests/unit/test_pubkey tests/unit/test_sftp tests/unit/test_agent
+	tests/unit/test_pubkey tests/unit/test_sftp tests/unit/test_agent \
+	tests/unit/test_git tests/unit/test_pktline
 check_PROGRAMS += $(SSH_TESTS)
 TESTS += $(SSH_TESTS)
+tests_unit_test_git_SOURCES = tests/unit/test_git.c
+tests_unit_test_git_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_git_LDADD = ssh/libgit.la $(CMOCKA_LIBS)
+tests_unit_test_pktline_SOURCES = tests/unit/test_pktline.c
+tests_unit_test_pktline_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_pktline_LDADD = ssh/libgit.la $(CMOCKA_LIBS)
 tests_unit_test_scp_SOURCES = tests/unit/test_scp.c
 tests_unit_test_scp_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(CRYPTO_CFLAGS)
 tests_unit_test_scp_LDADD = ssh/libscp.la $(CMOCKA_LIBS) $(CRYPTO_LIBS)
@@ -49,7 +56,8 @@ EXTRA_DIST += \
 	tests/ssh/words.py
 
 SSH_FUZZ = tests/fuzz/fuzz_quote tests/fuzz/fuzz_cert tests/fuzz/fuzz_pubkey \
-	tests/fuzz/fuzz_sftp tests/fuzz/fuzz_scp tests/fuzz/fuzz_agent
+	tests/fuzz/fuzz_sftp tests/fuzz/fuzz_scp tests/fuzz/fuzz_agent \
+	tests/fuzz/fuzz_git tests/fuzz/fuzz_pktline
 check_PROGRAMS += $(SSH_FUZZ)
 TESTS += $(SSH_FUZZ)
 tests_fuzz_fuzz_quote_SOURCES = tests/fuzz/fuzz_quote.c tests/fuzz/replay.c
@@ -60,6 +68,10 @@ tests_fuzz_fuzz_agent_SOURCES = tests/fuzz/fuzz_agent.c tests/fuzz/replay.c
 tests_fuzz_fuzz_agent_LDADD = ssh/libagent.la ssh/libcert.la
 tests_fuzz_fuzz_pubkey_SOURCES = tests/fuzz/fuzz_pubkey.c tests/fuzz/replay.c
 tests_fuzz_fuzz_pubkey_LDADD = ssh/libcert.la
+tests_fuzz_fuzz_git_SOURCES = tests/fuzz/fuzz_git.c tests/fuzz/replay.c
+tests_fuzz_fuzz_git_LDADD = ssh/libgit.la
+tests_fuzz_fuzz_pktline_SOURCES = tests/fuzz/fuzz_pktline.c tests/fuzz/replay.c
+tests_fuzz_fuzz_pktline_LDADD = ssh/libgit.la
 tests_fuzz_fuzz_scp_SOURCES = tests/fuzz/fuzz_scp.c tests/fuzz/replay.c
 tests_fuzz_fuzz_scp_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 tests_fuzz_fuzz_scp_LDADD = ssh/libscp.la $(CRYPTO_LIBS)

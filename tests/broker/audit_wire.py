@@ -28,7 +28,7 @@ principals lifetime_s exit signal state duration_ms bytes_in bytes_out
 bytes_err sha256_in sha256_out
 sha256_err files files_refused bytes_read bytes_written manifest_sha256
 recording recording_sha256 viewer process recording_bytes
-retention sidecar_sha256 checkpoint what""".split()
+retention sidecar_sha256 checkpoint what direction refs refs_refused""".split()
 FIELD = {name: i + 1 for i, name in enumerate(NAMES)}
 BOOLS = {"pty", "stdin"}
 

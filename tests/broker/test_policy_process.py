@@ -1009,8 +1009,19 @@ class HopRun:
         self.what = m.u8()
         self.rules = [(m.text(), m.u8(), m.u8(), m.text(), m.u64(), m.u8(),
                        m.u8()) for _ in range(m.u32())]
+        self.refs = [(m.text(), m.u8(), [self.ref(m) for _ in
+                                         range(m.u32())])
+                     for _ in range(m.u32())]
         m.end()
         self.fds = m.fds
+
+    @staticmethod
+    def ref(m):
+        """A glob, or a list of pieces."""
+        read = [m.text, lambda: (m.u64(), m.u64()),
+                lambda: [m.text() for _ in range(m.u32())],
+                lambda: "semver", lambda: "sha"]
+        return m.text() or [read[m.u8()]() for _ in range(m.u32())]
 
 
 def launch(policy, m, handle, command, dummy, tmp_path, order="os", stdio=(),

@@ -271,7 +271,8 @@ class Hop:
                 w.u32(24) + w.u8(0) + w.u64(0) + w.u32(0) + w.u64(0) +
                 w.u8(0) * 3 + w.u32(60) + w.u32(600) + w.u32(60) +
                 w.u32(3) + w.u64(1 << 20) +
-                w.u64(1 << 16) + w.text("title") + w.u8(0) + w.u32(0))
+                w.u64(1 << 16) + w.text("title") + w.u8(0) + w.u32(0) +
+                w.u32(0))
 
     def ended(self):
         """(kind, value) of EXIT, or None, and that of HOP_ENDED."""

@@ -59,7 +59,8 @@ FIELDS = ["", "session", "operation", "identity", "issuer", "subject", "user",
           "sha256_out", "sha256_err", "files", "files_refused",
           "bytes_read", "bytes_written", "manifest_sha256", "recording", "recording_sha256",
           "viewer", "process", "recording_bytes", "retention",
-          "sidecar_sha256", "checkpoint"]
+          "sidecar_sha256", "checkpoint", "what", "direction", "refs",
+          "refs_refused"]
 
 
 def u8(n):

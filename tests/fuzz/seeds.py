@@ -472,7 +472,8 @@ def oidc():
 
 # -- hop, shell, the module, posternd -----------------------------------------------
 
-def hop_run(pty=0, stdin=1, host="10.0.0.1", port=22, what=0, rules=()):
+def hop_run(pty=0, stdin=1, host="10.0.0.1", port=22, what=0, rules=(),
+            refs=()):
     return (w.text(ulid(1)) + w.text(ulid(2)) + w.text("web-1") +
             w.text(host) + w.u32(port) + w.text("deploy") + w.u32(1) +
             w.text("ssh-ed25519") + w.text("SHA256:x") + w.text("'id'") +
@@ -482,7 +483,12 @@ def hop_run(pty=0, stdin=1, host="10.0.0.1", port=22, what=0, rules=()):
             w.u64(1 << 16) + w.u64(1 << 16) + w.text("web-1: id") +
             w.u8(what) + w.u32(len(rules)) + b"".join(
                 w.text("ship") + w.u8(deny) + w.u8(1) + w.text(path) +
-                w.u64(1 << 20) + w.u8(1) + w.u8(1) for deny, path in rules))
+                w.u64(1 << 20) + w.u8(1) + w.u8(1) for deny, path in rules) +
+            w.u32(len(refs)) + b"".join(
+                w.text("code") + w.u8(deny) + w.u32(len(globs)) +
+                b"".join(w.text(g) if isinstance(g, str) else
+                         w.text("") + w.u32(len(g)) + b"".join(g)
+                         for g in globs) for deny, globs in refs))
 
 
 def hop():

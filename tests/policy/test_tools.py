@@ -209,6 +209,13 @@ def test_explain_says_what_it_cannot_answer(policy):
     assert r.returncode == 64 and "^" in r.stderr
 
 
+def test_the_known_ways_out_are_refused():
+    """Its tests are the table: options of git, tar and find."""
+    r = run("check", os.path.dirname(__file__) + "/escapes.postern")
+    assert r.returncode == 0, r.stdout + r.stderr
+    assert "its tests pass" in r.stdout
+
+
 def test_can_lists_what_the_rules_say(policy):
     r = run("can", "--policy", policy, "--as", "deploy")
     assert r.returncode == 0

@@ -214,7 +214,7 @@ class Hop:
                  handshake=10, head=1 << 20, tail=1 << 16, signer="sign",
                  spec=None, env=None, wrap=(), columns=80, rows=24,
                  recording=None, away=None, given=None, what=0,
-                 rules=()):
+                 rules=(), refs=()):
         self.id = secrets.token_hex(13)
         self.ca, self.spec, self.command = hops.ca, spec or {}, command
         self.cast = hops.folder / f"{self.id}.cast"
@@ -257,7 +257,9 @@ class Hop:
                     s(r) + u8(deny) + u8(write) + s(path) + u64(most) +
                     u8(no_delete) + u8(no_symlinks)
                     for r, deny, write, path, most, no_delete, no_symlinks
-                    in rules))
+                    in rules) + u32(len(refs)) + b"".join(
+                        s(r) + u8(deny) + u32(len(globs)) +
+                        b"".join(map(s, globs)) for r, deny, globs in refs))
         send(self.control, HOP_RUN, body,
              [*self.theirs, shell.fileno(), record, side, cert.fileno()])
         for fd in self.theirs:

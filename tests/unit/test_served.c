@@ -292,11 +292,16 @@ static const struct {
 	    "typed", NULL, 0, 0 },
 	{ "rsync --server " A " . /srv/app/never", VERDICT_DENY, VERDICT_DENY,
 	    "secret", NULL, 0, 0 },
-	/* Refs are asked for one by one, by who can. */
-	{ "git-receive-pack /srv/b.git", VERDICT_ALLOW, VERDICT_DENY, "code",
-	    NULL, 0, 0 },
-	{ "git-receive-pack /srv/c.git", VERDICT_ALLOW, VERDICT_DENY, "code",
-	    NULL, 0, 0 },
+	/* Refs are asked for one by one, on the way. */
+	{ "git-receive-pack /srv/b.git", VERDICT_ALLOW, VERDICT_ALLOW, "code",
+	    "/opt/git/git-receive-pack", 0, 0 },
+	{ "git-receive-pack /srv/c.git", VERDICT_ALLOW, VERDICT_ALLOW, "code",
+	    "/opt/git/git-receive-pack", 0, 0 },
+	/* What goes elsewhere is no protocol. */
+	{ "git-receive-pack /srv/a.git 2>&1", VERDICT_DENY, VERDICT_DENY,
+	    "default", NULL, 0, 0 },
+	{ "git-upload-pack /srv/a.git >/dev/null", VERDICT_DENY, VERDICT_DENY,
+	    "default", NULL, 0, 0 },
 	{ "rsync --server " A " --delete . /srv/app/", VERDICT_DENY,
 	    VERDICT_DENY, "default", NULL, 0, 0 },
 	{ "rsync --server " A " . /srv/apples", VERDICT_DENY, VERDICT_DENY,
