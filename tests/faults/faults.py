@@ -47,6 +47,7 @@ SAMPLE = """
     shell:operation:send:2 shell:operation:socket:8 shell:operation:process:3
     hop:operation:alloc:3 hop:input:files:2 hop:operation:write:2
     hop:operation:send:3 hop:operation:socket:9 hop:operation:process:5
+    hop:files:write:3
     oidc:judge:alloc:20 oidc:judge:send:2 oidc:judge:socket:2
     oidc:judge:process:1
     policy:operation:alloc:9 policy:operation:files:5 policy:operation:send:6
