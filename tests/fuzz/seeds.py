@@ -531,6 +531,14 @@ def hop():
         "bad-port": act(0, hop_run(port=0)),
         "sftp": act(0, hop_run(what=1, rules=[(0, "/srv"), (1, "/srv/k")])),
         "no-rule": act(0, hop_run(what=1)),
+        "fetch": act(0, hop_run(what=3, refs=[(0, ["refs/heads/*"])])),
+        "archive": act(0, hop_run(what=4, refs=[(0, [])])),
+        "push": act(0, hop_run(what=5, refs=[
+            (0, ["refs/**"]), (1, ["refs/heads/k", [
+                w.u8(0) + w.text("refs/v"), w.u8(1) + w.u64(1) + w.u64(9),
+                w.u8(2) + w.u32(2) + w.text("a") + w.text("b"),
+                w.u8(3), w.u8(4)]])])),
+        "no-ref": act(0, hop_run(what=5)),
         "odd-path": act(0, hop_run(what=2, rules=[(0, "/srv/../k")])),
     }
     return out
