@@ -29,7 +29,7 @@ allow terminal for shop on web-1 {{
 PROGRAM = """#!/bin/bash
 trap 'echo "now $(stty size)"' WINCH
 echo "begins $(stty size) $TERM"
-while ! read -r -t 0.2 line; do [ $? -gt 128 ] || exit 3; done
+until read -r -t 0.2 line; do [ $? -gt 128 ] || exit 3; done
 echo "heard $line"
 """
 
