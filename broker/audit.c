@@ -411,7 +411,8 @@ sibling_may_say(const struct buf *event)
 	    (env.oidc_speaks && kind != EVENT_LOGIN_REFUSED))
 		return false;
 	while (buf_len(&b) > 0) {
-		if (event_get(&b, &v) != 0 || v.field >= EV_EXIT)
+		if (event_get(&b, &v) != 0 ||
+		    (v.field >= EV_EXIT && v.field < EV_SHELL))
 			return false;
 	}
 	return true;

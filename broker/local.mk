@@ -37,6 +37,8 @@ policy_files = \
 	broker/jobcert_login.c broker/keyid.c broker/keyid.h \
 	broker/operation.c \
 	broker/operation.h broker/operation_internal.h \
+	broker/brokershell.c broker/brokershell_words.c \
+	broker/brokershell_internal.h \
 	broker/operation_can.c broker/operation_env.c \
 	broker/operation_files.c \
 	broker/operation_judge.c broker/operation_limit.c \

@@ -12,6 +12,7 @@
 
 #include "broker/operation.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -109,6 +110,7 @@ operation_free(struct operation *op)
 	operation_drop_start(op);
 	if (op->kept)
 		takeover_forget_operation(op->id);
+	brokershell_free(op);
 	if (op->list != NULL || op->job != NULL)
 		policy_ask_drop(op);
 	joblist_free(op->list);
@@ -117,10 +119,23 @@ operation_free(struct operation *op)
 	timer_free(op->timer);
 	fd_close(&op->pidfd);
 	fd_close(&op->control); /* a hop without work ends on this */
-	peer_free(op->shell);
+	operation_drop_shell(op);
 	if (op->conn != NULL)
 		session_release(op->conn);
 	free(op);
+}
+
+void
+operation_drop_shell(struct operation *op)
+{
+	struct operation *in = op->in;
+
+	op->in = NULL;
+	if (in == NULL)
+		peer_free(op->shell);
+	op->shell = NULL;
+	if (in != NULL)
+		brokershell_line_over(in);
 }
 
 static struct operation *
@@ -142,12 +157,37 @@ operation_new(void)
 	return op;
 }
 
+struct operation *
+operation_new_line(struct operation *shell)
+{
+	struct operation *op;
+
+	if ((op = operation_new()) == NULL)
+		return NULL;
+	op->asked = true;
+	env.ncaller--;
+	env.n++;
+	for (size_t i = 0; i < 3; i++) {
+		op->stdio[i] = fcntl(shell->stdio[i], F_DUPFD_CLOEXEC, 0);
+		if (op->stdio[i] == -1)
+			goto fail;
+	}
+	if (ulid_new(op->id) != 0)
+		goto fail;
+	op->shell = shell->shell;
+	op->in = shell;
+	return op;
+fail:
+	operation_free(op);
+	return NULL;
+}
+
 bool
 operation_all_started(void)
 {
 	for (const struct operation *op = env.first; op != NULL;
 	     op = op->next) {
-		if (op->shell != NULL && !op->running)
+		if (op->shell != NULL && !op->running && op->hosts == NULL)
 			return false;
 	}
 	return true;
@@ -156,13 +196,20 @@ operation_all_started(void)
 void
 operation_break_lists(void)
 {
-	for (struct operation *op = env.first; op != NULL; op = op->next) {
+	struct operation *op, *next;
+
+	for (op = env.first; op != NULL; op = next) {
+		next = op->next;
+		if (op->hosts != NULL) {
+			brokershell_leave(op);
+			continue;
+		}
 		if (!op->running)
 			continue;
 		joblist_break(op, POSTERN_EX_TEMPFAIL,
 		    "the broker was restarted in the middle of its list");
-		peer_free(op->shell); /* it says so itself, in time */
-		op->shell = NULL;
+		if (op->in == NULL)
+			operation_drop_shell(op); /* it says so itself */
 	}
 }
 
@@ -216,8 +263,8 @@ operation_refuse(struct operation *op, uint32_t code, const char *text)
 	int r;
 
 	buf_init(&err, PROTO_TEXT_MAX);
-	if ((r = buf_putf(
-		 &err, "postern: %s (operation %s)\n", text, op->id)) != 0 ||
+	if ((r = buf_putf(&err, "postern: %s (%s %s)\n", text,
+		 op->hosts != NULL ? "shell" : "operation", op->id)) != 0 ||
 	    (r = operation_answer(op, code, NULL, &err)) != 0)
 		log_err(r, "answer to operation %s", op->id);
 	buf_clear(&err);
@@ -233,6 +280,15 @@ operation_behind(struct operation *op)
 }
 
 /* -- RUN ---------------------------------------------------------------------- */
+
+void
+ask_bound_size(struct ask *a)
+{
+	if (a->cols == 0 || a->cols > 1000 || a->rows == 0 || a->rows > 500) {
+		a->cols = 80;
+		a->rows = 24;
+	}
+}
 
 static int
 get_ask(struct msg *m, char *handle, size_t handlesize, struct ask *a)
@@ -261,10 +317,7 @@ get_ask(struct msg *m, char *handle, size_t handlesize, struct ask *a)
 			break;
 		}
 	}
-	if (a->cols == 0 || a->cols > 1000 || a->rows == 0 || a->rows > 500) {
-		a->cols = 80;
-		a->rows = 24;
-	}
+	ask_bound_size(a);
 	return 0;
 }
 
@@ -287,8 +340,7 @@ operation_control(
 	operation_free(op);
 }
 
-/* What was sent cannot be read. */
-static void
+void
 operation_not_read(struct operation *op, struct connection *conn,
     const struct ask *a, const struct command_error *e)
 {
@@ -303,7 +355,7 @@ operation_not_read(struct operation *op, struct connection *conn,
 	buf_clear(&text);
 }
 
-static void
+void
 operation_no_shell(
     struct operation *op, struct connection *conn, const struct ask *a)
 {
@@ -322,7 +374,7 @@ operation_no_shell(
 
 /* Nothing is decided, then, and nothing told but that.  What was wanted of a
  * target is in the ledger. */
-static void
+void
 operation_locked(struct operation *op, struct connection *conn,
     const struct ask *a, bool control)
 {
@@ -364,6 +416,8 @@ operation_run(struct operation *op, struct connection *conn,
 	if (a->kind == RUN_SHELL) {
 		if (control)
 			operation_control(op, conn, NULL);
+		else if (a->tty)
+			brokershell_open(op, conn, a);
 		else
 			operation_no_shell(op, conn, a);
 		return;
@@ -463,7 +517,8 @@ shell_run(struct operation *op, struct peer *p, struct msg *m, struct ask *a)
 	return 0;
 }
 
-/* The one message postern-shell sends to policy. */
+/* The one message postern-shell sends to policy; a broker shell's come after
+ * it. */
 static int
 shell_msg(void *arg, struct peer *p, struct msg *m)
 {
@@ -471,6 +526,8 @@ shell_msg(void *arg, struct peer *p, struct msg *m)
 	struct ask a = { 0 };
 	int r;
 
+	if (op->hosts != NULL)
+		return brokershell_msg(op, m);
 	if (op->asked || m->type != MSG_RUN)
 		return ERR_PROTO; /* once */
 	r = shell_run(op, p, m, &a);
@@ -488,6 +545,10 @@ shell_closed(void *arg, struct peer *p, int r)
 	if (r != ERR_NOTFOUND)
 		caller_log(r, "a postern-shell");
 	op->shell = NULL; /* freed by its own loop */
+	if (op->hosts != NULL) {
+		brokershell_closed(op);
+		return;
+	}
 	if (op->running) {
 		joblist_break(op, POSTERN_EX_TEMPFAIL, "the job was gone");
 		return;

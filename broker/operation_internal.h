@@ -11,6 +11,8 @@
  *	operation_start.c audit and the parent asked, everything handed over
  *	operation_kill.c	 ended by an admin
  *	operation_list.c one command after the other, and what is not run
+ *	brokershell.c	 a shell whose lines are operations
+ *	brokershell_words.c what completes a line, and its `help`
  */
 #ifndef POSTERN_BROKER_OPERATION_INTERNAL_H
 #define POSTERN_BROKER_OPERATION_INTERNAL_H
@@ -31,6 +33,7 @@
 #define TERM_MAX 64
 #define EVENT_BODY_MAX (150 * 1024)
 
+struct brokershell;
 struct claims;
 struct connection;
 struct files;
@@ -67,6 +70,9 @@ struct operation {
 	pid_t monitor;          /* of a caller, once somebody wanted to know */
 	struct peer *shell;	/* until handed over or answered */
 	struct connection *conn; /* held */
+	struct brokershell *hosts; /* it is a shell, and no operation */
+	struct operation *in;   /* the shell that it is a line of; then the
+				   shell's connection is only borrowed */
 	char identity[NAME_LEN_MAX + 1]; /* it is counted for, once granted */
 	int stdio[3];
 	int control;		/* policy's end of the hop's control socket */
@@ -81,7 +87,7 @@ struct operation {
 	struct msg run;		/* HOP_RUN, ready but for its descriptors */
 	struct msg grant;	/* GRANT, likewise */
 	struct joblist *list;   /* whose commands this is, one by one */
-	bool running;           /* of a list, and not its last */
+	bool running;           /* of a list, and not its last; or of a shell */
 	struct jobcert *job;    /* a certificate on its way; else NULL */
 	struct watch *watch;    /* the hop's pidfd: its death */
 	struct timer *timer;	/* bounds the wait for RUN, audit and parent */
@@ -139,6 +145,8 @@ struct joblist {
 };
 
 /* operation.c */
+/* A terminal's size is a sane one. */
+void ask_bound_size(struct ask *a);
 /* The operations there are, newest first. */
 struct operation *operation_first(void);
 /* One that an earlier policy process has started; takes pidfd.  NULL: no
@@ -157,6 +165,20 @@ void operation_behind(struct operation *op);
 int operation_answer(struct operation *op, uint32_t code, const struct buf *out,
     const struct buf *err);
 
+/* A line of a shell, with copies of its streams; NULL: there is no room. */
+struct operation *operation_new_line(struct operation *shell);
+/* No shell for this job here: answered. */
+void operation_no_shell(
+    struct operation *op, struct connection *conn, const struct ask *a);
+/* The connection of a shell's line, or of whatever else, is let go. */
+void operation_drop_shell(struct operation *op);
+/* Is it denied because of the lock?  Then it is answered. */
+void operation_locked(struct operation *op, struct connection *conn,
+    const struct ask *a, bool control);
+/* What was sent cannot be read: answered. */
+void operation_not_read(struct operation *op, struct connection *conn,
+    const struct ask *a, const struct command_error *e);
+
 /* operation_env.c */
 /* The last field of RUN.  ERR_PROTO: no variables, or beyond a bound; what was
  * there must be cleared in any case. */
@@ -167,6 +189,25 @@ void sent_clear(struct sent *s);
 int sent_denied_event(struct buf *b, const struct decision *d);
 /* Those that go along with what is granted, into p. */
 int sent_choose(const struct sent *s, const struct request *q, struct plan *p);
+
+/* brokershell.c */
+/* RUN without a command, with a terminal: opens a shell, in op, or answers. */
+void brokershell_open(
+    struct operation *op, struct connection *conn, const struct ask *a);
+/* A message of that shell's. */
+int brokershell_msg(struct operation *op, struct msg *m);
+/* Its process is gone. */
+void brokershell_closed(struct operation *op);
+/* A line of it is over. */
+void brokershell_line_over(struct operation *op);
+/* Its session was ended: it is told, now or when its line has ended. */
+void brokershell_kill(struct operation *op);
+/* This process leaves: the shell is let go, unless a line waits to begin. */
+void brokershell_leave(struct operation *op);
+/* Appends the fields that tie a line's operation to its shell. */
+int brokershell_event(const struct operation *op, struct buf *event);
+/* Takes what is no shell, too. */
+void brokershell_free(struct operation *op);
 
 /* operation_judge.c */
 /* A target's command or list: decides, and starts it or answers. */

@@ -276,7 +276,7 @@ grant(struct operation *op, struct connection *conn, const struct ask *a,
 		return;
 	}
 	for (size_t i = 0; i < l->n && r == 0; i++) {
-		if (l->n > 1)
+		if (op->list != NULL)
 			memcpy(op->id, op->list->member[i].id, sizeof(op->id));
 		r = prepare(op, conn, a, q, &d[i], &l->command[i]);
 	}
@@ -302,7 +302,7 @@ grant(struct operation *op, struct connection *conn, const struct ask *a,
 	}
 	session_hold(conn);
 	op->conn = conn;
-	if (l->n > 1)
+	if (op->list != NULL)
 		joblist_begin(op);
 	else
 		operation_start(op);
@@ -328,6 +328,19 @@ judge_request(const struct connection *conn, const struct user_name *name,
 		q->target = NULL;
 }
 
+static bool
+judge_one(struct request *q, const struct command *c, struct decision *d)
+{
+	q->command = c;
+	if (q->policy != NULL) {
+		decide(q, d);
+		refs_join(q, d);
+	}
+	if (d->rule_name == NULL)
+		d->rule_name = "default";
+	return d->verdict == VERDICT_ALLOW && q->target != NULL;
+}
+
 /* The first command that is not allowed; n: all are. */
 size_t
 judge_decide(struct request *q, const struct list *l, struct decision *d)
@@ -335,17 +348,29 @@ judge_decide(struct request *q, const struct list *l, struct decision *d)
 	size_t which = l->n;
 
 	for (size_t i = 0; i < l->n; i++) {
-		q->command = &l->command[i];
-		if (q->policy != NULL) {
-			decide(q, &d[i]);
-			refs_join(q, &d[i]);
-		}
-		if (d[i].rule_name == NULL)
-			d[i].rule_name = "default";
-		if (which == l->n &&
-		    (d[i].verdict != VERDICT_ALLOW || q->target == NULL))
+		if (!judge_one(q, &l->command[i], &d[i]) && which == l->n)
 			which = i;
 	}
+	return which;
+}
+
+/* The same for a line of a shell, which asks for no terminal: each command has
+ * it where its rule gives one. */
+static size_t
+judge_decide_line(struct request *q, const struct list *l, struct decision *d)
+{
+	size_t which = l->n;
+
+	for (size_t i = 0; i < l->n; i++) {
+		q->pty = true;
+		if (judge_one(q, &l->command[i], &d[i]))
+			continue;
+		q->pty = false;
+		d[i] = (struct decision){ 0 };
+		if (!judge_one(q, &l->command[i], &d[i]) && which == l->n)
+			which = i;
+	}
+	q->pty = false;
 	return which;
 }
 
@@ -382,7 +407,8 @@ count_all(struct operation *op, const struct request *q, const struct list *l,
 
 	for (i = 0; i < l->n; i++) {
 		const struct plan p = { .d = d[i], .target = q->target };
-		struct member *m = l->n > 1 ? &op->list->member[i] : NULL;
+		struct member *m =
+		    op->list != NULL ? &op->list->member[i] : NULL;
 
 		if (m != NULL && ulid_new(op->id) != 0)
 			break;
@@ -460,7 +486,10 @@ operation_judge(struct operation *op, struct connection *conn,
 		operation_behind(op);
 		goto out;
 	}
-	if (d == NULL || (l->n > 1 && joblist_new(l, a, &op->list) != 0)) {
+	/* A line of a shell is a list, of one command, too: the shell's
+	 * connection stays here. */
+	if (d == NULL || ((l->n > 1 || op->in != NULL) &&
+			     joblist_new(l, a, &op->list) != 0)) {
 		operation_refuse(op, POSTERN_EX_TEMPFAIL,
 		    "the broker is out of memory; try again");
 		goto out;
@@ -468,7 +497,8 @@ operation_judge(struct operation *op, struct connection *conn,
 	judge_request(conn, &conn->name, a->tty != 0, &q);
 	q.sent = a->sent.var;
 	q.nsent = a->sent.n;
-	which = judge_decide(&q, l, d);
+	which = op->in != NULL ? judge_decide_line(&q, l, d)
+			       : judge_decide(&q, l, d);
 	if (which < l->n) {
 		say_which(l, which, &text);
 		judge_explain(&q, &conn->name, l, d, which, &text);

@@ -91,6 +91,8 @@ operation_kill(const struct session *s)
 			kill_waiting(op);
 		} else if (op->conn == NULL || op->conn->session != s) {
 			continue;
+		} else if (op->hosts != NULL) {
+			brokershell_kill(op);
 		} else if (op->watch != NULL) {
 			kill_running(op);
 			n++;

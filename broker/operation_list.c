@@ -123,6 +123,8 @@ joblist_event(const struct joblist *j, struct buf *event)
 		[CONNECT_LINE] = "newline" };
 	int r;
 
+	if (j->n == 1)
+		return 0;
 	if ((r = event_str(event, EV_LIST, j->id)) != 0 ||
 	    (r = event_num(event, EV_POSITION, j->at + 1)) != 0 ||
 	    (r = event_num(event, EV_POSITIONS, j->n)) != 0)
@@ -294,7 +296,7 @@ joblist_break(struct operation *op, uint32_t code, const char *why)
 {
 	struct joblist *j = op->list;
 
-	if (j->broken != NULL)
+	if (j->broken != NULL || j->at == j->n)
 		return;
 	j->broken = why;
 	j->code = code;

@@ -43,7 +43,8 @@ plan_decide_event(struct buf *b, const struct operation *op,
 	    (r = event_str(b, EV_TARGET, conn->name.target)) != 0 ||
 	    (r = event_str(b, EV_POLICY, policy_hash())) != 0 ||
 	    (r = event_str(b, EV_RULE, d->rule_name)) != 0 ||
-	    (op->list != NULL && (r = joblist_event(op->list, b)) != 0))
+	    (op->list != NULL && (r = joblist_event(op->list, b)) != 0) ||
+	    (op->in != NULL && (r = brokershell_event(op->in, b)) != 0))
 		return r;
 	return event_str(b, EV_VERDICT, verdict);
 }

@@ -216,7 +216,8 @@ detach_shell(struct operation *op, int *fdp)
 	int r;
 
 	msg_init(&m, MSG_ACCEPTED);
-	if (op->list != NULL && op->list->at < op->list->n) {
+	if (op->list != NULL &&
+	    (op->list->at < op->list->n || op->in != NULL)) {
 		r = connect_shell(op, &m, fdp);
 		op->running = r == 0;
 	} else if ((r = peer_send(op->shell, &m)) == 0 &&

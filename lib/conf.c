@@ -70,6 +70,8 @@ static const struct setting {
 	    offsetof(struct conf, login_deadline_s), 1, 20, NULL, 10 },
 	{ "session-max", CONF_SECONDS, offsetof(struct conf, session_max_s), 60,
 	    7 * 86400, NULL, 6 * 3600 },
+	{ "shell-idle", CONF_SECONDS, offsetof(struct conf, shell_idle_s), 1,
+	    86400, NULL, 900 },
 	{ "certificate-lifetime", CONF_SECONDS,
 	    offsetof(struct conf, certificate_lifetime_s), 5,
 	    PROTO_JOB_CERT_S_MAX, NULL, PROTO_JOB_CERT_S_MAX },

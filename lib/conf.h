@@ -45,6 +45,7 @@ struct conf {
 	uint32_t server_alive_count_max;  /* questions without an answer, 3 */
 	uint32_t login_deadline_s;	/* oidc's answer to PAM, 10 */
 	uint32_t session_max_s;		/* a session's longest life, 6 h */
+	uint32_t shell_idle_s; /* a broker shell without a line, 15 min */
 	uint32_t certificate_lifetime_s; /* of a job's, 15 min */
 	uint32_t certificate_source;     /* enum conf_source */
 	uint32_t operations_max;	/* at once, 256 */

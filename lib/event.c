@@ -99,6 +99,8 @@ static const struct event_row {
 	[EV_DIRECTION] = { "direction", 's' },
 	[EV_REFS] = { "refs", 'n' },
 	[EV_REFS_REFUSED] = { "refs_refused", 'n' },
+	[EV_SHELL] = { "shell", 's' },
+	[EV_LINE] = { "line", 'n' },
 };
 
 #define EVENT_KINDS (sizeof(event_kinds) / sizeof(event_kinds[0]))

@@ -107,6 +107,9 @@ enum event_field {
 	EV_DIRECTION,  /* of a transfer: "read", "write" */
 	EV_REFS,       /* of git: lines of the manifest */
 	EV_REFS_REFUSED,
+	/* of a line of a broker shell: that shell, and which line, from 1 */
+	EV_SHELL,
+	EV_LINE,
 };
 
 /* The ledger's name of a field or kind; NULL when there is none. */

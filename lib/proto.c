@@ -65,6 +65,13 @@ static const struct proto_row proto_rows[] = {
 	ROW(RESIZED,        PROC_SHELL,  PROC_HOP,    0,        0, 0, 0),
 	ROW(SIGNAL,         PROC_SHELL,  PROC_HOP,    16,       0, 0, 0),
 	ROW(EXIT,           PROC_HOP,    PROC_SHELL,  16,       0, 0, 0),
+	ROW(PROMPT,         PROC_POLICY, PROC_SHELL,  1 * KIB,  0, 0, 0),
+	ROW(LINE,           PROC_SHELL,  PROC_POLICY, 66 * KIB, 0, 0,
+	    MSG_ANSWER),
+	ROW(BREAK,          PROC_SHELL,  PROC_POLICY, 0,        0, 0, 0),
+	ROW(WORDS,          PROC_SHELL,  PROC_POLICY, 66 * KIB, 0, 0,
+	    MSG_WORDS_ARE),
+	ROW(WORDS_ARE,      PROC_POLICY, PROC_SHELL,  34 * KIB, 0, 0, 0),
 
 	ROW(HOP_RUN,        PROC_POLICY, PROC_HOP,    160 * KIB, 7, 7, 0),
 	ROW(HOP_ENDED,      PROC_HOP,    PROC_POLICY, 16,       0, 0, 0),

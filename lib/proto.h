@@ -57,6 +57,11 @@ enum msg_type {
 	MSG_RESIZED = 68,
 	MSG_SIGNAL = 70,
 	MSG_EXIT = 72,
+	MSG_PROMPT = 74, /* it has a broker shell, or that shows another text */
+	MSG_LINE = 76,   /* a line of it; answered by ANSWER */
+	MSG_BREAK = 78,  /* nothing more of the line */
+	MSG_WORDS = 82,  /* what may come next in a line? */
+	MSG_WORDS_ARE = 83,
 	/* policy -> hop, hop -> signer */
 	MSG_HOP_RUN = 80,
 	MSG_GRANT = 84,
@@ -134,6 +139,8 @@ const struct proto_row *proto_table(size_t *n);
 #define PROTO_ENVS_MAX 130 /* sshd takes 129 of a session */
 #define PROTO_WIRE_MAX (130 * 1000)	/* a command quoted for the target */
 #define PROTO_TEXT_MAX (32 * 1024)	/* text for a job's stdout or stderr */
+#define PROTO_PROMPT_MAX 512		/* a broker shell's, with its folder */
+#define PROTO_WORDS_MAX 512		/* that complete a line */
 #define PROTO_ID_LEN 26			/* a ULID */
 #define PROTO_POLICY_HASH_LEN 64        /* SHA-256 in hexadecimal */
 #define PROTO_JOB_KEY_MAX (16 * 1024)   /* text that should be a public key */

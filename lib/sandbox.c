@@ -206,6 +206,7 @@ static const struct {
 /* <asm/termbits.h> cannot be included beside <termios.h>. */
 #define TTY_TCGETS2 UINT32_C(0x802c542a)
 #define TTY_TCSETS2 UINT32_C(0x402c542b)
+#define TTY_TCSETSW2 UINT32_C(0x402c542c)
 
 /* Who may make the call if both hold (a mask of 0 always does), or which error
  * he gets.  The first row that fits counts. */
@@ -257,11 +258,14 @@ static const struct {
 	{ "    A  ", SYS_fcntl, ALLOW, { { 1, INT, F_SETLKW } } },
 
 	/* the job's terminal; never TIOCSTI */
-	{ "RH     ", SYS_ioctl, ALLOW, { { 1, INT, TIOCGWINSZ } } },
-	{ "RH     ", SYS_ioctl, ALLOW, { { 1, INT, TCGETS } } },
-	{ "RH     ", SYS_ioctl, ALLOW, { { 1, INT, TCSETS } } },
-	{ "RH     ", SYS_ioctl, ALLOW, { { 1, INT, TTY_TCGETS2 } } },
-	{ "RH     ", SYS_ioctl, ALLOW, { { 1, INT, TTY_TCSETS2 } } },
+	{ "RH    J", SYS_ioctl, ALLOW, { { 1, INT, TIOCGWINSZ } } },
+	{ "RH    J", SYS_ioctl, ALLOW, { { 1, INT, TCGETS } } },
+	{ "RH    J", SYS_ioctl, ALLOW, { { 1, INT, TCSETS } } },
+	{ "RH    J", SYS_ioctl, ALLOW, { { 1, INT, TTY_TCGETS2 } } },
+	{ "RH    J", SYS_ioctl, ALLOW, { { 1, INT, TTY_TCSETS2 } } },
+	/* the line editor's, which waits until what was shown has been sent */
+	{ "      J", SYS_ioctl, ALLOW, { { 1, INT, TCSETSW } } },
+	{ "      J", SYS_ioctl, ALLOW, { { 1, INT, TTY_TCSETSW2 } } },
 	{ "R  O   ", SYS_ioctl, ALLOW, { { 1, INT, FIONREAD } } },
 
 	/* sockets: the hop's one, which may say EXIT to the shell and, how its

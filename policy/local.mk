@@ -40,6 +40,7 @@ policy_libpolicy_la_SOURCES = \
 	policy/preset.c policy/preset.h policy/preset_table.c \
 	policy/reach.c \
 	policy/refs.c policy/refs.h \
+	policy/words.c policy/words.h \
 	policy/resolve.c policy/resolve.h policy/resolver.h \
 	policy/resolve_identity.c \
 	policy/selftest.c \

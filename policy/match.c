@@ -174,6 +174,22 @@ keep_matching(const struct run *run, const struct subject *s, size_t stage,
 }
 
 bool
+words_follow(
+    const struct run *run, const struct subject *s, size_t n, uint64_t *set)
+{
+	uint64_t now[RUN_BITS];
+
+	memcpy(set, run->first, run->nw * sizeof(uint64_t));
+	for (size_t i = 0; i < n; i++) {
+		memcpy(now, set, run->nw * sizeof(uint64_t));
+		keep_matching(run, s, 0, i, now);
+		if (!candidates(run, now, set))
+			return false;
+	}
+	return true;
+}
+
+bool
 words_match(const struct run *run, const struct subject *s, size_t stage)
 {
 	const struct subject_stage *g = &s->stage[stage];

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "policy/command.h"
 
@@ -56,6 +57,10 @@ bool item_matches(
     const struct item *it, const struct subject *s, size_t stage, size_t i);
 /* One program of a line against one of the command, words alone. */
 bool words_match(const struct run *run, const struct subject *s, size_t stage);
+/* The items that may match word n of the first program, when those before it
+ * do: bits of set, which has room for RUN_BITS.  false: none. */
+bool words_follow(
+    const struct run *run, const struct subject *s, size_t n, uint64_t *set);
 /* The folder; the variables of one program. */
 bool dir_matches(const struct run *run, const struct subject *s);
 bool assigns_match(

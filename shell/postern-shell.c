@@ -6,8 +6,9 @@
  * Everything around it is the client's: the command in SSH_ORIGINAL_COMMAND,
  * the terminal, the three descriptors.  It interprets none of that.  It hands
  * all of it to policy, gives up what it no longer needs of the kernel, and then
- * only passes signals on and ends as the operation ended.  It holds no key,
- * knows no rule, and never executes anything.
+ * only passes signals on and ends as the operation ended.  With a terminal and
+ * without a command it lets lines be typed, and hands on each of them.  It holds
+ * no key, knows no rule, and never executes anything.
  */
 #include "config.h"
 
@@ -24,6 +25,7 @@
 #include "lib/safeopen.h"
 #include "lib/sandbox.h"
 #include "lib/sftprefuse.h"
+#include "shell/interactive.h"
 #include "shell/relay.h"
 #include "shell/request.h"
 
@@ -35,6 +37,7 @@
 	"and tell the bastion's admin if it stays so"
 #define SAY_LOST "the broker ended before it answered; try again in a minute"
 #define SAY_CONFINED "this process cannot be confined; tell the bastion's admin"
+#define SAY_TERMINAL "the terminal cannot be used; try again"
 #define SAY_STREAMS                                                            \
 	"nothing was run: a standard stream of this connection is missing; "   \
 	"try again, and tell the bastion's admin if it stays so"
@@ -167,6 +170,7 @@ main(int argc, char **argv)
 	struct request q;
 	struct ending e = { .code = POSTERN_EX_TEMPFAIL };
 	const int nothing[SANDBOX_GIVEN_MAX] = { -1, -1, -1 };
+	struct interactive *in = NULL;
 	int conn = -1, sigfd = -1, null, err, r;
 
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 ||
@@ -192,11 +196,18 @@ main(int argc, char **argv)
 		refuse(POSTERN_EX_USAGE, SAY_LONG);
 	if (r != 0)
 		refuse_any(&q, POSTERN_EX_TEMPFAIL, SAY_DOWN);
+	if (q.kind == RUN_SHELL && q.tty && !q.control &&
+	    interactive_new(&q, &in) != 0)
+		refuse(POSTERN_EX_TEMPFAIL, SAY_TERMINAL);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	err = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	if (null == -1 || err == -1 ||
 	    sandbox_enter(SANDBOX_SHELL, nothing) != 0)
 		refuse(POSTERN_EX_TEMPFAIL, SAY_CONFINED);
+	if (in != NULL) {
+		interactive_run(in, conn, sigfd, &e);
+		relay_end(&e);
+	}
 	e.sftp = request_is_sftp(&q);
 	r = relay_run(conn, sigfd, null, err, &e);
 	if (r != 0)

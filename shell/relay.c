@@ -7,7 +7,9 @@
  * kept here a pipe would stay open that the hop has closed.  A copy of the
  * errors is kept for one thing: if the hop is gone before it has said how the
  * operation ended, nobody else can tell the job.
- * Of a list all this is true of its last command.
+ * Of a list all this is true of its last command, and of a line of a broker
+ * shell of none: there the connection stays policy's, the streams stay here, and
+ * policy's ANSWER is what ends it.
  */
 #include "config.h"
 
@@ -21,6 +23,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "lib/err.h"
@@ -53,6 +56,9 @@ struct relay {
 	bool stop;     /* a signal was passed on: nothing more of a list */
 	bool done;            /* ending is known */
 	unsigned int pending; /* came, and is not yet sent */
+	struct relay_shell *shell; /* a line of it; NULL: an operation */
+	bool opening;              /* it: not a line, but its first prompt */
+	int leave;                 /* the signal that ends it, after its hop */
 	struct ending ending;
 };
 
@@ -86,6 +92,8 @@ relay_finish(struct relay *rl, int code, int sig)
 {
 	rl->ending = (struct ending){ .code = code, .signal = sig };
 	rl->done = true;
+	if (rl->shell != NULL) /* but for what policy answered */
+		rl->shell->quit = true;
 }
 
 /* Policy's final word: its texts and the code. */
@@ -113,6 +121,116 @@ relay_answer(struct relay *rl, struct msg *m)
 	relay_finish(rl, (int)code, 0);
 	return 0;
 }
+
+/* -- a broker shell --------------------------------------------------------- */
+
+/* Keeps the answer for when the terminal is as it was. */
+static int
+relay_keep_answer(struct relay_shell *s, struct msg *m, struct ending *e)
+{
+	const uint8_t *out, *err;
+	size_t nout, nerr;
+	uint32_t code;
+	int r;
+
+	relay_forget(s);
+	if ((r = buf_get_u32(&m->body, &code)) != 0 ||
+	    (r = buf_get_view(&m->body, PROTO_TEXT_MAX, &out, &nout)) != 0 ||
+	    (r = buf_get_view(&m->body, PROTO_TEXT_MAX, &err, &nerr)) != 0 ||
+	    (r = msg_end(m)) != 0)
+		return r;
+	if (code > 255)
+		return ERR_PROTO;
+	if ((r = buf_put(&s->out, out, nout)) != 0 ||
+	    (r = buf_put(&s->text, err, nerr)) != 0)
+		return r;
+	s->told = true;
+	*e = (struct ending){ .code = (int)code };
+	return 0;
+}
+
+static int
+relay_prompt(struct relay_shell *s, struct msg *m)
+{
+	char id[PROTO_ID_LEN + 1], text[PROTO_PROMPT_MAX];
+	int r;
+
+	if ((r = buf_get_fixed(&m->body, id, sizeof(id))) != 0 ||
+	    (r = buf_get_fixed(&m->body, text, sizeof(text))) != 0 ||
+	    (r = msg_end(m)) != 0)
+		return r;
+	memcpy(s->prompt, text, sizeof(text));
+	return 0;
+}
+
+static int
+relay_shell_message(struct relay *rl, struct msg *m)
+{
+	int r;
+
+	if (m->type == MSG_PROMPT) {
+		r = relay_prompt(rl->shell, m);
+		rl->done = r == 0 && rl->opening;
+		return r;
+	}
+	if (m->type != MSG_ANSWER)
+		return ERR_PROTO;
+	if ((r = relay_keep_answer(rl->shell, m, &rl->ending)) == 0)
+		rl->done = true;
+	rl->shell->quit = rl->opening;
+	return r;
+}
+
+/* What has not begun does not begin. */
+static void
+relay_break(const struct relay *rl)
+{
+	struct msg m;
+
+	msg_init(&m, MSG_BREAK);
+	if (!rl->opening && !rl->lost) /* a broken connection is seen later */
+		(void)msg_send(rl->conn, &m);
+	msg_clear(&m);
+}
+
+/* One came, and is noted for whoever runs. */
+static void
+relay_shell_signal(struct relay *rl, int sig)
+{
+	bool ends = sig == SIGHUP || sig == SIGTERM;
+
+	relay_break(rl);
+	if (rl->hop == -1)
+		rl->pending = 0;
+	if (ends && rl->hop == -1)
+		relay_finish(rl, 0, sig);
+	else if (ends)
+		rl->leave = sig;
+}
+
+void
+relay_forget(struct relay_shell *s)
+{
+	buf_clear(&s->out);
+	buf_clear(&s->text);
+	buf_init(&s->out, PROTO_TEXT_MAX);
+	buf_init(&s->text, PROTO_TEXT_MAX);
+	s->told = false;
+}
+
+void
+relay_tell(struct relay_shell *s)
+{
+	if (s->told) {
+		(void)write_all(STDOUT_FILENO, buf_ptr(&s->out),
+		    buf_len(&s->out));
+		(void)write_all(STDERR_FILENO, buf_ptr(&s->text),
+		    buf_len(&s->text));
+	}
+	relay_forget(s);
+}
+
+/* -- an operation ----------------------------------------------------------- */
 
 static int
 relay_exit(struct relay *rl, struct msg *m)
@@ -176,6 +294,8 @@ relay_accepted(struct relay *rl, struct msg *m)
 	}
 	if (fd != -1)
 		return relay_member(rl, fd);
+	if (rl->shell != NULL)
+		return ERR_PROTO; /* the streams stay here */
 	if (rl->hop != -1)
 		(void)close(rl->hop);
 	rl->hop = -1;
@@ -186,6 +306,8 @@ relay_accepted(struct relay *rl, struct msg *m)
 static int
 relay_message(struct relay *rl, struct msg *m)
 {
+	if (rl->shell != NULL && m->type != MSG_ACCEPTED)
+		return relay_shell_message(rl, m);
 	switch (m->type) {
 	case MSG_ANSWER:
 		return rl->accepted ? ERR_PROTO : relay_answer(rl, m);
@@ -221,7 +343,8 @@ relay_receive(struct relay *rl)
 	msg_clear(&m);
 	if (r == ERR_AGAIN)
 		return 0;
-	if (r != ERR_NOTFOUND || rl->accepted || !rl->list)
+	if (r != ERR_NOTFOUND || rl->accepted ||
+	    (!rl->list && rl->shell == NULL))
 		return r;
 	/* policy has died: its running command has not */
 	rl->lost = true;
@@ -247,7 +370,9 @@ relay_hop(struct relay *rl)
 	rl->hop = -1;
 	if (rl->stop)
 		relay_finish(rl, one.ending.code, one.ending.signal);
-	return rl->lost && !rl->stop ? ERR_AGAIN : 0;
+	else if (rl->leave != 0)
+		relay_finish(rl, 0, rl->leave);
+	return rl->lost && !rl->done ? ERR_AGAIN : 0;
 }
 
 /* Notes what came.  Before the operation is accepted there is nobody to pass
@@ -264,7 +389,9 @@ relay_take_signals(struct relay *rl)
 		}
 		if ((int)si.ssi_signo == SIGWINCH)
 			continue;
-		if (rl->hop != -1)
+		if (rl->shell != NULL)
+			relay_shell_signal(rl, (int)si.ssi_signo);
+		else if (rl->hop != -1)
 			rl->stop = true;
 		else if (!rl->accepted)
 			relay_finish(rl, 0, (int)si.ssi_signo);
@@ -342,6 +469,23 @@ relay_step(struct relay *rl, const struct pollfd *p, int r)
 	return 0;
 }
 
+static int
+relay_loop(struct relay *rl)
+{
+	struct pollfd p[AT_N];
+	int r;
+
+	while (!rl->done) {
+		poll_fill(rl, p);
+		r = poll(p, AT_N, -1) == -1 && errno != EINTR ? ERR_SYS : 0;
+		relay_take_signals(rl);
+		if ((r = relay_step(rl, p, r)) != 0)
+			return r;
+		relay_flush(rl);
+	}
+	return 0;
+}
+
 int
 relay_run(int conn, int sigfd, int null, int err, struct ending *e)
 {
@@ -351,21 +495,68 @@ relay_run(int conn, int sigfd, int null, int err, struct ending *e)
 		.err = err,
 		.hop = -1,
 		.ending = { .sftp = e->sftp } };
-	struct pollfd p[AT_N];
 	int r;
 
 	if (fcntl(conn, F_SETFL, O_NONBLOCK) == -1)
 		return ERR_SYS;
-	while (!rl.done) {
-		poll_fill(&rl, p);
-		r = poll(p, AT_N, -1) == -1 && errno != EINTR ? ERR_SYS : 0;
-		relay_take_signals(&rl);
-		if ((r = relay_step(&rl, p, r)) != 0)
-			return r;
-		relay_flush(&rl);
-	}
-	*e = rl.ending;
-	return 0;
+	if ((r = relay_loop(&rl)) == 0)
+		*e = rl.ending;
+	return r;
+}
+
+static int
+relay_shell(struct relay_shell *s, bool opening, struct ending *e)
+{
+	struct relay rl = { .conn = s->conn,
+		.sigfd = s->sigfd,
+		.null = -1,
+		.err = STDERR_FILENO,
+		.hop = -1,
+		.shell = s,
+		.opening = opening };
+	int r;
+
+	relay_forget(s);
+	s->quit = false;
+	r = relay_loop(&rl);
+	if (rl.hop != -1)
+		(void)close(rl.hop);
+	if (r == 0)
+		*e = rl.ending;
+	return r;
+}
+
+int
+relay_opened(struct relay_shell *s, struct ending *e)
+{
+	if (fcntl(s->conn, F_SETFL, O_NONBLOCK) == -1)
+		return ERR_SYS;
+	return relay_shell(s, true, e);
+}
+
+int
+relay_line(struct relay_shell *s, struct ending *e)
+{
+	return relay_shell(s, false, e);
+}
+
+int
+relay_between(struct relay_shell *s, uint32_t type, struct msg *m,
+    struct ending *e)
+{
+	int r;
+
+	if ((r = relay_recv(s->conn, m)) == ERR_AGAIN)
+		return 0;
+	if (r != 0 || (m->type == type && type != 0))
+		return r;
+	if (m->type == MSG_PROMPT)
+		return relay_prompt(s, m);
+	if (m->type != MSG_ANSWER)
+		return ERR_PROTO;
+	r = relay_keep_answer(s, m, e);
+	s->quit = r == 0;
+	return r;
 }
 
 static bool

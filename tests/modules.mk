@@ -43,9 +43,10 @@ check_PROGRAMS += tests/shell/postern-shell
 tests_shell_postern_shell_SOURCES = $(shell_postern_shell_SOURCES)
 tests_shell_postern_shell_CPPFLAGS = $(AM_CPPFLAGS) -UPOSTERN_RUNDIR \
 	-DPOSTERN_RUNDIR='"."'
-tests_shell_postern_shell_CFLAGS = $(PROGRAM_CFLAGS)
+tests_shell_postern_shell_CFLAGS = $(PROGRAM_CFLAGS) $(LIBEDIT_CFLAGS)
 tests_shell_postern_shell_LDFLAGS = $(PROGRAM_LDFLAGS)
-tests_shell_postern_shell_LDADD = lib/libsandbox.la lib/libbase.la
+tests_shell_postern_shell_LDADD = lib/libsandbox.la lib/libbase.la \
+	$(LIBEDIT_LIBS)
 
 TESTS += tests/shell/modules.sh tests/shell/house.sh
 EXTRA_DIST += tests/nss tests/pam tests/shell

@@ -63,6 +63,11 @@ WRONG = {
     "RESIZED": "policy_shells",
     "SIGNAL": "policy_shells",
     "EXIT": "shell",
+    "PROMPT": "shell",
+    "LINE": "policy_broker_shells",
+    "BREAK": "policy_broker_shells",
+    "WORDS": "policy_broker_shells",
+    "WORDS_ARE": "shell",
     "HOP_RUN": "hop",
     "HOP_ENDED": "is read once, from a hop that is dead: what else it said is "
                  "never looked at",
@@ -176,6 +181,41 @@ def test_policy_shells(policy):
     w.send(policy.audit, "OP_OPENED", w.u32(9) + w.u64(0) + w.text("no"),
            ident=asked.id)
     assert tp.answer(good)[0] == tp.IOERR and policy.alive()
+
+
+def test_policy_broker_shells(policy):
+    """What is a broker shell's, without one, and two things at once in it."""
+    m, handle = policy.login()
+    ask = tp.message("RUN", tp.run_body(handle, "", kind=0, tty=1))
+    line = tp.message("LINE", w.text("systemctl restart web") + w.u32(80) +
+                      w.u32(24))
+    words = tp.message("WORDS", w.text("system"))
+    others = [line, words, tp.message("BREAK")]
+    for data in others:
+        with w.connect(policy.path / "shell.sock") as mute:
+            e.send(mute, data, 0)
+            assert over(mute)
+        bad = m.shell(tp.message("RUN", tp.run_body(
+            handle, "systemctl restart web")))
+        w.expect(policy.audit, "OP_OPEN").close()
+        e.send(bad, data, 0)
+        assert over(bad)
+        w.expect(policy.audit, "OP_ABORT").close()
+    good = m.shell(ask)
+    assert w.expect(good, "PROMPT").text()
+    w.send(good, "BREAK")           # nothing is under way: nothing happens
+    w.send(good, "WORDS", w.text("system"))
+    a = w.expect(good, "WORDS_ARE")
+    assert (a.u32(), a.u32(), a.text()) == (6, 1, "systemctl")
+    for data, nfd in ((ask, 3), (line, 0), (words, 0),
+                      (tp.message("RESIZED"), 0)):
+        bad = m.shell(ask)
+        w.expect(bad, "PROMPT")
+        e.send(bad, line, 0)
+        e.send(bad, data, nfd)
+        assert over(bad)
+    w.send(good, "LINE", w.text("systemctl stop web") + w.u32(80) + w.u32(24))
+    assert w.expect(good, "ANSWER").u32() == tp.DENIED and policy.alive()
 
 
 def test_policy_people(policy):

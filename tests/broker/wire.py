@@ -31,7 +31,8 @@ TYPES = {
     "SESSION_MADE": 37, "SESSION_OPEN": 48, "SESSION_OPENED": 49,
     "SESSION_CLOSE": 50, "SESSION_CLOSED": 51,
     "RUN": 64, "ANSWER": 65, "ACCEPTED": 66, "RESIZED": 68, "SIGNAL": 70,
-    "EXIT": 72, "HOP_RUN": 80, "HOP_ENDED": 88, "GRANT": 84,
+    "EXIT": 72, "PROMPT": 74, "LINE": 76, "BREAK": 78, "WORDS": 82,
+    "WORDS_ARE": 83, "HOP_RUN": 80, "HOP_ENDED": 88, "GRANT": 84,
     "CERT_REQUEST": 86, "CERT": 87, "JOB_CERT": 90, "JOB_CERT_MADE": 91, "CA_IS": 92,
     "EVENT": 96, "EVENT_DONE": 97, "OP_OPEN": 98, "OP_OPENED": 99,
     "OP_STARTED": 100, "OP_ABORT": 102,
@@ -60,7 +61,7 @@ FIELDS = ["", "session", "operation", "identity", "issuer", "subject", "user",
           "bytes_read", "bytes_written", "manifest_sha256", "recording", "recording_sha256",
           "viewer", "process", "recording_bytes", "retention",
           "sidecar_sha256", "checkpoint", "what", "direction", "refs",
-          "refs_refused"]
+          "refs_refused", "shell", "line"]
 
 
 def u8(n):

@@ -47,6 +47,7 @@ t_conf_parse_defaults(void **state)
 		assert_int_equal(c.server_alive_count_max, 3);
 		assert_int_equal(c.login_deadline_s, 10);
 		assert_int_equal(c.session_max_s, 6 * 3600);
+		assert_int_equal(c.shell_idle_s, 900);
 		assert_int_equal(c.certificate_lifetime_s, 900);
 		assert_int_equal(c.certificate_source, CONF_SOURCE_ANY);
 		assert_int_equal(c.operations_max, 256);

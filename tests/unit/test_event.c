@@ -28,7 +28,7 @@ t_vocabulary(void **state)
 	(void)state;
 	assert_null(event_field_name(0));
 	assert_int_equal(event_field_type(0), '\0');
-	for (f = EV_SESSION; f <= EV_REFS_REFUSED; f++) {
+	for (f = EV_SESSION; f <= EV_LINE; f++) {
 		assert_non_null(event_field_name(f));
 		assert_non_null(strchr("snb", event_field_type(f)));
 		assert_int_not_equal(event_field_type(f), '\0');

@@ -29,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <termios.h>
 #include <unistd.h>
 
 /* cmocka wants these first. */
@@ -490,6 +491,14 @@ try_window(void)
 }
 
 static int
+try_drain(void)
+{
+	struct termios t = { 0 };
+
+	return any(tcsetattr(env.pipe, TCSADRAIN, &t));
+}
+
+static int
 try_sti(void)
 {
 	return any(ioctl(env.pipe, TIOCSTI, "x"));
@@ -652,7 +661,8 @@ static const struct row {
 	{ "kkkkkkk", "mprotect PROT_EXEC", try_exec_later },
 	{ ".kk..kk", "mmap a file, shared", try_map_file },
 	{ ".......", "mmap MAP_DROPPABLE", try_map_droppable },
-	{ "ttkkkkk", "TIOCGWINSZ", try_window },
+	{ "ttkkkkt", "TIOCGWINSZ", try_window },
+	{ "kkkkkkt", "TCSETSW", try_drain },
 	{ "kkkkkkk", "TIOCSTI", try_sti },
 	{ "kkkkkkk", "FS_IOC_SETFLAGS", try_file_flags },
 

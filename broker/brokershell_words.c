@@ -1,0 +1,117 @@
+/*
+ * What a broker shell tells of the rules: the lines that may be run here, and
+ * the words that may come next.  Runs in the policy process.  It tells of the
+ * allow rules that apply to this session, to this target and now, and so
+ * nothing that `can` would not say of each of these commands.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "broker/brokershell_internal.h"
+#include "broker/peer.h"
+#include "broker/policy.h"
+#include "broker/session.h"
+#include "lib/buf.h"
+#include "lib/err.h"
+#include "lib/msg.h"
+#include "lib/proto.h"
+#include "policy/words.h"
+
+#define HELP_LEFT 1024 /* of an answer, for what stands below the lines */
+
+struct help {
+	struct buf *out;
+	size_t n, left;
+};
+
+static int
+put_line(void *arg, const char *text, size_t n)
+{
+	struct help *h = arg;
+
+	if (h->left > 0 || buf_len(h->out) + n + HELP_LEFT > PROTO_TEXT_MAX) {
+		h->left++;
+		return 0;
+	}
+	h->n++;
+	return buf_putf(h->out, "  %.*s\n", (int)n, text);
+}
+
+void
+brokershell_help(const struct operation *op, struct buf *out)
+{
+	const struct connection *conn = op->conn;
+	struct help h = { .out = out };
+	struct request q;
+
+	judge_request(conn, &conn->name, false, &q);
+	(void)buf_putf(out,
+	    "Each line is run on %s by itself, decided and recorded like "
+	    "`ssh %s@BASTION COMMAND`.\nThe rules give you:\n",
+	    conn->name.target, conn->user);
+	(void)words_lines(&q, put_line, &h);
+	if (h.n == 0)
+		(void)buf_putf(out, "  no command at this time\n");
+	if (h.left > 0)
+		(void)buf_putf(out, "  and %zu more\n", h.left);
+	(void)buf_putf(out,
+	    "<…> stands for a value, ( | ) for one of these, [ ] for what may "
+	    "be left out.\n"
+	    "Words of this shell: help; cd DIR, for rules with `run in`; cd; "
+	    "exit [STATUS].\n"
+	    "Tab completes, the arrows bring back lines, Ctrl-C drops a line "
+	    "or interrupts\nwhat runs, Ctrl-D on an empty line leaves.\n");
+}
+
+struct found_words {
+	struct msg *m;
+	uint32_t n;
+};
+
+static int
+put_word(void *arg, const char *word, size_t n)
+{
+	struct found_words *f = arg;
+	int r;
+
+	if (f->n == PROTO_WORDS_MAX ||
+	    buf_len(&f->m->body) + n + 4 > PROTO_TEXT_MAX)
+		return ERR_TOOBIG;
+	if ((r = buf_put_str(&f->m->body, word, n)) == 0)
+		f->n++;
+	return r;
+}
+
+int
+brokershell_words(struct operation *op, struct msg *m)
+{
+	const struct connection *conn = op->conn;
+	struct msg words, answer;
+	struct found_words f = { .m = &words };
+	const uint8_t *text;
+	size_t n, partial = 0;
+	struct request q;
+	int r;
+
+	if ((r = buf_get_view(&m->body, PROTO_COMMAND_MAX, &text, &n)) != 0 ||
+	    (r = msg_end(m)) != 0)
+		return r;
+	msg_init(&words, MSG_WORDS_ARE);
+	msg_init(&answer, MSG_WORDS_ARE);
+	answer.id = m->id;
+	judge_request(conn, &conn->name, false, &q);
+	r = words_next(&q, op->hosts->dir, (const char *)text, n, &partial,
+	    put_word, &f);
+	if (r != 0 && r != ERR_TOOBIG) /* there is none to tell */
+		f.n = 0;
+	if ((r = buf_put_u32(&answer.body, (uint32_t)partial)) == 0 &&
+	    (r = buf_put_u32(&answer.body, f.n)) == 0 && f.n > 0)
+		r = buf_put(&answer.body, buf_ptr(&words.body),
+		    buf_len(&words.body));
+	if (r == 0)
+		r = peer_send(op->shell, &answer);
+	msg_clear(&words);
+	msg_clear(&answer);
+	return r;
+}
