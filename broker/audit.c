@@ -412,7 +412,8 @@ sibling_may_say(const struct buf *event)
 		return false;
 	while (buf_len(&b) > 0) {
 		if (event_get(&b, &v) != 0 ||
-		    (v.field >= EV_EXIT && v.field < EV_SHELL))
+		    (v.field >= EV_EXIT && v.field != EV_DIRECTION &&
+			v.field < EV_SHELL))
 			return false;
 	}
 	return true;

@@ -2,8 +2,8 @@
  * A broker shell in the policy process: a person, or a job with a terminal,
  * sends one line after the other, and each is an operation, or a list of them,
  * decided like what `ssh TARGET@BASTION COMMAND` sends.  The shell itself is an
- * operation without a hop (operation.hosts): its connection stays here, it holds
- * the job's streams, and its lines borrow both.
+ * operation without a hop (operation.hosts): its connection stays here, it
+ * holds the job's streams, and its lines borrow both.
  *
  * Distrusts what comes on that connection: a postern-shell that somebody owns
  * can send lines and nothing else, one at a time, while its connection and its
@@ -32,13 +32,14 @@
 #include "lib/proto.h"
 #include "policy/policy.h"
 
-#define SHELLS_EACH 4 /* of one connection */
+#define SHELLS_EACH 4     /* of one connection */
 #define STATUS_BROKEN 130 /* a shell's, after Ctrl-C */
 #define CD_TRY " && true" /* makes a command of a `cd` that is alone */
 
 static const char killed[] = "this session was ended by the bastion's admin";
 
-/* -- its life --------------------------------------------------------------- */
+/* -- its life ---------------------------------------------------------------
+ */
 
 void
 brokershell_free(struct operation *op)
@@ -82,8 +83,8 @@ shell_wait(struct operation *op)
 	if (left > idle)
 		left = idle;
 	timer_free(op->timer);
-	op->timer = loop_timer(
-	    child_loop(), left < 0 ? 0 : left, shell_expired, op);
+	op->timer =
+	    loop_timer(child_loop(), left < 0 ? 0 : left, shell_expired, op);
 	if (op->timer == NULL)
 		operation_refuse(op, POSTERN_EX_TEMPFAIL,
 		    "the broker is out of memory; try again");
@@ -98,9 +99,9 @@ shell_prompt(struct operation *op)
 	struct msg m;
 	int r;
 
-	(void)snprintf(text, sizeof(text), "%s as %s%s%.300s> ",
-	    op->conn->user, session_identity(op->conn->session),
-	    s->dir == NULL ? "" : ":", s->dir == NULL ? "" : s->dir);
+	(void)snprintf(text, sizeof(text), "%s as %s%s%.300s> ", op->conn->user,
+	    session_identity(op->conn->session), s->dir == NULL ? "" : ":",
+	    s->dir == NULL ? "" : s->dir);
 	if (strcmp(text, s->shown) == 0)
 		return 0;
 	memcpy(s->shown, text, sizeof(text));
@@ -240,7 +241,8 @@ brokershell_closed(struct operation *op)
 	operation_free(line);
 }
 
-/* -- a line ----------------------------------------------------------------- */
+/* -- a line -----------------------------------------------------------------
+ */
 
 /* `cd DIR` alone: where the lines that follow run; `cd` alone: in the login's
  * own folder again.  false: it is something else. */
@@ -259,8 +261,8 @@ line_cd(struct operation *op, struct operation *line, const struct ask *a)
 	if ((r = buf_put(&text, a->command, a->ncommand)) != 0 ||
 	    (r = buf_putf(&text, CD_TRY)) != 0)
 		goto out;
-	r = list_parse((const char *)buf_ptr(&text), buf_len(&text), LIST_LINE,
-	    &l, &e);
+	r = list_parse(
+	    (const char *)buf_ptr(&text), buf_len(&text), LIST_LINE, &l, &e);
 	if (r != 0 || l.n != 1 ||
 	    l.command[0].pos < a->ncommand) /* there was a command */
 		goto out;
@@ -362,8 +364,8 @@ shell_line(struct operation *op, struct msg *m)
 
 	if (s->line != NULL)
 		return ERR_PROTO; /* one at a time */
-	if ((r = buf_get_view(&m->body, PROTO_COMMAND_MAX, &a.command,
-		 &a.ncommand)) != 0 ||
+	if ((r = buf_get_view(
+		 &m->body, PROTO_COMMAND_MAX, &a.command, &a.ncommand)) != 0 ||
 	    (r = buf_get_u32(&m->body, &a.cols)) != 0 ||
 	    (r = buf_get_u32(&m->body, &a.rows)) != 0 || (r = msg_end(m)) != 0)
 		return r;

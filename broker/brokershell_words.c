@@ -101,14 +101,14 @@ brokershell_words(struct operation *op, struct msg *m)
 	msg_init(&answer, MSG_WORDS_ARE);
 	answer.id = m->id;
 	judge_request(conn, &conn->name, false, &q);
-	r = words_next(&q, op->hosts->dir, (const char *)text, n, &partial,
-	    put_word, &f);
+	r = words_next(
+	    &q, op->hosts->dir, (const char *)text, n, &partial, put_word, &f);
 	if (r != 0 && r != ERR_TOOBIG) /* there is none to tell */
 		f.n = 0;
 	if ((r = buf_put_u32(&answer.body, (uint32_t)partial)) == 0 &&
 	    (r = buf_put_u32(&answer.body, f.n)) == 0 && f.n > 0)
-		r = buf_put(&answer.body, buf_ptr(&words.body),
-		    buf_len(&words.body));
+		r = buf_put(
+		    &answer.body, buf_ptr(&words.body), buf_len(&words.body));
 	if (r == 0)
 		r = peer_send(op->shell, &answer);
 	msg_clear(&words);

@@ -71,8 +71,8 @@ struct operation {
 	struct peer *shell;	/* until handed over or answered */
 	struct connection *conn; /* held */
 	struct brokershell *hosts; /* it is a shell, and no operation */
-	struct operation *in;   /* the shell that it is a line of; then the
-				   shell's connection is only borrowed */
+	struct operation *in;      /* the shell that it is a line of; then the
+				      shell's connection is only borrowed */
 	char identity[NAME_LEN_MAX + 1]; /* it is counted for, once granted */
 	int stdio[3];
 	int control;		/* policy's end of the hop's control socket */

@@ -139,8 +139,8 @@ const struct proto_row *proto_table(size_t *n);
 #define PROTO_ENVS_MAX 130 /* sshd takes 129 of a session */
 #define PROTO_WIRE_MAX (130 * 1000)	/* a command quoted for the target */
 #define PROTO_TEXT_MAX (32 * 1024)	/* text for a job's stdout or stderr */
-#define PROTO_PROMPT_MAX 512		/* a broker shell's, with its folder */
-#define PROTO_WORDS_MAX 512		/* that complete a line */
+#define PROTO_PROMPT_MAX 512            /* a broker shell's, with its folder */
+#define PROTO_WORDS_MAX 512             /* that complete a line */
 #define PROTO_ID_LEN 26			/* a ULID */
 #define PROTO_POLICY_HASH_LEN 64        /* SHA-256 in hexadecimal */
 #define PROTO_JOB_KEY_MAX (16 * 1024)   /* text that should be a public key */

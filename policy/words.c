@@ -23,10 +23,12 @@
 
 #define FOUND_MAX 4096 /* words, before those that are the same are one */
 
-/* -- lines ------------------------------------------------------------------ */
+/* -- lines ------------------------------------------------------------------
+ */
 
 static int
-tell_line(const struct policy *p, const struct place *at, words_fn fn, void *arg)
+tell_line(
+    const struct policy *p, const struct place *at, words_fn fn, void *arg)
 {
 	const char *s = p->source[at->pos.file].text + at->pos.off;
 	struct buf b;
@@ -66,7 +68,8 @@ words_lines(const struct request *q, words_fn fn, void *arg)
 	return r;
 }
 
-/* -- words ------------------------------------------------------------------ */
+/* -- words ------------------------------------------------------------------
+ */
 
 struct typed {
 	char *text;   /* a copy, its words terminated */
@@ -105,8 +108,8 @@ command_start(const char *s, size_t n)
 {
 	size_t at = n;
 
-	while (at > 0 && s[at - 1] != ';' && s[at - 1] != '&' &&
-	       s[at - 1] != '|')
+	while (
+	    at > 0 && s[at - 1] != ';' && s[at - 1] != '&' && s[at - 1] != '|')
 		at--;
 	return at;
 }
@@ -244,8 +247,7 @@ add_run(struct found_words *f, const struct typed *t, const struct request *q,
 	for (size_t k = 0; k < run->nw; k++) {
 		for (bits = set[k]; bits != 0 && r == 0; bits &= bits - 1)
 			r = add_item(f, t, q,
-			    &run->item[k * 64 +
-				(size_t)__builtin_ctzll(bits)]);
+			    &run->item[k * 64 + (size_t)__builtin_ctzll(bits)]);
 	}
 	return r;
 }

@@ -77,7 +77,8 @@ edit_prompt(EditLine *el)
 	return edit_of(el)->prompt;
 }
 
-/* -- reading ---------------------------------------------------------------- */
+/* -- reading ----------------------------------------------------------------
+ */
 
 /* The line is as long as a command may be: what would make it longer is not
  * read. */
@@ -153,7 +154,8 @@ edit_getc(EditLine *el, wchar_t *c)
 	return 1;
 }
 
-/* -- completion ------------------------------------------------------------- */
+/* -- completion -------------------------------------------------------------
+ */
 
 /* How many bytes all words begin with. */
 static size_t
@@ -221,7 +223,8 @@ edit_complete(EditLine *el, int ch)
 	return CC_REDISPLAY;
 }
 
-/* -- its life --------------------------------------------------------------- */
+/* -- its life ---------------------------------------------------------------
+ */
 
 static int
 bind_keys(EditLine *el)

@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-#define EDIT_HISTORY_MAX 200  /* lines that are kept */
+#define EDIT_HISTORY_MAX 200   /* lines that are kept */
 #define EDIT_REMEMBER_MAX 4096 /* bytes of the longest of them */
 
 struct edit;
@@ -40,7 +40,8 @@ struct edit_hooks {
 
 /* Reads the terminal's description: before this process is confined.  The
  * hooks stay the caller's. */
-int edit_new(const char *term, const struct edit_hooks *hooks, struct edit **out);
+int edit_new(
+    const char *term, const struct edit_hooks *hooks, struct edit **out);
 void edit_free(struct edit *e);
 /* One line without its newline, valid up to the next call.  prompt is shown. */
 enum edit_got edit_line(

@@ -70,7 +70,8 @@ terminal_back(const struct interactive *in)
 	(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &in->terminal);
 }
 
-/* -- while a line is being typed ---------------------------------------------- */
+/* -- while a line is being typed ----------------------------------------------
+ */
 
 static enum edit_wait
 take_signals(struct interactive *in)
@@ -82,8 +83,8 @@ take_signals(struct interactive *in)
 		if (si.ssi_signo == SIGINT || si.ssi_signo == SIGQUIT) {
 			w = EDIT_INTERRUPT;
 		} else if (si.ssi_signo != SIGWINCH) {
-			in->end = (struct ending){ .signal =
-						       (int)si.ssi_signo };
+			in->end =
+			    (struct ending){ .signal = (int)si.ssi_signo };
 			in->over = true;
 			return EDIT_OVER;
 		}
@@ -124,7 +125,8 @@ interactive_wait(void *arg)
 		if (poll(p, 3, -1) == -1) {
 			if (errno == EINTR)
 				continue;
-			in->end = (struct ending){ .code = POSTERN_EX_TEMPFAIL };
+			in->end =
+			    (struct ending){ .code = POSTERN_EX_TEMPFAIL };
 			in->over = true;
 			return EDIT_OVER;
 		}
@@ -138,7 +140,8 @@ interactive_wait(void *arg)
 	return EDIT_OVER;
 }
 
-/* -- completion ------------------------------------------------------------- */
+/* -- completion -------------------------------------------------------------
+ */
 
 /* A word that a terminal may be shown. */
 static bool
@@ -192,8 +195,8 @@ read_words(struct msg *m, char **words, size_t *np, size_t *partial)
 }
 
 static size_t
-interactive_complete(void *arg, const char *text, size_t n, const char **words,
-    size_t *partial)
+interactive_complete(
+    void *arg, const char *text, size_t n, const char **words, size_t *partial)
 {
 	struct interactive *in = arg;
 	struct msg q, a;
@@ -208,8 +211,8 @@ interactive_complete(void *arg, const char *text, size_t n, const char **words,
 		r = msg_send(in->shell.conn, &q);
 	while (r == 0 && a.type != MSG_WORDS_ARE && !in->shell.quit) {
 		msg_clear(&a);
-		if ((r = msg_wait(in->shell.conn, POLLIN,
-			 msg_now_ms() + WORDS_MS)) == 0)
+		if ((r = msg_wait(
+			 in->shell.conn, POLLIN, msg_now_ms() + WORDS_MS)) == 0)
 			r = relay_between(
 			    &in->shell, MSG_WORDS_ARE, &a, &in->end);
 	}
@@ -224,7 +227,8 @@ interactive_complete(void *arg, const char *text, size_t n, const char **words,
 	return found;
 }
 
-/* -- a line ------------------------------------------------------------------- */
+/* -- a line -------------------------------------------------------------------
+ */
 
 /* `exit`, `exit N`, `logout`: *code stays what it is without a number. */
 static bool
@@ -308,7 +312,8 @@ interactive_line(struct interactive *in, const char *line, size_t n)
 	in->over = true;
 }
 
-/* -- its life ------------------------------------------------------------------- */
+/* -- its life
+ * ------------------------------------------------------------------- */
 
 int
 interactive_new(const struct request *q, struct interactive **out)
@@ -344,8 +349,7 @@ interactive_free(struct interactive *in)
 }
 
 void
-interactive_run(
-    struct interactive *in, int conn, int sigfd, struct ending *e)
+interactive_run(struct interactive *in, int conn, int sigfd, struct ending *e)
 {
 	const char *line = NULL;
 	size_t n = 0;

@@ -7,8 +7,8 @@
  * the terminal, the three descriptors.  It interprets none of that.  It hands
  * all of it to policy, gives up what it no longer needs of the kernel, and then
  * only passes signals on and ends as the operation ended.  With a terminal and
- * without a command it lets lines be typed, and hands on each of them.  It holds
- * no key, knows no rule, and never executes anything.
+ * without a command it lets lines be typed, and hands on each of them.  It
+ * holds no key, knows no rule, and never executes anything.
  */
 #include "config.h"
 

@@ -8,8 +8,8 @@
  * errors is kept for one thing: if the hop is gone before it has said how the
  * operation ended, nobody else can tell the job.
  * Of a list all this is true of its last command, and of a line of a broker
- * shell of none: there the connection stays policy's, the streams stay here, and
- * policy's ANSWER is what ends it.
+ * shell of none: there the connection stays policy's, the streams stay here,
+ * and policy's ANSWER is what ends it.
  */
 #include "config.h"
 
@@ -122,7 +122,8 @@ relay_answer(struct relay *rl, struct msg *m)
 	return 0;
 }
 
-/* -- a broker shell --------------------------------------------------------- */
+/* -- a broker shell ---------------------------------------------------------
+ */
 
 /* Keeps the answer for when the terminal is as it was. */
 static int
@@ -222,15 +223,16 @@ void
 relay_tell(struct relay_shell *s)
 {
 	if (s->told) {
-		(void)write_all(STDOUT_FILENO, buf_ptr(&s->out),
-		    buf_len(&s->out));
-		(void)write_all(STDERR_FILENO, buf_ptr(&s->text),
-		    buf_len(&s->text));
+		(void)write_all(
+		    STDOUT_FILENO, buf_ptr(&s->out), buf_len(&s->out));
+		(void)write_all(
+		    STDERR_FILENO, buf_ptr(&s->text), buf_len(&s->text));
 	}
 	relay_forget(s);
 }
 
-/* -- an operation ----------------------------------------------------------- */
+/* -- an operation -----------------------------------------------------------
+ */
 
 static int
 relay_exit(struct relay *rl, struct msg *m)
@@ -541,8 +543,8 @@ relay_line(struct relay_shell *s, struct ending *e)
 }
 
 int
-relay_between(struct relay_shell *s, uint32_t type, struct msg *m,
-    struct ending *e)
+relay_between(
+    struct relay_shell *s, uint32_t type, struct msg *m, struct ending *e)
 {
 	int r;
 

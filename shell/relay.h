@@ -43,8 +43,9 @@ struct relay_shell {
 /* RUN was sent: waits for the first prompt, or for the refusal (quit). */
 int relay_opened(struct relay_shell *s, struct ending *e);
 /* LINE was sent: follows what it becomes up to policy's ANSWER, which stays for
- * relay_tell.  Descriptors 0, 1 and 2 stay the caller's; the terminal's settings
- * are as the last hop left them.  ERR_AGAIN: policy is gone, and so is what ran.
+ * relay_tell.  Descriptors 0, 1 and 2 stay the caller's; the terminal's
+ * settings are as the last hop left them.  ERR_AGAIN: policy is gone, and so is
+ * what ran.
  */
 int relay_line(struct relay_shell *s, struct ending *e);
 /* Between two lines: one message, if there is one.  One of that type (0: none)
