@@ -54,6 +54,8 @@ static const char store_schema_end[] =
     "CREATE INDEX sessions_opened ON sessions(opened);"
     "CREATE INDEX sessions_commit ON sessions(\"commit\");"
     "CREATE INDEX operations_session ON operations(\"session\");"
+    "CREATE INDEX operations_shell ON operations(\"shell\")"
+    " WHERE shell IS NOT NULL;"
     "CREATE INDEX operations_target ON operations(\"target\");"
     "CREATE INDEX operations_open ON operations(number)"
     " WHERE recording IS NOT NULL AND ended IS NULL;"
@@ -330,6 +332,9 @@ store_prepare(struct store *s)
 		    " ORDER BY opened DESC, session DESC LIMIT ?6" },
 		{ ST_OPERATIONS_OF,
 		    "SELECT operation FROM operations WHERE session = ?1"
+		    " ORDER BY number LIMIT ?2" },
+		{ ST_LINES_OF,
+		    "SELECT operation FROM operations WHERE shell = ?1"
 		    " ORDER BY number LIMIT ?2" },
 		{ ST_SESSION_ROW, "SELECT *, (SELECT count(*) FROM operations o"
 				  " WHERE o.session = s.session) AS operations"

@@ -147,20 +147,29 @@ query_collect(
 	return r == ERR_TOOBIG ? 0 : r;
 }
 
+/* The operations that a statement finds for an id, in the ledger's order. */
 static int
-query_add_session(struct store *s, struct query_list *l, const char *id)
+query_add_of(
+    struct store *s, enum store_statement i, struct query_list *l, const char *id)
 {
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = store_use(s, i);
 	int r;
 
-	if ((r = query_add(l, 's', id)) != 0)
-		return r == ERR_TOOBIG ? 0 : r;
-	st = store_use(s, ST_OPERATIONS_OF);
 	(void)sqlite3_bind_text(st, 1, id, -1, SQLITE_STATIC);
 	(void)sqlite3_bind_int64(st, 2, STORE_FOUND_MAX);
 	r = query_collect(s, st, 'o', l);
 	(void)sqlite3_clear_bindings(st);
 	return r;
+}
+
+static int
+query_add_session(struct store *s, struct query_list *l, const char *id)
+{
+	int r;
+
+	if ((r = query_add(l, 's', id)) != 0)
+		return r == ERR_TOOBIG ? 0 : r;
+	return query_add_of(s, ST_OPERATIONS_OF, l, id);
 }
 
 int
@@ -224,6 +233,8 @@ store_find_id(
 		r = query_add_session(s, &l, id);
 	else if (query_exists(s, ST_OPERATION_ROW, id))
 		r = query_add(&l, 'o', id);
+	else if ((r = query_add_of(s, ST_LINES_OF, &l, id)) == 0 && l.n == 0)
+		r = ERR_NOTFOUND;
 	if (r != 0) {
 		free(l.f);
 		return r;

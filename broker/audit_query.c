@@ -318,8 +318,8 @@ bad:
 	return r;
 }
 
-/* Who looks at what is in the ledger before it is shown.  kind 's' or 'o': what
- * q->id is; else the question's filters are named. */
+/* Who looks at what is in the ledger before it is shown.  kind 's', 'o' or 'h',
+ * a shell: what q->id is; else the question's filters are named. */
 static int
 query_write_view(
     const struct query *q, char kind, const char *recording, struct buf *why)
@@ -336,6 +336,7 @@ query_write_view(
 	    (r = event_str(&ev, EV_WHAT, what)) == 0 &&
 	    (r = event_str(&ev, EV_SESSION, session)) == 0 &&
 	    (kind != 'o' || (r = event_str(&ev, EV_OPERATION, q->id)) == 0) &&
+	    (kind != 'h' || (r = event_str(&ev, EV_SHELL, q->id)) == 0) &&
 	    (r = event_str(&ev, EV_COMMIT, q->commit)) == 0 &&
 	    (r = event_str(&ev, EV_IDENTITY, q->identity)) == 0 &&
 	    (r = event_str(&ev, EV_TARGET, q->target)) == 0 &&
@@ -375,7 +376,7 @@ query_files(struct store *s, const struct query *q, struct view *v)
 		if ((r = store_find_id(s, q->id, &v->found, &v->n)) ==
 		    ERR_NOTFOUND)
 			(void)buf_putf(&v->reason,
-			    "there is no operation or session of that id");
+			    "there is no operation, session or shell of that id");
 		if (r != 0)
 			return r;
 		kind = v->found[0].kind;
@@ -391,6 +392,12 @@ query_files(struct store *s, const struct query *q, struct view *v)
 	return query_write_view(q, kind, NULL, &v->reason);
 }
 
+static char
+kind_of(const struct view *v, const struct query *q)
+{
+	return strcmp(v->found[0].id, q->id) == 0 ? v->found[0].kind : 'h';
+}
+
 static int
 query_show(struct store *s, const struct query *q, struct view *v)
 {
@@ -399,10 +406,10 @@ query_show(struct store *s, const struct query *q, struct view *v)
 	v->whole = true;
 	if ((r = store_find_id(s, q->id, &v->found, &v->n)) == ERR_NOTFOUND)
 		(void)buf_putf(
-		    &v->reason, "there is no operation or session of that id");
+		    &v->reason, "there is no operation, session or shell of that id");
 	if (r != 0)
 		return r;
-	return query_write_view(q, v->found[0].kind, NULL, &v->reason);
+	return query_write_view(q, kind_of(v, q), NULL, &v->reason);
 }
 
 /* The recording, or the sidecar with the manifest. */

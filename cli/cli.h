@@ -148,4 +148,14 @@ int cli_sessions(int argc, char **argv);
 int cli_show(int argc, char **argv);
 int cli_replay(int argc, char **argv);
 
+/* The recording of an operation; says itself what went wrong. */
+int cli_recording(const char *id, int *fdp);
+/* Plays it. */
+struct replay_options;
+int cli_replay_recording(const char *id, const struct replay_options *o);
+/* replay_shell.c */
+/* Plays the lines of a broker shell, from that one on, as one. */
+int cli_replay_shell(
+    const char *id, uint64_t line, const struct replay_options *o);
+
 #endif

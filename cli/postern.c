@@ -105,7 +105,7 @@ static const struct cli_command commands[] = {
 	    "who was here and ran what" },
 	{ "show", cli_show, "[--json] ID",
 	    "everything about an operation or a session" },
-	{ "replay", cli_replay, "[--raw | [--speed N] [--idle SECONDS]] ID",
+	{ "replay", cli_replay, "[--raw | [--shell [--line N]] [--speed N] [--idle SECONDS]] ID",
 	    "play a recording on this terminal, safely" },
 	{ "export", cli_export, "[--manifest] OPERATION [FILE]",
 	    "a recording as a file" },

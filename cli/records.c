@@ -385,22 +385,35 @@ replay_copy_fd(int fd)
 	return found.damaged > 0 || found.cut ? CLI_EX_FAILED : 0;
 }
 
+struct replay_ask {
+	bool raw, shell;
+	uint64_t line; /* of a shell: from which on */
+};
+
 /* The options of replay; where the id stands is in optind. */
 static int
-take_replay(int argc, char **argv, struct replay_options *o, bool *raw)
+take_replay(
+    int argc, char **argv, struct replay_options *o, struct replay_ask *ask)
 {
 	static const struct option options[] = {
 		{ "speed", required_argument, NULL, 's' },
 		{ "idle", required_argument, NULL, 'i' },
 		{ "raw", no_argument, NULL, 'r' },
+		{ "shell", no_argument, NULL, 'S' },
+		{ "line", required_argument, NULL, 'l' },
 		{ NULL, 0, NULL, 0 },
 	};
 	uint64_t n;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'r') {
-			*raw = true;
+		if (c == 'r' || c == 'S') {
+			*(c == 'r' ? &ask->raw : &ask->shell) = true;
+			continue;
+		}
+		if (c == 'l') {
+			if (num_parse(optarg, 1, UINT32_MAX, &ask->line) != 0)
+				return cli_usage();
 			continue;
 		}
 		if ((c != 's' && c != 'i') || parse_milli(optarg, &n) != 0)
@@ -410,14 +423,44 @@ take_replay(int argc, char **argv, struct replay_options *o, bool *raw)
 		else
 			o->idle_ms = n;
 	}
-	if (optind + 1 != argc)
+	if (optind + 1 != argc || (ask->raw && ask->shell) ||
+	    (ask->line != 0 && !ask->shell))
 		return cli_usage();
 	o->terminal = isatty(STDOUT_FILENO) == 1;
-	if (!*raw || !o->terminal)
+	if (!ask->raw || !o->terminal)
 		return 0;
 	cli_error("what a target sent could drive this terminal: send --raw "
 		  "to a file or a program");
 	return POSTERN_EX_USAGE;
+}
+
+int
+cli_recording(const char *id, int *fdp)
+{
+	struct rows rows = { .style = ROW_JSON, .recording = -1 };
+	const struct cli_param param = { "id", id };
+	int r;
+
+	if ((r = cli_query("recording", &param, 1, row_print, &rows)) != 0)
+		return r;
+	if (rows.recording == -1) {
+		cli_error("operation %s has no recording", id);
+		return CLI_EX_FAILED;
+	}
+	*fdp = rows.recording;
+	return 0;
+}
+
+int
+cli_replay_recording(const char *id, const struct replay_options *o)
+{
+	int fd, r;
+
+	if ((r = cli_recording(id, &fd)) != 0)
+		return r;
+	r = replay_play_fd(fd, o);
+	(void)close(fd);
+	return r;
 }
 
 int
@@ -426,24 +469,20 @@ cli_replay(int argc, char **argv)
 	struct replay_options o = { .speed_milli = 1000,
 		.idle_ms = IDLE_DEFAULT_MS,
 		.stop = &replay_stop };
-	struct rows rows = { .style = ROW_JSON, .recording = -1 };
-	struct cli_param id = { "id", NULL };
-	bool raw = false;
-	int r;
+	struct replay_ask ask = { 0 };
+	int fd, r;
 
-	if ((r = take_replay(argc, argv, &o, &raw)) != 0)
+	if ((r = take_replay(argc, argv, &o, &ask)) != 0)
 		return r;
-	id.value = argv[optind];
-	if ((r = cli_query("recording", &id, 1, row_print, &rows)) != 0)
-		return r;
-	if (rows.recording == -1) {
-		cli_error("operation %s has no recording", id.value);
-		return CLI_EX_FAILED;
-	}
 	(void)setlocale(LC_CTYPE, "");
 	o.ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
-	r = raw ? replay_copy_fd(rows.recording)
-		: replay_play_fd(rows.recording, &o);
-	(void)close(rows.recording);
+	if (ask.shell)
+		return cli_replay_shell(argv[optind], ask.line, &o);
+	if (!ask.raw)
+		return cli_replay_recording(argv[optind], &o);
+	if ((r = cli_recording(argv[optind], &fd)) != 0)
+		return r;
+	r = replay_copy_fd(fd);
+	(void)close(fd);
 	return r;
 }

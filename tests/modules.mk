@@ -50,3 +50,10 @@ tests_shell_postern_shell_LDADD = lib/libsandbox.la lib/libbase.la \
 
 TESTS += tests/shell/modules.sh tests/shell/house.sh
 EXTRA_DIST += tests/nss tests/pam tests/shell
+
+# The line editor, fed with keys.
+check_PROGRAMS += tests/fuzz/fuzz_edit
+TESTS += tests/fuzz/fuzz_edit
+tests_fuzz_fuzz_edit_SOURCES = tests/fuzz/fuzz_edit.c tests/fuzz/replay.c
+tests_fuzz_fuzz_edit_CFLAGS = $(AM_CFLAGS) $(LIBEDIT_CFLAGS)
+tests_fuzz_fuzz_edit_LDADD = lib/libbase.la $(LIBEDIT_LIBS)

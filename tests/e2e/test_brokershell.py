@@ -1,6 +1,8 @@
 """The broker shell in a real terminal: tmux, stock ssh, one line after the
-other.  What a screen must show is said here, or in tests/e2e/screens/."""
+other.  Screens that are compared whole are in tests/e2e/screens/."""
 import contextlib
+import os
+import pathlib
 import re
 import shlex
 import subprocess
@@ -153,3 +155,188 @@ def test_no_shell_where_no_rule_leads(shell):
     t.see(r"^web-2 as shop>$")
     t = shell("down-9")
     t.see(r"no rule lets this job open a shell on down-9.*^left with 77$")
+
+
+# -- what is typed ---------------------------------------------------------------
+
+
+def same(t, name):
+    """The screen, but for what is another each time, is the one that is kept
+    (SCREENS=write keeps it)."""
+    kept = pathlib.Path(__file__).parent / "screens" / f"{name}.txt"
+    now = re.sub(r"\b01[0-9A-HJKMNP-TV-Z]{24}\b", "01" + "X" * 24, t.screen())
+    now = re.sub(r"main\.postern:\d+", "main.postern:N", now).rstrip() + "\n"
+    if os.environ.get("SCREENS") == "write":
+        kept.write_text(now)
+    assert now == kept.read_text()
+
+
+def test_completion(at):
+    at.type("sys")
+    at.key("Tab")
+    at.see(r"> systemctl$")
+    at.key("Tab", "Tab")
+    at.see(r"^is-active  reload  restart$")
+    at.type("rel")
+    at.key("Tab")
+    at.see(r"> systemctl reload$")
+    at.type("w")
+    at.key("Tab")
+    at.see(r"> systemctl reload w$")
+    at.type("e")
+    at.key("Tab", "Enter")
+    at.see(r"^web is up$")
+    at.ready(3)
+    same(at, "completion")
+
+
+def test_completion_tells_of_no_other_rule(at):
+    """Neither what is denied nor what is another identity's."""
+    at.type("systemctl st")
+    at.key("Tab")
+    at.type("op web")
+    at.see(r"> systemctl stop web$")
+    at.key("C-u")
+    at.type("/usr/bin/")
+    at.key("Tab", "Tab")
+    at.see(r"/usr/bin/wc$|/usr/bin/wc ")
+    assert "whoami" not in at.all()     # other+web-1's
+
+
+def test_history(at):
+    at.line("systemctl is-active web")
+    at.see(r"^web is up$")
+    at.line("systemctl is-active api")
+    at.see(r"^api is up$")
+    at.ready(3)
+    at.key("Up", "Up")
+    at.see(r"> systemctl is-active web$")
+    at.key("Down")
+    at.see(r"> systemctl is-active api$")
+    at.key("C-c")
+    at.key("C-r")
+    at.type("web")
+    at.key("Enter")
+    at.see(r"web is up.*web is up", whole=True)
+
+
+def test_ctrl_c_drops_a_line_and_interrupts_a_command(at, bastion, mark):
+    at.type("systemctl restart web")
+    at.key("C-c")
+    at.ready()
+    at.line("/opt/house/bin/slow 40; systemctl restart api")
+    at.see(r"^started$")
+    at.key("C-z")       # is nothing
+    at.key("C-c")
+    at.see(r"what follows in the list was not run")
+    at.ready()
+    at.line("exit")
+    at.see("^left with 130$")
+    e = events(bastion, mark, "operation.end", 2)
+    assert {x["state"] for x in e} == {"complete", "aborted"}, e
+    assert all(x["line"] == 1 for x in bastion.events(mark,
+                                                      "operation.decide"))
+
+
+def test_a_terminal_by_rule_and_its_size(shell):
+    t = shell(size=(100, 30))
+    t.ready()
+    t.line("/opt/house/bin/istty")
+    t.see(r"^in\nout\n30 100\nTERM=\S+$")
+    t.tmux("resize-window", "-x", "72", "-y", "20")
+    t.line("/opt/house/bin/istty")
+    t.see(r"^20 72$")
+    t.line("systemctl restart web")     # has none, and needs none
+    t.see(r"^web is up$")
+
+
+def test_wide_and_combining(at):
+    at.type("/opt/house/bin/argv 'caf\u0065\u0301 \u6f22\u5b57 \u00fc'")
+    at.key("Left", "Left", "Left")
+    at.type("\u754c")
+    at.key("Enter")
+    at.see("^<caf\u0065\u0301 \u6f22\u5b57\u754c \u00fc>$")
+    at.ready(2)
+    same(at, "wide")
+
+
+def test_two_hundred_columns(shell):
+    t = shell(size=(200, 24))
+    t.ready()
+    text = "".join(chr(65 + i % 26) for i in range(150))
+    t.line(f"/opt/house/bin/argv {text} {text[:40]}")
+    t.see(rf"^<{text}>$")
+    t.ready(2)
+    same(t, "columns")
+
+
+def test_a_paste_of_10000(at):
+    text = "".join(chr(97 + i % 26) for i in range(10000))
+    at.type(f"/opt/house/bin/argv {text}")
+    at.key("Enter")
+    at.see(f"^<{text}>$", whole=True)
+    at.ready()
+
+
+# -- the end -------------------------------------------------------------------------
+
+
+def test_killed_and_locked(at, bastion, mark):
+    at.line("systemctl restart web")
+    at.see(r"^web is up$")
+    session = events(bastion, mark, "session.open", 1)[0]["session"]
+    bastion.postern("lock", "--reason", "works")
+    try:
+        at.line("systemctl restart web")
+        at.see(r"this bastion is locked")
+    finally:
+        bastion.postern("unlock")
+    at.line("/opt/house/bin/slow 50")
+    at.see(r"^started$")
+    bastion.postern("kill", session)
+    at.see(r"ended by the bastion's admin.*shell.*^left with 77$")
+
+
+def test_left_alone_by_its_client(at, bastion, mark):
+    """A terminal that is closed ends the shell and what runs in it."""
+    at.line("/opt/house/bin/slow 50")
+    at.see(r"^started$")
+    at.close()
+    e = events(bastion, mark, "operation.end", 1)[0]
+    assert e["duration_ms"] < 45000
+    end = time.monotonic() + WAIT
+    while "postern-shell" in h.run("ps", "-e", "-o", "args").stdout:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+# -- its recordings --------------------------------------------------------------------
+
+
+def test_replays_as_one(at, bastion, mark):
+    at.line("/opt/house/bin/both")
+    at.see(r"^to stderr$|^to stdout$")
+    at.line("systemctl stop web")
+    at.see("refused")
+    at.line("/opt/house/bin/istty; systemctl is-active api")
+    at.see(r"^api is up$")
+    at.line("exit")
+    at.see("^left with 0$")
+    events(bastion, mark, "operation.end", 3)
+    shell = events(bastion, mark, "operation.decide", 4)[0]["shell"]
+    text = bastion.postern("replay", "--shell", "--speed", "0", shell).stdout
+    text = text.replace("\r", "")
+    assert re.fullmatch(
+        r"line 1: web-1 as shop> /opt/house/bin/both\n"
+        r"(?:to stdout\nto stderr|to stderr\nto stdout)\n"
+        r"line 2: web-1 as shop> systemctl stop web\n"
+        r"denied by never \(policy\)\n"
+        r"line 3: web-1 as shop> /opt/house/bin/istty\n"
+        r"in\nout\n30 100\nTERM=\S+\n"
+        r"line 3: web-1 as shop> systemctl is-active api\n"
+        r"is-active api\napi is up\n", text), text
+    last = bastion.postern("replay", "--shell", "--line", "3", "--speed", "0",
+                           shell).stdout
+    assert last.startswith("line 3: ") and last.replace("\r", "") in text
+    r = bastion.postern("replay", "--shell", "no-such", check=False)
+    assert r.returncode == 1 and "no operation, session or shell" in r.stderr
