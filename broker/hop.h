@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <termios.h>
 
 #include "audit/cast.h"
 #include "broker/lease.h"
@@ -146,6 +147,8 @@ struct hop {
 	const struct lease *lease;
 	int stop;               /* SIGTERM: an admin ends it */
 	bool raw;		/* the job's terminal */
+	struct termios tty;     /* as it was, for who has it next */
+	bool tty_known;
 	bool resized;
 	/* connecting */
 	struct addrinfo *addrs, *next;
@@ -191,6 +194,8 @@ void hop_relay_shell(struct hop *h);
 /* The job's terminal: no echo, nothing rewritten; signals: ^C still ends a
  * job that waits for its connection. */
 void hop_tty_raw(struct hop *h, bool signals);
+/* As it was: a list or a broker shell goes on with it. */
+void hop_tty_back(const struct hop *h);
 
 /* hop_show.c */
 int hop_count_init(struct hop_count *c);

@@ -222,6 +222,7 @@ hop_finish(struct hop *h)
 	hop_show_flush(h, msg_now_ms() + END_FLUSH_MS);
 	hop_files_end(h);
 	end_sidecar(h);
+	hop_tty_back(h);
 	(void)close(h->run.in);
 	(void)close(h->run.out);
 	(void)close(h->run.err);

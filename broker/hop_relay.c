@@ -27,11 +27,21 @@ hop_tty_raw(struct hop *h, bool signals)
 
 	if (!h->run.pty || h->raw || tcgetattr(h->run.in, &t) != 0)
 		return;
+	if (!h->tty_known)
+		h->tty = t;
+	h->tty_known = true;
 	cfmakeraw(&t);
 	if (signals)
 		t.c_lflag |= ISIG;
 	if (tcsetattr(h->run.in, TCSANOW, &t) == 0)
 		h->raw = !signals;
+}
+
+void
+hop_tty_back(const struct hop *h)
+{
+	if (h->tty_known)
+		(void)tcsetattr(h->run.in, TCSANOW, &h->tty);
 }
 
 static void

@@ -284,7 +284,7 @@ def test_a_paste_of_10000(at):
 def test_killed_and_locked(at, bastion, mark):
     at.line("systemctl restart web")
     at.see(r"^web is up$")
-    session = events(bastion, mark, "session.open", 1)[0]["session"]
+    session = events(bastion, mark, "operation.decide", 1)[0]["session"]
     bastion.postern("lock", "--reason", "works")
     try:
         at.line("systemctl restart web")
@@ -333,7 +333,7 @@ def test_replays_as_one(at, bastion, mark):
         r"denied by never \(policy\)\n"
         r"line 3: web-1 as shop> /opt/house/bin/istty\n"
         r"in\nout\n30 100\nTERM=\S+\n"
-        r"line 3: web-1 as shop> systemctl is-active api\n"
+        r"line 3: web-1 as shop> /opt/house/bin/systemctl is-active api\n"
         r"is-active api\napi is up\n", text), text
     last = bastion.postern("replay", "--shell", "--line", "3", "--speed", "0",
                            shell).stdout
