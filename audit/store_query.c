@@ -149,8 +149,8 @@ query_collect(
 
 /* The operations that a statement finds for an id, in the ledger's order. */
 static int
-query_add_of(
-    struct store *s, enum store_statement i, struct query_list *l, const char *id)
+query_add_of(struct store *s, enum store_statement i, struct query_list *l,
+    const char *id)
 {
 	sqlite3_stmt *st = store_use(s, i);
 	int r;

@@ -375,8 +375,9 @@ query_files(struct store *s, const struct query *q, struct view *v)
 	if (q->id[0] != '\0') {
 		if ((r = store_find_id(s, q->id, &v->found, &v->n)) ==
 		    ERR_NOTFOUND)
-			(void)buf_putf(&v->reason,
-			    "there is no operation, session or shell of that id");
+			(void)buf_putf(
+			    &v->reason, "there is no operation, session or "
+					"shell of that id");
 		if (r != 0)
 			return r;
 		kind = v->found[0].kind;
@@ -405,8 +406,8 @@ query_show(struct store *s, const struct query *q, struct view *v)
 
 	v->whole = true;
 	if ((r = store_find_id(s, q->id, &v->found, &v->n)) == ERR_NOTFOUND)
-		(void)buf_putf(
-		    &v->reason, "there is no operation, session or shell of that id");
+		(void)buf_putf(&v->reason,
+		    "there is no operation, session or shell of that id");
 	if (r != 0)
 		return r;
 	return query_write_view(q, kind_of(v, q), NULL, &v->reason);

@@ -118,8 +118,8 @@ cli_replay_shell(const char *id, uint64_t line, const struct replay_options *o)
 			r = CLI_EX_FAILED;
 			goto out;
 		}
-		if ((uint64_t)json_integer_value(json_object_get(
-			row, "line")) < line)
+		if ((uint64_t)json_integer_value(json_object_get(row, "line")) <
+		    line)
 			continue;
 		if (o->stop != NULL && *o->stop != 0)
 			break;

@@ -52,16 +52,16 @@ fuzz_wait(void *arg)
 	(void)arg;
 	if (nkeys > 0 && (keys[0] == 0xff || keys[0] == 0xfe)) {
 		keys++;
-		return nkeys--, keys[-1] == 0xff ? EDIT_INTERRUPT
-						 : EDIT_RESIZED;
+		return nkeys--,
+		       keys[-1] == 0xff ? EDIT_INTERRUPT : EDIT_RESIZED;
 	}
 	return EDIT_BYTE;
 }
 
 /* As many words, and as long ones, as the text says. */
 static size_t
-fuzz_complete(void *arg, const char *text, size_t n, const char **words,
-    size_t *partial)
+fuzz_complete(
+    void *arg, const char *text, size_t n, const char **words, size_t *partial)
 {
 	static char list[64 * 1024];
 	size_t count = n == 0 ? 3 : (uint8_t)text[n - 1] % 130, at = 0;
@@ -69,8 +69,8 @@ fuzz_complete(void *arg, const char *text, size_t n, const char **words,
 	(void)arg;
 	*partial = n % 3;
 	for (size_t i = 0; i < count; i++)
-		at += (size_t)snprintf(list + at, sizeof(list) - at, "ab%zu",
-			  i * n % 7) +
+		at += (size_t)snprintf(
+			  list + at, sizeof(list) - at, "ab%zu", i * n % 7) +
 		      1;
 	*words = list;
 	return count;
