@@ -36,6 +36,7 @@
 #define QUERY_ROW_MAX (156 * 1024) /* what a ROW holds beside its lengths */
 #define QUERY_TURN 16              /* rows per turn of the loop */
 #define QUERY_FILES_MS 600000      /* a large recording is being read */
+#define NO_SUCH_ID "there is no operation, session or shell of that id"
 
 /* A question, as far as it could be read. */
 struct query {
@@ -375,9 +376,7 @@ query_files(struct store *s, const struct query *q, struct view *v)
 	if (q->id[0] != '\0') {
 		if ((r = store_find_id(s, q->id, &v->found, &v->n)) ==
 		    ERR_NOTFOUND)
-			(void)buf_putf(
-			    &v->reason, "there is no operation, session or "
-					"shell of that id");
+			(void)buf_putf(&v->reason, NO_SUCH_ID);
 		if (r != 0)
 			return r;
 		kind = v->found[0].kind;
@@ -406,8 +405,7 @@ query_show(struct store *s, const struct query *q, struct view *v)
 
 	v->whole = true;
 	if ((r = store_find_id(s, q->id, &v->found, &v->n)) == ERR_NOTFOUND)
-		(void)buf_putf(&v->reason,
-		    "there is no operation, session or shell of that id");
+		(void)buf_putf(&v->reason, NO_SUCH_ID);
 	if (r != 0)
 		return r;
 	return query_write_view(q, kind_of(v, q), NULL, &v->reason);
