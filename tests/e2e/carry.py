@@ -22,7 +22,7 @@ import time
 import house as h
 from test_jobcert import QUIET, Key
 
-AREA = pathlib.Path("/tmp/postern-carry")   # on the target
+AREA = pathlib.Path(f"/tmp/postern-carry-{os.urandom(4).hex()}")    # the target's
 RULES = f"""
 identity carrier from github {{ claim repository_id = "7712345"; claim ref = "refs/heads/carry" }}
 allow carry for carrier on web-1 {{

@@ -14,7 +14,7 @@ import time
 
 import house as h
 
-AREA = pathlib.Path("/tmp/postern-kill")    # on the target
+AREA = h.WORK / "killed"    # on the target
 LINE = 20_000   # bytes of a file for each of a job's lines
 ACCEPTED = re.compile(r'Accepted publickey for .* ID postern '
                       r'operation=(\w+) .*\(serial (\d+)\)')

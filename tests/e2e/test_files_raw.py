@@ -11,7 +11,7 @@ import subprocess
 import pytest
 from test_jobcert import QUIET, Key
 
-AREA = f"/tmp/files-raw-{os.getpid()}"
+AREA = f"/tmp/files-raw-{os.urandom(4).hex()}"
 W, R, KEEP, OUT = (f"{AREA}/{x}" for x in ("w", "r", "keep", "out"))
 RULES = f"""
 identity rawer from github {{ claim repository_id = "7712345"; claim ref = "refs/heads/raw" }}

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from test_jobcert import QUIET, Key
 
-AREA = pathlib.Path(f"/tmp/files-stock-{os.getpid()}")
+AREA = pathlib.Path(f"/tmp/files-stock-{os.urandom(4).hex()}")
 W, R = AREA / "w", AREA / "r"
 RULES = f"""
 identity stocker from github {{ claim repository_id = "7712345"; claim ref = "refs/heads/stock" }}

@@ -21,7 +21,7 @@ COMMAND = "/opt/house/bin/lines 3"
 OUTPUT = b"1\n2\n3\n"
 CLAIMS = {"iss", "aud", "sub", "exp", "iat", "nbf", "jti", "repository",
           "repository_id", "ref", "environment", "run_id", "actor", "sha"}
-FILES = "/tmp/postern-faults"     # on the target
+FILES = h.WORK / "moved"    # on the target
 RULES = f"""
 allow carry for shop on web-1 {{
     write under {FILES} by sftp
