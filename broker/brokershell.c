@@ -406,6 +406,7 @@ shell_break(struct operation *op, struct msg *m)
 	if (line == NULL)
 		return 0; /* its answer was on the way */
 	if (line->running) {
+		line->list->interrupted = true;
 		joblist_break(line, STATUS_BROKEN, "it was broken off");
 		return 0;
 	}

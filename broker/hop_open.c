@@ -211,7 +211,10 @@ hop_open_step(struct hop *h)
 	int r = conn_step(h->conn);
 
 	if (conn_state(h->conn) > CONN_AUTH)
-		hop_tty_raw(h, false); /* from here the target's echo rules */
+		/* From here the target's echo rules.  Of a command that
+		 * reads nothing, Ctrl-C would reach nobody: it stays a
+		 * signal. */
+		hop_tty_raw(h, !h->run.take_stdin);
 	if (r == 0)
 		hop_relay_start(h);
 	else if (r == ERR_DENIED)

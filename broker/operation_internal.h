@@ -140,6 +140,7 @@ struct joblist {
 	bool pty;
 	const char *broken; /* why nothing more of it is run; or NULL */
 	uint32_t code;      /* for the job, when it is broken */
+	bool interrupted;   /* by whoever typed it: that is how it ended */
 	uint32_t status;    /* of what ran last, as a shell has it in $? */
 	size_t line;        /* of what ran last */
 };

@@ -32,6 +32,7 @@
 
 #define LINES_MS 15000    /* for audit to write the lines */
 #define STATUS_SIGNAL 128 /* and the signal's number: a shell's $? */
+#define STATUS_INTERRUPTED 130
 
 /* -- making one
  * ---------------------------------------------------------------- */
@@ -347,7 +348,8 @@ joblist_next(struct operation *op)
 	    "line %zu of the script ended with "
 	    "%u; the lines after it were not run",
 	    j->line, j->status);
-	joblist_answer(op, j->status, stop ? text : NULL);
+	joblist_answer(op, j->interrupted ? STATUS_INTERRUPTED : j->status,
+	    stop ? text : NULL);
 }
 
 /* The hop's last word, when it had one. */

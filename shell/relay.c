@@ -32,6 +32,10 @@
 #include "lib/safeopen.h"
 #include "lib/sftprefuse.h"
 
+/* A target's sshd passes no signal on to a forced command: what does not end by
+ * itself is hung up on. */
+#define HANG_UP_MS 1000
+
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 
 #define SAY_GONE                                                               \
@@ -59,6 +63,7 @@ struct relay {
 	struct relay_shell *shell; /* a line of it; NULL: an operation */
 	bool opening;              /* it: not a line, but its first prompt */
 	int leave;                 /* the signal that ends it, after its hop */
+	int64_t hang_up_ms;        /* on its hop, if that goes on; 0: not */
 	struct ending ending;
 };
 
@@ -203,6 +208,10 @@ relay_shell_signal(struct relay *rl, int sig)
 	relay_break(rl);
 	if (rl->hop == -1)
 		rl->pending = 0;
+	else if (rl->hang_up_ms == 0)
+		rl->hang_up_ms = msg_now_ms() + HANG_UP_MS;
+	else
+		rl->hang_up_ms = msg_now_ms(); /* once more: at once */
 	if (ends && rl->hop == -1)
 		relay_finish(rl, 0, sig);
 	else if (ends)
@@ -370,6 +379,7 @@ relay_hop(struct relay *rl)
 		return 0;
 	(void)close(rl->hop);
 	rl->hop = -1;
+	rl->hang_up_ms = 0;
 	if (rl->stop)
 		relay_finish(rl, one.ending.code, one.ending.signal);
 	else if (rl->leave != 0)
@@ -472,6 +482,30 @@ relay_step(struct relay *rl, const struct pollfd *p, int r)
 }
 
 static int
+relay_wait_ms(const struct relay *rl)
+{
+	int64_t left;
+
+	if (rl->hang_up_ms == 0 || rl->hop == -1)
+		return -1;
+	left = rl->hang_up_ms - msg_now_ms();
+	return left < 0 ? 0 : (int)left;
+}
+
+/* The command was interrupted and goes on: its hop is told that nobody waits
+ * for it.  What policy says of the line is waited for all the same. */
+static void
+relay_hang_up(struct relay *rl)
+{
+	if (rl->done || relay_wait_ms(rl) != 0)
+		return;
+	(void)close(rl->hop);
+	rl->hop = -1;
+	if (rl->leave != 0 || rl->lost)
+		relay_finish(rl, 0, rl->leave != 0 ? rl->leave : SIGINT);
+}
+
+static int
 relay_loop(struct relay *rl)
 {
 	struct pollfd p[AT_N];
@@ -479,11 +513,13 @@ relay_loop(struct relay *rl)
 
 	while (!rl->done) {
 		poll_fill(rl, p);
-		r = poll(p, AT_N, -1) == -1 && errno != EINTR ? ERR_SYS : 0;
+		r = poll(p, AT_N, relay_wait_ms(rl));
+		r = r == -1 && errno != EINTR ? ERR_SYS : 0;
 		relay_take_signals(rl);
 		if ((r = relay_step(rl, p, r)) != 0)
 			return r;
 		relay_flush(rl);
+		relay_hang_up(rl);
 	}
 	return 0;
 }

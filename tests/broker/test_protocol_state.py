@@ -218,6 +218,20 @@ def test_policy_broker_shells(policy):
     assert w.expect(good, "ANSWER").u32() == tp.DENIED and policy.alive()
 
 
+def test_policy_broker_shell_that_idles(tmp_path, program):
+    tmp_path.chmod(0o755)
+    policy = tp.Policy(program, tmp_path, settings="shell-idle 1s\n")
+    m, handle = policy.login()
+    shell = m.shell(tp.message("RUN", tp.run_body(handle, "", kind=0, tty=1)))
+    w.expect(shell, "PROMPT")
+    code, out, err = tp.answer(shell)
+    assert code == tp.TEMPFAIL and "shell-idle" in err
+    m.kill()
+    policy.proc.kill()
+    policy.proc.wait()
+    policy.control.close()
+
+
 def test_policy_people(policy):
     """Questions one after the other; behind a query nobody listens."""
     with w.connect(policy.path / "ctl.sock") as s:

@@ -11,6 +11,7 @@ import time
 import pytest
 
 import house as h
+import test_jobcert
 
 WAIT = 60       # for a machine that has much else to do
 
@@ -88,8 +89,8 @@ def events(bastion, mark, kind, n):
 def shell(job):
     """shell(to, ...): a Terminal with `ssh -t TO@bastion` in it."""
     with contextlib.ExitStack() as stack:
-        def start(to="web-1", opts=("-t",), token=None, **kw):
-            t = Terminal(job, job.argv(to, opts=opts),
+        def start(to="web-1", opts=("-t",), token=None, argv=None, **kw):
+            t = Terminal(job, argv or job.argv(to, opts=opts),
                          job.env(CI_TOKEN=token or job.issuer.token()), **kw)
             stack.callback(t.close)
             return t
@@ -155,6 +156,16 @@ def test_no_shell_where_no_rule_leads(shell):
     t.see(r"^web-2 as shop>$")
     t = shell("down-9")
     t.see(r"no rule lets this job open a shell on down-9.*^left with 77$")
+
+
+def test_by_a_certificate(shell, job):
+    key = test_jobcert.Key(job).login()
+    t = shell(argv=key.argv("web-1", opts=("-t",)))
+    t.ready()
+    t.line("systemctl restart web")
+    t.see(r"^web is up$")
+    t.line("exit 4")
+    t.see("^left with 4$")
 
 
 # -- what is typed ---------------------------------------------------------------
@@ -233,9 +244,19 @@ def test_ctrl_c_drops_a_line_and_interrupts_a_command(at, bastion, mark):
     at.line("exit")
     at.see("^left with 130$")
     e = events(bastion, mark, "operation.end", 2)
-    assert {x["state"] for x in e} == {"complete", "aborted"}, e
+    assert {x["state"] for x in e} == {"interrupted", "aborted"}, e
     assert all(x["line"] == 1 for x in bastion.events(mark,
                                                       "operation.decide"))
+
+
+def test_ctrl_c_where_nothing_is_read(at):
+    """A command with a terminal and without its input."""
+    at.line("/opt/house/bin/stream 7 900")
+    at.see(r"^7 3$")
+    at.key("C-c")
+    at.ready()
+    at.line("exit")
+    at.see("^left with 130$")
 
 
 def test_a_terminal_by_rule_and_its_size(shell):
@@ -276,6 +297,47 @@ def test_a_paste_of_10000(at):
     at.key("Enter")
     at.see(f"^<{text}>$", whole=True)
     at.ready()
+
+
+TOP = '''
+allow top for shop on web-1 { run /usr/bin/top -d <int 1..9> with pty stdin }
+'''
+
+
+@pytest.mark.skipif(not os.path.exists("/usr/bin/top"), reason="no top")
+def test_a_program_of_the_whole_screen(at, bastion):
+    with bastion.more_rules(TOP):
+        at.line("/usr/bin/top -d 1")
+        at.see(r"^top - .*PID +USER")
+        at.tmux("resize-window", "-x", "90", "-y", "16")
+        at.see(r"^top - .*PID +USER")
+        at.type("q")
+        at.ready()
+        at.line("systemctl restart web")
+        at.see(r"^restart web\nweb is up$")
+
+
+WINCH = """#!/bin/sh
+trap 'stty size' WINCH
+stty size
+while [ ! -e "$1" ]; do sleep 0.1; done
+"""
+
+
+def test_its_size_while_something_runs(at, bastion, tmp_path):
+    script, end = h.BIN / "size-of", h.WORK / f"winch-{time.monotonic_ns()}"
+    script.write_text(WINCH)
+    script.chmod(0o755)
+    rule = f"""
+allow winch for shop on web-1 {{ run {script} </opt/house/*> with pty stdin }}
+"""
+    with bastion.more_rules(rule):
+        at.line(f"{script} {end}")
+        at.see("^30 100$")
+        at.tmux("resize-window", "-x", "90", "-y", "16")
+        at.see("^16 90$")
+        end.touch()
+        at.ready()
 
 
 # -- the end -------------------------------------------------------------------------
