@@ -935,8 +935,8 @@ def test_a_recording_is_handed_out_for_reading_alone(audit):
 
 @pytest.mark.parametrize("what, keys, words", [
     ("secrets", {}, "no such question"),
-    ("show", {"id": "nope"}, "no operation or session"),
-    ("show", {}, "no operation or session"),
+    ("show", {"id": "nope"}, "no operation, session or shell"),
+    ("show", {}, "no operation, session or shell"),
     ("recording", {"id": w.ulid(20)}, "no recording"),
     ("recording", {"id": "../../etc/passwd"}, "no recording"),
     ("sessions", {"limit": "0"}, "limit"),

@@ -76,7 +76,7 @@ def test_those_of_one_operation(audit):
     got = handed(audit.ask("files", id=w.ulid(11)))
     assert len(got) == 2 and all(w.ulid(11) in name for name in got)
     assert views(audit)[-1]["operation"] == w.ulid(11)
-    with pytest.raises(w.Refused, match="no operation or session"):
+    with pytest.raises(w.Refused, match="no operation, session or shell"):
         audit.query("files", id=w.ulid(12))
     assert len(views(audit)) == 1
 
