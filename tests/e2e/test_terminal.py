@@ -24,12 +24,15 @@ allow terminal for shop on web-1 {{
     run /usr/bin/wc -l with stdin
 }}
 """
-# Tells that it waits, and what it hears; ends at a line.  bash may begin to wait
-# when a signal has just come: so not for long.
+# Tells its terminal's size when that has changed, and ends at a line.
 PROGRAM = """#!/bin/bash
-trap 'echo "now $(stty size)"' WINCH
-echo "begins $(stty size) $TERM"
-until read -r -t 0.2 line; do [ $? -gt 128 ] || exit 3; done
+size=$(stty size)
+echo "begins $size $TERM"
+until read -r -t 0.2 line; do
+    [ $? -gt 128 ] || exit 3
+    was=$size size=$(stty size)
+    [ "$size" = "$was" ] || echo "now $size"
+done
 echo "heard $line"
 """
 
