@@ -15,6 +15,7 @@
 #include <histedit.h>
 #include <locale.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@
 #define EDIT_LIST_MAX 100 /* words shown at once */
 #define WORDS_INSERT_MAX 4096
 #define REPLACEMENT 0xfffd
+#define CHARACTER_MAX 0x10ffff /* of Unicode */
 
 struct edit {
 	const struct edit_hooks *hooks;
@@ -115,10 +117,13 @@ read_byte(struct edit *e, wchar_t *c)
 	k = mbrtowc(c, &b, 1, &e->state);
 	if (k == (size_t)-2)
 		return 0;
-	if (k == (size_t)-1) {
+	if (k == (size_t)-1)
 		e->state = (mbstate_t){ 0 };
+	/* libedit ends the process over what has no form in UTF-8; the C
+	 * library reads such from six bytes. */
+	if (k == (size_t)-1 || (uint32_t)*c > CHARACTER_MAX ||
+	    (*c >= 0xd800 && *c <= 0xdfff))
 		*c = REPLACEMENT;
-	}
 	return 1;
 }
 
@@ -285,7 +290,8 @@ edit_new(const char *term, const struct edit_hooks *hooks, struct edit **out)
 	    el_set(e->el, EL_SIGNAL, 0) != 0 ||
 	    el_set(e->el, EL_PROMPT, edit_prompt) != 0 ||
 	    el_set(e->el, EL_GETCFN, edit_getc) != 0 ||
-	    el_set(e->el, EL_ADDFN, "postern-complete", "complete a word",
+	    /* el_set would copy the names and lose the copies */
+	    el_wset(e->el, EL_ADDFN, L"postern-complete", L"complete a word",
 		edit_complete) != 0 ||
 	    (r = bind_keys(e->el)) != 0 || (r = edit_history(e)) != 0)
 		goto out;
