@@ -32,6 +32,7 @@
 #include "shell/relay.h"
 #include "shell/request.h"
 
+#define STATUS_INTERRUPTED (128 + SIGINT)
 #define WORDS_MS 5000 /* for policy to say what completes a line */
 
 #define SAY_RESTARTED                                                          \
@@ -302,6 +303,8 @@ interactive_line(struct interactive *in, const char *line, size_t n)
 	if ((r = send_line(in, line, n)) == 0)
 		r = relay_line(&in->shell, &in->end);
 	terminal_back(in);
+	if (in->end.code == STATUS_INTERRUPTED)
+		say("\n"); /* behind the terminal's ^C */
 	if (r == 0) {
 		relay_tell(&in->shell);
 		in->over = in->shell.quit;
@@ -371,7 +374,7 @@ interactive_run(struct interactive *in, int conn, int sigfd, struct ending *e)
 			interactive_line(in, line, n);
 			break;
 		case EDIT_DROPPED:
-			in->end = (struct ending){ .code = 128 + SIGINT };
+			in->end = (struct ending){ .code = STATUS_INTERRUPTED };
 			break;
 		case EDIT_END:
 			say("\n");

@@ -239,6 +239,7 @@ def test_ctrl_c_drops_a_line_and_interrupts_a_command(at, bastion, mark):
     at.see(r"^started$")
     at.key("C-z")       # is nothing
     at.key("C-c")
+    at.see(r"\^C$")
     at.see(r"what follows in the list was not run")
     at.ready()
     at.line("exit")
