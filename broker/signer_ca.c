@@ -91,8 +91,10 @@ signer_ca_folder(const char *name, int fd)
 	int r = ERR_PROTO;
 
 	for (size_t i = 0; i < NCA; i++) {
-		(void)snprintf(pem, sizeof(pem), "%s.pem", ca_name(i));
-		(void)snprintf(pub, sizeof(pub), "%s.pub", ca_name(i));
+		(void)snprintf(
+		    pem, sizeof(pem), "%s.pem", ca_name((enum ca_which)i));
+		(void)snprintf(
+		    pub, sizeof(pub), "%s.pub", ca_name((enum ca_which)i));
 		if (strcmp(name, pem) == 0)
 			r = load(fd, read_pem, &env.ca[i].key);
 		else if (strcmp(name, pub) == 0)
@@ -114,7 +116,8 @@ signer_ca_serve(void (*changed)(void))
 	for (size_t i = 0; i < NCA; i++) {
 		if (env.ca[i].key == NULL || !env.ca[i].by_agent)
 			continue;
-		env.ca[i].agent = agent_new(i, env.ca[i].key, changed);
+		env.ca[i].agent =
+		    agent_new((enum ca_which)i, env.ca[i].key, changed);
 		if (env.ca[i].agent == NULL)
 			return ERR_NOMEM;
 	}
