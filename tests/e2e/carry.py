@@ -157,7 +157,7 @@ class SftpByHand(Sftp):
         return ["script", "-qec", inner, "/dev/null"], text + "bye\n"
 
 
-class Psftp(Client):
+class Psftp(Sftp):
     name = "psftp"
 
     def there(self):
@@ -174,24 +174,6 @@ class Psftp(Client):
         pin = h.fingerprint(self.it.bastion.hostkey.with_suffix(".pub"))
         return ["psftp", "-batch", "-hostkey", pin, "-i", ppk, "-b", script,
                 self.at], ""
-
-    def put(self, what, to):
-        return self.lines(f"put {what} {to}\n")
-
-    def get(self, what, to):
-        return self.lines(f"get {what} {to}\n")
-
-    def put_tree(self, what, to):
-        return self.lines(f"put -r {what} {to}\n")
-
-    def get_tree(self, what, to):
-        return self.lines(f"get -r {what} {to}\n")
-
-    def put_rest(self, what, to):
-        return self.lines(f"reput {what} {to}\n")
-
-    def get_rest(self, what, to):
-        return self.lines(f"reget {what} {to}\n")
 
 
 class Curl(Client):
