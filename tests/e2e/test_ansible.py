@@ -108,15 +108,13 @@ class Ansible:
         return self.run("ansible-playbook", self.book / "play.yml", **env)
 
 
-@pytest.fixture
-def cert(job, book):
+def by_certificate(job, book):
     key = jc.Key(job).login()
     return Ansible(job, book, "-o BatchMode=yes -o IdentitiesOnly=yes "
                    f"-i {key.private}")
 
 
-@pytest.fixture
-def token(job, book):
+def by_token(job, book):
     ask = job.home / "ask"
     text = re.search(r"<<'S'\n(.*?)^S$", h.SNIPPET, re.S | re.M)[1]
     ask.write_text(text.replace("@SHELL@", "/bin/sh").replace(
@@ -125,6 +123,16 @@ def token(job, book):
     args = re.search("^    (-o KbdInteractiveAuthentication=.*)$", PAGE, re.M)
     return Ansible(job, book, args[1], SSH_ASKPASS=str(ask),
                    SSH_ASKPASS_REQUIRE="force", CI_TOKEN=job.issuer.token())
+
+
+@pytest.fixture(params=[by_certificate, by_token], ids=["cert", "token"])
+def way(request, job, book):
+    return request.param(job, book)
+
+
+@pytest.fixture
+def cert(job, book):
+    return by_certificate(job, book)
 
 
 def did_it(book):
@@ -142,9 +150,9 @@ def nothing_done():
         f.unlink()
 
 
-def test_a_playbook(cert, bastion, book, mark):
+def test_a_playbook(way, bastion, book, mark):
     policy(bastion, here((TOP / "doc/examples/ansible.postern").read_text()))
-    r = cert.play()
+    r = way.play()
     assert r.code == 0, r.text + r.error
     did_it(book)
     bastion.mark()
@@ -159,13 +167,13 @@ def test_a_playbook(cert, bastion, book, mark):
     assert all(len(e["manifest_sha256"]) == 64 for e in moved)
 
 
-def test_pipelining(token, bastion, book, mark):
+def test_pipelining(way, bastion, book, mark):
     text = (TOP / "doc/examples/ansible.postern").read_text()
     policy(bastion, here(text))
-    r = token.run("ansible", "all", "-m", "ping", ANSIBLE_PIPELINING="1")
+    r = way.run("ansible", "all", "-m", "ping", ANSIBLE_PIPELINING="1")
     assert r.code != 0 and "postern: denied" in r.text + r.error
     policy(bastion, here(text) + here(block("postern")))
-    r = token.play(ANSIBLE_PIPELINING="1")
+    r = way.play(ANSIBLE_PIPELINING="1")
     assert r.code == 0, r.text + r.error
     did_it(book)
     bastion.mark()
