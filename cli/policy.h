@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "lib/proto.h"
 #include "policy/claims.h"
 #include "policy/decide.h"
 
@@ -21,6 +22,7 @@ struct policy;
 
 #define CLI_EX_NEW 3 /* diff, prove, rehearse: there is a difference */
 #define CLI_EX_UNDECIDED 4
+#define ASK_SENT_MAX PROTO_ENVS_MAX
 
 /* What several of the tools take as options. */
 struct ask {
@@ -31,6 +33,8 @@ struct ask {
 	enum request_kind kind;
 	const char *path, *ref;
 	unsigned int how;
+	const char *sent[ASK_SENT_MAX]; /* of its environment: NAME=VALUE */
+	size_t nsent;
 	time_t now;
 	uint64_t since_ms;
 	unsigned int budget_s; /* of processor time */
@@ -38,7 +42,8 @@ struct ask {
 
 /* The letters of an `ask`'s long options, as the tool accepts them: a(s)
  * o(n) p(olicy) b(udget) c(laim) t(ty: --pty) i(stdin) @(at) j(son) O(ld)
- * L(edger) S(ince) k(--check) x(--read, --write, --by, --git-read, --git-write,
+ * L(edger) S(ince) k(--check) e(nv) x(--read, --write, --by, --git-read,
+ * --git-write,
  * --ref, --interactive).  One `+` in front: what follows is a command, whose
  * words are not looked at.  0 or an exit code, said. */
 int ask_parse(struct ask *a, int argc, char **argv, const char *accepted);
@@ -58,6 +63,9 @@ int policy_of(const char *const *path, size_t n, struct policy **out);
 /* The same, quietly: errors are the diags'. */
 int policy_load_from(
     const char *const *path, size_t n, struct diags *d, struct policy **out);
+/* Says of the first deny line that looks at variables, where a job can send
+ * some, that this tool does not. */
+void policy_tell_left_out(const struct policy *const *p, size_t n);
 /* Writes and clears it; an exit code. */
 int policy_say(struct buf *b, int r);
 

@@ -26,6 +26,7 @@
 #include "policy/command.h"
 #include "policy/model.h"
 #include "policy/policy.h"
+#include "policy/show.h"
 #include "policy/whatif.h"
 
 /* -- options
@@ -45,6 +46,7 @@ static const struct option ask_options[] = {
 	{ "ledger", required_argument, NULL, 'L' },
 	{ "since", required_argument, NULL, 'S' },
 	{ "check", no_argument, NULL, 'k' },
+	{ "env", required_argument, NULL, 'e' },
 	{ "read", required_argument, NULL, 'r' },
 	{ "write", required_argument, NULL, 'w' },
 	{ "by", required_argument, NULL, 'y' },
@@ -75,6 +77,21 @@ add_claim(struct ask *a, const char *text)
 		cli_error("--claim %s: too long, or too many claims", name);
 		return POSTERN_EX_USAGE;
 	}
+	return 0;
+}
+
+static int
+add_sent(struct ask *a, const char *text)
+{
+	if (env_name_len(text) == 0) {
+		cli_error("--env wants NAME=VALUE, not `%s'", text);
+		return POSTERN_EX_USAGE;
+	}
+	if (a->nsent == ASK_SENT_MAX) {
+		cli_error("--env: more than %d variables", ASK_SENT_MAX);
+		return POSTERN_EX_USAGE;
+	}
+	a->sent[a->nsent++] = text;
 	return 0;
 }
 
@@ -179,6 +196,10 @@ check_access(const struct ask *a)
 			  "rsync, and nothing else does");
 		return POSTERN_EX_USAGE;
 	}
+	if (a->nsent > 0 && a->kind != REQUEST_RUN) {
+		cli_error("--env wants a command");
+		return POSTERN_EX_USAGE;
+	}
 	if (a->ref != NULL && !git) {
 		cli_error("--ref wants --git-read or --git-write");
 		return POSTERN_EX_USAGE;
@@ -203,6 +224,8 @@ take_option(struct ask *a, int c)
 		return 0;
 	case 'c':
 		return add_claim(a, optarg);
+	case 'e':
+		return add_sent(a, optarg);
 	case 't':
 		a->pty = true;
 		return 0;
@@ -286,6 +309,8 @@ ask_fill(const struct ask *a, const struct command *c, struct request *q)
 	q->how = a->how;
 	q->pty = a->pty;
 	q->now = a->now;
+	q->sent = a->sent;
+	q->nsent = a->nsent;
 }
 
 int
@@ -396,4 +421,47 @@ policy_say(struct buf *b, int r)
 		(void)fwrite(buf_ptr(b), 1, buf_len(b), stdout);
 	buf_clear(b);
 	return r == 0 ? 0 : CLI_EX_FAILED;
+}
+
+/* -- what is left out -------------------------------------------------------
+ */
+
+/* A deny line that looks at variables: the command's own are compared, those
+ * that jobs send are not. */
+static const struct run *
+looks_at_sent(const struct policy *p)
+{
+	bool comes = false;
+
+	for (size_t i = 0; i < p->nrule; i++)
+		comes |= p->rule[i]->nenv > 0;
+	for (size_t i = 0; comes && i < p->nrule; i++) {
+		const struct rule *rule = p->rule[i];
+
+		for (size_t k = 0; k < rule->nrun; k++) {
+			if (rule->effect == EFFECT_DENY &&
+			    rule->run[k]->nassign > 0)
+				return rule->run[k];
+		}
+	}
+	return NULL;
+}
+
+void
+policy_tell_left_out(const struct policy *const *p, size_t n)
+{
+	const struct run *run = NULL;
+	struct buf b;
+	size_t i;
+
+	for (i = 0; i < n && run == NULL; i++)
+		run = looks_at_sent(p[i]);
+	if (run == NULL)
+		return;
+	buf_init(&b, 4096);
+	if (show_place(p[i - 1], &run->at, &b) == 0)
+		cli_error("left out: what is denied for a variable that a job "
+			  "sends (%s); ask for it by `explain --env'",
+		    buf_cstr(&b));
+	buf_clear(&b);
 }

@@ -381,7 +381,7 @@ cli_policy_who_can(int argc, char **argv)
 	struct ask a;
 	int r;
 
-	if ((r = ask_parse(&a, argc, argv, "+nptcx@j")) != 0 ||
+	if ((r = ask_parse(&a, argc, argv, "+nptcex@j")) != 0 ||
 	    (r = ask_commands(&a, argc - optind, argv + optind, &l)) != 0 ||
 	    (r = policy_of(&a.policy, a.policy != NULL, &p)) != 0)
 		goto out;

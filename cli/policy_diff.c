@@ -327,6 +327,7 @@ diff_run(int argc, char **argv, bool only_new)
 			 &p[i])) != 0)
 			goto out;
 	}
+	policy_tell_left_out((const struct policy *const *)p, 2);
 	set_budget(a.budget_s);
 	to->json = a.json;
 	to->only_new = only_new;

@@ -285,7 +285,7 @@ cli_policy_explain(int argc, char **argv)
 	struct ask a;
 	int r;
 
-	if ((r = ask_parse(&a, argc, argv, "+snpctixj@")) != 0)
+	if ((r = ask_parse(&a, argc, argv, "+snpctiexj@")) != 0)
 		goto out;
 	if (a.as == NULL || a.on == NULL) {
 		r = cli_usage();

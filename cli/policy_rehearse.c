@@ -397,6 +397,7 @@ cli_policy_rehearse(int argc, char **argv)
 	if ((r = policy_of((const char *const *)argv + optind, 1, &p)) != 0 ||
 	    (r = load_old(a.old, &old)) != 0)
 		goto out;
+	policy_tell_left_out((const struct policy *const[]){ p }, 1);
 	if (a.ledger == NULL && asprintf(&own, "%s/ledger/ledger.jsonl",
 				    cli_conf()->state_folder) == -1) {
 		own = NULL;

@@ -270,6 +270,12 @@ put_expect(struct json *j, const struct expect *e)
 					  : e->rule.name);
 	json_kv_bool(j, "pty", e->pty);
 	json_kv_bool(j, "stdin", e->stdin_ok);
+	if (e->nsent > 0) {
+		json_kv_open(j, "sent", '[');
+		for (size_t i = 0; i < e->nsent; i++)
+			json_str(j, e->sent[i]);
+		json_close(j, ']');
+	}
 	json_close(j, '}');
 }
 

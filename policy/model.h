@@ -338,6 +338,8 @@ struct expect {
 	enum by_kind by;
 	struct ref rule;	/* BY_RULE */
 	bool pty, stdin_ok;
+	const char *const *sent; /* of its environment, NAME=VALUE */
+	size_t nsent;
 };
 
 /* A claim that a test sets. */

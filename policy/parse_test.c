@@ -158,10 +158,27 @@ expect_what(struct parser *ps, struct expect *e)
 	return 0;
 }
 
+/* sent "NAME=VALUE"; may stand several times */
+static int
+expect_sent(struct parser *ps, struct parse_list *sent)
+{
+	struct ref ref;
+	int r;
+
+	parse_next(ps, LEX_POLICY);
+	if ((r = parse_string(ps, "a variable as \"NAME=VALUE\"", &ref)) != 0)
+		return r;
+	if (env_name_len(ref.name) == 0)
+		return parse_error_at(
+		    ps, &ref.at, "expected a variable as \"NAME=VALUE\"");
+	return parse_list_add(ps, sent, &ref, "variable");
+}
+
 static int
 expect_line(struct parser *ps, struct test *t, enum verdict want)
 {
 	struct expect e = { .want = want, .at = parse_place(ps) }, *v;
+	struct parse_list sent = { .n = 0 };
 	int r;
 
 	parse_next(ps, LEX_POLICY);
@@ -173,16 +190,21 @@ expect_line(struct parser *ps, struct test *t, enum verdict want)
 		if (parse_is_word(ps, "with") && !e.pty && !e.stdin_ok &&
 		    e.kind == REQUEST_RUN)
 			r = parse_with(ps, &e.pty, &e.stdin_ok, NULL);
+		else if (parse_is_word(ps, "sent") && e.kind == REQUEST_RUN)
+			r = expect_sent(ps, &sent);
 		else if (parse_is_word(ps, "by"))
 			r = expect_by(ps, &e);
 		else
 			r = parse_expected(
 			    ps, e.kind != REQUEST_RUN
 				    ? "`by` or the end of the line"
-				    : "`with`, `by` or the end of the line");
+				    : "`with`, `sent`, `by` or the end of the "
+				      "line");
 		if (r != 0)
 			return r;
 	}
+	e.sent = sent.v;
+	e.nsent = sent.n;
 	if (t->nexpect >= POLICY_LINES_MAX)
 		return parse_error_at(ps, &e.at, "more than %d lines in a test",
 		    POLICY_LINES_MAX);

@@ -187,6 +187,8 @@ run_line(struct run_test *rt, const struct expect *e)
 
 	rt->q.kind = e->kind;
 	rt->q.pty = e->pty;
+	rt->q.sent = e->sent;
+	rt->q.nsent = e->nsent;
 	if (e->kind == REQUEST_RUN)
 		return run_commands(rt, e);
 	rt->q.path = e->command;

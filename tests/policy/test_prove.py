@@ -572,6 +572,31 @@ def test_diff_knows(old, new, want, tmp_path):
                     {"denied"}, "both": {"allowed", "denied"}}[want], said
 
 
+def test_what_is_sent_is_left_out_and_it_says_so(tmp_path):
+    """A deny of a variable goes: no command of the policies shows it."""
+    old, new = tmp_path / "old.postern", tmp_path / "new.postern"
+    ship = allow("run id; env STAGE <enum blue red>")
+    old.write_text(BASE + ship + deny("run STAGE=red <any>..."))
+    new.write_text(BASE + ship)
+    for tool in ("prove", "diff"):
+        for pair in ((old, new), (new, old)):
+            r = subprocess.run([BUILD + "/cli/postern", "policy", tool, *pair],
+                               capture_output=True, text=True, check=False)
+            assert r.returncode == 0, r
+            assert re.search(r"^postern: left out: what is denied for a "
+                             r"variable that a job sends \(.*old.postern:\d+\)"
+                             r"; ask for it by `explain --env'$", r.stderr,
+                             re.M), r.stderr
+    r = subprocess.run([BUILD + "/cli/postern", "policy", "prove", new, new],
+                       capture_output=True, text=True, check=False)
+    assert r.stderr == ""
+    # nobody can send it: nothing is left out
+    old.write_text(BASE + allow("run id") + deny("run STAGE=red <any>..."))
+    r = subprocess.run([BUILD + "/cli/postern", "policy", "prove", old, old],
+                       capture_output=True, text=True, check=False)
+    assert r.stderr == ""
+
+
 def test_prove_says_when_it_does_not_know(tmp_path):
     words = " ".join(["(a | <any>)"] * 24)
     old = BASE + allow(f"run id <any>... a {words}")

@@ -209,6 +209,73 @@ def test_explain_says_what_it_cannot_answer(policy):
     assert r.returncode == 64 and "^" in r.stderr
 
 
+SENT = '''
+allow ship for deploy on web-1 { run /opt/ship; env STAGE <enum blue red> }
+deny red for * on web-1 { run STAGE=red <any>...; because "red is off" }
+test "what is sent" as deploy { ref "refs/tags/v1" } on web-1 {
+    allow "/opt/ship" sent "STAGE=blue" sent "OTHER=x"
+    deny  "/opt/ship" sent "STAGE=red" by red
+    deny  "/opt/ship" sent "STAGE=green"
+    deny  "/opt/ship && /opt/ship" with pty sent "STAGE=red" by red
+}
+'''
+
+
+@pytest.mark.parametrize("sent, code, says", [
+    ([], 0, "allowed by rule `ship`"),
+    (["STAGE=blue"], 0, "allowed by rule `ship`"),
+    (["STAGE=red"], 77, "denied by rule `red`: red is off"),
+    (["STAGE=green"], 77, "does not take the value"),
+    (["OTHER=1", "STAGE=red"], 77, "red is off"),
+    (["STAGE"], 64, "--env wants NAME=VALUE"),
+    (["=x"], 64, "--env wants NAME=VALUE"),
+    ([f"V{n}=x" for n in range(130)], 0, "allowed"),
+    ([f"V{n}=x" for n in range(131)], 64, "more than 130 variables")])
+def test_what_a_job_sends_is_asked_with_it(tmp_path, policy, sent, code, says):
+    path = tmp_path / "sent.postern"
+    with open(policy, encoding="utf-8") as f:
+        path.write_text(f.read() + SENT)
+    args = ["--policy", str(path)] + [f"--env={s}" for s in sent]
+    r = run("explain", *args, "--as", "deploy", "--on", "web-1", "--",
+            "/opt/ship")
+    assert r.returncode == code and says in r.stdout + r.stderr, r
+    r = run("who-can", *args, "--on", "web-1", "--", "/opt/ship")
+    assert ("deploy" in r.stdout) == (code == 0), r
+
+
+def test_what_a_job_sends_wants_a_command(policy):
+    r = run("explain", "--policy", policy, "--as", "deploy", "--on", "web-1",
+            "--env", "A=b", "--read", "/x", "--by", "sftp")
+    assert r.returncode == 64 and "--env wants a command" in r.stderr
+
+
+@pytest.mark.parametrize("line, says", [
+    ('deny "/opt/ship" sent STAGE=red', "expected a variable as"),
+    ('deny "/opt/ship" sent "STAGE"', 'expected a variable as "NAME=VALUE"'),
+    ('deny "/opt/ship" sent "A=b" sent "A=b"', "is written twice"),
+    ('deny read "/x" by sftp sent "A=b"', "expected `by`"),
+    ('allow "/opt/ship" sent "STAGE=red"', "expected allow, but it is denied")])
+def test_a_test_says_what_is_sent(tmp_path, policy, line, says):
+    path = tmp_path / "sent.postern"
+    with open(policy, encoding="utf-8") as f:
+        path.write_text(f.read() + SENT + 'test "x" as deploy { ref "refs/tags/v1" } '
+                        'on web-1 {\n'
+                        f"    {line}\n}}\n")
+    r = run("check", str(path))
+    assert r.returncode == 1 and says in r.stderr, r.stderr
+
+
+def test_the_export_has_what_is_sent(tmp_path, policy):
+    path = tmp_path / "sent.postern"
+    with open(policy, encoding="utf-8") as f:
+        path.write_text(f.read() + SENT)
+    r = run("export", "--json", str(path))
+    tests = {t["name"]: t["lines"] for t in json.loads(r.stdout)["tests"]}
+    assert [x["sent"] for x in tests["what is sent"]] == [
+        ["STAGE=blue", "OTHER=x"], ["STAGE=red"], ["STAGE=green"],
+        ["STAGE=red"]]
+
+
 def test_the_known_ways_out_are_refused():
     """Its tests are the table: options of git, tar and find."""
     r = run("check", os.path.dirname(__file__) + "/escapes.postern")
