@@ -257,6 +257,7 @@ transfer_matches(const struct transfer *t, const struct request *q)
 {
 	return t->write == (q->kind == REQUEST_WRITE) &&
 	       (t->by & q->how) != 0 && !(q->deletes && t->no_delete) &&
+	       !(q->links && t->no_symlinks) &&
 	       path_is_under(&t->under, q->claims, q->path, strlen(q->path));
 }
 
@@ -529,6 +530,7 @@ judge_served(const struct request *q, const struct served *v, struct best *best)
 	one.kind = v->kind;
 	one.how = v->how;
 	one.deletes = v->deletes;
+	one.links = v->links;
 	one.path = path;
 	for (size_t i = 0; i < v->npath; i++) {
 		if (!served_path(q->command->stage[0].argv[v->first + i], path))

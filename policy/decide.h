@@ -79,6 +79,7 @@ struct request {
 	const char *path;              /* of a file or repository */
 	unsigned int how; /* of a file: one BY_ bit of policy/model.h */
 	bool deletes;     /* of files: some may be deleted on the way */
+	bool links;       /* by rsync: symbolic links may be among them */
 	/* Of git; NULL asks whether the connection may be opened at all, and
 	 * every ref is asked for then. */
 	const char *ref;

@@ -275,6 +275,7 @@ explain_transfer(const struct request *q, struct served *v, struct request *as,
 	as->kind = v->kind;
 	as->how = v->how;
 	as->deletes = v->deletes;
+	as->links = v->links;
 	denied_path(q, as, v, path);
 	return is;
 }

@@ -32,8 +32,12 @@ why(const struct request *q, const struct nearest_access *n)
 			     : "to fetch, but not to push";
 	case NEAR_BOTH:
 		if (t != NULL && (t->by & q->how) != 0)
-			return "but nothing may be deleted there: leave out "
-			       "--delete";
+			return q->deletes && t->no_delete
+				   ? "but nothing may be deleted there: leave "
+				     "out --delete, --force and --partial-dir"
+				   : "but no symbolic links may come there: "
+				     "leave out -l, or add --no-links behind "
+				     "-a";
 		return t != NULL ? "but not in this way"
 				 : "but not with this ref";
 	}

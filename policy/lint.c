@@ -56,12 +56,16 @@ static const struct escape {
 	{ "find", "-delete", "removes files" },
 	{ "find", "-exec", "runs what follows" },
 	{ "find", "-execdir", "runs what follows" },
-	{ "find", "-fprintf", "writes any file" },
+	{ "find", "-files0-from", "reads any file" },
+	{ "find", "-fls", "writes any file" },
+	{ "find", "-fprint", "writes any file" },
 	{ "find", "-ok", "runs what follows" },
 	{ "git", "--exec", "runs its value" },
+	{ "git", "--output", "writes any file" },
 	{ "git", "--receive-pack", "runs its value" },
 	{ "git", "--upload-pack", "runs its value" },
 	{ "git", "-c", "sets options that run programs" },
+	{ "git", "ext::", "runs its value" },
 	{ "nice", "", "runs what follows" },
 	{ "nohup", "", "runs what follows" },
 	{ "nsenter", "", "runs what follows" },
@@ -69,9 +73,12 @@ static const struct escape {
 	{ "python3", "-c", "runs what follows" },
 	{ "rsync", "--files-from", "reads any file" },
 	{ "rsync", "--log-file", "writes any file" },
+	{ "rsync", "--remote-option", "passes any option on" },
 	{ "rsync", "--rsh", "runs its value" },
 	{ "rsync", "--rsync-path", "runs its value" },
+	{ "rsync", "-M", "passes any option on" },
 	{ "rsync", "-e", "runs its value" },
+	{ "scp", "-F", "reads options that run programs" },
 	{ "scp", "-S", "runs its value" },
 	{ "scp", "-o", "sets options that run programs" },
 	{ "sed", "-i", "writes files" },
@@ -81,6 +88,10 @@ static const struct escape {
 	{ "sudo", "", "runs what follows" },
 	{ "systemd-run", "", "runs what follows" },
 	{ "tar", "--checkpoint-action", "runs its value" },
+	{ "tar", "--files-from", "reads any file" },
+	{ "tar", "--info-script", "runs its value" },
+	{ "tar", "--new-volume-script", "runs its value" },
+	{ "tar", "--rsh-command", "runs its value" },
 	{ "tar", "--to-command", "runs its value" },
 	{ "tar", "--use-compress-program", "runs its value" },
 	{ "tar", "-I", "runs its value" },
@@ -440,6 +451,10 @@ lint_transfer(
 		warn(l, "no-max", &t->at,
 		    "nothing bounds how much is written: "
 		    "say max SIZE");
+	if ((t->by & BY_RSYNC) != 0 && !t->no_symlinks)
+		warn(l, "links", &t->at,
+		    "a link that is brought by rsync leads the next one "
+		    "wherever this login may write: say no-symlinks");
 	for (size_t i = 0; i < rule->nwhere; i++) {
 		const struct where *w = &rule->where[i];
 
@@ -455,6 +470,41 @@ lint_transfer(
 			return;
 		}
 	}
+}
+
+/* May this repository be pushed to by anybody?  A path with slots may be. */
+static bool
+is_pushed_to(const struct linter *l, const struct repository *g)
+{
+	const char *path = g->path.piece[0].text, *other;
+	const struct rule *rule;
+
+	for (size_t i = 0; i < l->p->nrule; i++) {
+		rule = l->p->rule[i];
+		for (size_t k = 0; k < rule->nrepository; k++) {
+			other = rule->repository[k].path.piece[0].text;
+			if (rule->effect == EFFECT_ALLOW &&
+			    rule->repository[k].write && path != NULL &&
+			    other != NULL && strcmp(path, other) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* What a fetch hides of a repository. */
+static void
+lint_fetch(struct linter *l, const struct repository *g)
+{
+	if (g->write || g->nref == 0)
+		return;
+	warn(l, "fetch-refs", &g->at,
+	    is_pushed_to(l, g)
+		? "this hides nothing from who may push here, too: a ref can "
+		  "be pointed at any object and fetched"
+		: "this hides names, not what is behind them: a ref that may "
+		  "be fetched brings all that it was made from, of other refs, "
+		  "too");
 }
 
 static void
@@ -498,6 +548,8 @@ lint_rule(struct linter *l, const struct rule *rule)
 	}
 	for (size_t i = 0; i < rule->ntransfer; i++)
 		lint_transfer(l, rule, &rule->transfer[i]);
+	for (size_t i = 0; i < rule->nrepository; i++)
+		lint_fetch(l, &rule->repository[i]);
 }
 
 /* -- identities

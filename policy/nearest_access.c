@@ -65,8 +65,9 @@ near_transfer(
 	near_line(q, &t->under,
 	    path_is_under(&t->under, q->claims, q->path, strlen(q->path)),
 	    t->write == (q->kind == REQUEST_WRITE),
-	    (t->by & q->how) != 0 && !(q->deletes && t->no_delete), &t->whole,
-	    &o, n);
+	    (t->by & q->how) != 0 && !(q->deletes && t->no_delete) &&
+		!(q->links && t->no_symlinks),
+	    &t->whole, &o, n);
 }
 
 static void

@@ -174,10 +174,10 @@ transfer_option(struct parser *ps, struct transfer *t)
 	if (flag == &t->no_delete && !t->write)
 		return parse_error(ps, "reading deletes nothing: leave "
 				       "`no-delete` out");
-	if (flag == &t->no_symlinks && (t->by & BY_RSYNC) != 0)
+	if (flag == &t->no_symlinks && (t->by & BY_RSYNC) != 0 && !t->write)
 		return parse_error(ps,
-		    "`no-symlinks` cannot be kept by rsync, "
-		    "whose receiver makes the files itself: leave out one of "
+		    "`no-symlinks` cannot be kept of what rsync reads, "
+		    "whose sender looks for the files itself: leave out one of "
 		    "the two");
 	*flag = true;
 	parse_next(ps, LEX_POLICY);

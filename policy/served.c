@@ -29,6 +29,10 @@ bad(struct served *s, size_t word, const char *what, const char *hint)
 /* On which side an option may stand: bits. */
 enum { RECEIVER = 1, SENDER = 2, BOTH = 3 };
 
+/* What rsync says with more than two of them: the filters, line by line, and
+ * they can be told to come from any file. */
+#define VERBOSE_MAX 2
+
 /* Letters of one word.  What is missing here: `s` (the words come on the
  * stream), `L` and `k` of a sender and `K` of a receiver (they go where links
  * of the target lead), `T` (a folder elsewhere), `M`. */
@@ -84,7 +88,6 @@ static const struct option {
 	{ "--checksum-seed=", BOTH, DIGITS, false },
 	{ "--compress-choice=", BOTH, LETTERS DIGITS, false },
 	{ "--compress-level=", BOTH, DIGITS "-", false },
-	{ "--debug=", BOTH, LETTERS DIGITS ",", false },
 	{ "--delay-updates", BOTH, NULL, false },
 	{ "--delete", RECEIVER, NULL, true },
 	{ "--delete-after", RECEIVER, NULL, true },
@@ -92,7 +95,7 @@ static const struct option {
 	{ "--delete-delay", RECEIVER, NULL, true },
 	{ "--delete-during", RECEIVER, NULL, true },
 	{ "--delete-excluded", RECEIVER, NULL, true },
-	{ "--delete-missing-args", RECEIVER, NULL, true },
+	{ "--delete-missing-args", BOTH, NULL, true },
 	{ "--dirs", BOTH, NULL, false }, { "--existing", BOTH, NULL, false },
 	{ "--force", RECEIVER, NULL, true }, { "--fsync", BOTH, NULL, false },
 	{ "--fuzzy", BOTH, NULL, false },
@@ -109,17 +112,22 @@ static const struct option {
 	{ "--min-size=", BOTH, DIGITS, false },
 	{ "--mkpath", BOTH, NULL, false },
 	{ "--modify-window=", BOTH, DIGITS "-", false },
+	{ "--msgs2stderr", BOTH, NULL, false },
 	{ "--munge-links", BOTH, NULL, false },
 	{ "--new-compress", BOTH, NULL, false },
 	{ "--no-implied-dirs", BOTH, NULL, false },
+	{ "--no-msgs2stderr", BOTH, NULL, false },
 	{ "--numeric-ids", BOTH, NULL, false },
 	{ "--old-compress", BOTH, NULL, false },
 	{ "--open-noatime", BOTH, NULL, false },
 	{ "--partial", BOTH, NULL, false },
-	{ "--partial-dir ", BOTH, LETTERS DIGITS "._-~", false },
+	/* what has its name already, file or folder, is removed */
+	{ "--partial-dir ", BOTH, LETTERS DIGITS "._-~", true },
 	{ "--preallocate", BOTH, NULL, false },
 	{ "--safe-links", BOTH, NULL, false },
-	{ "--size-only", BOTH, NULL, false }, { "--stats", BOTH, NULL, false },
+	{ "--size-only", BOTH, NULL, false },
+	{ "--skip-compress=", BOTH, LETTERS DIGITS "./[]-", false },
+	{ "--stats", BOTH, NULL, false },
 	{ "--stop-after=", BOTH, DIGITS, false },
 	{ "--suffix=", BOTH, LETTERS DIGITS "._-~", false },
 	{ "--timeout=", BOTH, DIGITS, false },
@@ -147,6 +155,8 @@ static const struct refusal {
 	{ "--link-dest", "this reads another folder", "leave it out" },
 	{ "--copy-dest", "this reads another folder", "leave it out" },
 	{ "--compare-dest", "this reads another folder", "leave it out" },
+	{ "--debug", "this shows what is in files of any name",
+	    "leave it out" },
 };
 
 static enum served_is
@@ -193,6 +203,11 @@ read_letters(struct served *s, size_t word, const char *text)
 			    "use --no-secluded-args");
 		for (i = 0; i < n && letters[i].c != *p; i++)
 			;
+		s->links |= *p == 'l';
+		if (*p == 'v' && ++s->verbose > VERBOSE_MAX)
+			return bad(s, word,
+			    "this shows what is in files of any name",
+			    "use -v or -vv");
 		if (i < n && (letters[i].side & side_of(s)) != 0)
 			continue;
 		if (strchr("LkK", *p) != NULL)

@@ -31,6 +31,8 @@ struct served {
 	const char *program;
 	bool redirected; /* 2>&1, >/dev/null */
 	bool deletes; /* it may delete at its destination */
+	bool links;   /* it may bring symbolic links */
+	unsigned int verbose; /* how often it was asked for */
 	/* The paths are this many words of argv, from this one on. */
 	size_t first, npath;
 	/* SERVED_BAD: which word, what about it, and what to do instead. */

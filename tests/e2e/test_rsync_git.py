@@ -17,6 +17,7 @@ RULES = f"""policy 1
 allow ship for shop on web-1 {{
     write under {SRV}/app by rsync
     write under {SRV}/kept by rsync no-delete
+    write under {SRV}/plain by rsync no-symlinks
     write under {SRV}/small by rsync max 64KiB
     read under {SRV}/app by rsync
 }}
@@ -43,7 +44,7 @@ def owned(path, user="deploy"):
 
 @pytest.fixture(scope="module", autouse=True)
 def rules(bastion):
-    for name in ("app", "kept", "small", "secret"):
+    for name in ("app", "kept", "plain", "small", "secret"):
         owned(SRV / name)
     for name in ("shop", "docs", "other"):
         h.run("runuser", "-u", "deploy", "--", "git", "init", "-q", "--bare",
@@ -204,6 +205,14 @@ OUT = [
     (["-a", "-M--fake-super"], "app", "not known to be harmless"),
     (["-a", "-M--write-devices"], "app", "not known to be harmless"),
     (["-a", "--delete"], "kept", "nothing may be deleted"),
+    (["-a", "--delay-updates", "--partial-dir=keep"], "kept",
+     "nothing may be deleted"),
+    (["-a"], "plain", "no symbolic links may come there"),
+    (["-rt", "--links"], "plain", "no symbolic links may come there"),
+    (["-avvv"], "app", "files of any name"),
+    (["-a", "-M--debug=FILTER2"], "app", "files of any name"),
+    (["-a", "-M--write-batch=@SRV@/app/log"], "app",
+     "not known to be harmless"),
     (["-a"], "app/../secret", "no empty, `.` or `..` parts"),
     (["-a"], "secret", "no rule allows you to write"),
     (["-a"], "appendix", "no rule allows you to write"),
@@ -226,6 +235,45 @@ def test_rsync_out_of_the_folder(cert, bastion, job, tree, mark, opts, to,
     assert not (SRV / "app/log").exists()
 
 
+def test_rsync_without_links(way, job, tree):
+    """Nothing is brought that leads out, and nobody is led out by it."""
+    r = way.rsync("-a", "--no-links", "--delete", f"{tree}/",
+                  f"web-1@{job.host}:{SRV}/plain/")
+    assert r.code == 0, r.error
+    want = digests(tree)
+    del want["a/link"]
+    assert digests(SRV / "plain") == want
+    # a client that sends links all the same: the receiver was not told to
+    # make any
+    out = tree / "out"
+    out.symlink_to(SRV / "secret")
+    liar = job.home / "liar"
+    liar.write_text("#!/bin/sh\n# its server hears nothing of -l\n"
+                    "for a; do shift; case $a in -*l*e.*) a=$(echo \"$a\" | "
+                    "sed 's/^-\\([a-zA-Z]*\\)l/-\\1/') ;; esac; "
+                    f"set -- \"$@\" \"$a\"; done\nexec {way.command()} "
+                    "\"$@\"\n")
+    liar.chmod(0o755)
+    r = job.run(["rsync", "-e", str(liar), "-a", f"{tree}/",
+                 f"web-1@{job.host}:{SRV}/plain/"], env=way.env())
+    assert not [f for f in (SRV / "plain").rglob("*") if f.is_symlink()]
+    assert "may come there" not in r.error, r.error
+    shutil.rmtree(SRV / "plain")
+    owned(SRV / "plain")
+
+
+def test_what_a_line_without_no_symlinks_is(cert, job, tree):
+    """As wide as its login: check says so, and this is why."""
+    (tree / "out").symlink_to(SRV / "secret")
+    assert cert.rsync("-a", f"{tree}/",
+                      f"web-1@{job.host}:{SRV}/app/led/").code == 0
+    r = cert.rsync("-a", tree / "empty",
+                   f"web-1@{job.host}:{SRV}/app/led/out/")
+    assert r.code == 0 and (SRV / "secret/empty").exists(), r.error
+    (SRV / "secret/empty").unlink()
+    shutil.rmtree(SRV / "app/led")
+
+
 PULL = [["-aL"], ["-ak"], ["-a", "--copy-unsafe-links"],
         ["-a", "--remove-source-files"], ["-a", "--files-from=:/etc/passwd"]]
 
@@ -240,6 +288,25 @@ def test_rsync_reads_no_more_than_the_folder(cert, job, opts):
     r = cert.rsync(*opts, f"web-1@{job.host}:{SRV}/app/", f"{into}/")
     assert r.code != 0 and "postern: denied: " in r.error, r.error
     assert not into.exists() and (SRV / "app/source").exists()
+
+
+def test_filters_of_any_file_show_no_more_than_a_line(cert, job):
+    """A client of the job's own, whose filter is a file of the target's."""
+    (SRV / "secret/words").write_text("one secret\ntwo secret\n")
+    shutil.chown(SRV / "secret/words", "deploy")
+    for rule, more in ((".", "-"), (".-", "-vv"), (":-", "-vv")):
+        text = f"{rule} {SRV}/secret/words".encode()
+        said = (29).to_bytes(4, "little") + len(text).to_bytes(
+            4, "little") + text + bytes(4)
+        r = job.run(cert.command().split() + [
+            f"web-1@{job.host}", f"rsync --server --sender {more}rt . "
+            f"{SRV}/app/"], input=said, env=cert.env())
+        assert b"two secret" not in r.out + r.err, (rule, r.out, r.err)
+    for more in ("-vvv", "-rt --debug=FILTER2 -"):
+        r = job.run(cert.command().split() + [
+            f"web-1@{job.host}", f"rsync --server --sender {more}rt . "
+            f"{SRV}/app/"], input=said, env=cert.env())
+        assert r.code == DENIED and "files of any name" in r.error, r.error
 
 
 def test_rsync_path_of_the_jobs_choice(cert, job, tree):

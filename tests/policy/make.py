@@ -264,7 +264,7 @@ class Maker:
             line += r.choice(["", "", " max 1MiB", " max 5KiB"])
             if line.startswith("write"):
                 line += r.choice(["", " no-delete"])
-            if "rsync" not in line:
+            if "rsync" not in line or line.startswith("write"):
                 line += r.choice(["", " no-symlinks"])
         return line
 

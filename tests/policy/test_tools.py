@@ -276,11 +276,127 @@ def test_the_export_has_what_is_sent(tmp_path, policy):
         ["STAGE=red"]]
 
 
+ESCAPES = os.path.dirname(__file__) + "/escapes.postern"
+
+
+def escape(command, *opts):
+    return run("explain", "--policy", ESCAPES, "--as", "dev", "--on", "web-1",
+               *opts, "--", command)
+
+
 def test_the_known_ways_out_are_refused():
-    """Its tests are the table: options of git, tar and find."""
-    r = run("check", os.path.dirname(__file__) + "/escapes.postern")
+    """Its tests are the table: options of rsync, git, tar, find and others."""
+    r = run("check", ESCAPES)
     assert r.returncode == 0, r.stdout + r.stderr
     assert "its tests pass" in r.stdout
+    with open(ESCAPES, encoding="utf-8") as f:
+        denied = re.findall(r'^ +deny "(.*?)"(?: |$)', f.read(), re.M)
+    # each that is known by name is among them
+    for words in (
+            "rsync -e", "rsync --rsh", "rsync --rsync-path", "rsync -M",
+            "rsync --log-file", "rsync --files-from", "tar --checkpoint-action",
+            "tar --to-command", "tar -I", "git -c", "git --upload-pack",
+            "git --exec", "git ext::", "ssh -o", "ssh -F", "find -exec",
+            "find -ok", "find -delete", "find -fprintf", "scp -S", "scp -o",
+            "curl -K", "curl -o", "docker -v", "docker --privileged",
+            "docker exec", "journalctl", "less", "man", "systemctl status",
+            "env", "xargs", "sudo", "sh -c", "git-upload-pack --help",
+            "rdist -P", "git alias.x=!id"):
+        assert any(all(re.search(rf"(^|[ '/]){re.escape(w)}", d)
+                       for w in words.split()) for d in denied), words
+
+
+A = "-vrtpe.iLsfxCIvu"
+# A command, the word that is shown, what is said of it.
+SAID = [
+    (f"rsync --server {A} --log-file=/x . /srv/site/", "--log-file=/x",
+     "this writes a file of the job's choice on the target; leave it out"),
+    (f"rsync --server {A} -M--log-file=/x . /srv/site/", "-M--log-file=/x",
+     "this option of rsync is not known to be harmless; leave it out"),
+    (f"rsync --server {A} --files-from=/x . /srv/site/", "--files-from=/x",
+     "the list of files would come on the stream, where no rule sees it; "
+     "name the folder and use --include and --exclude"),
+    (f"rsync --server {A} --rsh=id . /srv/site/", "--rsh=id",
+     "this option of rsync is not known to be harmless; leave it out"),
+    ("rsync --server -svrt", "-svrt", "the paths would come on the stream, "
+     "where no rule sees them; use --no-secluded-args"),
+    ("rsync --server --daemon .", "--daemon",
+     "this option of rsync is not known to be harmless; leave it out"),
+    (f"rsync --server {A} --link-dest /x . /srv/site/", "--link-dest",
+     "this reads another folder; leave it out"),
+    (f"rsync --server {A} --temp-dir /x . /srv/site/", "--temp-dir",
+     "this writes into another folder; leave it out"),
+    (f"rsync --server {A} --debug=ALL . /srv/site/", "--debug=ALL",
+     "this shows what is in files of any name; leave it out"),
+    ("rsync --server -vvvrt . /srv/site/", "-vvvrt",
+     "this shows what is in files of any name; use -v or -vv"),
+    ("rsync --server -rtK . /srv/tree/", "-rtK", "this goes where links on "
+     "the target lead; leave out -L, -k, -K and their long forms"),
+    (f"rsync --server {A} . /srv/site/../x", "/srv/site/../x",
+     "a path has no empty, `.` or `..` parts; write the folder that is meant"),
+    (f"rsync --server {A} . /srv/site /etc", "/etc",
+     "this is one path too many; use one command for each"),
+    (f"rsync --server {A} . site", "site",
+     "the path is not absolute; write it from the root on"),
+    (f"rsync --server {A} -- . /srv/site", "--",
+     "this option of rsync is not known to be harmless; leave it out"),
+    (f"rsync --server {A} --force . /srv/site", None,
+     "but nothing may be deleted there: leave out --delete, --force and "
+     "--partial-dir"),
+    ("rsync --server -lrt . /srv/site", None, "but no symbolic links may come "
+     "there: leave out -l, or add --no-links behind -a"),
+    (f"rsync --server --sender {A} --remove-source-files . /var/log/app",
+     "--remove-source-files", "this deletes files that are only read"),
+    (f"rsync --server --sender {A} . /etc", None,
+     "no rule allows you to read this file as deploy on web-1"),
+    ("rsync -a -e id /srv/app/x /srv/backup/x", "-e",
+     "no rule allows this as deploy on web-1"),
+    ("git-upload-pack --upload-pack=id /srv/git/shop.git", "--upload-pack=id",
+     "no option is taken here; use git's own defaults"),
+    ("cd /srv/app/x && git -c alias.x=!id x", None, "unquoted `!`"),
+    ("cd /srv/app/x && git -c core.pager=id fetch origin refs/tags/v1.2", "-c",
+     "no rule allows this"),
+    ("cd /srv/app/x && git fetch --upload-pack=id origin refs/tags/v1.2",
+     "--upload-pack=id", "no rule allows this"),
+    ("cd /srv/app/x && git fetch 'ext::sh -c id' refs/tags/v1.2",
+     "'ext::sh -c id'", "this word does not fit"),
+    ("tar -xzf /srv/releases/a -C /srv/app/x --to-command=id",
+     "--to-command=id", "this word is one too many"),
+    ("tar -xzf /srv/releases/a -C /srv/app/x -I id", "-I",
+     "this word is one too many"),
+    ("tar -czf /srv/backup/a /srv/app/x --checkpoint-action=exec=id",
+     "--checkpoint-action=exec=id", "no rule allows this"),
+    ("find /srv/app/x -type f -name x -exec id ';'", "-exec",
+     "this word is one too many"),
+    ("find /srv/app/x -type f -name -delete", "-delete",
+     "options must be written out in the rule"),
+    ("find /srv/app/x -type f -name x -fprintf /y %p", "-fprintf",
+     "this word is one too many"),
+    ("ssh -o ProxyCommand=id backup@10.0.0.9 /opt/bin/x y", "-o",
+     "no rule allows this"),
+    ("scp -S id /srv/app/x backup@10.0.0.9:/srv/in/x", "-S",
+     "no rule allows this"),
+    ("curl -fsS -K /x https://api.example/v1", "-K", "no rule allows this"),
+    ("docker run --rm --privileged image words", "--privileged",
+     "no rule allows this"),
+    ("sudo systemctl status web", None, "no rule allows this"),
+]
+
+
+@pytest.mark.parametrize("command, word, says", SAID,
+                         ids=[c for c, _, _ in SAID])
+def test_a_way_out_is_refused_with_words(command, word, says):
+    r = escape(command)
+    said = r.stdout + r.stderr
+    assert r.returncode in (77, 64) and says in said, said
+    if word is None:
+        return
+    lines = said.splitlines()
+    at = next(i for i, x in enumerate(lines) if set(x.strip()) == {"^", "~"}
+              or x.strip() == "^")
+    begin = lines[at].index("^")
+    shown = lines[at - 1][begin:begin + len(lines[at].strip())]
+    assert shown == word, said
 
 
 def test_can_lists_what_the_rules_say(policy):
