@@ -58,13 +58,27 @@ static const struct capability {
 	{ "thin-pack", FETCH, true },
 };
 
+/* git ends a capability at any white space (parse_feature_value): MUST NOT be
+ * in a value, or another one follows in its shadow. */
+static bool
+value_ok(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if ((uint8_t)p[i] <= ' ' || p[i] == 0x7f)
+			return false;
+	}
+	return n > 0;
+}
+
 static bool
 word_is(const struct pkt_text *word, const char *name)
 {
 	size_t n = strlen(name);
 
-	return name[n - 1] == '=' ? word->n > n && memcmp(word->p, name, n) == 0
-				  : pkt_text_is(word, name);
+	if (name[n - 1] != '=')
+		return pkt_text_is(word, name);
+	return word->n > n && memcmp(word->p, name, n) == 0 &&
+	       value_ok(word->p + n, word->n - n);
 }
 
 static bool

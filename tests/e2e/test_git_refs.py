@@ -366,6 +366,18 @@ def test_no_way_round_a_fetch(cert, clone, job):
         assert "not passed on to git" in r.error
 
 
+def test_no_capability_in_the_shadow_of_another(cert, clone, job):
+    """git ends one at any white space: a tag that is hidden would come along
+    with what it points to."""
+    was = filled("some", job)
+    for space in "\t\r\n":
+        r = ask(cert, "some", f"want {was['refs/heads/main']} "
+                f"agent=x{space}include-tag\n", end=b"0000" + b"0009done\n")
+        assert r.code == 0, r.error
+        head = r.out.partition(b"PACK")[2]
+        assert int.from_bytes(head[4:8], "big") == 3    # commit, tree, file
+
+
 def test_version_2_is_asked_for_in_vain(cert, clone, job):
     """GIT_PROTOCOL goes no further than the bastion, so git speaks 0."""
     was = filled("some", job)

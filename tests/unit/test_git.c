@@ -216,6 +216,13 @@ static const struct script scripts[] = {
 		"J" },
 	    0, SHOWN, "want " A " multi_ack agent=j\n..",
 	    "fetch asked refs/heads/main -a\n" },
+	/* nor by a capability in the shadow of another one's value */
+	{ GIT_FETCH, false,
+	    { ADV, "Jwant " A " agent=a\tinclude-tag multi_ack\n",
+		"Jwant " A " session-id=a\rthin-pack agent=b\n",
+		"Jwant " A " object-format=sha1\nthin-pack\n" },
+	    0, SHOWN, "want " A " multi_ack\nwant " A " agent=b\nwant " A "\n",
+	    "" },
 	{ GIT_FETCH, false, { ADV, "Jwant " A "\n", "Jwant " B "\n" }, 0,
 	    SHOWN "ERR postern: this object is not what a ref points to that "
 		  "may be fetched\n",
@@ -314,6 +321,18 @@ static const struct script scripts[] = {
 	    0, Z " capabilities^{}@ push-options\n.",
 	    Z " " A " refs/heads/a@ push-options\n.ci.skip\n.PACK",
 	    "create cut refs/heads/a 0a\n" },
+	/* the target's word on what was done cannot be put out of sight */
+	{ GIT_PUSH, false,
+	    { "T" Z " capabilities^{}@report-status side-band-64k agent=g\tx\n",
+		"T",
+		"J" Z " " A
+		" refs/heads/a@report-status agent=j\tside-band-64k",
+		"J", "Tunpack ok\n", "Tok refs/heads/a\n", "T" },
+	    0,
+	    Z " capabilities^{}@ report-status side-band-64k\n.unpack ok\nok "
+	      "refs/heads/a\n.",
+	    Z " " A " refs/heads/a@ report-status\n.",
+	    "create done refs/heads/a 0a\n" },
 	/* a failed unpack is a failure of all */
 	{ GIT_PUSH, false,
 	    { "T" Z " capabilities^{}@report-status\n", "T",
