@@ -57,11 +57,31 @@ print_in_brackets(const json_t *o, const char *key)
 	(void)putchar(')');
 }
 
+/* A word of ours, or what a hop that somebody owns wrote in its place. */
+static void
+print_word(const char *word, size_t most, size_t width)
+{
+	char part[32];
+	int n;
+
+	n = snprintf(part, sizeof(part), "%.*s", (int)most, word);
+	cli_print_safe(part);
+	(void)printf(
+	    "%*s", (int)((size_t)n < width ? width - (size_t)n : 0) + 1, "");
+}
+
+static void
+print_result(const json_t *o)
+{
+	(void)fputs("  ", stdout);
+	print_word(text(o, "verb"), 20, 10);
+	print_word(text(o, "result"), 20, 7);
+}
+
 static void
 print_file(const json_t *o)
 {
-	(void)fputs("  ", stdout);
-	(void)printf("%-10.20s %-7.20s ", text(o, "verb"), text(o, "result"));
+	print_result(o);
 	if (json_object_get(o, "bytes") != NULL)
 		(void)printf("%12" JSON_INTEGER_FORMAT " ",
 		    json_integer_value(json_object_get(o, "bytes")));
@@ -82,13 +102,13 @@ print_file(const json_t *o)
 static void
 print_object(const json_t *o, const char *key)
 {
-	(void)printf("%-7.7s ", *text(o, key) == '\0' ? "-" : text(o, key));
+	print_word(*text(o, key) == '\0' ? "-" : text(o, key), 7, 7);
 }
 
 static void
 print_ref(const json_t *o)
 {
-	(void)printf("  %-10.20s %-7.20s ", text(o, "verb"), text(o, "result"));
+	print_result(o);
 	print_object(o, "old");
 	print_object(o, "new");
 	(void)putchar(' ');

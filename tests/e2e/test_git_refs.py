@@ -174,6 +174,19 @@ def test_show_says_what_was_pushed(cert, clone, bastion, mark):
                      r" +refs/heads/main +\(all\)$", out, re.M), out
 
 
+def test_what_a_hop_wrote_is_shown_escaped(cert, clone, bastion, mark):
+    """By one that somebody owned."""
+    clone.push("all", "main")
+    e, got = lines(bastion, mark)
+    side = bastion.recording(e["operation"]).with_suffix(".json")
+    evil = got[0] | {"verb": "\x1b[2J", "result": "\x9b31m", "old": "\x1bc",
+                     "new": "\r\x1b]0;x"}
+    side.write_text(json.dumps(evil, separators=(",", ":")) + "\n")
+    out = h.run(h.PREFIX / "bin/postern", "show", e["operation"]).stdout
+    assert r"\x1b[2J" in out and not re.search("[\x00-\t\v-\x1f\x7f-\x9f]",
+                                              out), repr(out)
+
+
 def test_one_ref_that_is_not_granted_and_nothing_goes(way, clone, bastion, mark):
     r = clone.push("some", "main:refs/heads/f/one", "main:refs/heads/main",
                    "main:refs/heads/f/two")
