@@ -33,6 +33,7 @@
 #include "policy/policy.h"
 
 #define SHELLS_EACH 4     /* of one connection */
+#define DIR_SHOWN_MAX 300 /* bytes of the folder, in the prompt */
 #define STATUS_BROKEN 130 /* a shell's, after Ctrl-C */
 #define CD_TRY " && true" /* makes a command of a `cd` that is alone */
 
@@ -90,18 +91,32 @@ shell_wait(struct operation *op)
 		    "the broker is out of memory; try again");
 }
 
+/* So many bytes of it are in the prompt: whole characters. */
+static size_t
+dir_shown(const char *dir)
+{
+	size_t n = strnlen(dir, DIR_SHOWN_MAX + 1);
+
+	if (n <= DIR_SHOWN_MAX)
+		return n;
+	for (n = DIR_SHOWN_MAX; n > 0 && (dir[n] & 0xc0) == 0x80;)
+		n--;
+	return n;
+}
+
 /* Where its lines run, and as whom: the policy's word, not the job's. */
 static int
 shell_prompt(struct operation *op)
 {
 	struct brokershell *s = op->hosts;
+	const char *dir = s->dir == NULL ? "" : s->dir;
 	char text[PROTO_PROMPT_MAX];
 	struct msg m;
 	int r;
 
-	(void)snprintf(text, sizeof(text), "%s as %s%s%.300s> ", op->conn->user,
+	(void)snprintf(text, sizeof(text), "%s as %s%s%.*s> ", op->conn->user,
 	    session_identity(op->conn->session), s->dir == NULL ? "" : ":",
-	    s->dir == NULL ? "" : s->dir);
+	    (int)dir_shown(dir), dir);
 	if (strcmp(text, s->shown) == 0)
 		return 0;
 	memcpy(s->shown, text, sizeof(text));

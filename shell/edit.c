@@ -326,13 +326,26 @@ edit_remember(struct edit *e, const char *line, size_t n)
 		(void)history(e->history, &ev, H_ENTER, line);
 }
 
+/* libedit follows a NULL where a prompt has no form in the locale. */
+static void
+edit_prompt_take(struct edit *e, const char *prompt)
+{
+	(void)snprintf(e->prompt, sizeof(e->prompt), "%s", prompt);
+	if (mbstowcs(NULL, e->prompt, 0) != (size_t)-1)
+		return;
+	for (char *p = e->prompt; *p != '\0'; p++) {
+		if ((*p & 0x80) != 0)
+			*p = '?';
+	}
+}
+
 enum edit_got
 edit_line(struct edit *e, const char *prompt, const char **line, size_t *n)
 {
 	const char *got;
 	int count = 0;
 
-	(void)snprintf(e->prompt, sizeof(e->prompt), "%s", prompt);
+	edit_prompt_take(e, prompt);
 	e->dropped = e->left = false;
 	e->state = (mbstate_t){ 0 };
 	el_resize(e->el);

@@ -144,6 +144,17 @@ def test_a_denial_is_explained_in_place(at, bastion, mark):
     assert [x["line"] for x in d] == [1, 2, 3]
 
 
+def test_a_folder_that_the_prompt_cuts(at):
+    """Within a character that would be no text, and libedit would end."""
+    for letter in "é☃":
+        at.line("cd /" + letter * 200)
+        at.see(f"web-1 as [^>]*:/{letter}+> ?\\s*\\Z", whole=True)
+        at.line("cd")
+        at.see(r"^web-1 as [^:\n]*> ?\s*\Z")
+    at.line("systemctl restart web")
+    at.see(r"^web is up$")
+
+
 def test_help(at, bastion, mark):
     at.line("help")
     at.see(r"systemctl \(restart \| reload\) <service>.*Ctrl-D on an empty")
