@@ -23,6 +23,7 @@ struct store;
 #define AUDIT_OPERATIONS_MAX 1024 /* open records, those of a crash included   \
 				   */
 #define AUDIT_VIEWS_MAX 32        /* answers under way */
+#define AUDIT_VIEWS_EACH 8        /* to one who asks: others have theirs */
 #define AUDIT_VIEW_MS 20000       /* an asker that takes nothing for so long */
 
 /* -- audit.c ------------------------------------------------------------- */
@@ -129,9 +130,9 @@ int query_begin(struct msg *m);
 /* -- audit_files.c -------------------------------------------------------- */
 
 /* Every finished recording and sidecar, one after the other, for who verifies
- * them and may not read the folder.  NULL: no memory, or so many are under way
- * (then *why says so). */
-struct files *files_new(const char *id, struct buf *why);
+ * them and may not read the folder.  NULL: no memory, or so many are under way,
+ * or of this viewer (then *why says so). */
+struct files *files_new(const char *id, const char *viewer, struct buf *why);
 void files_free(struct files *f);
 /* The next one: its row, and the file or -1 where there is none any more.
  * ERR_NOTFOUND: that was the last. */

@@ -7,6 +7,8 @@
 
 #include "broker/audit.h"
 
+#include <sys/queue.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,8 +20,12 @@
 
 #define FILES_PAGE 16
 #define FILES_AT_ONCE 4 /* of AUDIT_VIEWS_MAX, which others need, too */
+#define FILES_EACH 2    /* for one viewer */
+#define FILES_VIEWER_MAX 64
 
 struct files {
+	LIST_ENTRY(files) link;
+	char viewer[FILES_VIEWER_MAX];
 	char id[STORE_ID_MAX]; /* of a session or an operation; "": all */
 	uint64_t after;        /* the index's number of the last one */
 	struct store_kept page[FILES_PAGE];
@@ -27,22 +33,36 @@ struct files {
 	bool side; /* the sidecar of page[at] is next */
 };
 
-static size_t files_count;
+static struct {
+	LIST_HEAD(, files) all;
+	size_t n;
+} env;
+
+static bool
+files_fit(const char *viewer, struct buf *why)
+{
+	const struct files *f;
+	size_t n = 0;
+
+	LIST_FOREACH(f, &env.all, link)
+	n += strcmp(f->viewer, viewer) == 0;
+	if (env.n < FILES_AT_ONCE && n < FILES_EACH)
+		return true;
+	(void)buf_putf(why, "%zu are verifying%s; try again when one is done",
+	    n < FILES_EACH ? env.n : n, n < FILES_EACH ? "" : " for you");
+	return false;
+}
 
 struct files *
-files_new(const char *id, struct buf *why)
+files_new(const char *id, const char *viewer, struct buf *why)
 {
 	struct files *f;
 
-	if (files_count == FILES_AT_ONCE) {
-		(void)buf_putf(why,
-		    "%d others are verifying; try again when one is done",
-		    FILES_AT_ONCE);
+	if (!files_fit(viewer, why) || (f = calloc(1, sizeof(*f))) == NULL)
 		return NULL;
-	}
-	if ((f = calloc(1, sizeof(*f))) == NULL)
-		return NULL;
-	files_count++;
+	LIST_INSERT_HEAD(&env.all, f, link);
+	env.n++;
+	(void)str_copy(f->viewer, sizeof(f->viewer), viewer);
 	if (str_copy(f->id, sizeof(f->id), id) != 0) {
 		(void)buf_putf(why, "there is no such id");
 		files_free(f);
@@ -56,7 +76,8 @@ files_free(struct files *f)
 {
 	if (f == NULL)
 		return;
-	files_count--;
+	LIST_REMOVE(f, link);
+	env.n--;
 	free(f);
 }
 

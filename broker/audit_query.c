@@ -55,6 +55,7 @@ struct view {
 	LIST_ENTRY(view) link;
 	int fd;
 	uint32_t id;
+	char viewer[QUERY_VIEWER_MAX];
 	struct watch *watch;
 	struct timer *timer;
 	struct store_found *found;
@@ -218,17 +219,30 @@ view_event(void *arg, int fd, short revents)
 		view_free(v); /* it has left */
 }
 
+/* Who takes his answers slowly has no more than his share of them. */
+static bool
+view_fits(const char *viewer)
+{
+	const struct view *v;
+	size_t n = 0;
+
+	LIST_FOREACH(v, &env.all, link)
+	n += strcmp(v->viewer, viewer) == 0;
+	return env.n < AUDIT_VIEWS_MAX && n < AUDIT_VIEWS_EACH;
+}
+
 static struct view *
-view_new(int fd, uint32_t id)
+view_new(int fd, uint32_t id, const char *viewer)
 {
 	struct view *v;
 	int fl;
 
-	if (env.n >= AUDIT_VIEWS_MAX || (v = calloc(1, sizeof(*v))) == NULL) {
+	if (!view_fits(viewer) || (v = calloc(1, sizeof(*v))) == NULL) {
 		(void)close(fd);
 		return NULL;
 	}
 	*v = (struct view){ .fd = fd, .id = id, .recording = -1 };
+	(void)str_copy(v->viewer, sizeof(v->viewer), viewer);
 	buf_init(&v->reason, 700);
 	buf_init(&v->own, QUERY_ROW_MAX);
 	LIST_INSERT_HEAD(&env.all, v, link);
@@ -381,7 +395,7 @@ query_files(struct store *s, const struct query *q, struct view *v)
 			return r;
 		kind = v->found[0].kind;
 	}
-	if ((v->files = files_new(q->id, &v->reason)) == NULL)
+	if ((v->files = files_new(q->id, q->viewer, &v->reason)) == NULL)
 		return ERR_AGAIN;
 	/* Descriptors on their way count against what this process may have
 	 * open, and it needs those: a few at a time. */
@@ -499,7 +513,7 @@ query_begin(struct msg *m)
 		return r;
 	if (!utf8_valid(q.viewer, strlen(q.viewer)) || q.viewer[0] == '\0')
 		return ERR_PROTO;
-	if ((v = view_new(msg_take_fd(m, 0), m->id)) == NULL)
+	if ((v = view_new(msg_take_fd(m, 0), m->id, q.viewer)) == NULL)
 		return 0; /* the asker sees its connection close */
 	if ((r = query_read(m, &q, &v->reason)) == 0)
 		r = query_answer(&q, v);

@@ -206,16 +206,19 @@ class Audit:
     def abort(self, op, reason):
         send(self.policy, OP_ABORT, text(op) + text(reason))
 
-    def ask(self, what, body=None, **keys):
-        """The connection on which the answer comes."""
+    def ask(self, what, body=None, viewer="uid:0", small=False, **keys):
+        """The connection on which the answer comes; small: it holds little
+        that was not taken."""
         ours, theirs = socket.socketpair(socket.AF_UNIX,
                                          socket.SOCK_SEQPACKET)
         ours.settimeout(20)
+        if small:
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
         if body is None:
             body = text(what) + u32(len(keys))
             for k, v in keys.items():
                 body += text(k) + text(v)
-        send(self.policy, MSG["AUDIT_QUERY"], text("uid:0") + body, 77,
+        send(self.policy, MSG["AUDIT_QUERY"], text(viewer) + body, 77,
              [theirs.fileno()])
         theirs.close()
         return ours

@@ -92,8 +92,8 @@ def test_a_slow_reader_holds_few_files(audit):
     """Descriptors on their way count against audit's own: of those that it
     hands out a handful at most wait for who does not take them."""
     record(audit, *range(10, 30))
-    asked = [audit.ask("files") for _ in range(5)]
-    with pytest.raises(w.Refused, match="others are verifying"):
+    asked = [audit.ask("files", viewer=f"uid:{n // 2}") for n in range(5)]
+    with pytest.raises(w.Refused, match="4 are verifying;"):
         audit.answer(asked[4])
     end = time.monotonic() + 20
     while len(views(audit)) < 4:
@@ -117,6 +117,27 @@ def test_a_slow_reader_holds_few_files(audit):
         sock.close()
     record(audit, 40)
     assert handed(audit.ask("files", id=w.ulid(40)))
+
+
+def test_nobody_takes_all_the_answers(audit):
+    """Whoever asks and takes nothing keeps no other from his answers."""
+    for n in range(40):
+        audit.event("session.open", session=w.ulid(n), user="web-1")
+    asked = [audit.ask("sessions", viewer="uid:7", small=True)
+             for _ in range(40)]
+    asked += [audit.ask("files", viewer="uid:7", small=True)]
+    assert len(audit.query("sessions", viewer="uid:8")[0]) == 40
+    for sock in asked:
+        sock.close()
+    assert audit.query("sessions", viewer="uid:7")[0]
+
+
+def test_one_verifies_twice_at_a_time(audit):
+    record(audit, *range(10, 30))
+    asked = [audit.ask("files", viewer="uid:7") for _ in range(3)]
+    with pytest.raises(w.Refused, match="2 are verifying for you"):
+        audit.answer(asked[2])
+    assert handed(audit.ask("files", viewer="uid:8"))
 
 
 def test_an_export_is_called_one(audit):
