@@ -115,7 +115,8 @@ static const struct option {
 	{ "--msgs2stderr", BOTH, NULL, false },
 	{ "--munge-links", BOTH, NULL, false },
 	{ "--new-compress", BOTH, NULL, false },
-	{ "--no-implied-dirs", BOTH, NULL, false },
+	/* a receiver before 3.5 goes where links in its folder lead */
+	{ "--no-implied-dirs", SENDER, NULL, false },
 	{ "--no-msgs2stderr", BOTH, NULL, false },
 	{ "--numeric-ids", BOTH, NULL, false },
 	{ "--old-compress", BOTH, NULL, false },
@@ -148,6 +149,8 @@ static const struct refusal {
 	    "leave it out: links are copied as links (-l)" },
 	{ "--copy-links", "this follows links out of the folder",
 	    "leave it out: links are copied as links (-l)" },
+	{ "--no-implied-dirs", "this follows links that are in the folder",
+	    "leave it out" },
 	{ "--log-file", "this writes a file of the job's choice on the target",
 	    "leave it out (-M, --remote-option): the ledger has the transfer" },
 	{ "--backup-dir", "this writes into another folder", "leave it out" },

@@ -151,6 +151,10 @@ static const struct {
 	{ "rsync --server --sender -lkogDtpre.iLsfxCIvu . /x", SERVED_BAD, 3, 0,
 	    0 },
 	{ "rsync --server -lKogDtpre.iLsfxCIvu . /x", SERVED_BAD, 2, 0, 0 },
+	{ "rsync --server -logDtprRe.iLsfxCIvu --no-implied-dirs . /x",
+	    SERVED_BAD, 3, 0, 0 },
+	{ "rsync --server --sender -logDtprRe.iLsfxCIvu --no-implied-dirs . /x",
+	    SERVED_YES, 1, REQUEST_READ, LINKS },
 	{ "rsync --server --sender " A " --copy-unsafe-links . /x", SERVED_BAD,
 	    4, 0, 0 },
 	/* What says how filters are read, which may be of any file. */
