@@ -356,10 +356,8 @@ line_run(struct operation *op, struct operation *line, const struct ask *a)
 		return;
 	r = list_parse(
 	    (const char *)a->command, a->ncommand, LIST_LINE, &l, &e);
-	for (size_t i = 0; i < l.n; i++) {
-		if (l.command[i].dir == NULL)
-			l.command[i].dir = op->hosts->dir;
-	}
+	if (r == 0) /* what could not be written down is not decided */
+		r = list_enter(&l, op->hosts->dir, &e);
 	if (r == ERR_NOMEM)
 		operation_refuse(line, POSTERN_EX_TEMPFAIL,
 		    "the broker is out of memory; try again");

@@ -560,6 +560,19 @@ out:
 	return r;
 }
 
+int
+list_enter(struct list *l, char *dir, struct command_error *err)
+{
+	struct builder b = { .list = l, .err = err };
+
+	*err = (struct command_error){ 0 };
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->command[i].dir == NULL)
+			l->command[i].dir = dir;
+	}
+	return check_printed(&b, 0);
+}
+
 void
 list_clear(struct list *l)
 {

@@ -75,6 +75,10 @@ struct command_error {
 int list_parse(const char *s, size_t n, enum list_form form, struct list *out,
     struct command_error *err);
 void list_clear(struct list *l);
+/* Gives its commands that have none a folder, which is the caller's and a `cd`
+ * of such a list had; NULL: nothing to do.  ERR_TOOBIG with err filled in: with
+ * that it is longer than a command may be. */
+int list_enter(struct list *l, char *dir, struct command_error *err);
 /* A list of exactly one; freed by command_free. */
 int command_parse(const char *s, size_t n, struct command **out,
     struct command_error *err);

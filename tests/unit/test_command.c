@@ -721,6 +721,38 @@ t_command_parse_bounds(void **state)
 }
 
 /* Of lists: commands, words of all of them, folders that are printed again. */
+/* A folder from elsewhere counts as if a `cd` had stood there. */
+static void
+t_list_enter(void **state)
+{
+	static const char text[] = "ls; cd /b && ls";
+	char *dir = malloc(COMMAND_LEN_MAX);
+	struct command_error e;
+	struct list l;
+	struct buf out;
+
+	(void)state;
+	assert_non_null(dir);
+	memset(dir, 'd', COMMAND_LEN_MAX - 1);
+	dir[0] = '/';
+	dir[COMMAND_LEN_MAX - 1] = '\0';
+	assert_int_equal(
+	    list_parse(text, sizeof(text) - 1, LIST_LINE, &l, &e), 0);
+	assert_int_equal(list_enter(&l, NULL, &e), 0);
+	assert_null(l.command[0].dir);
+	assert_int_equal(list_enter(&l, dir, &e), ERR_TOOBIG);
+	assert_true(strlen(e.what) > 0);
+	dir[100] = '\0';
+	assert_int_equal(list_enter(&l, dir, &e), 0);
+	assert_string_equal(l.command[0].dir, dir);
+	assert_string_equal(l.command[1].dir, "/b");
+	buf_init(&out, COMMAND_LEN_MAX);
+	assert_int_equal(command_print(&l.command[0], &out), 0);
+	buf_clear(&out);
+	list_clear(&l);
+	free(dir);
+}
+
 static void
 t_list_parse_bounds(void **state)
 {
@@ -902,6 +934,7 @@ main(void)
 		cmocka_unit_test(t_list_parse_good),
 		cmocka_unit_test(t_list_parse_bad),
 		cmocka_unit_test(t_list_parse_bounds),
+		cmocka_unit_test(t_list_enter),
 		cmocka_unit_test(t_command_parse_bounds),
 		cmocka_unit_test(t_command_print_checks),
 		cmocka_unit_test(t_command_error_print_caret),
