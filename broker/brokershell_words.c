@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "broker/brokershell_internal.h"
+#include "broker/lock.h"
 #include "broker/peer.h"
 #include "broker/policy.h"
 #include "broker/session.h"
@@ -101,6 +102,8 @@ brokershell_words(struct operation *op, struct msg *m)
 	msg_init(&answer, MSG_WORDS_ARE);
 	answer.id = m->id;
 	judge_request(conn, &conn->name, false, &q);
+	if (lock_now()->on || conn->session->over)
+		q.policy = NULL; /* nothing is told of the rules, then */
 	r = words_next(
 	    &q, op->hosts->dir, (const char *)text, n, &partial, put_word, &f);
 	if (r != 0 && r != ERR_TOOBIG) /* there is none to tell */

@@ -363,6 +363,11 @@ def test_killed_and_locked(at, bastion, mark):
     try:
         at.line("systemctl restart web")
         at.see(r"this bastion is locked")
+        at.type("sys")
+        at.key("Tab")
+        at.type("x")
+        at.see(r"> sysx$")      # nothing is told of the rules
+        at.key("C-u")
     finally:
         bastion.postern("unlock")
     at.line("/opt/house/bin/slow 50")
