@@ -66,19 +66,45 @@ copy_some(int in, int out, uint64_t from, uint64_t max, struct copy_sum *sum)
 	return r;
 }
 
+/* The folder of that file below to, which is made; MUST NOT be a link: one that
+ * was there before may be somebody else's. */
 static int
-copy_folder(int to, const char *name)
+copy_folder(int to, const char *name, int *fdp)
 {
-	char folder[COPY_FOLDER_MAX];
+	char folder[COPY_FOLDER_MAX] = ".";
 	const char *slash = strrchr(name, '/');
 
-	if (slash == NULL)
-		return 0;
-	if ((size_t)(slash - name) >= sizeof(folder))
-		return ERR_TOOBIG;
-	memcpy(folder, name, (size_t)(slash - name));
-	folder[slash - name] = '\0';
-	return mkdirat(to, folder, 0750) == -1 && errno != EEXIST ? ERR_SYS : 0;
+	if (slash != NULL) {
+		if ((size_t)(slash - name) >= sizeof(folder))
+			return ERR_TOOBIG;
+		memcpy(folder, name, (size_t)(slash - name));
+		folder[slash - name] = '\0';
+		if (mkdirat(to, folder, 0750) == -1 && errno != EEXIST)
+			return ERR_SYS;
+	}
+	*fdp =
+	    openat(to, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return *fdp == -1 ? ERR_SYS : 0;
+}
+
+/* A new file in the place of one that may be there. */
+static int
+copy_create(int to, const char *name, int *fdp)
+{
+	const char *slash = strrchr(name, '/');
+	const char *base = slash == NULL ? name : slash + 1;
+	int dir = -1, r;
+
+	if ((r = copy_folder(to, name, &dir)) != 0)
+		return r;
+	r = ERR_SYS;
+	if (unlinkat(dir, base, 0) == 0 || errno == ENOENT) {
+		*fdp = openat(dir, base,
+		    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		r = *fdp == -1 ? ERR_SYS : 0;
+	}
+	(void)close(dir);
+	return r;
 }
 
 int
@@ -96,14 +122,7 @@ copy_file(int from, int to, const char *name, struct copy_sum *sum)
 		r = ERR_DENIED;
 		goto out;
 	}
-	if ((r = copy_folder(to, name)) != 0)
-		goto out;
-	r = ERR_SYS;
-	if (unlinkat(to, name, 0) == -1 && errno != ENOENT)
-		goto out;
-	out = openat(to, name,
-	    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (out == -1 ||
+	if ((r = copy_create(to, name, &out)) != 0 ||
 	    (r = copy_some(in, out, 0, (uint64_t)st.st_size, sum)) != 0)
 		goto out;
 	r = fchmod(out, st.st_mode & 0640) == -1 ? ERR_SYS : 0;

@@ -83,6 +83,8 @@ whole_lines(int fd, uint64_t *size)
 
 	if (fstat(fd, &st) == -1)
 		return ERR_SYS;
+	if (!S_ISREG(st.st_mode))
+		return ERR_DENIED;
 	for (end = (uint64_t)st.st_size; end > 0; end -= (uint64_t)n) {
 		n = end < sizeof(d) ? (ssize_t)end : (ssize_t)sizeof(d);
 		if (pread(fd, d, (size_t)n, (off_t)(end - (uint64_t)n)) != n)
@@ -110,7 +112,7 @@ lines_out(struct backup *b, int in)
 		return tar_part(b->to_ledger.tar, in, "ledger/" BACKUP_LEDGER,
 		    b->lines, NULL);
 	out = openat(b->to_ledger.dir, BACKUP_LEDGER,
-	    O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	    O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (out != -1 && fstat(out, &have) == 0)
 		r = copy_some(in, out, (uint64_t)have.st_size,
 		    b->lines - (uint64_t)have.st_size, NULL);
@@ -124,7 +126,8 @@ copy_lines(struct backup *b)
 {
 	int in, r = ERR_SYS;
 
-	in = openat(b->from_ledger, BACKUP_LEDGER, O_RDONLY | O_CLOEXEC);
+	in = openat(b->from_ledger, BACKUP_LEDGER,
+	    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (in != -1 && (r = whole_lines(in, &b->lines)) == 0)
 		r = lines_out(b, in);
 	if (in != -1)
@@ -292,7 +295,7 @@ give(int dir, uid_t uid, gid_t gid)
 			r = ERR_SYS;
 		if (r != 0 || e->d_type != DT_DIR)
 			continue;
-		if ((r = backup_open(dir, e->d_name, false, &fd)) != 0)
+		if ((r = backup_open_below(dir, e->d_name, false, &fd)) != 0)
 			break;
 		if (fchmod(fd, 02750) == -1)
 			r = ERR_SYS;
@@ -361,10 +364,11 @@ restore_ledger(struct backup *b)
 	bool tree = faccessat(b->from_ledger, TREE "/checkpoint", F_OK, 0) == 0;
 	int r;
 
+	/* Its lines last: with them there is a ledger. */
 	if ((r = backup_files(b->from_ledger, &b->to_ledger, cut_files)) != 0 ||
-	    (r = copy_lines(b)) != 0 ||
 	    (r = backup_folder(b->from_ledger, &b->to_ledger, TREE)) != 0 ||
-	    (r = backup_files(b->from_ledger, &b->to_ledger, key_files)) != 0)
+	    (r = backup_files(b->from_ledger, &b->to_ledger, key_files)) != 0 ||
+	    (r = copy_lines(b)) != 0)
 		return failed("the ledger", r);
 	/* The group that may read it may read what was copied, too. */
 	if (fchmodat(b->to_ledger.dir, BACKUP_LEDGER, 0640, 0) == -1)

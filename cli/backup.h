@@ -50,7 +50,10 @@ int backup_below(
 /* backup_key.c: the restored ledger in this folder goes on with another key. An
  * exit code. */
 int backup_another_key(int ledger);
-/* Opens a folder, and makes it with these permissions if make is set. */
+/* Opens a folder, and makes it if make is set. */
 int backup_open(int dir, const char *name, bool make, int *fdp);
+/* One below a folder that is not root's own: MUST NOT be a link, by which
+ * whoever owns audit could have root copy what he may not read. */
+int backup_open_below(int dir, const char *name, bool make, int *fdp);
 
 #endif

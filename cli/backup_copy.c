@@ -60,15 +60,27 @@ backup_clear(struct backup *b)
 	b->items = NULL;
 }
 
-int
-backup_open(int dir, const char *name, bool make, int *fdp)
+static int
+folder_open(int dir, const char *name, bool make, int flags, int *fdp)
 {
 	if (make && mkdirat(dir, name, 0750) == -1 && errno != EEXIST)
 		return ERR_SYS;
-	*fdp = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	*fdp = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
 	if (*fdp == -1)
 		return errno == ENOENT ? ERR_NOTFOUND : ERR_SYS;
 	return 0;
+}
+
+int
+backup_open(int dir, const char *name, bool make, int *fdp)
+{
+	return folder_open(dir, name, make, 0, fdp);
+}
+
+int
+backup_open_below(int dir, const char *name, bool make, int *fdp)
+{
+	return folder_open(dir, name, make, O_NOFOLLOW, fdp);
 }
 
 /* -- what the ledger says ------------------------------------------------- */
@@ -253,7 +265,7 @@ backup_below(
 	if (n < 0 || (size_t)n >= sizeof(b.path))
 		return ERR_TOOBIG;
 	if (to->tar == -1)
-		r = backup_open(to->dir, name, true, &b.dir);
+		r = backup_open_below(to->dir, name, true, &b.dir);
 	if (r == 0)
 		*below = b;
 	return r;
@@ -269,7 +281,7 @@ folder_below(
 	struct backup_to out = { .dir = -1, .tar = -1 };
 	int in = -1, r;
 
-	if ((r = backup_open(from, name, false, &in)) == 0 &&
+	if ((r = backup_open_below(from, name, false, &in)) == 0 &&
 	    (r = backup_below(to, name, &out)) == 0)
 		r = folder_copy(in, &out, NULL, depth + 1);
 	if (in != -1)
@@ -333,7 +345,7 @@ backup_folder(int from, const struct backup_to *to, const char *name)
 	struct backup_to out = { .dir = -1, .tar = -1 };
 	int in = -1, r;
 
-	if ((r = backup_open(from, name, false, &in)) == ERR_NOTFOUND)
+	if ((r = backup_open_below(from, name, false, &in)) == ERR_NOTFOUND)
 		return 0;
 	if (r == 0 && (r = backup_below(to, name, &out)) == 0)
 		r = folder_copy(in, &out, NULL, 0);

@@ -259,6 +259,53 @@ def test_a_new_house_without_the_old_keys(bastion, job, request, tmp_path):
         key in r.stderr
 
 
+def test_no_link_is_followed(bastion, job, request, tmp_path):
+    """Root copies what audit's folders hold, not what somebody who owned audit
+    would have it read, or write over."""
+    assert job.ssh("web-1", "/usr/bin/true").code == 0
+    bastion.mark()
+    copy, other = tmp_path / "copy", tmp_path / "other"
+    bastion.postern("backup", copy)
+    request.getfixturevalue("new_house")
+    other.mkdir()
+    (other / "target.pem").write_text("x")
+
+    def linked(path):
+        path.rename(path.with_name("away"))
+        path.symlink_to(other)
+
+    def unlinked(path):
+        path.unlink()
+        path.with_name("away").rename(path)
+    linked(copy / "ledger/tree")
+    r = bastion.postern("restore", copy, check=False)
+    assert r.returncode == 74 and "nothing is restored" in r.stderr, r.stderr
+    assert not list(h.STATE.rglob("target.pem"))
+    unlinked(copy / "ledger/tree")
+    for day in (copy / "recordings").iterdir():
+        shutil.rmtree(h.STATE / "recordings" / day.name)
+        (h.STATE / "recordings" / day.name).symlink_to(other)
+    r = bastion.postern("restore", copy, check=False)
+    assert r.returncode == 74 and [x.name for x in other.iterdir()] == \
+        ["target.pem"], r.stderr
+    shutil.rmtree(h.STATE)
+    bastion.postern("restore", copy)
+    for path in ("ledger/tree", "ledger/ledger.jsonl"):
+        linked(h.STATE / path)
+        to = tmp_path / path.replace("/", "-")
+        r = bastion.postern("backup", to, check=False)
+        assert r.returncode == 74, r.stderr
+        assert not list(to.rglob("target.pem"))
+        unlinked(h.STATE / path)
+    os.mkfifo(h.STATE / "ledger/fifo")
+    ledger = h.STATE / "ledger/ledger.jsonl"
+    ledger.rename(h.STATE / "ledger/away")
+    (h.STATE / "ledger/fifo").rename(ledger)
+    r = bastion.postern("backup", tmp_path / "fifo", check=False)
+    assert r.returncode == 74, r.stderr
+    (h.STATE / "ledger/away").rename(ledger)
+
+
 @pytest.mark.parametrize("harm, why", [
     (lambda p: p.unlink(), "it is not there"),
     (lambda p: p.write_bytes(p.read_bytes() + b"x"), "not what its line says"),
