@@ -27,7 +27,6 @@
 #include "lib/proto.h"
 #include "lib/str.h"
 
-#define WAITING_MAX 64 /* answers that audit's hang on */
 #define EVENT_MAX (16 * 1024)
 #define UNWRITTEN                                                              \
 	"done, but audit, which is away or cannot write, has no line of it: "  \
@@ -136,7 +135,7 @@ waiting_new(struct peer *p, uint32_t id, uint32_t type, struct waiting **out)
 
 	if ((r = peer_cred(p, &pid, &uid, &gid)) != 0)
 		return r;
-	if (env.n == WAITING_MAX)
+	if (env.n == POLICY_ADMIN_MAX /* answers that audit's hang on */)
 		return ERR_TOOBIG;
 	if ((w = calloc(1, sizeof(*w))) == NULL)
 		return ERR_NOMEM;

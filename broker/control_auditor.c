@@ -27,6 +27,10 @@
 	"only members of postern-admin may do this; as an auditor you may "    \
 	"look, and that you asked goes into the ledger"
 
+static struct {
+	size_t unwritten; /* refusals whose line audit has not written yet */
+} env;
+
 bool
 control_reads(const struct msg *m)
 {
@@ -104,12 +108,36 @@ put_refusal(struct buf *b, uint32_t answer)
 }
 
 static void
+refused_unwritten(int r)
+{
+	log_err(r, "ALARM: what an auditor was refused is not in the ledger");
+}
+
+static void
 refused_written(void *arg, int result)
 {
 	(void)arg;
+	env.unwritten--;
 	if (result != 0)
-		log_err(result, "ALARM: what an auditor was refused is not in "
-				"the ledger");
+		refused_unwritten(result);
+}
+
+/* The line.  MUST be few at a time: they wait in audit's queue, whose room is
+ * kept for what has begun. */
+static int
+refused_write(const char *who, const char *reason)
+{
+	struct buf b;
+	int r;
+
+	buf_init(&b, EVENT_MAX);
+	if ((r = event_start(&b, EVENT_REFUSED)) == 0 &&
+	    (r = event_str(&b, EV_ASKER, who)) == 0 &&
+	    (r = event_str(&b, EV_REASON, reason)) == 0)
+		r = policy_event_then(&b, refused_written, NULL);
+	buf_clear(&b);
+	env.unwritten += r == 0;
+	return r;
 }
 
 int
@@ -119,7 +147,6 @@ control_refuse(struct peer *p, struct msg *m)
 	uint32_t answer;
 	const char *name = refused_name(m->type, &answer);
 	struct msg a;
-	struct buf b;
 	pid_t pid;
 	uid_t uid;
 	gid_t gid;
@@ -127,20 +154,16 @@ control_refuse(struct peer *p, struct msg *m)
 
 	if (name == NULL)
 		return ERR_PROTO;
+	if (env.unwritten >= POLICY_REFUSED_MAX)
+		return ERR_TOOBIG; /* and so its connection ends */
 	if ((r = peer_cred(p, &pid, &uid, &gid)) != 0)
 		return r;
 	(void)snprintf(who, sizeof(who), "uid:%ld", (long)uid);
 	(void)snprintf(reason, sizeof(reason),
 	    "%s is for postern-admin, and was asked on audit.sock", name);
 	log_info("%s is refused: %s", who, reason);
-	buf_init(&b, EVENT_MAX);
-	if ((r = event_start(&b, EVENT_REFUSED)) == 0 &&
-	    (r = event_str(&b, EV_ASKER, who)) == 0 &&
-	    (r = event_str(&b, EV_REASON, reason)) == 0)
-		r = policy_event_then(&b, refused_written, NULL);
-	if (r != 0)
-		refused_written(NULL, r);
-	buf_clear(&b);
+	if ((r = refused_write(who, reason)) != 0)
+		refused_unwritten(r);
 	/* Refused it is, written or not. */
 	msg_init(&a, answer);
 	a.id = m->id;

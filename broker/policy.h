@@ -71,6 +71,10 @@ int policy_reload_over(struct msg *m);
 typedef void (*policy_done_cb)(void *arg, int result);
 /* The same, and done hears the end, once. */
 int policy_event_then(struct buf *event, policy_done_cb done, void *arg);
+/* That ask for no room, of the two sockets for people: what an admin did, and
+ * what an auditor was refused. */
+#define POLICY_ADMIN_MAX 64
+#define POLICY_REFUSED_MAX 16
 /* Asks audit; m is EVENT or KEEP, and stays the caller's. */
 int policy_ask_audit(struct msg *m, policy_done_cb done, void *arg);
 /* arg is gone: nobody wants to hear any more. */

@@ -28,7 +28,8 @@
  *	CONNECTION_SAYS	KEEP when it is made and when it is opened, again when
  *			the first was not taken; FORGET; of one that came with
  *			a certificate certificate.login and one KEEP less
- *	OTHERS		RECALL and SETTLED, which are one at a time
+ *	OTHERS		RECALL and SETTLED, which are one at a time; what admins
+ *			did and auditors were refused, so many at a time
  */
 #include "config.h"
 
@@ -49,7 +50,7 @@
 #define OPERATION_SAYS ((size_t)4 + COMMAND_LIST_MAX)
 #define SESSION_SAYS 6
 #define CONNECTION_SAYS 4
-#define OTHERS 16
+#define OTHERS ((size_t)16 + POLICY_ADMIN_MAX + POLICY_REFUSED_MAX)
 
 /* BEGIN: for each operation what its start says, and as much again; and the
  * lines and counts of one list. */

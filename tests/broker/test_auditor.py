@@ -87,6 +87,23 @@ def test_refused_even_if_it_cannot_be_written(policy):
     policy.logs("ALARM: what an auditor was refused is not in the ledger")
 
 
+def test_p10_refusals_wait_in_a_bounded_number(policy):
+    """Their lines take no room of what has begun; who makes more of them than
+    audit writes is hung up on."""
+    asked = [ask(policy, "KILL", w.u8(ALL) + w.text("")) for _ in range(30)]
+    answered = 0
+    for s in asked:
+        with contextlib.closing(s):
+            answered += w.receive(s) is not None
+    assert answered == 16
+    for _ in range(16):
+        line(policy, "kill")
+    assert w.silent(policy.audit)
+    words(ask(policy, "KILL", w.u8(ALL) + w.text("")), "KILLED", "u32", "u32",
+          "u32")
+    line(policy, "kill")
+
+
 @pytest.mark.parametrize("what", [
     "sessions", "show", "recording", "manifest", "holds", "files", "anchor"])
 def test_what_reads_goes_to_audit(policy, what):
