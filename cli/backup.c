@@ -34,6 +34,7 @@
 
 #define ROUNDS 5 /* while retention deletes what the lines still name */
 #define TREE "tree"
+#define RETIRED "retired" /* CA keys: what revokes them lists them all */
 
 /* Of a key that an ssh-agent holds there is the .pub alone. */
 static const char *const ca_files[] = { ".pem", ".pub", "revoked", NULL };
@@ -172,6 +173,7 @@ backup_keys(struct backup *b, const struct backup_to *dst)
 		0 ||
 	    (r = backup_below(dst, "ca", &to)) != 0 ||
 	    (r = backup_files(from, &to, ca_files)) != 0 ||
+	    (r = backup_folder(from, &to, RETIRED)) != 0 ||
 	    (r = backup_files(b->from_ledger, &b->to_ledger, key_files)) != 0)
 		r = failed("the keys", r);
 	if (from != -1)
@@ -346,6 +348,7 @@ restore_keys(int src)
 		if (faccessat(to.dir, "target.pub", F_OK, 0) == 0)
 			cli_error("%s has keys already, and keeps them", path);
 		else if ((r = backup_files(from, &to, ca_files)) == 0 &&
+			 (r = backup_folder(from, &to, RETIRED)) == 0 &&
 			 fchmod(to.dir, 0755) == -1)
 			r = ERR_SYS;
 	}

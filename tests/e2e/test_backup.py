@@ -175,6 +175,8 @@ def test_a_new_house(bastion, job, new_house, tmp_path):
     slow = job.popen(job.argv("web-1", "/opt/house/bin/slow 30"),
                      env=job.env(CI_TOKEN=job.issuer.token()))
     assert slow.stdout.readline() == b"started\n"
+    (h.ETC / "ca/retired").mkdir()
+    shutil.copy(h.ETC / "ca/job.pub", h.ETC / "ca/retired/job-1.pub")
     bastion.postern("ca", "krl", "--serial", "4711", new_house / "krl")
     r = bastion.postern("backup", "--with-keys", copy)
     assert "WARNING" in r.stderr and "private keys" in r.stderr
@@ -187,6 +189,8 @@ def test_a_new_house(bastion, job, new_house, tmp_path):
     r = bastion.postern("restore", copy)
     assert "are restored" in r.stdout
     assert (h.ETC / "ca/revoked").read_text() == "target 4711\n"
+    r = bastion.postern("ca", "krl", new_house / "krl")
+    assert "revokes 1 retired CA key and 1 certificate" in r.stdout
     bastion.start()
     r = bastion.postern("restore", copy, check=False)
     assert r.returncode == 1 and "already" in r.stderr
