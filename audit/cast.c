@@ -233,23 +233,28 @@ cast_clear(struct cast *c)
 	}
 }
 
-/* An output event of text that is whole characters; lf: "\n" as "\r\n". */
+/* "\n" as "\r\n". */
 static int
-cast_text_event(struct cast *c, const uint8_t *p, size_t n, bool lf)
+cast_lf_event(struct cast *c, const uint8_t *p, size_t n)
 {
 	uint8_t d[CAST_EVENT_MAX];
 	size_t k = 0;
 
-	if (n == 0)
-		return 0;
-	if (!lf)
-		return cast_event(c, 'o', p, n);
 	for (size_t i = 0; i < n; i++) {
 		if (p[i] == '\n')
 			d[k++] = '\r';
 		d[k++] = p[i];
 	}
 	return cast_event(c, 'o', d, k);
+}
+
+/* An output event of text that is whole characters; lf: as above. */
+static int
+cast_text_event(struct cast *c, const uint8_t *p, size_t n, bool lf)
+{
+	if (n == 0)
+		return 0;
+	return lf ? cast_lf_event(c, p, n) : cast_event(c, 'o', p, n);
 }
 
 /* What was held and up to CAST_CHUNK new bytes, in d: the length without the
@@ -270,16 +275,38 @@ cast_join(
 }
 
 static int
-cast_output_pty(struct cast *c, const uint8_t *p, size_t n)
+cast_joined_event(
+    struct cast *c, struct cast_text *t, const uint8_t *p, size_t n, bool lf)
 {
-	struct cast_text *t = &c->text[0];
 	uint8_t d[CAST_CHUNK + 4];
+
+	return cast_text_event(c, d, cast_join(t, p, n, d), lf);
+}
+
+/* Up to CAST_CHUNK new bytes, without their incomplete end, which is held. */
+static int
+cast_put_chunk(
+    struct cast *c, struct cast_text *t, const uint8_t *p, size_t n, bool lf)
+{
+	if (t->nheld > 0)
+		return cast_joined_event(c, t, p, n, lf);
+	t->nheld = cast_incomplete(p, n);
+	n -= t->nheld;
+	memcpy(t->held, p + n, t->nheld);
+	return cast_text_event(c, p, n, lf);
+}
+
+/* Events of text of which nothing is left out. */
+static int
+cast_put_text(
+    struct cast *c, struct cast_text *t, const uint8_t *p, size_t n, bool lf)
+{
 	size_t take;
 	int r = 0;
 
 	while (n > 0 && r == 0) {
 		take = n > CAST_CHUNK ? CAST_CHUNK : n;
-		r = cast_text_event(c, d, cast_join(t, p, take, d), false);
+		r = cast_put_chunk(c, t, p, take, lf);
 		p += take;
 		n -= take;
 	}
@@ -400,7 +427,7 @@ cast_output(struct cast *c, enum cast_stream stream, const void *p, size_t n)
 	if (c->finished)
 		return cast_fail(c, ERR_INTERNAL);
 	if (c->pty)
-		return cast_output_pty(c, p, n);
+		return cast_put_text(c, &c->text[0], p, n, false);
 	return cast_output_text(c, &c->text[stream == CAST_ERR ? 1 : 0], p, n);
 }
 
@@ -441,23 +468,6 @@ cast_reverse(uint8_t *p, size_t n)
 	}
 }
 
-/* Text of a tail, in events of whole characters. */
-static int
-cast_put_text(struct cast *c, struct cast_text *t, const uint8_t *p, size_t n)
-{
-	uint8_t d[CAST_CHUNK + 4];
-	size_t take;
-	int r = 0;
-
-	while (n > 0 && r == 0) {
-		take = n > CAST_CHUNK ? CAST_CHUNK : n;
-		r = cast_text_event(c, d, cast_join(t, p, take, d), true);
-		p += take;
-		n -= take;
-	}
-	return r;
-}
-
 static int
 cast_finish_tail(struct cast *c, struct cast_text *t)
 {
@@ -487,7 +497,7 @@ cast_finish_tail(struct cast *c, struct cast_text *t)
 		 "here; its last %zu bytes follow",
 		 t->past_head - n, cast_name(c, t), n)) != 0)
 		return r;
-	return cast_put_text(c, t, p, n);
+	return cast_put_text(c, t, p, n, true);
 }
 
 int

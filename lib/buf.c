@@ -134,6 +134,11 @@ buf_put(struct buf *b, const void *p, size_t n)
 
 	if (n == 0)
 		return 0;
+	if (!b->borrowed && n <= b->cap - b->len && n <= b->max - b->len) {
+		memcpy(b->d + b->len, p, n); /* nearly always */
+		b->len += n;
+		return 0;
+	}
 	if ((r = buf_reserve(b, n, &d)) != 0)
 		return r;
 	memcpy(d, p, n);
@@ -189,24 +194,30 @@ buf_put_cstr(struct buf *b, const char *s)
 int
 buf_vputf(struct buf *b, const char *fmt, va_list ap)
 {
+	size_t room = b->cap - b->len;
 	va_list again;
 	uint8_t *d;
-	size_t len = b->len;
 	int n, r;
 
 	if (b->borrowed)
 		return ERR_INTERNAL;
+	/* With a NUL, which is not counted; often there is room already. */
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, again);
+	n = vsnprintf(
+	    room == 0 ? NULL : (char *)b->d + b->len, room, fmt, again);
 	va_end(again);
 	if (n < 0)
 		return ERR_INTERNAL;
-	/* vsnprintf writes a NUL, which buf_grow's spare byte may not hold
-	 * when other bytes follow: reserve it, then take it back. */
-	if ((size_t)n > b->max - (len > b->max ? b->max : len))
+	if ((size_t)n > b->max - b->len) {
+		if (room > 0) /* nothing of it stays */
+			explicit_bzero(b->d + b->len, room);
 		return ERR_TOOBIG;
-	if (b->max < SIZE_MAX && len + (size_t)n + 1 > b->cap &&
-	    (r = buf_grow(b, len + (size_t)n + 1)) != 0)
+	}
+	if ((size_t)n < room) {
+		b->len += (size_t)n;
+		return 0;
+	}
+	if (b->max < SIZE_MAX && (r = buf_grow(b, b->len + (size_t)n + 1)) != 0)
 		return r;
 	if ((r = buf_reserve(b, (size_t)n, &d)) != 0)
 		return r;

@@ -79,25 +79,53 @@ json_escape(struct json *j, uint32_t cp)
 	}
 }
 
+/* What goes out as it came in, without a look at its neighbours. */
+static bool
+json_is_plain(uint8_t b)
+{
+	return b >= 0x20 && b < 0x7f && b != '"' && b != '\\';
+}
+
+/* Eight of them.  In each byte the top bit is set by one that is not: nothing
+ * borrows or carries before the first of those. */
+static bool
+json_are_plain(const uint8_t *s)
+{
+	const uint64_t each = UINT64_C(0x0101010101010101);
+	uint64_t x;
+
+	memcpy(&x, s, sizeof(x));
+	return ((x | (x - each * 0x20) | (x + each) |
+		    ((x ^ each * '"') - each) | ((x ^ each * '\\') - each)) &
+		   each * 0x80) == 0;
+}
+
+/* How many of them stand at the start: most of all text. */
+static size_t
+json_plain(const uint8_t *s, size_t n)
+{
+	size_t k = 0;
+
+	while (n - k >= sizeof(uint64_t) && json_are_plain(s + k))
+		k += sizeof(uint64_t);
+	while (k < n && json_is_plain(s[k]))
+		k++;
+	return k;
+}
+
 void
 json_strn(struct json *j, const void *p, size_t n)
 {
-	const uint8_t *s = p, *from = p;
-	uint32_t cp;
+	const uint8_t *s = p, *from = p, *end = s + n;
+	uint32_t cp = 0;
 	size_t k;
 
 	json_separate(j);
 	json_raw(j, "\"", 1);
-	while (n > 0) {
-		if (*s >= 0x20 && *s < 0x7f && *s != '"' && *s != '\\') {
-			s++; /* most of all text, without a call */
-			n--;
-			continue;
-		}
-		k = utf8_next(s, n, &cp);
-		if (k != 0 && cp != '"' && cp != '\\' && !utf8_is_control(cp)) {
+	while ((s += json_plain(s, (size_t)(end - s))) < end) {
+		k = utf8_next(s, (size_t)(end - s), &cp);
+		if (k > 1 && !utf8_is_control(cp)) {
 			s += k;
-			n -= k;
 			continue;
 		}
 		json_raw(j, from, (size_t)(s - from));
@@ -108,7 +136,6 @@ json_strn(struct json *j, const void *p, size_t n)
 			json_escape(j, cp);
 		}
 		s += k;
-		n -= k;
 		from = s;
 	}
 	json_raw(j, from, (size_t)(s - from));

@@ -124,6 +124,22 @@ t_putf_exact(void **state)
 }
 
 /* The NUL that formatting writes must not fall on what follows. */
+/* What did not fit was written all the same, up to there. */
+static void
+t_putf_too_much_is_wiped(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 10);
+	assert_int_equal(buf_put(&b, "abc", 3), 0);
+	assert_int_equal(buf_putf(&b, "%s", "a secret"), ERR_TOOBIG);
+	holds(&b, "abc", 3);
+	for (size_t i = b.len; i < b.cap; i++)
+		assert_int_equal(b.d[i], 0);
+	buf_clear(&b);
+}
+
 static void
 t_putf_after_put(void **state)
 {
@@ -357,6 +373,7 @@ main(void)
 		cmocka_unit_test(t_put_after_reading),
 		cmocka_unit_test(t_put_too_much),
 		cmocka_unit_test(t_putf_exact),
+		cmocka_unit_test(t_putf_too_much_is_wiped),
 		cmocka_unit_test(t_putf_after_put),
 		cmocka_unit_test(t_numbers_big_endian),
 		cmocka_unit_test(t_get_short),

@@ -101,6 +101,58 @@ t_escapes(void **state)
 	}
 }
 
+/* What json_strn makes of n bytes, without its quotes. */
+static size_t
+escaped(const uint8_t *s, size_t n, char dst[64])
+{
+	struct buf b;
+	struct json j;
+	size_t len;
+
+	buf_init(&b, 64);
+	json_init(&j, &b);
+	json_strn(&j, s, n);
+	assert_int_equal(json_end(&j), 0);
+	len = buf_len(&b) - 2;
+	memcpy(dst, buf_ptr(&b) + 1, len);
+	buf_clear(&b);
+	return len;
+}
+
+/* Bytes are looked at in eights: a byte is escaped, or not, as it is by itself,
+ * wherever it stands and whatever stands before it. */
+static void
+t_every_place(void **state)
+{
+	uint8_t s[10];
+	char alone[256][64], got[64], *want;
+	size_t len[256], n;
+
+	(void)state;
+	for (unsigned int x = 0; x < 256; x++)
+		len[x] = escaped(&(uint8_t){ (uint8_t)x }, 1, alone[x]);
+	for (unsigned int i = 0; i < 65536; i++) {
+		unsigned int x = i >> 8, y = i & 0xff;
+
+		if (x >= 0x80 && y >= 0x80)
+			continue; /* perhaps a character */
+		for (size_t at = 0; at < sizeof(s) - 1; at++) {
+			char text[64];
+
+			memset(s, 'a', sizeof(s));
+			s[at] = (uint8_t)x;
+			s[at + 1] = (uint8_t)y;
+			memset(text, 'a', sizeof(text));
+			want = text + at;
+			memcpy(want, alone[x], len[x]);
+			memcpy(want + len[x], alone[y], len[y]);
+			n = sizeof(s) - 2 + len[x] + len[y];
+			assert_int_equal(escaped(s, sizeof(s), got), n);
+			assert_memory_equal(got, text, n);
+		}
+	}
+}
+
 /* Whatever two bytes come: valid UTF-8, nothing that steers a terminal. */
 static void
 t_harmless(void **state)
@@ -161,6 +213,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_form),
 		cmocka_unit_test(t_escapes),
+		cmocka_unit_test(t_every_place),
 		cmocka_unit_test(t_harmless),
 		cmocka_unit_test(t_errors_stick),
 	};
