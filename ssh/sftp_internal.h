@@ -105,7 +105,7 @@ struct sftp_attrs {
 
 #define SFTP_HANDLE_MAX 256 /* bytes of a target's */
 #define SFTP_HANDLE_LEN 8   /* of ours */
-#define SFTP_ROOM 65536     /* nothing more is taken while so much waits */
+#define SFTP_ROOM 32768     /* nothing more is taken while so much waits */
 #define SFTP_HELD_MAX 65536 /* and while paths of so many bytes wait */
 #define SFTP_DATA_MAX 32768 /* what we tell a client to put in a packet */
 
