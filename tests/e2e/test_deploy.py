@@ -8,6 +8,7 @@ import shutil
 import house as h
 import pytest
 import test_jobcert as jc
+from test_rsync_git import digests
 
 SRV = h.WORK / "srv/deploy"
 RULES = f"""policy 1
@@ -107,12 +108,15 @@ def make(job, checkout, way, *more):
 
 
 def test_make_deploy(job, checkout, way, bastion, mark):
+    (SRV / "site/gone").write_text("of the release before\n")
+    shutil.chown(SRV / "site/gone", "deploy", "deploy")
     r = make(job, checkout, way, "STAGE=blue")
     assert r.code == 0, r.text + r.error
     for line in ("restart web", "2", "now blue", "reload api", "is-active api"):
         assert line in r.text.splitlines(), r.text
     assert (SRV / "releases/app").read_bytes() == \
         (checkout / "app").read_bytes()
+    assert digests(SRV / "site") == digests(checkout / "site")
     assert (SRV / "site/css/a.css").read_text() == "p { }\n"
     head = job.run(["git", "-C", checkout, "rev-parse", "HEAD"]).text
     assert pathlib.Path(SRV / "app.git/refs/heads/main").read_text() == head
