@@ -15,7 +15,11 @@ DENIED = 77
 SRV = h.WORK / "refs"
 ZERO = "0" * 40
 RULES = f"""policy 1
-allow all for shop on web-1 {{ git read {SRV}/all.git; git write {SRV}/all.git }}
+allow all for shop on web-1 {{
+    git read {SRV}/all.git
+    git write {SRV}/all.git
+    env GIT_PROTOCOL <text 1..40>
+}}
 allow some for shop on web-1 {{
     git read {SRV}/some.git refs "refs/heads/main" "refs/heads/f/*" \
 "refs/tags/v<int 1..99>.<int>"
@@ -399,6 +403,46 @@ def test_version_2_is_asked_for_in_vain(cert, clone, job):
                       clone.url("some"))
         assert r.code == 0, r.error
         assert was["refs/heads/secret"] not in r.out.decode()
+
+
+@pytest.mark.parametrize("name", ["all", "some"])
+def test_who_wants_version_2_gets_all_there_is(way, clone, job, bastion, name):
+    """Of a client that is set to it each command works, though a rule would
+    take the variable, and the packets show that it is version 0."""
+    on_target(name, "config", "uploadpack.allowFilter", "true")
+    was = filled(name, job)
+    top, trace = clone.top, clone.top / "trace"
+
+    def git(*args):
+        r = way.git("-c", "protocol.version=2", *args,
+                    trace={"GIT_TRACE_PACKET": str(trace)})
+        said = trace.read_text() if trace.exists() else ""
+        trace.unlink(missing_ok=True)
+        assert r.code == 0, (args, r.error)
+        assert "version 2" not in said and "command=" not in said, said
+        assert "refs/heads/main" in said, said
+        return r
+
+    url = clone.url(name)
+    seen = git("ls-remote", "-q", url).out.decode()
+    assert was["refs/heads/main"] in seen
+    assert (was["refs/heads/secret"] in seen) == (name == "all")
+    git("clone", "-q", url, top / "copy")
+    git("clone", "-q", "--depth=1", url, top / "shallow")
+    r = git("clone", "-q", "--filter=blob:none", "--no-checkout", url,
+            top / "partial")
+    assert ("filtering not recognized" in r.error) == (name == "some"), r.error
+    assert way.git("-C", top / "copy", "bundle", "create", "-q", top / "b",
+                   "main").code == 0
+    git("clone", "-q", f"--bundle-uri={top}/b", url, top / "bundled")
+    for folder in ("copy", "shallow", "bundled"):
+        r = way.git("-C", top / folder, "rev-parse", "main")
+        assert r.out.decode().strip() == was["refs/heads/main"]
+        git("-C", top / folder, "fetch", "-q")
+    git("-C", top, "push", "-q", url, "main:refs/heads/f/new")
+    assert refs(name)["refs/heads/f/new"] == clone.head()
+    git("-C", top / "copy", "fetch", "-q", "--depth=1", url,
+        "refs/heads/f/new")
 
 
 def test_shallow_and_incremental(way, clone, bastion, job, mark):

@@ -79,10 +79,10 @@ class Way:
         return self.job.run(["rsync", "-e", self.command(), *args],
                             env=self.env(), **kw)
 
-    def git(self, *args, **kw):
+    def git(self, *args, trace=None, **kw):
         return self.job.run(["git", "-c", "protocol.ext.allow=always", "-c",
                              "user.name=j", "-c", "user.email=j@x", *args],
-                            env=self.env(), **kw)
+                            env=self.env() | (trace or {}), **kw)
 
 
 class ByCertificate(Way):
