@@ -29,6 +29,7 @@
 #define OID(d) D8(d) D8(d) D8(d) D8(d) D8(d)
 #define SHOWN_MAX 256
 #define WAITS_MAX (4UL * 1024 * 1024)
+#define SEEN_MAX (16UL * 1024 * 1024) /* more than comes out at once */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -160,6 +161,7 @@ see(struct world *w, enum git_side side, const uint8_t *p, size_t n)
 
 	if (w->over[side] || (w->service == GIT_ARCHIVE && side == GIT_JOB))
 		return;
+	buf_shift(b);
 	if (buf_put(b, p, n) != 0)
 		abort();
 	while (!w->over[side] && buf_len(b) > 0 &&
@@ -531,7 +533,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	want.service = world.service;
 	want.all = world.all;
 	for (int side = 0; side < 2; side++) {
-		buf_init(&world.out[side], WAITS_MAX);
+		buf_init(&world.out[side], SEEN_MAX);
 		buf_init(&world.waits[side], WAITS_MAX);
 	}
 	if (git_new(&want, &g) != 0)
