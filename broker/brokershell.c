@@ -55,6 +55,7 @@ brokershell_free(struct operation *op)
 		s->line->shell = NULL;
 	}
 	free(s->dir);
+	sent_clear(&s->sent);
 	free(s);
 }
 
@@ -105,24 +106,25 @@ dir_shown(const char *dir)
 }
 
 /* Where its lines run, and as whom: the policy's word, not the job's. */
-static int
-shell_prompt(struct operation *op)
+int
+brokershell_prompt(struct operation *op)
 {
 	struct brokershell *s = op->hosts;
 	const char *dir = s->dir == NULL ? "" : s->dir;
-	char text[PROTO_PROMPT_MAX];
+	char text[PROTO_PROMPT_MAX], name[PLACE_SIZE];
 	struct msg m;
 	int r;
 
-	(void)snprintf(text, sizeof(text), "%s as %s%s%.*s> ", op->conn->user,
-	    session_identity(op->conn->session), s->dir == NULL ? "" : ":",
-	    (int)dir_shown(dir), dir);
+	(void)snprintf(text, sizeof(text), "%s as %s%s%.*s> ",
+	    place_name(&s->place, name), session_identity(op->conn->session),
+	    s->dir == NULL ? "" : ":", (int)dir_shown(dir), dir);
 	if (strcmp(text, s->shown) == 0)
 		return 0;
 	memcpy(s->shown, text, sizeof(text));
 	msg_init(&m, MSG_PROMPT);
 	if ((r = buf_put_cstr(&m.body, op->id)) == 0 &&
-	    (r = buf_put_cstr(&m.body, text)) == 0)
+	    (r = buf_put_cstr(&m.body, text)) == 0 &&
+	    (r = buf_put_u8(&m.body, s->inside)) == 0)
 		r = peer_send(op->shell, &m);
 	msg_clear(&m);
 	return r;
@@ -131,21 +133,21 @@ shell_prompt(struct operation *op)
 static int
 is_this_place(void *arg, const struct target *t, const char *login, bool denied)
 {
-	const struct place_sought *x = arg;
+	const struct user_name *x = arg;
 
 	(void)denied;
 	return strcmp(t->name, x->target) == 0 &&
-		       strcmp(login, *x->login == '\0' ? t->login : x->login) ==
-			   0
+		       strcmp(login,
+			   x->login[0] == '\0' ? t->login : x->login) == 0
 		   ? ERR_EXISTS
 		   : 0;
 }
 
-/* What `targets` would list. */
-static bool
-is_reached(const struct connection *conn)
+bool
+brokershell_reaches(
+    const struct connection *conn, const struct user_name *place)
 {
-	struct place_sought x = { conn->name.target, conn->name.login };
+	struct user_name x = *place;
 
 	return policy_now() != NULL &&
 	       policy_reach(policy_now(), conn->session->identity,
@@ -167,10 +169,11 @@ void
 brokershell_open(
     struct operation *op, struct connection *conn, const struct ask *a)
 {
+	const bool control = strcmp(conn->user, "postern") == 0;
 	struct brokershell *s;
 	int r;
 
-	if (!is_reached(conn)) {
+	if (!control && !brokershell_reaches(conn, &conn->name)) {
 		operation_no_shell(op, conn, a);
 		return;
 	}
@@ -181,16 +184,22 @@ brokershell_open(
 		    "try again");
 		return;
 	}
-	if ((s = calloc(1, sizeof(*s))) == NULL) {
+	if ((s = calloc(1, sizeof(*s))) == NULL ||
+	    sent_copy(&a->sent, &s->sent) != 0) {
+		if (s != NULL)
+			sent_clear(&s->sent);
+		free(s);
 		operation_refuse(op, POSTERN_EX_TEMPFAIL,
 		    "the broker is out of memory; try again");
 		return;
 	}
 	memcpy(s->term, a->term, sizeof(s->term));
+	s->control = control;
+	s->place = conn->name;
 	op->hosts = s;
 	session_hold(conn);
 	op->conn = conn;
-	if ((r = shell_prompt(op)) != 0) {
+	if ((r = brokershell_prompt(op)) != 0) {
 		log_err(r, "shell %s", op->id);
 		operation_free(op);
 		return;
@@ -259,6 +268,13 @@ brokershell_closed(struct operation *op)
 /* -- a line -----------------------------------------------------------------
  */
 
+void
+brokershell_done(struct operation *line, const struct buf *out)
+{
+	(void)operation_answer(line, 0, out, NULL);
+	operation_free(line);
+}
+
 /* `cd DIR` alone: where the lines that follow run; `cd` alone: in the login's
  * own folder again.  false: it is something else. */
 static bool
@@ -290,9 +306,8 @@ line_cd(struct operation *op, struct operation *line, const struct ask *a)
 	}
 	free(s->dir);
 	s->dir = dir;
-	(void)shell_prompt(op);
-	(void)operation_answer(line, 0, NULL, NULL);
-	operation_free(line);
+	(void)brokershell_prompt(op);
+	brokershell_done(line, NULL);
 out:
 	buf_clear(&text);
 	list_clear(&l);
@@ -324,15 +339,13 @@ line_own(struct operation *op, struct operation *line, const struct ask *a)
 
 	buf_init(&out, PROTO_TEXT_MAX);
 	if (is_word(a, "help")) {
-		brokershell_help(op, &out);
-		(void)operation_answer(line, 0, &out, NULL);
-		operation_free(line);
+		brokershell_help(op, &line->place, &out);
+		brokershell_done(line, &out);
 	} else if (is_word(a, "cd")) {
 		free(op->hosts->dir);
 		op->hosts->dir = NULL;
-		(void)shell_prompt(op);
-		(void)operation_answer(line, 0, NULL, NULL);
-		operation_free(line);
+		(void)brokershell_prompt(op);
+		brokershell_done(line, NULL);
 	} else {
 		mine = line_cd(op, line, a);
 	}
@@ -340,24 +353,18 @@ line_own(struct operation *op, struct operation *line, const struct ask *a)
 	return mine;
 }
 
-static void
-line_run(struct operation *op, struct operation *line, const struct ask *a)
+void
+brokershell_judge(struct operation *line, const struct ask *a, char *dir)
 {
-	struct connection *conn = op->conn;
+	struct connection *conn = line->in->conn;
 	struct command_error e = { 0 };
 	struct list l = { 0 };
 	int r;
 
-	if (lock_now()->on) {
-		operation_locked(line, conn, a, false);
-		return;
-	}
-	if (line_own(op, line, a))
-		return;
 	r = list_parse(
 	    (const char *)a->command, a->ncommand, LIST_LINE, &l, &e);
 	if (r == 0) /* what could not be written down is not decided */
-		r = list_enter(&l, op->hosts->dir, &e);
+		r = list_enter(&l, dir, &e);
 	if (r == ERR_NOMEM)
 		operation_refuse(line, POSTERN_EX_TEMPFAIL,
 		    "the broker is out of memory; try again");
@@ -366,6 +373,19 @@ line_run(struct operation *op, struct operation *line, const struct ask *a)
 	else
 		operation_judge(line, conn, a, &l);
 	list_clear(&l);
+}
+
+static void
+line_run(struct operation *op, struct operation *line, const struct ask *a)
+{
+	const struct brokershell *s = op->hosts;
+
+	if (s->control && !s->inside)
+		brokershell_targets_line(op, line, a);
+	else if (lock_now()->on)
+		operation_locked(line, op->conn, a, false);
+	else if (!line_own(op, line, a))
+		brokershell_judge(line, a, s->dir);
 }
 
 static int
@@ -383,6 +403,7 @@ shell_line(struct operation *op, struct msg *m)
 	    (r = buf_get_u32(&m->body, &a.rows)) != 0 || (r = msg_end(m)) != 0)
 		return r;
 	memcpy(a.term, s->term, sizeof(a.term));
+	a.sent = s->sent; /* the shell's own, for the line to look at */
 	ask_bound_size(&a);
 	if (op->conn->state != CONNECTION_OPEN || op->conn->session->over) {
 		operation_refuse(op, POSTERN_EX_DENIED,
@@ -391,7 +412,7 @@ shell_line(struct operation *op, struct msg *m)
 		return 0;
 	}
 	s->lines++;
-	if ((s->line = operation_new_line(op)) == NULL) {
+	if ((s->line = operation_new_line(op, &s->place)) == NULL) {
 		struct buf err;
 
 		buf_init(&err, PROTO_TEXT_MAX);
@@ -440,6 +461,10 @@ brokershell_msg(struct operation *op, struct msg *m)
 	case MSG_WORDS:
 		return op->hosts->line != NULL ? ERR_PROTO
 					       : brokershell_words(op, m);
+	case MSG_LEAVE:
+		if (op->hosts->line != NULL || !op->hosts->inside)
+			return ERR_PROTO;
+		return brokershell_targets_leave(op, m);
 	default:
 		return ERR_PROTO;
 	}

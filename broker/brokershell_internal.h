@@ -1,6 +1,6 @@
 /*
- * What the two files of the broker shell share: brokershell.c,
- * brokershell_words.c.  For nobody else.
+ * What the files of the broker shell share: brokershell.c,
+ * brokershell_words.c, brokershell_targets.c.  For nobody else.
  */
 #ifndef POSTERN_BROKER_BROKERSHELL_INTERNAL_H
 #define POSTERN_BROKER_BROKERSHELL_INTERNAL_H
@@ -10,23 +10,47 @@
 
 #include "broker/operation_internal.h"
 #include "lib/proto.h"
+#include "policy/words.h"
 
 struct brokershell {
 	struct operation *line; /* under way; or NULL */
 	uint64_t lines;         /* that came */
-	char *dir;              /* where lines run; NULL: the login's own */
+	bool control;           /* postern@'s: a line names its target, */
+	bool inside;            /* unless one was entered: that is place */
+	struct user_name place; /* where lines run */
+	char *dir;              /* and in which folder; NULL: the login's own */
+	struct sent sent; /* variables, for each line that may have them */
 	char term[TERM_MAX + 1];
 	char shown[PROTO_PROMPT_MAX];
 	bool killed; /* ends with its line */
 };
 
-struct place_sought {
-	const char *target, *login; /* "": the target's own */
-};
+/* What `targets` would list. */
+bool brokershell_reaches(
+    const struct connection *conn, const struct user_name *place);
+/* Has policy's text of the prompt sent, if that is another one. */
+int brokershell_prompt(struct operation *op);
+/* Nothing but an ANSWER: the line is over. */
+void brokershell_done(struct operation *line, const struct buf *out);
+/* Reads a line and decides it, where the line is; dir: in which folder, if it
+ * names none. */
+void brokershell_judge(struct operation *line, const struct ask *a, char *dir);
 
-/* What may be run here. */
-void brokershell_help(const struct operation *op, struct buf *out);
+/* brokershell_words.c */
+/* What may be run there. */
+void brokershell_help(
+    const struct operation *op, const struct user_name *place, struct buf *out);
 /* WORDS: answered. */
 int brokershell_words(struct operation *op, struct msg *m);
+
+/* brokershell_targets.c */
+/* A line of postern@'s shell, while no target is entered. */
+void brokershell_targets_line(
+    struct operation *op, struct operation *line, const struct ask *a);
+/* The words that may come next in it, as words_next has them. */
+int brokershell_targets_words(const struct operation *op, const char *text,
+    size_t n, size_t *partial, words_fn fn, void *arg);
+/* Back out of a target. */
+int brokershell_targets_leave(struct operation *op, struct msg *m);
 
 #endif

@@ -40,17 +40,18 @@ put_line(void *arg, const char *text, size_t n)
 }
 
 void
-brokershell_help(const struct operation *op, struct buf *out)
+brokershell_help(
+    const struct operation *op, const struct user_name *place, struct buf *out)
 {
-	const struct connection *conn = op->conn;
 	struct help h = { .out = out };
+	char name[PLACE_SIZE];
 	struct request q;
 
-	judge_request(conn, &conn->name, false, &q);
+	judge_request(op->conn, place, false, &q);
 	(void)buf_putf(out,
 	    "Each line is run on %s by itself, decided and recorded like "
 	    "`ssh %s@BASTION COMMAND`.\nThe rules give you:\n",
-	    conn->name.target, conn->user);
+	    place->target, place_name(place, name));
 	(void)words_lines(&q, put_line, &h);
 	if (h.n == 0)
 		(void)buf_putf(out, "  no command at this time\n");
@@ -63,6 +64,10 @@ brokershell_help(const struct operation *op, struct buf *out)
 	    "exit [STATUS].\n"
 	    "Tab completes, the arrows bring back lines, Ctrl-C drops a line "
 	    "or interrupts\nwhat runs, Ctrl-D on an empty line leaves.\n");
+	if (op->hosts->inside)
+		(void)buf_putf(out,
+		    "Leaving leads back to postern@; there it ends the "
+		    "shell.\n");
 }
 
 struct found_words {
@@ -87,7 +92,7 @@ put_word(void *arg, const char *word, size_t n)
 int
 brokershell_words(struct operation *op, struct msg *m)
 {
-	const struct connection *conn = op->conn;
+	const struct brokershell *s = op->hosts;
 	struct msg words, answer;
 	struct found_words f = { .m = &words };
 	const uint8_t *text;
@@ -101,11 +106,16 @@ brokershell_words(struct operation *op, struct msg *m)
 	msg_init(&words, MSG_WORDS_ARE);
 	msg_init(&answer, MSG_WORDS_ARE);
 	answer.id = m->id;
-	judge_request(conn, &conn->name, false, &q);
-	if (lock_now()->on || conn->session->over)
-		q.policy = NULL; /* nothing is told of the rules, then */
-	r = words_next(
-	    &q, op->hosts->dir, (const char *)text, n, &partial, put_word, &f);
+	if (lock_now()->on || op->conn->session->over) {
+		r = 0; /* nothing is told of the rules, then */
+	} else if (s->control && !s->inside) {
+		r = brokershell_targets_words(
+		    op, (const char *)text, n, &partial, put_word, &f);
+	} else {
+		judge_request(op->conn, &s->place, false, &q);
+		r = words_next(
+		    &q, s->dir, (const char *)text, n, &partial, put_word, &f);
+	}
 	if (r != 0 && r != ERR_TOOBIG) /* there is none to tell */
 		f.n = 0;
 	if ((r = buf_put_u32(&answer.body, (uint32_t)partial)) == 0 &&

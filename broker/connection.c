@@ -35,6 +35,7 @@ connection_free(struct connection *c)
 	if (c->monitor_pidfd >= 0)
 		(void)close(c->monitor_pidfd);
 	explicit_bzero(c->handle, sizeof(c->handle));
+	free(c->names);
 	free(c);
 }
 

@@ -68,7 +68,10 @@ hop_relay_start(struct hop *h)
 	hop_relay_heard(h);
 	if (!h->run.take_stdin && h->files == NULL) {
 		h->in_done = true;
-		(void)conn_eof(h->conn);
+		/* Behind the end of a terminal's input sshd hears of no other
+		 * size, and what runs there hears of no end. */
+		if (!h->run.pty)
+			(void)conn_eof(h->conn);
 	}
 	if (h->resized)
 		relay_resize(h);

@@ -221,11 +221,13 @@ open_shown(const struct jobcert_login *l, const struct shown *s, int pidfd,
 	    0)
 		return r;
 	*why = "its line could not be written into the ledger";
-	if ((r = note_login(c, s)) == 0)
-		*out = c;
-	else
+	if ((r = note_login(c, s)) != 0) {
 		(void)session_close(c->handle, l->monitor);
-	return r;
+		return r;
+	}
+	session_names(c, s->cert->spec.principal, s->cert->spec.nprincipal);
+	*out = c;
+	return 0;
 }
 
 int

@@ -38,6 +38,7 @@ policy_files = \
 	broker/operation.c \
 	broker/operation.h broker/operation_internal.h \
 	broker/brokershell.c broker/brokershell_words.c \
+	broker/brokershell_targets.c \
 	broker/brokershell_internal.h \
 	broker/operation_can.c broker/operation_env.c \
 	broker/operation_files.c \

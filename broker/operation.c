@@ -14,6 +14,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -158,7 +159,7 @@ operation_new(void)
 }
 
 struct operation *
-operation_new_line(struct operation *shell)
+operation_new_line(struct operation *shell, const struct user_name *place)
 {
 	struct operation *op;
 
@@ -176,6 +177,7 @@ operation_new_line(struct operation *shell)
 		goto fail;
 	op->shell = shell->shell;
 	op->in = shell;
+	op->place = *place;
 	return op;
 fail:
 	operation_free(op);
@@ -214,13 +216,14 @@ operation_break_lists(void)
 }
 
 struct operation *
-operation_new_running(
-    const char *id, const char *identity, struct connection *c, int pidfd)
+operation_new_running(const char *id, const char *identity,
+    struct connection *c, const char *target, int pidfd)
 {
 	struct operation *op = operation_new();
 
 	if (op == NULL || str_copy(op->id, sizeof(op->id), id) != 0 ||
-	    str_copy(op->identity, sizeof(op->identity), identity) != 0) {
+	    str_copy(op->identity, sizeof(op->identity), identity) != 0 ||
+	    str_copy(op->place.target, sizeof(op->place.target), target) != 0) {
 		operation_free(op);
 		(void)close(pidfd);
 		return NULL;
@@ -321,6 +324,14 @@ get_ask(struct msg *m, char *handle, size_t handlesize, struct ask *a)
 	return 0;
 }
 
+const char *
+place_name(const struct user_name *place, char name[PLACE_SIZE])
+{
+	(void)snprintf(name, PLACE_SIZE, "%s%s%s", place->login,
+	    place->login[0] == '\0' ? "" : "+", place->target);
+	return name;
+}
+
 /* The control surface: `ssh postern@bastion …`. */
 static void
 operation_control(
@@ -363,11 +374,17 @@ operation_no_shell(
 	struct buf text;
 
 	buf_init(&text, PROTO_TEXT_MAX);
-	(void)buf_putf(&text,
-	    "postern: no rule lets this job open a "
-	    "shell on %s; name one command:\n"
-	    "postern:   ssh %s@BASTION COMMAND\n",
-	    conn->name.target, conn->user);
+	if (op->in != NULL)
+		(void)buf_putf(&text,
+		    "postern: no rule lets this job open a shell on %s; "
+		    "`help` lists what there is here\n",
+		    op->place.target);
+	else
+		(void)buf_putf(&text,
+		    "postern: no rule lets this job open a "
+		    "shell on %s; name one command:\n"
+		    "postern:   ssh %s@BASTION COMMAND\n",
+		    op->place.target, conn->user);
 	operation_deny(op, conn, &none, a, POSTERN_EX_DENIED, &text);
 	buf_clear(&text);
 }
@@ -392,6 +409,34 @@ operation_locked(struct operation *op, struct connection *conn,
 	buf_clear(&text);
 }
 
+void
+operation_words(
+    struct operation *op, struct connection *conn, const struct ask *a)
+{
+	struct command_error e = { 0 };
+	struct list l = { 0 };
+	int r;
+
+	if (operation_is_can(a)) {
+		operation_can(op, conn, a);
+		return;
+	}
+	r = list_parse((const char *)a->command, a->ncommand,
+	    a->kind == RUN_SCRIPT ? LIST_SCRIPT : LIST_LINE, &l, &e);
+	if (r == ERR_NOMEM)
+		operation_refuse(op, POSTERN_EX_TEMPFAIL,
+		    "the broker is out of memory; try again");
+	else if (r != 0)
+		operation_not_read(op, conn, a, &e);
+	else if (l.n == 1)
+		operation_control(op, conn, l.command);
+	else
+		operation_refuse(op, POSTERN_EX_USAGE,
+		    "postern@ takes one "
+		    "word at a time; try: help");
+	list_clear(&l);
+}
+
 static void
 operation_run(struct operation *op, struct connection *conn,
     const struct ask *a)
@@ -414,10 +459,10 @@ operation_run(struct operation *op, struct connection *conn,
 		return;
 	}
 	if (a->kind == RUN_SHELL) {
-		if (control)
-			operation_control(op, conn, NULL);
-		else if (a->tty)
+		if (a->tty)
 			brokershell_open(op, conn, a);
+		else if (control)
+			operation_control(op, conn, NULL);
 		else
 			operation_no_shell(op, conn, a);
 		return;
@@ -431,8 +476,8 @@ operation_run(struct operation *op, struct connection *conn,
 			operation_files(op, conn, a);
 		return;
 	}
-	if (control && operation_is_can(a)) {
-		operation_can(op, conn, a);
+	if (control) {
+		operation_words(op, conn, a);
 		return;
 	}
 	r = list_parse((const char *)a->command, a->ncommand,
@@ -442,16 +487,8 @@ operation_run(struct operation *op, struct connection *conn,
 		    "the broker is out of memory; try again");
 	else if (r != 0)
 		operation_not_read(op, conn, a, &e);
-	else if (!control && operation_scp(op, conn, a, &l))
-		; /* it is started, or answered */
-	else if (!control)
+	else if (!operation_scp(op, conn, a, &l))
 		operation_judge(op, conn, a, &l);
-	else if (l.n == 1)
-		operation_control(op, conn, l.command);
-	else
-		operation_refuse(op, POSTERN_EX_USAGE,
-		    "postern@ takes one "
-		    "word at a time; try: help");
 	list_clear(&l);
 }
 
@@ -513,6 +550,7 @@ shell_run(struct operation *op, struct peer *p, struct msg *m, struct ask *a)
 		    "connection are not such as sshd gives");
 		return 0;
 	}
+	op->place = conn->name;
 	operation_run(op, conn, a);
 	return 0;
 }

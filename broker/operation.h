@@ -27,8 +27,8 @@ void operation_audit_lost(uint32_t last);
 void operation_parent_lost(void);
 
 /* Takes over a running operation of an earlier policy process; takes pidfd. */
-int operation_adopt(
-    const char *id, const char *identity, struct connection *c, int take_pidfd);
+int operation_adopt(const char *id, const char *identity, struct connection *c,
+    const char *target, int take_pidfd);
 /* None waits for its decision or its start. */
 bool operation_all_started(void);
 /* Of lists that are under way, nothing more is run: this process leaves. */

@@ -161,7 +161,8 @@ judge(struct operation *op, const struct connection *conn, struct question *qu)
 	judge_request(conn, &qu->name, qu->ask.tty != 0, &q);
 	q.sent = qu->ask.sent.var;
 	q.nsent = qu->ask.sent.n;
-	which = judge_decide(&q, l, d);
+	which = op->in != NULL ? judge_decide_line(&q, l, d)
+			       : judge_decide(&q, l, d);
 	if (which == l->n) {
 		for (size_t i = 0; i < l->n; i++)
 			say_allowed(&q, &d[i], &text);

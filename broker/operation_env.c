@@ -52,6 +52,23 @@ sent_get(struct buf *b, struct sent *s)
 	return r;
 }
 
+int
+sent_copy(const struct sent *from, struct sent *to)
+{
+	*to = (struct sent){ 0 };
+	if (from->n == 0)
+		return 0;
+	to->text = malloc(from->len);
+	to->var = calloc(from->n, sizeof(*to->var));
+	if (to->text == NULL || to->var == NULL)
+		return ERR_NOMEM;
+	memcpy(to->text, from->text, from->len);
+	to->len = from->len;
+	for (; to->n < from->n; to->n++)
+		to->var[to->n] = to->text + (from->var[to->n] - from->text);
+	return 0;
+}
+
 void
 sent_clear(struct sent *s)
 {

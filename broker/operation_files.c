@@ -84,7 +84,7 @@ grant(struct operation *op, struct connection *conn, const struct ask *a,
 	int r;
 
 	buf_init(&text, PROTO_TEXT_MAX);
-	if (!operation_fits(op, &counted, conn, 0, &text)) {
+	if (!operation_fits(op, &counted, 0, &text)) {
 		operation_deny(op, conn, &f->d, a, POSTERN_EX_TEMPFAIL, &text);
 		goto out;
 	}

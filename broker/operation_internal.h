@@ -13,6 +13,7 @@
  *	operation_list.c one command after the other, and what is not run
  *	brokershell.c	 a shell whose lines are operations
  *	brokershell_words.c what completes a line, and its `help`
+ *	brokershell_targets.c postern@'s shell, from which targets are entered
  */
 #ifndef POSTERN_BROKER_OPERATION_INTERNAL_H
 #define POSTERN_BROKER_OPERATION_INTERNAL_H
@@ -70,6 +71,7 @@ struct operation {
 	pid_t monitor;          /* of a caller, once somebody wanted to know */
 	struct peer *shell;	/* until handed over or answered */
 	struct connection *conn; /* held */
+	struct user_name place;  /* where: the connection's, or a line's own */
 	struct brokershell *hosts; /* it is a shell, and no operation */
 	struct operation *in;      /* the shell that it is a line of; then the
 				      shell's connection is only borrowed */
@@ -152,8 +154,8 @@ void ask_bound_size(struct ask *a);
 struct operation *operation_first(void);
 /* One that an earlier policy process has started; takes pidfd.  NULL: no
  * memory. */
-struct operation *operation_new_running(
-    const char *id, const char *identity, struct connection *c, int take_pidfd);
+struct operation *operation_new_running(const char *id, const char *identity,
+    struct connection *c, const char *target, int take_pidfd);
 /* Takes NULL.  Closes what it holds; a hop without work ends on that. */
 void operation_free(struct operation *op);
 /* Everything that only the start needs. */
@@ -167,10 +169,17 @@ int operation_answer(struct operation *op, uint32_t code, const struct buf *out,
     const struct buf *err);
 
 /* A line of a shell, with copies of its streams; NULL: there is no room. */
-struct operation *operation_new_line(struct operation *shell);
-/* No shell for this job here: answered. */
+struct operation *operation_new_line(
+    struct operation *shell, const struct user_name *place);
+/* No shell for this job there: answered. */
 void operation_no_shell(
     struct operation *op, struct connection *conn, const struct ask *a);
+/* Words of the control surface: answered. */
+void operation_words(
+    struct operation *op, struct connection *conn, const struct ask *a);
+/* LOGIN+TARGET, as it is written in front of @BASTION. */
+#define PLACE_SIZE (USER_LEN_MAX + 1)
+const char *place_name(const struct user_name *place, char name[PLACE_SIZE]);
 /* The connection of a shell's line, or of whatever else, is let go. */
 void operation_drop_shell(struct operation *op);
 /* Is it denied because of the lock?  Then it is answered. */
@@ -184,6 +193,8 @@ void operation_not_read(struct operation *op, struct connection *conn,
 /* The last field of RUN.  ERR_PROTO: no variables, or beyond a bound; what was
  * there must be cleared in any case. */
 int sent_get(struct buf *b, struct sent *s);
+/* A copy; must be cleared in any case. */
+int sent_copy(const struct sent *from, struct sent *to);
 /* Wipes it: there may be secrets in it. */
 void sent_clear(struct sent *s);
 /* Appends the field of a denial that is for such a variable. */
@@ -220,6 +231,10 @@ void operation_judge(struct operation *op, struct connection *conn,
 void judge_request(const struct connection *conn, const struct user_name *name,
     bool pty, struct request *q);
 size_t judge_decide(
+    struct request *q, const struct list *l, struct decision *d);
+/* The same for a line of a shell, which asks for no terminal: each command has
+ * it where its rule gives one. */
+size_t judge_decide_line(
     struct request *q, const struct list *l, struct decision *d);
 void judge_explain(struct request *q, const struct user_name *name,
     const struct list *l, const struct decision *d, size_t which,
@@ -269,7 +284,7 @@ void joblist_break(struct operation *op, uint32_t code, const char *why);
  * says so.  beside: how many of its list come before it and are the same
  * identity's. */
 bool operation_fits(const struct operation *op, const struct plan *p,
-    const struct connection *conn, uint32_t beside, struct buf *text);
+    uint32_t beside, struct buf *text);
 /* It is granted: it counts from here on.  Any error: it must not run. */
 int operation_counts(struct operation *op, const struct plan *p);
 
@@ -289,6 +304,9 @@ int plan_decide_event(struct buf *b, const struct operation *op,
 /* The fields that say how something is moved, and which way: none of a
  * command. */
 int plan_put_way(struct buf *b, enum op_what what, const struct decision *d);
+/* The login of a denied line of postern@'s shell, which no user name tells. */
+int plan_put_denied_login(
+    struct buf *b, const struct operation *op, const struct connection *conn);
 /* The command as it was asked, escaped, for a denial's event. */
 int ask_event_command(struct buf *b, const struct ask *a);
 /* The event of a decision that allows. */

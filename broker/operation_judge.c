@@ -64,6 +64,7 @@ operation_deny(struct operation *op, const struct connection *conn,
 
 	buf_init(&b, EVENT_BODY_MAX);
 	if ((r = plan_decide_event(&b, op, conn, d, "deny")) == 0 &&
+	    (r = plan_put_denied_login(&b, op, conn)) == 0 &&
 	    (r = event_str(&b, EV_REASON,
 		 lock_now()->on                ? "locked"
 		 : code == POSTERN_EX_USAGE    ? "syntax"
@@ -93,6 +94,7 @@ deny_member(struct operation *op, const struct connection *conn,
 	buf_init(&shown, COMMAND_LEN_MAX);
 	if ((r = command_print(c, &shown)) == 0 &&
 	    (r = plan_decide_event(b, op, conn, d, "deny")) == 0 &&
+	    (r = plan_put_denied_login(b, op, conn)) == 0 &&
 	    (r = event_str(b, EV_REASON, reason)) == 0 &&
 	    (r = event_num(b, EV_PTY, op->list->pty)) == 0 &&
 	    (r = sent_denied_event(b, d)) == 0 &&
@@ -354,9 +356,7 @@ judge_decide(struct request *q, const struct list *l, struct decision *d)
 	return which;
 }
 
-/* The same for a line of a shell, which asks for no terminal: each command has
- * it where its rule gives one. */
-static size_t
+size_t
 judge_decide_line(struct request *q, const struct list *l, struct decision *d)
 {
 	size_t which = l->n;
@@ -372,6 +372,36 @@ judge_decide_line(struct request *q, const struct list *l, struct decision *d)
 	}
 	q->pty = false;
 	return which;
+}
+
+/* The first command of a shell's line whose streams are data, which a terminal
+ * does not carry: it is denied; n: none is. */
+static size_t
+deny_data(const struct list *l, struct decision *d)
+{
+	size_t i = 0;
+
+	while (i < l->n && d[i].stream == STREAM_NONE)
+		i++;
+	if (i < l->n) {
+		d[i].verdict = VERDICT_DENY;
+		d[i].rule_name = "default";
+	}
+	return i;
+}
+
+static void
+say_data(const struct user_name *place, struct buf *text)
+{
+	char name[PLACE_SIZE];
+
+	(void)place_name(place, name);
+	(void)buf_putf(text,
+	    "postern: denied: what git and rsync send is data, which a "
+	    "terminal does not carry whole;\n"
+	    "postern: run them on your side, as in git clone "
+	    "%s@BASTION:/DIR, or rsync -a FILES %s@BASTION:/DIR\n",
+	    name, name);
 }
 
 static void
@@ -425,9 +455,8 @@ count_all(struct operation *op, const struct request *q, const struct list *l,
 /* The first command that its limits have no room for; n: all fit, and are
  * counted. */
 static size_t
-fit_all(struct operation *op, const struct connection *conn,
-    const struct request *q, const struct list *l, const struct decision *d,
-    struct buf *text)
+fit_all(struct operation *op, const struct request *q, const struct list *l,
+    const struct decision *d, struct buf *text)
 {
 	struct buf why;
 	size_t i;
@@ -436,7 +465,7 @@ fit_all(struct operation *op, const struct connection *conn,
 	for (i = 0; i < l->n; i++) {
 		const struct plan p = { .d = d[i], .target = q->target };
 
-		if (!operation_fits(op, &p, conn, count_beside(d, i), &why))
+		if (!operation_fits(op, &p, count_beside(d, i), &why))
 			break;
 	}
 	if (i == l->n && (i = count_all(op, q, l, d)) < l->n)
@@ -494,15 +523,18 @@ operation_judge(struct operation *op, struct connection *conn,
 		    "the broker is out of memory; try again");
 		goto out;
 	}
-	judge_request(conn, &conn->name, a->tty != 0, &q);
+	judge_request(conn, &op->place, a->tty != 0, &q);
 	q.sent = a->sent.var;
 	q.nsent = a->sent.n;
 	which = op->in != NULL ? judge_decide_line(&q, l, d)
 			       : judge_decide(&q, l, d);
 	if (which < l->n) {
 		say_which(l, which, &text);
-		judge_explain(&q, &conn->name, l, d, which, &text);
-	} else if ((which = fit_all(op, conn, &q, l, d, &text)) < l->n) {
+		judge_explain(&q, &op->place, l, d, which, &text);
+	} else if (op->in != NULL && (which = deny_data(l, d)) < l->n) {
+		say_which(l, which, &text);
+		say_data(&op->place, &text);
+	} else if ((which = fit_all(op, &q, l, d, &text)) < l->n) {
 		code = POSTERN_EX_TEMPFAIL;
 	} else {
 		grant(op, conn, a, &q, d, l);

@@ -38,7 +38,7 @@ count_running(
 
 	for (o = operation_first(); o != NULL; o = o->next)
 		n += o != op && o->conn != NULL && counts_for(o, identity) &&
-		     strcmp(o->conn->name.target, target) == 0;
+		     strcmp(o->place.target, target) == 0;
 	return n;
 }
 
@@ -97,7 +97,7 @@ fits_rate(const struct plan *p, uint32_t beside, struct buf *text)
 
 bool
 operation_fits(const struct operation *op, const struct plan *p,
-    const struct connection *conn, uint32_t beside, struct buf *text)
+    uint32_t beside, struct buf *text)
 {
 	const struct limits *l = &p->d.limit;
 	uint32_t n;
@@ -105,7 +105,7 @@ operation_fits(const struct operation *op, const struct plan *p,
 	if (p->d.identity_name == NULL)
 		return false;
 	if (l->concurrent != 0) {
-		n = count_running(op, p->d.identity_name, conn->name.target);
+		n = count_running(op, p->d.identity_name, op->place.target);
 		if (n >= l->concurrent) {
 			say_concurrent(p, n, text);
 			return false;

@@ -40,7 +40,7 @@ plan_decide_event(struct buf *b, const struct operation *op,
 	    (r = event_str(b, EV_OPERATION, op->id)) != 0 ||
 	    (r = session_event(conn->session, conn, d->identity_name, b)) !=
 		0 ||
-	    (r = event_str(b, EV_TARGET, conn->name.target)) != 0 ||
+	    (r = event_str(b, EV_TARGET, op->place.target)) != 0 ||
 	    (r = event_str(b, EV_POLICY, policy_hash())) != 0 ||
 	    (r = event_str(b, EV_RULE, d->rule_name)) != 0 ||
 	    (op->list != NULL && (r = joblist_event(op->list, b)) != 0) ||
@@ -70,6 +70,21 @@ plan_put_way(struct buf *b, enum op_what what, const struct decision *d)
 	if ((r = event_str(b, EV_BY, streams[d->stream].way)) != 0)
 		return r;
 	return event_str(b, EV_DIRECTION, streams[d->stream].direction);
+}
+
+int
+plan_put_denied_login(
+    struct buf *b, const struct operation *op, const struct connection *conn)
+{
+	const struct target *t;
+	const char *login = op->place.login;
+
+	if (strcmp(op->place.target, conn->name.target) == 0)
+		return 0;
+	if (*login == '\0' && policy_now() != NULL &&
+	    (t = policy_target_find(policy_now(), op->place.target)) != NULL)
+		login = t->login;
+	return event_str(b, EV_LOGIN, login);
 }
 
 /* Variables, as a command would have them in front. */

@@ -143,10 +143,11 @@ hop_gone(void *arg, int fd, short revents)
 }
 
 int
-operation_adopt(
-    const char *id, const char *identity, struct connection *c, int pidfd)
+operation_adopt(const char *id, const char *identity, struct connection *c,
+    const char *target, int pidfd)
 {
-	struct operation *op = operation_new_running(id, identity, c, pidfd);
+	struct operation *op =
+	    operation_new_running(id, identity, c, target, pidfd);
 
 	if (op == NULL)
 		return ERR_NOMEM;
@@ -167,8 +168,7 @@ keep_running(struct operation *op)
 	int r = proc_stat(op->hop, &st);
 
 	if (r == 0 && proc_alive(op->pidfd))
-		r = takeover_keep_operation(
-		    op->id, op->identity, op->conn, op->hop, st.start);
+		r = takeover_keep_operation(op, st.start);
 	op->kept = r == 0;
 }
 

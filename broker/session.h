@@ -89,6 +89,8 @@ struct connection {
 	struct user_name name;	/* user, taken apart */
 	char source[PROTO_SOURCE_MAX + 1];
 	char key[SESSION_KEY_MAX + 1]; /* of its certificate; "": a token's */
+	char *names; /* the user names in that, each with its NUL, and an empty
+			one; NULL: they are not known */
 	size_t noperations;	/* running; keep the connection in memory */
 	pid_t monitor;
 	uint64_t monitor_start; /* clock ticks since boot */
@@ -162,6 +164,12 @@ struct session *session_of_certificate(const uint8_t *digest);
  * error, and why says for the ledger what is wrong. */
 int session_open_certificate(const struct certificate_login *l, pid_t monitor,
     int take_pidfd, struct connection **out, const char **why);
+/* The user names that its certificate has: kept of a connection of postern@,
+ * and not for a later policy process.  Without them it may use none. */
+void session_names(struct connection *c, const char *const *name, size_t n);
+/* Could a connection like this one have been opened by that user name, as far
+ * as its certificate goes? */
+bool session_may_name(const struct connection *c, const char *user);
 /* The session was given one, and lives until that is over.  ERR_TOOBIG: it has
  * as many as it may. */
 int session_certify(struct session *s, const uint8_t *digest, int64_t until_ms);

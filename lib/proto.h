@@ -60,6 +60,7 @@ enum msg_type {
 	MSG_PROMPT = 74, /* it has a broker shell, or that shows another text */
 	MSG_LINE = 76,   /* a line of it; answered by ANSWER */
 	MSG_BREAK = 78,  /* nothing more of the line */
+	MSG_LEAVE = 94,  /* back to the shell around it; answered by ANSWER */
 	MSG_WORDS = 82,  /* what may come next in a line? */
 	MSG_WORDS_ARE = 83,
 	/* policy -> hop, hop -> signer */

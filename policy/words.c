@@ -26,16 +26,43 @@
 /* -- lines ------------------------------------------------------------------
  */
 
+/* One line of a rule, as it is written. */
+struct line {
+	const char *text;
+	size_t n, at; /* which it is, from the top */
+	bool again;   /* the same stands above it */
+};
+
 static int
-tell_line(
-    const struct policy *p, const struct place *at, words_fn fn, void *arg)
+by_text(const void *a, const void *b)
 {
-	const char *s = p->source[at->pos.file].text + at->pos.off;
+	const struct line *x = a, *y = b;
+	int r = memcmp(x->text, y->text, x->n < y->n ? x->n : y->n);
+
+	if (r != 0)
+		return r;
+	if (x->n != y->n)
+		return x->n < y->n ? -1 : 1;
+	return x->at < y->at ? -1 : 1;
+}
+
+static int
+by_place(const void *a, const void *b)
+{
+	const struct line *x = a, *y = b;
+
+	return x->at < y->at ? -1 : 1;
+}
+
+static int
+tell_line(const struct line *l, words_fn fn, void *arg)
+{
+	const char *s = l->text;
 	struct buf b;
 	int r = 0;
 
 	buf_init(&b, WORDS_WORD_MAX);
-	for (size_t i = 0; i < at->width && r == 0; i++)
+	for (size_t i = 0; i < l->n && r == 0; i++)
 		r = buf_put(&b, s[i] == '\n' || s[i] == '\t' ? " " : s + i, 1);
 	if (r == 0)
 		r = fn(arg, (const char *)buf_ptr(&b), buf_len(&b));
@@ -43,6 +70,26 @@ tell_line(
 		r = 0;
 	buf_clear(&b);
 	return r;
+}
+
+static struct line
+line_of(const struct policy *p, const struct place *at)
+{
+	return (
+	    struct line){ .text = p->source[at->pos.file].text + at->pos.off,
+		.n = at->width };
+}
+
+/* Of rules that have the same line, the first tells it. */
+static void
+mark_again(struct line *line, size_t n)
+{
+	qsort(line, n, sizeof(*line), by_text);
+	for (size_t i = 1; i < n; i++)
+		line[i].again =
+		    line[i].n == line[i - 1].n &&
+		    memcmp(line[i].text, line[i - 1].text, line[i].n) == 0;
+	qsort(line, n, sizeof(*line), by_place);
 }
 
 static bool
@@ -55,16 +102,29 @@ int
 words_lines(const struct request *q, words_fn fn, void *arg)
 {
 	const struct policy *p = q->policy;
+	struct line *line;
+	size_t n = 0;
 	int r = 0;
 
 	if (p == NULL || q->target == NULL)
 		return 0;
-	for (size_t i = 0; i < p->nrule && r == 0; i++) {
-		if (!is_open(p->rule[i], q))
-			continue;
-		for (size_t k = 0; k < p->rule[i]->nrun && r == 0; k++)
-			r = tell_line(p, &p->rule[i]->run[k]->at, fn, arg);
+	for (size_t i = 0; i < p->nrule; i++)
+		n += is_open(p->rule[i], q) ? p->rule[i]->nrun : 0;
+	if ((line = calloc(n + 1, sizeof(*line))) == NULL)
+		return ERR_NOMEM;
+	n = 0;
+	for (size_t i = 0; i < p->nrule; i++) {
+		for (size_t k = 0;
+		     is_open(p->rule[i], q) && k < p->rule[i]->nrun; k++) {
+			line[n] = line_of(p, &p->rule[i]->run[k]->at);
+			line[n].at = n;
+			n++;
+		}
 	}
+	mark_again(line, n);
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = line[i].again ? 0 : tell_line(&line[i], fn, arg);
+	free(line);
 	return r;
 }
 

@@ -15,7 +15,7 @@ struct request;
 typedef int (*words_fn)(void *arg, const char *text, size_t n);
 
 /* Each `run` line of the rules that apply to the request, which needs no
- * command.  The text is as it stands in the policy. */
+ * command: once, in their order.  The text is as it stands in the policy. */
 int words_lines(const struct request *q, words_fn fn, void *arg);
 
 /*

@@ -284,23 +284,11 @@ send_line(const struct interactive *in, const char *line, size_t n)
 	return r;
 }
 
+/* What was sent is followed to its ANSWER; r: it was not sent. */
 static void
-interactive_line(struct interactive *in, const char *line, size_t n)
+interactive_follow(struct interactive *in, int r)
 {
-	int r;
-
-	if (line[strspn(line, " \t")] == '\0' || n == 0)
-		return;
-	if (is_exit(line, n, &in->end.code)) {
-		in->over = true;
-		return;
-	}
-	if (n > PROTO_COMMAND_MAX) {
-		say(SAY_LINE_LONG);
-		in->end = (struct ending){ .code = POSTERN_EX_USAGE };
-		return;
-	}
-	if ((r = send_line(in, line, n)) == 0)
+	if (r == 0)
 		r = relay_line(&in->shell, &in->end);
 	terminal_back(in);
 	if (in->end.code == STATUS_INTERRUPTED)
@@ -313,6 +301,42 @@ interactive_line(struct interactive *in, const char *line, size_t n)
 	say(SAY_RESTARTED);
 	in->end = (struct ending){ .code = POSTERN_EX_TEMPFAIL };
 	in->over = true;
+}
+
+/* Out of the shell; or out of a target, and back to where it was entered. */
+static void
+interactive_leave(struct interactive *in)
+{
+	const struct ending last = in->end;
+	struct msg m;
+
+	if (!in->shell.inner) {
+		in->over = true;
+		return;
+	}
+	in->end = (struct ending){ .code = 0 };
+	msg_init(&m, MSG_LEAVE);
+	interactive_follow(in, msg_send(in->shell.conn, &m));
+	msg_clear(&m);
+	if (!in->over)
+		in->end = last;
+}
+
+static void
+interactive_line(struct interactive *in, const char *line, size_t n)
+{
+	if (line[strspn(line, " \t")] == '\0' || n == 0)
+		return;
+	if (is_exit(line, n, &in->end.code)) {
+		interactive_leave(in);
+		return;
+	}
+	if (n > PROTO_COMMAND_MAX) {
+		say(SAY_LINE_LONG);
+		in->end = (struct ending){ .code = POSTERN_EX_USAGE };
+		return;
+	}
+	interactive_follow(in, send_line(in, line, n));
 }
 
 /* -- its life
@@ -378,7 +402,7 @@ interactive_run(struct interactive *in, int conn, int sigfd, struct ending *e)
 			break;
 		case EDIT_END:
 			say("\n");
-			in->over = true;
+			interactive_leave(in);
 			break;
 		case EDIT_LEFT:
 			say("\n");

@@ -196,8 +196,7 @@ main(int argc, char **argv)
 		refuse(POSTERN_EX_USAGE, SAY_LONG);
 	if (r != 0)
 		refuse_any(&q, POSTERN_EX_TEMPFAIL, SAY_DOWN);
-	if (q.kind == RUN_SHELL && q.tty && !q.control &&
-	    interactive_new(&q, &in) != 0)
+	if (q.kind == RUN_SHELL && q.tty && interactive_new(&q, &in) != 0)
 		refuse(POSTERN_EX_TEMPFAIL, SAY_TERMINAL);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	err = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);

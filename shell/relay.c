@@ -159,13 +159,15 @@ static int
 relay_prompt(struct relay_shell *s, struct msg *m)
 {
 	char id[PROTO_ID_LEN + 1], text[PROTO_PROMPT_MAX];
+	uint8_t inner;
 	int r;
 
 	if ((r = buf_get_fixed(&m->body, id, sizeof(id))) != 0 ||
 	    (r = buf_get_fixed(&m->body, text, sizeof(text))) != 0 ||
-	    (r = msg_end(m)) != 0)
+	    (r = buf_get_u8(&m->body, &inner)) != 0 || (r = msg_end(m)) != 0)
 		return r;
 	memcpy(s->prompt, text, sizeof(text));
+	s->inner = inner != 0;
 	return 0;
 }
 

@@ -34,6 +34,7 @@ int relay_run(int conn, int sigfd, int null, int err, struct ending *e);
 struct relay_shell {
 	int conn, sigfd;
 	char prompt[PROTO_PROMPT_MAX];
+	bool inner; /* leaving leads back to the shell around it */
 	/* What policy's last ANSWER is to be shown, once there is one: */
 	bool told;
 	struct buf out, text;

@@ -66,6 +66,7 @@ WRONG = {
     "PROMPT": "shell",
     "LINE": "policy_broker_shells",
     "BREAK": "policy_broker_shells",
+    "LEAVE": "policy_broker_shells",
     "WORDS": "policy_broker_shells",
     "WORDS_ARE": "shell",
     "HOP_RUN": "hop",
@@ -190,7 +191,7 @@ def test_policy_broker_shells(policy):
     line = tp.message("LINE", w.text("systemctl restart web") + w.u32(80) +
                       w.u32(24))
     words = tp.message("WORDS", w.text("system"))
-    others = [line, words, tp.message("BREAK")]
+    others = [line, words, tp.message("BREAK"), tp.message("LEAVE")]
     for data in others:
         with w.connect(policy.path / "shell.sock") as mute:
             e.send(mute, data, 0)
@@ -207,8 +208,12 @@ def test_policy_broker_shells(policy):
     w.send(good, "WORDS", w.text("system"))
     a = w.expect(good, "WORDS_ARE")
     assert (a.u32(), a.u32(), a.text()) == (6, 1, "systemctl")
+    with m.shell(ask) as bad:       # no target was entered
+        w.expect(bad, "PROMPT")
+        w.send(bad, "LEAVE")
+        assert over(bad)
     for data, nfd in ((ask, 3), (line, 0), (words, 0),
-                      (tp.message("RESIZED"), 0)):
+                      (tp.message("LEAVE"), 0), (tp.message("RESIZED"), 0)):
         bad = m.shell(ask)
         w.expect(bad, "PROMPT")
         e.send(bad, line, 0)

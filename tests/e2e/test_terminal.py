@@ -10,12 +10,14 @@ import paramiko
 import pytest
 
 WINCH = str(h.BIN / "winch")
+SIZES = str(h.BIN / "sizes")
 MODES = str(h.BIN / "modes")
 READS = str(h.BIN / "reads")
 CAT = "/usr/bin/cat"
 RULES = f"""policy 1
 allow terminal for shop on web-1 {{
     run {WINCH} with pty stdin
+    run {SIZES} <int 1..500> <int 1..500> with pty
     run {MODES} with pty
     run {READS} with pty stdin
     run {CAT} with stdin
@@ -34,6 +36,12 @@ until read -r -t 0.2 line; do
     [ "$size" = "$was" ] || echo "now $size"
 done
 echo "heard $line"
+"""
+# Asks for its terminal's size until it is that one; reads nothing.
+ASKS = """#!/bin/bash
+echo "begins $(stty size)"
+until [ "$(stty size)" = "$1 $2" ]; do sleep 0.1; done
+echo "now $(stty size)"
 """
 
 
@@ -65,7 +73,7 @@ def transport(address, user, login):
 @pytest.fixture(scope="module")
 def ways(up, bastion, tmp_path_factory):
     """One connection to the target, one through the bastion."""
-    for name, text in ((WINCH, PROGRAM), (MODES, "#!/bin/sh\nstty -a\n"),
+    for name, text in ((WINCH, PROGRAM), (SIZES, ASKS), (MODES, "#!/bin/sh\nstty -a\n"),
                        (READS, "#!/bin/sh\necho ready\nexec cat\n")):
         with open(name, "w") as f:
             f.write(text)
@@ -250,6 +258,18 @@ def test_size_and_its_changes(ways):
     status, sig, out, err = both(ways, does)
     assert (status, sig, err) == (0, None, b"")
     assert out.endswith(b"done\r\nheard done\r\n"), out
+
+
+def test_size_without_input(ways):
+    """The rule gives the terminal alone: its size changes all the same."""
+    def does(t):
+        r = Run(t, f"{SIZES} 40 120", (91, 33))
+        r.until(b"begins 33 91\r\n")
+        r.c.resize_pty(120, 40)
+        return r.end()
+    status, sig, out, err = both(ways, does)
+    assert (status, sig, err) == (0, None, b"")
+    assert out == b"begins 33 91\r\nnow 40 120\r\n", out
 
 
 def reads(t):

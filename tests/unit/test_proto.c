@@ -109,6 +109,7 @@ t_trust(void **state)
 			assert_true(row[i].type == MSG_RUN ||
 				    row[i].type == MSG_LINE ||
 				    row[i].type == MSG_BREAK ||
+				    row[i].type == MSG_LEAVE ||
 				    row[i].type == MSG_WORDS);
 	}
 }
