@@ -185,6 +185,7 @@ control_help(const struct connection *conn, struct buf *out, struct buf *err)
 	    "\n"
 	    "  ssh TARGET@BASTION COMMAND        as the target's usual login\n"
 	    "  ssh LOGIN+TARGET@BASTION COMMAND  as another login\n"
+	    "  ssh -t postern@BASTION            a shell for all of them\n"
 	    "\n"
 	    "As user `postern`:\n"
 	    "  login < key.pub      a certificate for a key of yours, for\n"

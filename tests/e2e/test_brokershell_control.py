@@ -382,3 +382,27 @@ def test_data_does_not_go_over_a_terminal(home, bastion, mark, line):
     d = events(bastion, mark, "operation.decide", n)
     assert {x["verdict"] for x in d} == {"deny"}
     assert d[-1]["by"] in ("git", "rsync")
+
+
+def test_many_targets(shell, bastion):
+    """Help says how many it leaves out; what completes a line is bounded."""
+    pin = "SHA256:" + "A" * 43
+    names = [f"machine-with-a-long-name-{i:04}" for i in range(2000)]
+    with bastion.more_rules("".join(
+            f'target {n} {{ ssh "deploy@10.91.0.2:22"; hostkey ssh-ed25519 '
+            f'"{pin}"; group lots }}\n' for n in names) +
+            "allow lots for shop on @lots { run /usr/bin/true }\n"):
+        t = shell("postern")
+        t.ready()
+        t.line("help")
+        left = int(t.see(r"^  and (\d+) more$.*Tab completes")[1])
+        assert 0 < left < 2000
+        t.type("machine")
+        t.key("Tab", "Tab")
+        t.see(r"  and 412 more\n.*> machine-with-a-long-name-0$", whole=True)
+        t.type("00")
+        t.key("Tab")
+        t.type("7 /usr")
+        t.key("Tab", "Enter")
+        t.see(r"^postern: .*machine-with-a-long-name-0007")
+    assert t.all().count("machine-with-a-long-name-") > 500
