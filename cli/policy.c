@@ -29,6 +29,18 @@ check_report(const struct diags *d, bool json, FILE *f)
 	buf_clear(&out);
 }
 
+static void
+check_ok(const struct policy *p)
+{
+	size_t t = policy_ntargets(p), id = policy_nidentities(p),
+	       is = policy_nissuers(p);
+
+	(void)printf("ok: %zu target%s, %zu identit%s, %zu issuer%s; its tests "
+		     "pass\n",
+	    t, t == 1 ? "" : "s", id, id == 1 ? "y" : "ies", is,
+	    is == 1 ? "" : "s");
+}
+
 int
 cli_policy_check(int argc, char **argv)
 {
@@ -59,9 +71,7 @@ cli_policy_check(int argc, char **argv)
 	if (r == 0 && fails)
 		r = ERR_CONFIG;
 	if (r == 0 && !a.json)
-		(void)printf("ok: %zu targets, %zu identities, %zu issuers; "
-		    "its tests pass\n", policy_ntargets(p),
-		    policy_nidentities(p), policy_nissuers(p));
+		check_ok(p);
 	else if (r != 0 && diags_count(d) == 0)
 		cli_error("the policy cannot be read: %s", err_text(r));
 	policy_free(p);

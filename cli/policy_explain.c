@@ -132,6 +132,29 @@ print_explanation(struct buf *b)
 	}
 }
 
+/* The tools judge what a policy means; a bastion grants what it can keep. */
+static const char *
+not_yet(const struct whatif *w)
+{
+	struct request q = w->q;
+	struct decision d;
+
+	q.enforces = ENFORCE_BASTION;
+	decide(&q, &d);
+	return d.missing;
+}
+
+static void
+print_not_yet(const struct whatif *w)
+{
+	const char *missing = not_yet(w);
+
+	if (missing != NULL)
+		(void)printf("but denied so far: this version cannot enforce "
+			     "%s yet\n",
+		    missing);
+}
+
 static int
 print_answer(const struct whatif *w, const struct decision *d)
 {
@@ -153,6 +176,7 @@ print_answer(const struct whatif *w, const struct decision *d)
 		(void)printf("let through, though no rule allows it: target "
 			     "`%s` is observed\n",
 		    w->q.target->name);
+		print_not_yet(w);
 		r = 0;
 		goto out;
 	}
@@ -166,8 +190,10 @@ print_answer(const struct whatif *w, const struct decision *d)
 	    (r = buf_putf(
 		 &b, "\n    %s", w->q.kind == REQUEST_RUN ? "run " : "")) == 0)
 		r = show_source(w->policy, at, &b);
-	if (r == 0)
+	if (r == 0) {
 		(void)printf("%s\n", buf_cstr(&b));
+		print_not_yet(w);
+	}
 out:
 	suggestion_clear(&s);
 	buf_clear(&b);
@@ -178,6 +204,7 @@ static int
 json_answer(const struct whatif *w, const struct decision *d)
 {
 	struct suggestion s = { 0 };
+	const char *missing;
 	struct buf b, text;
 	struct json j;
 	int r = 0;
@@ -197,6 +224,8 @@ json_answer(const struct whatif *w, const struct decision *d)
 		}
 		if (suggest(w, &s) == 0)
 			json_suggestion(&j, w->policy, &s);
+	} else if ((missing = not_yet(w)) != NULL) {
+		json_kv_str(&j, "not_yet", missing);
 	}
 	json_close(&j, '}');
 	if (r == 0 && (r = json_end(&j)) == 0)

@@ -6,7 +6,10 @@
 
 #include "policy/explain.h"
 
+#include <string.h>
+
 #include "lib/buf.h"
+#include "lib/str.h"
 #include "policy/decide.h"
 #include "policy/model.h"
 #include "policy/nearest_access.h"
@@ -74,6 +77,11 @@ explain_access(
 		[REQUEST_INTERACTIVE] = "have a shell" };
 	int r;
 
+	/* which no rule allows, and each that denies files denies */
+	if (q->path != NULL && !path_is_plain(q->path, strlen(q->path)))
+		return buf_putf(out,
+		    "postern: denied: a path is absolute, "
+		    "without empty, `.` and `..` components\n");
 	if (d->rule != NULL)
 		return explain_rule(q, d, NULL, out);
 	if (q->policy->explain == EXPLAIN_FULL && (r = show_near(q, out)) != 0)

@@ -108,15 +108,27 @@ edit_another(struct search *f, const struct nearest_access *n, struct edit *e)
 static bool
 has_line(const struct rule *rule, const struct request *q)
 {
-	for (size_t i = 0; i < rule->ntransfer; i++) {
-		if (transfer_matches(&rule->transfer[i], q))
-			return true;
+	switch (q->kind) {
+	case REQUEST_READ:
+	case REQUEST_WRITE:
+		for (size_t i = 0; i < rule->ntransfer; i++) {
+			if (transfer_matches(&rule->transfer[i], q))
+				return true;
+		}
+		return false;
+	case REQUEST_GIT_READ:
+	case REQUEST_GIT_WRITE:
+		for (size_t i = 0; i < rule->nrepository; i++) {
+			if (repository_matches(&rule->repository[i], q))
+				return true;
+		}
+		return false;
+	case REQUEST_INTERACTIVE:
+		return rule->interactive;
+	case REQUEST_RUN:
+		return false;
 	}
-	for (size_t i = 0; i < rule->nrepository; i++) {
-		if (repository_matches(&rule->repository[i], q))
-			return true;
-	}
-	return q->kind == REQUEST_INTERACTIVE && rule->interactive;
+	return false;
 }
 
 int

@@ -40,7 +40,7 @@ def test_all_on_the_command_line(bastion, up, fresh):
     assert "AuthorizedPrincipalsCommand /bin/echo %u+web-9" in p.stdout
     assert "systemctl restart shop" in p.stdout.split("Next:")[1]
     assert bastion.postern("policy", "check").stdout == \
-        "ok: 1 targets, 1 identities, 1 issuers; its tests pass\n"
+        "ok: 1 target, 1 identity, 1 issuer; its tests pass\n"
     for key in "target.pem", "job.pem":
         assert (h.ETC / "ca" / key).stat().st_mode & 0o777 == 0o600
     p = bastion.postern("policy", "explain", "--as", "shop", "--on", "web-9",

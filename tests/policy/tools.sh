@@ -8,6 +8,7 @@ top=$(cd "${srcdir:-.}" && pwd)
 POSTERN_BUILD=$(pwd) PYTHONDONTWRITEBYTECODE=1
 export POSTERN_BUILD PYTHONDONTWRITEBYTECODE
 exec /usr/bin/python3 -m pytest -p no:cacheprovider -q -r fE \
-    "$top/tests/policy/test_tools.py" "$top/tests/policy/test_prove.py" \
+    "$top/tests/policy/test_tools.py" \
+    "$top/tests/policy/test_explain.py" "$top/tests/policy/test_prove.py" \
     "$top/tests/policy/test_lint.py" "$top/tests/policy/test_rehearse.py" \
     "$top/tests/policy/test_token.py"
