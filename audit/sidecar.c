@@ -27,22 +27,38 @@ sidecar_put_stream(struct json *j, const char *bytes, const char *sha256,
 	json_strn(j, s->sha256, strnlen(s->sha256, SIDECAR_SHA256_LEN));
 }
 
+/* A line's frame: what begins it, and what ends it and writes it. */
+static void
+sidecar_begin(struct json *j, struct buf *b, size_t max, const char *kind)
+{
+	buf_init(b, max);
+	json_init(j, b);
+	json_open(j, '{');
+	json_kv_str(j, "kind", kind);
+}
+
 static int
-sidecar_line(int fd, struct json *j, struct buf *b)
+sidecar_end(int fd, struct json *j, struct buf *b, uint64_t *bytes)
 {
 	ssize_t n;
 	int r;
 
+	json_close(j, '}');
 	if ((r = json_end(j)) != 0 || (r = buf_put(b, "\n", 1)) != 0)
-		return r;
+		goto out;
 	do {
 		n = write(fd, buf_ptr(b), buf_len(b));
 	} while (n == -1 && errno == EINTR);
-	if (n == (ssize_t)buf_len(b))
-		return 0;
+	if (n == (ssize_t)buf_len(b)) {
+		*bytes += buf_len(b);
+		goto out;
+	}
 	if (n != -1)
 		errno = ENOSPC;
-	return ERR_SYS;
+	r = ERR_SYS;
+out:
+	buf_clear(b);
+	return r;
 }
 
 static void
@@ -68,12 +84,8 @@ sidecar_file_write(int fd, const struct sidecar_file *f, uint64_t *bytes)
 {
 	struct buf b;
 	struct json j;
-	int r;
 
-	buf_init(&b, SIDECAR_FILE_LINE_MAX);
-	json_init(&j, &b);
-	json_open(&j, '{');
-	json_kv_str(&j, "kind", "file");
+	sidecar_begin(&j, &b, SIDECAR_FILE_LINE_MAX, "file");
 	json_kv_str(&j, "verb", f->verb);
 	json_kv_str(&j, "path", f->path);
 	if (f->to != NULL)
@@ -86,11 +98,7 @@ sidecar_file_write(int fd, const struct sidecar_file *f, uint64_t *bytes)
 	if (f->sha256 != NULL)
 		json_kv_str(&j, "sha256", f->sha256);
 	sidecar_put_ranges(&j, f);
-	json_close(&j, '}');
-	if ((r = sidecar_line(fd, &j, &b)) == 0)
-		*bytes += buf_len(&b);
-	buf_clear(&b);
-	return r;
+	return sidecar_end(fd, &j, &b, bytes);
 }
 
 static void
@@ -105,12 +113,8 @@ sidecar_ref_write(int fd, const struct sidecar_ref *f, uint64_t *bytes)
 {
 	struct buf b;
 	struct json j;
-	int r;
 
-	buf_init(&b, SIDECAR_FILE_LINE_MAX);
-	json_init(&j, &b);
-	json_open(&j, '{');
-	json_kv_str(&j, "kind", "ref");
+	sidecar_begin(&j, &b, SIDECAR_FILE_LINE_MAX, "ref");
 	json_kv_str(&j, "verb", f->verb);
 	sidecar_put_text(&j, "ref", f->ref);
 	sidecar_put_text(&j, "old", f->old);
@@ -118,11 +122,7 @@ sidecar_ref_write(int fd, const struct sidecar_ref *f, uint64_t *bytes)
 	json_kv_str(&j, "result", f->result);
 	sidecar_put_text(&j, "rule", f->rule);
 	sidecar_put_text(&j, "reason", f->reason);
-	json_close(&j, '}');
-	if ((r = sidecar_line(fd, &j, &b)) == 0)
-		*bytes += buf_len(&b);
-	buf_clear(&b);
-	return r;
+	return sidecar_end(fd, &j, &b, bytes);
 }
 
 int
@@ -130,12 +130,9 @@ sidecar_hop_write(int fd, const struct sidecar_hop *h)
 {
 	struct buf b;
 	struct json j;
-	int r;
+	uint64_t bytes = 0;
 
-	buf_init(&b, SIDECAR_LINE_MAX);
-	json_init(&j, &b);
-	json_open(&j, '{');
-	json_kv_str(&j, "kind", "hop");
+	sidecar_begin(&j, &b, SIDECAR_LINE_MAX, "hop");
 	if (h->has_exit)
 		json_kv_num(&j, "exit", h->exit);
 	if (h->has_signal)
@@ -149,8 +146,5 @@ sidecar_hop_write(int fd, const struct sidecar_hop *h)
 	sidecar_put_stream(&j, "bytes_in", "sha256_in", &h->in);
 	sidecar_put_stream(&j, "bytes_out", "sha256_out", &h->out);
 	sidecar_put_stream(&j, "bytes_err", "sha256_err", &h->err);
-	json_close(&j, '}');
-	r = sidecar_line(fd, &j, &b);
-	buf_clear(&b);
-	return r;
+	return sidecar_end(fd, &j, &b, &bytes);
 }
