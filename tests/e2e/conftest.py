@@ -45,6 +45,13 @@ def job(up):
     return up.job
 
 
+@pytest.fixture(scope="module")
+def rules(bastion, request):
+    """The RULES of the tests' own file are in force while these run."""
+    with bastion.more_rules(request.module.RULES):
+        yield
+
+
 @pytest.fixture
 def mark(bastion):
     """Where the ledger ended before the test."""

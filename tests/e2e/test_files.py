@@ -31,12 +31,6 @@ BIG = 5_000_000 + 17
 
 
 @pytest.fixture(scope="module")
-def rules(bastion):
-    with bastion.more_rules(RULES):
-        yield
-
-
-@pytest.fixture(scope="module")
 def key(job, rules):
     return Key(job).login(job.issuer.token(ref="refs/heads/filer"))
 

@@ -137,12 +137,6 @@ class Raw:
 
 
 @pytest.fixture(scope="module")
-def rules(bastion):
-    with bastion.more_rules(RULES):
-        yield
-
-
-@pytest.fixture(scope="module")
 def key(job, rules):
     return Key(job).login(job.issuer.token(ref="refs/heads/raw"))
 

@@ -21,12 +21,6 @@ deny keys for * on * {{ write under {THERE}/keys by scp-legacy }}
 """
 
 
-@pytest.fixture(scope="module")
-def rules(bastion):
-    with bastion.more_rules(RULES):
-        yield
-
-
 @pytest.fixture
 def there(rules):
     """The folder on the target, its login's."""

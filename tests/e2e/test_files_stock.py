@@ -29,12 +29,6 @@ NAMES = ("plain", "with space", 'double"quote', "single'quote", "back\\slash",
 
 
 @pytest.fixture(scope="module")
-def rules(bastion):
-    with bastion.more_rules(RULES):
-        yield
-
-
-@pytest.fixture(scope="module")
 def key(job, rules):
     return Key(job).login(job.issuer.token(ref="refs/heads/stock"))
 

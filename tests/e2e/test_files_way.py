@@ -15,12 +15,6 @@ allow fetch for mover on web-2 { read under /etc by sftp }
 """
 
 
-@pytest.fixture(scope="module")
-def rules(bastion):
-    with bastion.more_rules(RULES):
-        yield
-
-
 def run(job, program, args, lines="", ref="refs/heads/move", host=None):
     """sftp or scp, the token handed over in parts."""
     script = h.SNIPPET.replace("\nssh -o", f"\n{program} -o")
