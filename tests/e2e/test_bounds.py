@@ -10,7 +10,6 @@ import pytest
 from test_faults import pid_of
 
 CMD = "systemctl restart web"
-SLOW = "/opt/house/bin/slow"
 
 
 @contextlib.contextmanager
@@ -30,9 +29,23 @@ def settings(bastion, text):
         bastion.start()
 
 
-def popen(job, command, token=None):
-    return job.popen(job.argv("web-1", command),
+def popen(job, command, token=None, **kw):
+    return job.popen(job.argv("web-1", command), **kw,
                      env=job.env(CI_TOKEN=token or job.issuer.token()))
+
+
+def begun(job, token=None):
+    """An operation that runs until ended() is called."""
+    p = popen(job, "cat", token, stdin=subprocess.PIPE)
+    p.stdin.write(b"before\n")
+    p.stdin.flush()
+    assert p.stdout.readline() == b"before\n"
+    return p
+
+
+def ended(p):
+    out, err = p.communicate(b"after\n", timeout=60)
+    assert (p.returncode, out) == (0, b"after\n"), err
 
 
 def set_limit(pid, name, soft):
@@ -56,9 +69,7 @@ def test_10_operations_and_sessions_of_all(bastion, job):
     name, those that run are not touched, and it is free again afterwards."""
     tokens = [job.issuer.token() for _ in range(3)]
     with settings(bastion, "operations-max 2\nsessions-max 3\n"):
-        running = [popen(job, f"{SLOW} 12", t) for t in tokens[:2]]
-        for p in running:
-            assert p.stdout.readline() == b"started\n"
+        running = [begun(job, t) for t in tokens[:2]]
         mark = bastion.ledger()[-1]["number"]
         r = job.ssh("web-1", CMD, token=tokens[2])
         assert (r.code, r.out) == (75, b""), r.error
@@ -71,8 +82,7 @@ def test_10_operations_and_sessions_of_all(bastion, job):
         reasons = {e["reason"] for e in bastion.some(mark, "login.refused")}
         assert any("(sessions-max)" in x for x in reasons), reasons
         for p in running:
-            out, err = p.communicate(timeout=60)
-            assert (p.returncode, out) == (0, b"done\n"), err
+            ended(p)
         r = job.ssh("web-1", CMD, token=tokens[2])
         assert r.code == 0, r.error
 
@@ -86,11 +96,7 @@ def test_10_a_process_without_descriptors(bastion, job, name):
     it goes on when there are some again."""
     token = job.issuer.token()
     assert job.ssh("web-1", CMD, token=token).code == 0
-    p = job.popen(job.argv("web-1", "cat"), stdin=subprocess.PIPE,
-                  env=job.env(CI_TOKEN=token))
-    p.stdin.write(b"before\n")
-    p.stdin.flush()
-    assert p.stdout.readline() == b"before\n"
+    p = begun(job, token)
     (pid,) = pid_of(bastion, name)
     mark = bastion.log.stat().st_size
     with open(f"/proc/{pid}/limits") as f:
@@ -110,18 +116,16 @@ def test_10_a_process_without_descriptors(bastion, job, name):
     assert pid_of(bastion, name) == [pid], bastion.log.read_text()[mark:]
     assert " died " not in bastion.log.read_text()[mark:]
     until(lambda: job.ssh("web-1", CMD, token=token))
-    out, err = p.communicate(b"after\n", timeout=60)
-    assert (p.returncode, out) == (0, b"after\n"), err
+    ended(p)
 
 
 @pytest.mark.skipif(h.SANITIZED, reason="sanitizers have memory of their own")
 def test_10_a_hop_without_memory(bastion, job, mark):
     """Its own operation ends, with a word; others are not touched."""
     p = popen(job, "/opt/house/bin/lines 1000000")
-    other = popen(job, f"{SLOW} 5")
+    p.stdout.read(1000)     # its hop is the first one
+    other = begun(job)
     try:
-        assert other.stdout.readline() == b"started\n"
-        p.stdout.read(1000)
         hops = pid_of(bastion, "postern-hop")
         assert len(hops) == 2
         first = min(hops)
@@ -136,8 +140,7 @@ def test_10_a_hop_without_memory(bastion, job, mark):
         code = p.wait(20)
         assert code == 0 or err.splitlines()[-1].startswith("postern: "), err
         assert code in (0, 69, 74, 75), (code, err)
-        out, err = other.communicate(timeout=40)
-        assert (other.returncode, out) == (0, b"done\n"), err
+        ended(other)
     finally:
         for it in p, other:
             job.kill(it)

@@ -74,8 +74,8 @@ class Filler:
         self.path.unlink()
 
 
-def popen(job, command):
-    return job.popen(job.argv("web-1", command),
+def popen(job, command, **kw):
+    return job.popen(job.argv("web-1", command), **kw,
                      env=job.env(CI_TOKEN=job.issuer.token()))
 
 
@@ -124,14 +124,16 @@ def test_2_below_the_reserve_nothing_begins(bastion, job, up):
     with tmpfs(bastion, "16m", settings="disk-reserve 4MiB\n"):
         well(job)
         at = up.web1.mark()
-        p = popen(job, "/opt/house/bin/slow 6")
+        p = popen(job, "cat", stdin=subprocess.PIPE)
+        p.stdin.write(b"started\n")
+        p.stdin.flush()
         assert p.stdout.readline() == b"started\n"
         full = Filler()
         full.leave(512)
         refused(job.ssh("web-1", CMD), "MiB are free on the disk",
                 "4 MiB are kept in reserve")
         # What runs goes on into the reserve, to its own end.
-        out, err = p.communicate(timeout=40)
+        out, err = p.communicate(b"done\n", timeout=40)
         assert (p.returncode, out) == (0, b"done\n"), err
         bastion.mark()
         # Looking at it is written down, too.
