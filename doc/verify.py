@@ -2,7 +2,7 @@
 """Verifies what a Postern keeps, from doc/LEDGER.md alone: Python's standard
 library and the program `openssl`.
 
-    verify.py [--key PUB] [--checkpoint FILE]... STATE
+    verify.py [--key KEY] [--anchor FILE]... STATE
 
 Prints one JSON object and ends with 0 (well), 1 (something is wrong: the first
 thing that is) or 2 (it cannot be told)."""
