@@ -1,8 +1,10 @@
 """Every local command of the guides, as it stands there."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
+import xml.etree.ElementTree as ET
 
 import guide
 import house as h
@@ -80,6 +82,18 @@ def test_it_works_as_it_stands(bastion, job, up, done, where, body):
     assert r.code == 0, r
     assert "is up" in r.text or "allowed" in r.text.lower() or "web-1" in \
         r.text, r
+
+
+def test_pictures_are_there_and_say_what_they_show():
+    """Each is shown somewhere, and is one that ./dev pictures made."""
+    shown = set()
+    for page in [TOP / "README.md", *TOP.glob("doc/*.md")]:
+        for words, path in re.findall(r"!\[([^\]]*)\]\(([^)]*)\)",
+                                      page.read_text()):
+            root = ET.parse(page.parent / path).getroot()
+            assert len(words) > 40 and "$ " in "".join(root.itertext()), path
+            shown.add((page.parent / path).resolve())
+    assert shown == set((TOP / "doc/pictures").resolve().iterdir())
 
 
 def test_the_guides_have_them():
