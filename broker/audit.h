@@ -81,7 +81,7 @@ void sign_close(void);
 /* How far it is signed and anchored, as one row. */
 int sign_state(struct buf *row);
 
-/* -- audit_ops.c --------------------------------------------------------- */
+/* -- audit_open.c, audit_ops.c ------------------------------------------- */
 
 /* MSG_OP_OPEN, MSG_OP_STARTED, MSG_OP_ABORT. */
 int ops_open(struct peer *p, struct msg *m);
@@ -97,6 +97,8 @@ int ops_abort(struct msg *m);
 /* Takes up the operations that have no end in the ledger and are not known;
  * called at the start and whenever index and ledger are whole again. */
 void ops_recover(void);
+/* Bytes that an identity's operations have recorded which run now. */
+uint64_t ops_open_bytes(const char *identity);
 
 /* -- audit_keep.c -------------------------------------------------------- */
 
@@ -108,9 +110,6 @@ int kept_settled(struct msg *m);
 /* Forgets what has run out. */
 void kept_tidy(void);
 void kept_close(void);
-
-/* Bytes that an identity's operations have recorded which run now. */
-uint64_t ops_open_bytes(const char *identity);
 
 /* -- audit_retain.c ------------------------------------------------------- */
 

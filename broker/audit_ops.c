@@ -1,17 +1,16 @@
 /*
- * The operations of postern-audit: a record is opened when policy has decided,
+ * The operations of postern-audit: a record that was opened (audit_open.c) is
  * watched while the hop lives, and measured and closed after its death.  An
  * operation is known from here to its operation.end in the ledger; one that a
  * crash left open is found in the index and closed when nobody can write it.
  */
 #include "config.h"
 
-#include "broker/audit.h"
+#include "broker/audit_ops.h"
 
 #include <sys/queue.h>
 #include <sys/stat.h>
 
-#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "audit/record.h"
 #include "audit/store.h"
 #include "audit/utc.h"
+#include "broker/audit.h"
 #include "broker/child.h"
 #include "broker/loop.h"
 #include "broker/peer.h"
@@ -38,35 +38,6 @@
 #define OPS_RECOVER 64    /* unfinished ones per look into the index */
 #define OPS_REASON_MAX 1000
 
-struct op {
-	LIST_ENTRY(op) link;
-	char id[ULID_LEN + 1];
-	char session[ULID_LEN + 1];
-	char identity[NAME_LEN_MAX + 1]; /* "": not known here */
-	struct record rec;
-	int pidfd; /* -1: not started, or not by this process */
-	struct watch *watch;
-	struct timer *timer;
-	uint64_t opened_ms; /* wall clock */
-	/* Decided, and its turn has not come: a command of a list. */
-	struct peer *decider;
-	struct buf decision;
-	struct ledger_line line;
-	char path[RECORD_PATH_MAX];
-	bool closing;       /* nobody can write any more */
-	bool own;           /* and nobody has the files but us */
-	bool told;          /* facts are what its hop said */
-	bool aborted;
-	bool finished; /* the sidecar has its last line */
-	bool said;     /* its trouble is in the log */
-	const char *state;
-	struct record_facts facts;
-	struct manifest manifest;
-	bool listed; /* the manifest was read, */
-	bool broken; /* and is none */
-	char reason[RECORD_REASON_MAX];
-};
-
 static struct {
 	LIST_HEAD(, op) all;
 	size_t n;
@@ -75,7 +46,7 @@ static struct {
 static void op_look(void *arg);
 static void op_close(void *arg);
 
-static struct op *
+struct op *
 op_find(const char *id)
 {
 	struct op *o;
@@ -88,7 +59,7 @@ op_find(const char *id)
 	return NULL;
 }
 
-static struct op *
+struct op *
 op_new(const char *id, const char *session, uint64_t opened_ms)
 {
 	struct op *o;
@@ -112,7 +83,7 @@ op_new(const char *id, const char *session, uint64_t opened_ms)
 	return o;
 }
 
-static void
+void
 op_free(struct op *o)
 {
 	if (o == NULL)
@@ -135,6 +106,28 @@ op_later(struct op *o, int64_t ms, timer_cb cb)
 	timer_free(o->timer);
 	if ((o->timer = loop_timer(child_loop(), ms, cb, o)) == NULL)
 		fatal(ERR_NOMEM, "timer"); /* a record would stay open */
+}
+
+void
+op_look_later(struct op *o)
+{
+	op_later(o, OPS_LOOK_MS, op_look);
+}
+
+uint64_t
+ops_open_bytes(const char *identity)
+{
+	uint64_t sum = 0;
+	struct stat st;
+	struct op *o;
+
+	LIST_FOREACH(o, &env.all, link)
+	{
+		if (strcmp(o->identity, identity) == 0 && o->rec.cast >= 0 &&
+		    fstat(o->rec.cast, &st) == 0)
+			sum += (uint64_t)st.st_size;
+	}
+	return sum;
 }
 
 /* -- the end ------------------------------------------------------------- */
@@ -192,7 +185,7 @@ op_put_manifest(struct buf *ev, const struct op *o)
 	return event_str(ev, EV_MANIFEST_SHA256, m->sha256);
 }
 
-static int
+int
 op_write_end(struct op *o)
 {
 	char side[SIDECAR_SHA256_LEN + 1];
@@ -376,7 +369,7 @@ op_look(void *arg)
 	if (o->pidfd >= 0 || o->closing)
 		return;
 	if (record_has_writer(&o->rec))
-		op_later(o, OPS_LOOK_MS, op_look);
+		op_look_later(o);
 	else
 		op_close(o);
 }
@@ -472,272 +465,6 @@ ops_abort(struct msg *m)
 	return 0;
 }
 
-/* -- opening ------------------------------------------------------------- */
-
-struct opening {
-	char id[ULID_LEN + 1];
-	char session[ULID_LEN + 1];
-	char path[RECORD_PATH_MAX];
-	struct buf decision;
-	struct ledger_line line;
-	struct op *known; /* decided before; its line is in the ledger */
-	int cast, side;
-};
-
-static int
-opening_read(struct msg *m, struct opening *o)
-{
-	char verdict[16], id[ULID_LEN + 1];
-	const uint8_t *p;
-	uint8_t pty;
-	uint32_t columns, rows, kind;
-	size_t n;
-	int r;
-
-	/* The terminal's facts are the hop's to record; here they are read
-	 * past, as the message has them for whoever writes the header. */
-	if ((r = buf_get_fixed(&m->body, o->id, sizeof(o->id))) != 0 ||
-	    (r = buf_get_u8(&m->body, &pty)) != 0 ||
-	    (r = buf_get_u32(&m->body, &columns)) != 0 ||
-	    (r = buf_get_u32(&m->body, &rows)) != 0 ||
-	    (r = buf_get_view(&m->body, PROTO_TEXT_MAX, &p, &n)) != 0 ||
-	    (r = buf_get_view(&m->body, PROTO_WIRE_MAX, &p, &n)) != 0)
-		return r;
-	o->known = op_find(o->id);
-	if (!ulid_valid(o->id) ||
-	    (o->known != NULL && o->known->decider == NULL) ||
-	    ledger_kind(&m->body, &kind) != 0 || kind != EVENT_OP_DECIDE ||
-	    ledger_field(&m->body, EV_OPERATION, id, sizeof(id)) != 0 ||
-	    strcmp(id, o->id) != 0 ||
-	    ledger_field(&m->body, EV_VERDICT, verdict, sizeof(verdict)) != 0 ||
-	    (strcmp(verdict, "allow") != 0 &&
-		strcmp(verdict, "would-deny") != 0))
-		return ERR_PROTO;
-	r = ledger_field(&m->body, EV_SESSION, o->session, sizeof(o->session));
-	if (r != 0 && r != ERR_NOTFOUND)
-		return ERR_PROTO;
-	return buf_put(&o->decision, buf_ptr(&m->body), buf_len(&m->body));
-}
-
-/* The decision is in the ledger, but nothing can begin: say so there, too. */
-static void
-opening_refuse(const struct opening *o, struct buf *why)
-{
-	struct op gone = { .pidfd = -1, .state = "aborted" };
-	const char *text = buf_cstr(why);
-
-	record_init(&gone.rec);
-	(void)str_copy(gone.id, sizeof(gone.id), o->id);
-	(void)str_copy(gone.session, sizeof(gone.session), o->session);
-	(void)str_copy(
-	    gone.reason, sizeof(gone.reason), text == NULL ? "" : text);
-	(void)op_write_end(&gone);
-}
-
-static int
-opening_files(struct opening *o, struct buf *why)
-{
-	struct op *op = o->known;
-	int r;
-
-	if (op == NULL)
-		op = op_new(o->id, o->session, o->line.time_ms);
-	if (op == NULL) {
-		(void)buf_putf(why, "the recording cannot be written: too many "
-				    "operations are open");
-		return ERR_TOOBIG;
-	}
-	r = record_create(&op->rec, audit_recordings(), o->path, o->line.number,
-	    o->line.time_ms, &o->decision, &o->cast, &o->side);
-	if (r != 0) {
-		(void)buf_putf(
-		    why, "the recording cannot be written: %s", err_text(r));
-		op_free(op);
-		return r;
-	}
-	(void)ledger_field(
-	    &o->decision, EV_IDENTITY, op->identity, sizeof(op->identity));
-	op->decider = NULL;
-	buf_clear(&op->decision);
-	op_later(op, OPS_LOOK_MS, op_look);
-	return 0;
-}
-
-uint64_t
-ops_open_bytes(const char *identity)
-{
-	uint64_t sum = 0;
-	struct stat st;
-	struct op *o;
-
-	LIST_FOREACH(o, &env.all, link)
-	{
-		if (strcmp(o->identity, identity) == 0 && o->rec.cast >= 0 &&
-		    fstat(o->rec.cast, &st) == 0)
-			sum += (uint64_t)st.st_size;
-	}
-	return sum;
-}
-
-/* The ledger's line.  may: and a recording will follow. */
-static int
-opening_decide(struct opening *o, bool may, struct buf *why)
-{
-	int r;
-
-	if (may &&
-	    ((r = record_path(utc_now_ms(), o->id, o->path)) != 0 ||
-		(r = event_str(&o->decision, EV_RECORDING, o->path)) != 0))
-		return r;
-	return audit_write(&o->decision, false, &o->line, may ? why : NULL);
-}
-
-/* What its line says, and where its recording is to be, is known already. */
-static int
-opening_known(struct opening *o)
-{
-	buf_reset(&o->decision);
-	o->line = o->known->line;
-	(void)str_copy(o->path, sizeof(o->path), o->known->path);
-	return buf_put(&o->decision, buf_ptr(&o->known->decision),
-	    buf_len(&o->known->decision));
-}
-
-/* Ledger first, then the files: a recording without a decision cannot be. */
-static int
-opening_do(struct opening *o, struct buf *why)
-{
-	bool may = audit_may_begin(why) && retain_quota(&o->decision, why);
-	int r;
-
-	if ((r = o->known != NULL ? opening_known(o)
-				  : opening_decide(o, may, why)) != 0)
-		return r;
-	r = may ? opening_files(o, why) : ERR_DENIED;
-	if (r != 0 && !may && o->known != NULL)
-		op_free(o->known);
-	if (r != 0)
-		opening_refuse(o, why);
-	return r;
-}
-
-static int
-opening_answer(struct peer *p, uint32_t id, const struct opening *o, int done,
-    struct buf *why)
-{
-	const char *text = done == 0 ? "" : buf_cstr(why);
-	struct msg a;
-	int r;
-
-	msg_init(&a, MSG_OP_OPENED);
-	a.id = id;
-	if ((r = buf_put_u32(&a.body, (uint32_t)-done)) != 0 ||
-	    (r = buf_put_u64(&a.body, o->line.number)) != 0 ||
-	    (r = buf_put_cstr(&a.body, text)) != 0)
-		goto out;
-	if (done == 0 && ((r = msg_add_fd(&a, o->cast)) != 0 ||
-			     (r = msg_add_fd(&a, o->side)) != 0))
-		goto out;
-	r = peer_send(p, &a);
-out:
-	msg_clear(&a);
-	return r;
-}
-
-static int
-decided_read(const struct buf *event, struct opening *o)
-{
-	int r;
-
-	if (ledger_field(event, EV_OPERATION, o->id, sizeof(o->id)) != 0 ||
-	    !ulid_valid(o->id) || op_find(o->id) != NULL)
-		return ERR_PROTO;
-	r = ledger_field(event, EV_SESSION, o->session, sizeof(o->session));
-	if (r != 0 && r != ERR_NOTFOUND)
-		return ERR_PROTO;
-	return buf_put(&o->decision, buf_ptr(event), buf_len(event));
-}
-
-int
-ops_decided(struct peer *p, const struct buf *event, struct ledger_line *line)
-{
-	struct opening o = { .cast = -1, .side = -1 };
-	struct buf why;
-	struct op *op;
-	int r;
-
-	buf_init(&o.decision, LEDGER_EVENT_MAX);
-	buf_init(&why, 700);
-	if ((r = decided_read(event, &o)) != 0)
-		goto out;
-	if (!audit_may_begin(&why)) {
-		r = ERR_DENIED;
-		goto out;
-	}
-	if ((op = op_new(o.id, o.session, utc_now_ms())) == NULL) {
-		r = ERR_TOOBIG;
-		goto out;
-	}
-	op->decider = p;
-	if ((r = opening_decide(&o, true, &why)) != 0 ||
-	    (r = str_copy(op->path, sizeof(op->path), o.path)) != 0 ||
-	    (r = buf_put(&op->decision, buf_ptr(&o.decision),
-		 buf_len(&o.decision))) != 0) {
-		op_free(op);
-		goto out;
-	}
-	op->line = *line = o.line;
-	op->opened_ms = o.line.time_ms;
-out:
-	buf_clear(&o.decision);
-	buf_clear(&why);
-	return r;
-}
-
-bool
-ops_is_decision(const struct buf *event)
-{
-	char verdict[16];
-	uint32_t kind;
-
-	return ledger_kind(event, &kind) == 0 && kind == EVENT_OP_DECIDE &&
-	       ledger_field(event, EV_VERDICT, verdict, sizeof(verdict)) == 0 &&
-	       (strcmp(verdict, "allow") == 0 ||
-		   strcmp(verdict, "would-deny") == 0);
-}
-
-int
-ops_open(struct peer *p, struct msg *m)
-{
-	struct opening o = { .cast = -1, .side = -1 };
-	struct buf why;
-	int done, r;
-
-	buf_init(&o.decision, LEDGER_EVENT_MAX);
-	buf_init(&why, 700);
-	if ((r = opening_read(m, &o)) != 0)
-		goto out;
-	done = opening_do(&o, &why);
-	if (done != 0) {
-		if (buf_len(&why) == 0)
-			(void)buf_putf(&why,
-			    "the recording cannot be written: "
-			    "%s",
-			    err_text(done));
-		log_info("operation %s is refused: %s", o.id, buf_cstr(&why));
-	}
-	r = opening_answer(p, m->id, &o, done, &why);
-out:
-	/* The lock on o.cast lives on in the copy that policy has now. */
-	if (o.cast >= 0)
-		(void)close(o.cast);
-	if (o.side >= 0)
-		(void)close(o.side);
-	buf_clear(&o.decision);
-	buf_clear(&why);
-	return r;
-}
-
 /* -- after a crash ------------------------------------------------------- */
 
 static int
@@ -767,7 +494,7 @@ op_recover(const struct store_open_op *u)
 		return r;
 	}
 	/* Not op_look: policy may be about to send the pidfd. */
-	op_later(o, OPS_LOOK_MS, op_look);
+	op_look_later(o);
 	return 0;
 }
 
