@@ -150,19 +150,6 @@ cli_usage(void)
 	return POSTERN_EX_USAGE;
 }
 
-static int
-usage_all(FILE *f)
-{
-	(void)fputs("usage: postern COMMAND ...\n\n", f);
-	for (size_t i = 0; i < NCOMMANDS; i++)
-		(void)fprintf(
-		    f, "  %-15s  %s\n", commands[i].words, commands[i].help);
-	(void)fputs("\n`postern help COMMAND' has the words of one; each is "
-		    "explained in postern(1).\n",
-	    f);
-	return f == stdout ? 0 : POSTERN_EX_USAGE;
-}
-
 /* Do c's words begin with these, whole words each?  The completions of shells
  * read what is said here, and so need no list of their own. */
 static bool
@@ -180,6 +167,69 @@ command_begins(const struct cli_command *c, int n, char **words)
 		w += *w == ' ';
 	}
 	return true;
+}
+
+/* A line for each whose words begin with these. */
+static void
+list_commands(FILE *f, int n, char **words)
+{
+	for (size_t i = 0; i < NCOMMANDS; i++) {
+		if (command_begins(&commands[i], n, words))
+			(void)fprintf(f, "  %-15s  %s\n", commands[i].words,
+			    commands[i].help);
+	}
+}
+
+static int
+usage_all(FILE *f)
+{
+	(void)fputs("usage: postern COMMAND ...\n\n", f);
+	list_commands(f, 0, NULL);
+	(void)fputs("\n`postern help COMMAND' has the words of one; each is "
+		    "explained in postern(1).\n",
+	    f);
+	return f == stdout ? 0 : POSTERN_EX_USAGE;
+}
+
+/* The command that is written almost like this, or NULL. */
+static const char *
+nearest_command(int n, char **words)
+{
+	char two[64] = "";
+	struct diag_near one, both;
+
+	if (n > 1)
+		(void)snprintf(two, sizeof(two), "%s %s", words[0], words[1]);
+	one = diag_near(words[0]);
+	both = diag_near(two);
+	for (size_t i = 0; i < NCOMMANDS; i++)
+		diag_near_try(
+		    strchr(commands[i].words, ' ') == NULL ? &one : &both,
+		    commands[i].words);
+	return both.best != NULL ? both.best : one.best;
+}
+
+/* None of ours: those that begin like it, or what may have been meant. */
+static int
+no_such_command(int n, char **words)
+{
+	bool family = false;
+	const char *near = nearest_command(n, words);
+
+	for (size_t i = 0; i < NCOMMANDS && !family; i++)
+		family = command_begins(&commands[i], 1, words);
+	if (family && n == 1)
+		cli_error("`%s' wants another word:", words[0]);
+	else
+		cli_error("there is no command `%s%s%s'%s%s%s", words[0],
+		    family ? " " : "", family ? words[1] : "",
+		    near == NULL ? "" : "; did you mean `",
+		    near == NULL ? "" : near, near == NULL ? "" : "'?");
+	if (!family && near == NULL)
+		return usage_all(stderr);
+	if (family)
+		list_commands(stderr, 1, words);
+	return POSTERN_EX_USAGE;
 }
 
 static int
@@ -200,8 +250,7 @@ usage_some(int n, char **words)
 	}
 	if (found)
 		return 0;
-	cli_error("there is no command `%s'", words[0]);
-	return usage_all(stderr);
+	return no_such_command(n, words);
 }
 
 static void
@@ -355,7 +404,6 @@ main(int argc, char **argv)
 		}
 		return r;
 	}
-	if (argc >= 2)
-		cli_error("there is no command `%s'", argv[1]);
-	return usage_all(stderr);
+	return argc < 2 ? usage_all(stderr)
+			: no_such_command(argc - 1, argv + 1);
 }

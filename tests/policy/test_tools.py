@@ -699,3 +699,22 @@ def test_help_knows_the_words_of_each_command():
     for words in (["polic"], ["policy", "expla"], ["policy", "can", "x"], [""]):
         r = said(*words)
         assert r.returncode == 64 and "there is no command" in r.stderr
+
+
+@pytest.mark.parametrize("words, first, rest", [
+    ("sesions", "there is no command `sesions'; did you mean `sessions'?", 0),
+    ("polcy check", "there is no command `polcy'; did you mean "
+     "`policy check'?", 0),
+    ("policy expalin x", "there is no command `policy expalin'; did you mean "
+     "`policy explain'?", 9),
+    ("policy", "`policy' wants another word:", 9),
+    ("hold", "`hold' wants another word:", 3),
+    ("frobnicate now", "there is no command `frobnicate'", 30)])
+def test_a_word_that_is_none_is_told_what_is_near(words, first, rest):
+    r = subprocess.run([BUILD + "/cli/postern", *words.split()],
+                       capture_output=True, text=True, check=False)
+    said, *more = r.stderr.splitlines()
+    assert (r.returncode, r.stdout, said) == (64, "", "postern: " + first)
+    assert len(more) == rest or len(more) > rest >= 30, more
+    assert rest not in (3, 9) or all(
+        x.startswith("  " + words.split()[0] + " ") for x in more)
