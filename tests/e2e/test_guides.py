@@ -14,6 +14,7 @@ from test_doctor import away
 TOP = pathlib.Path(__file__).resolve().parents[2]
 GUIDES = ["CI", "ADMIN", "AUDITOR"]
 PLACES = {"/etc/postern": str(h.ETC), "/var/lib/postern": str(h.STATE),
+          "/usr/share/doc/postern-audit": str(TOP / "doc"),
           "10.0.3.11": "10.91.0.2",
           "/opt/shop/bin/migrate": "/opt/house/bin/migrate", "/usr/bin/systemctl": "/opt/house/bin/"
           "systemctl"}
