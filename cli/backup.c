@@ -34,10 +34,8 @@
 
 #define ROUNDS 5 /* while retention deletes what the lines still name */
 #define TREE "tree"
-#define RETIRED "retired" /* CA keys: what revokes them lists them all */
+#define LEDGER_NEW BACKUP_LEDGER ".new" /* until all else is in place */
 
-/* Of a key that an ssh-agent holds there is the .pub alone. */
-static const char *const ca_files[] = { ".pem", ".pub", "revoked", NULL };
 static const char *const cut_files[] = { "Z", NULL };
 static const char *const key_files[] = { "key", "key.next", NULL };
 
@@ -163,30 +161,6 @@ backup_rounds(struct backup *b)
 	return b->missing > 0 || b->wrong > 0 ? CLI_EX_FAILED : 0;
 }
 
-static int
-backup_keys(struct backup *b, const struct backup_to *dst)
-{
-	struct backup_to to = { .dir = -1, .tar = -1 };
-	int from, r;
-
-	if ((r = backup_open(AT_FDCWD, cli_conf()->ca_folder, false, &from)) !=
-		0 ||
-	    (r = backup_below(dst, "ca", &to)) != 0 ||
-	    (r = backup_files(from, &to, ca_files)) != 0 ||
-	    (r = backup_folder(from, &to, RETIRED)) != 0 ||
-	    (r = backup_files(b->from_ledger, &b->to_ledger, key_files)) != 0)
-		r = failed("the keys", r);
-	if (from != -1)
-		(void)close(from);
-	if (to.dir != -1)
-		(void)close(to.dir);
-	if (r == 0)
-		cli_error("WARNING: this backup holds the bastion's private "
-			  "keys: whoever reads it can sign logins to every "
-			  "target. Keep it as you keep the bastion");
-	return r;
-}
-
 /* A folder, or "-": an archive on standard output. */
 static int
 open_to(const char *path, struct backup_to *to)
@@ -237,8 +211,11 @@ backup_to(const char *path, bool keys)
 		goto out;
 	}
 	r = backup_rounds(&b);
-	if (r == 0 && keys)
-		r = backup_keys(&b, &dst);
+	if (r == 0)
+		r = backup_ca(&dst, keys);
+	if (r == 0 && keys &&
+	    (r = backup_files(b.from_ledger, &b.to_ledger, key_files)) != 0)
+		r = failed("the ledger's key", r);
 	/* Of one that failed the archive has no end. */
 	if (r == 0)
 		r = close_to(path, &dst);
@@ -249,6 +226,10 @@ backup_to(const char *path, bool keys)
 		    dst.tar != -1 ? "standard output" : path, b.named,
 		    keys ? ", and the keys" : ", no keys",
 		    dst.tar != -1 ? " when it is unpacked" : "");
+	else
+		cli_error("this backup is not whole: %s",
+		    dst.tar != -1 ? "drop what was written of it"
+				  : "empty the folder before another try");
 out:
 	if (state != -1)
 		(void)close(state);
@@ -334,55 +315,97 @@ restore_owner(const struct backup *b)
 	return r == 0 ? 0 : failed("ownership", r);
 }
 
-/* The CA's keys, where there are none yet. */
+/* The lines, under a name that nobody takes for a ledger's: one that is cut
+ * would be begun with, and what is missing never missed. */
 static int
-restore_keys(int src)
+restore_lines(struct backup *b)
 {
-	const char *path = cli_conf()->ca_folder;
-	struct backup_to to = { .dir = -1, .tar = -1 };
-	int from, r;
+	int in, out = -1, dir = b->to_ledger.dir, r = ERR_SYS;
 
-	if ((r = backup_open(src, "ca", false, &from)) == ERR_NOTFOUND)
-		return 0;
-	if (r == 0 && (r = backup_open(AT_FDCWD, path, true, &to.dir)) == 0) {
-		if (faccessat(to.dir, "target.pub", F_OK, 0) == 0)
-			cli_error("%s has keys already, and keeps them", path);
-		else if ((r = backup_files(from, &to, ca_files)) == 0 &&
-			 (r = backup_folder(from, &to, RETIRED)) == 0 &&
-			 fchmod(to.dir, 0755) == -1)
-			r = ERR_SYS;
-	}
-	if (from != -1)
-		(void)close(from);
-	if (to.dir != -1)
-		(void)close(to.dir);
-	return r == 0 ? 0 : failed(path, r);
+	in = openat(b->from_ledger, BACKUP_LEDGER,
+	    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (in == -1 || (r = whole_lines(in, &b->lines)) != 0)
+		goto out;
+	r = ERR_SYS;
+	if (unlinkat(dir, LEDGER_NEW, 0) == -1 && errno != ENOENT)
+		goto out;
+	out = openat(
+	    dir, LEDGER_NEW, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+	/* The group that may read it may read what was copied, too. */
+	if (out != -1 && (r = copy_some(in, out, 0, b->lines, NULL)) == 0 &&
+	    (fchmod(out, 0640) == -1 || fsync(out) == -1))
+		r = ERR_SYS;
+out:
+	if (in != -1)
+		(void)close(in);
+	if (out != -1)
+		(void)close(out);
+	return r;
 }
 
-/* Who has the tree without its key goes on with another one, and says so. */
 static int
 restore_ledger(struct backup *b)
 {
-	bool key = faccessat(b->from_ledger, "key", F_OK, 0) == 0;
-	bool tree = faccessat(b->from_ledger, TREE "/checkpoint", F_OK, 0) == 0;
 	int r;
 
 	/* Its lines last: with them there is a ledger. */
 	if ((r = backup_files(b->from_ledger, &b->to_ledger, cut_files)) != 0 ||
 	    (r = backup_folder(b->from_ledger, &b->to_ledger, TREE)) != 0 ||
 	    (r = backup_files(b->from_ledger, &b->to_ledger, key_files)) != 0 ||
-	    (r = copy_lines(b)) != 0)
+	    (r = restore_lines(b)) != 0)
 		return failed("the ledger", r);
-	/* The group that may read it may read what was copied, too. */
-	if (fchmodat(b->to_ledger.dir, BACKUP_LEDGER, 0640, 0) == -1)
+	return 0;
+}
+
+/* From here on there is a ledger.  Who has the tree without its key goes on
+ * with another one, and says so. */
+static int
+restore_begin(struct backup *b)
+{
+	bool key = faccessat(b->from_ledger, "key", F_OK, 0) == 0;
+	bool tree = faccessat(b->from_ledger, TREE "/checkpoint", F_OK, 0) == 0;
+	int dir = b->to_ledger.dir, r = 0;
+
+	if (renameat(dir, LEDGER_NEW, dir, BACKUP_LEDGER) == -1)
 		return failed("the ledger", ERR_SYS);
-	return key || !tree ? 0 : backup_another_key(b->to_ledger.dir);
+	if ((key || !tree || (r = backup_another_key(dir)) == 0) &&
+	    (r = restore_owner(b)) == 0 && syncfs(dir) == 0)
+		return 0;
+	if (r == 0)
+		r = failed("the ledger", ERR_SYS);
+	(void)unlinkat(dir, BACKUP_LEDGER, 0);
+	if (!key)
+		(void)unlinkat(dir, "key", 0);
+	return r;
+}
+
+/* What is not whole is found before anything is there. */
+static int
+restore_look(struct backup *b, const char *path)
+{
+	char ledger[4096];
+	uint64_t lines = 0;
+	int r;
+
+	r = snprintf(ledger, sizeof(ledger), "%s/ledger/" BACKUP_LEDGER, path);
+	if (r < 0 || (size_t)r >= sizeof(ledger))
+		return cli_usage();
+	if ((r = backup_read(b, ledger, 0)) != 0)
+		return r;
+	r = backup_signed(b->from_ledger, &lines);
+	if (r != 0 && r != ERR_NOTFOUND)
+		return failed("ledger/" TREE "/checkpoint", r);
+	if (lines <= b->number)
+		return 0;
+	cli_error("%s ends at line %" PRIu64 ", and its checkpoint signs "
+		  "%" PRIu64 ": this backup is not whole",
+	    ledger, b->number, lines);
+	return CLI_EX_FAILED;
 }
 
 static int
 restore_into(struct backup *b, int src, const char *path)
 {
-	char ledger[4096];
 	int r;
 
 	if (faccessat(b->to_ledger.dir, BACKUP_LEDGER, F_OK, 0) == 0) {
@@ -391,21 +414,16 @@ restore_into(struct backup *b, int src, const char *path)
 		    cli_conf()->state_folder);
 		return CLI_EX_FAILED;
 	}
-	r = snprintf(ledger, sizeof(ledger), "%s/ledger/" BACKUP_LEDGER, path);
-	if (r < 0 || (size_t)r >= sizeof(ledger))
-		return cli_usage();
-	/* What is not whole is found before anything is there. */
-	if ((r = backup_read(b, ledger, 0)) != 0)
+	if ((r = restore_look(b, path)) != 0)
 		return r;
 	b->last = true;
 	if (backup_recordings(b) != 0)
 		return POSTERN_EX_IOERR;
 	if (b->missing > 0 || b->wrong > 0)
 		return CLI_EX_FAILED;
-	if ((r = restore_ledger(b)) != 0 || (r = restore_owner(b)) != 0 ||
-	    (r = restore_keys(src)) != 0)
+	if ((r = restore_ca(src)) != 0 || (r = restore_ledger(b)) != 0)
 		return r;
-	return 0;
+	return restore_begin(b);
 }
 
 static int
@@ -432,8 +450,6 @@ restore_from(const char *path)
 		goto out;
 	}
 	r = restore_into(&b, src, path);
-	if (r == 0 && syncfs(dst) == -1)
-		r = failed(state, ERR_SYS);
 	if (r == 0)
 		(void)printf("%s: the ledger and %" PRIu64
 			     " recordings are restored; start posternd\n",

@@ -25,6 +25,7 @@ struct backup {
 	int from_ledger, from_recordings;
 	struct backup_to to_ledger, to_recordings;
 	uint64_t lines;          /* bytes of the ledger that are copied */
+	uint64_t number;         /* of the last line that was read */
 	void *items;             /* a tree of what the ledger names (tsearch) */
 	uint64_t named, copied;  /* recordings */
 	uint64_t missing, wrong; /* no line says why; another hash */
@@ -47,9 +48,16 @@ int backup_files(int from, const struct backup_to *to, const char *const end[]);
 /* The place of that name below a place; a folder is made. */
 int backup_below(
     const struct backup_to *to, const char *name, struct backup_to *below);
-/* backup_key.c: the restored ledger in this folder goes on with another key. An
+/* backup_key.c: how many lines this ledger's checkpoint signs; ERR_NOTFOUND:
+ * there is none. */
+int backup_signed(int ledger, uint64_t *lines);
+/* The restored ledger in this folder goes on with another key. An
  * exit code. */
 int backup_another_key(int ledger);
+/* backup_ca.c: what was revoked and, if asked for, the CAs' keys; into a
+ * backup, and from the backup in the opened folder.  An exit code. */
+int backup_ca(const struct backup_to *dst, bool keys);
+int restore_ca(int src);
 /* Opens a folder, and makes it if make is set. */
 int backup_open(int dir, const char *name, bool make, int *fdp);
 /* One below a folder that is not root's own: MUST NOT be a link, by which

@@ -150,6 +150,7 @@ backup_read(struct backup *b, const char *path, uint64_t max)
 		.max = max };
 	int r = cli_ledger_read(&l);
 
+	b->number = l.last_number;
 	return r != 0 ? r : l.damaged > 0 ? CLI_EX_FAILED : 0;
 }
 

@@ -35,10 +35,24 @@ read_checkpoint(int ledger, struct buf *note, struct checkpoint *at)
 	fd = openat(ledger, TLOG_FOLDER "/" TLOG_CHECKPOINT,
 	    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd == -1)
-		return ERR_SYS;
+		return errno == ENOENT ? ERR_NOTFOUND : ERR_SYS;
 	r = slurp_fd(fd, note);
 	(void)close(fd);
 	return r != 0 ? r : checkpoint_parse(buf_ptr(note), buf_len(note), at);
+}
+
+int
+backup_signed(int ledger, uint64_t *lines)
+{
+	struct checkpoint at;
+	struct buf note;
+	int r;
+
+	buf_init(&note, NOTE_MAX);
+	if ((r = read_checkpoint(ledger, &note, &at)) == 0)
+		*lines = at.size;
+	buf_clear(&note);
+	return r;
 }
 
 static int

@@ -1,6 +1,7 @@
 bin_PROGRAMS += cli/postern
 cli_postern_SOURCES = \
-	cli/ask.c cli/backup.c cli/backup.h cli/backup_copy.c cli/backup_key.c \
+	cli/ask.c cli/backup.c cli/backup.h cli/backup_ca.c cli/backup_copy.c \
+	cli/backup_key.c \
 	cli/ca.c cli/cli.h cli/policy.c \
 	cli/policy.h cli/policy_ask.c cli/policy_can.c cli/policy_diff.c cli/policy_fmt.c cli/policy_explain.c \
 	cli/policy_rehearse.c cli/rehearse.h cli/rehearse_found.c cli/rehearse_list.c cli/rehearse_sum.c \

@@ -310,6 +310,104 @@ def test_no_link_is_followed(bastion, job, request, tmp_path):
     (h.STATE / "ledger/away").rename(ledger)
 
 
+def revoke(tmp_path):
+    """A CA key that was retired and one certificate, on this bastion."""
+    pub = h.ssh_keygen(tmp_path / "retired").with_suffix(".pub")
+    (h.ETC / "ca/retired").mkdir(exist_ok=True)
+    there = h.ETC / "ca/retired/target-20260102T030405Z.pub"
+    shutil.copy(pub, there)
+    return there
+
+
+@pytest.mark.parametrize("keys", [[], ["--with-keys"]])
+def test_what_was_revoked_comes_along(bastion, job, request, tmp_path, keys):
+    """With keys or without: a list that is made afterwards has it, and what
+    was revoked on the new bastion meanwhile."""
+    assert job.ssh("web-1", "/usr/bin/true").code == 0
+    bastion.mark()
+    request.getfixturevalue("new_house")
+    h.STATE.mkdir()
+    bastion.start()
+    there, krl = revoke(tmp_path), tmp_path / "krl"
+    bastion.postern("ca", "krl", "--serial", "4711", krl)
+    bastion.postern("backup", *keys, tmp_path / "copy")
+    bastion.stop()
+    shutil.rmtree(h.STATE)
+    shutil.rmtree(h.ETC / "ca")
+    if not keys:
+        bastion.postern("ca", "init")
+        bastion.postern("ca", "krl", "--serial", "4712", krl)
+    bastion.postern("restore", tmp_path / "copy")
+    assert there.read_text() == (tmp_path / "retired.pub").read_text()
+    assert there.parent.stat().st_mode & 0o777 == 0o755
+    said = bastion.postern("ca", "krl", krl).stdout
+    assert "1 retired CA key" in said
+    assert f"{1 if keys else 2} certificate" in said
+    p = h.run("ssh-keygen", "-Q", "-f", krl, there, check=False)
+    assert p.returncode == 1 and "REVOKED" in p.stdout
+
+
+def each_write(argv, there):
+    """Its n-th write fails, n = 1, 2, … until there is none; what it said each
+    time."""
+    said, n = [], 0
+    while True:
+        n += 1
+        p = h.run(*h.inside("bastion", [
+            "strace", "-f", "-o", "/dev/null", "-e", "trace=write", "-e",
+            f"inject=write:error=ENOSPC:when={n}", *argv]), check=False,
+            env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+        if p.returncode == 0:
+            return said
+        # What fails may be the word that it failed.
+        assert p.returncode == 74, (n, p)
+        said.append(p.stderr)
+        there(n)
+
+
+def test_2_disk_full_at_each_write(bastion, job, request, tmp_path):
+    """Of a backup and of a restoration: it says so, no half of it is taken for
+    the whole, and another try goes through."""
+    request.getfixturevalue("new_house")
+    h.STATE.mkdir()
+    bastion.start()
+    assert job.ssh("web-1", "/usr/bin/true").code == 0
+    bastion.mark()
+    end = time.monotonic() + 30
+    while verdict()["verdict"] != "ok":
+        assert time.monotonic() < end, verdict()
+        time.sleep(0.2)
+    bastion.stop()
+    tool, copy = h.PREFIX / "bin/postern", tmp_path / "copy"
+    half = tmp_path / "half"
+
+    def half_is_none(n):
+        copy.rename(half)
+        aside = h.STATE.with_name("aside")
+        h.STATE.rename(aside)
+        r = bastion.postern("restore", half, check=False)
+        # All may be in it, but for the last word; and the new key's line.
+        assert r.returncode != 0 or whole(h.STATE)[:-1] == whole(aside), n
+        shutil.rmtree(h.STATE, ignore_errors=True)
+        aside.rename(h.STATE)
+        shutil.rmtree(half)
+    said = each_write([tool, "backup", copy], half_is_none)
+    assert len(said) > 4
+    assert sum("No space left on device" in x for x in said) >= len(said) - 2
+    assert any("not whole: empty the folder" in x for x in said)
+    shutil.rmtree(h.STATE)
+
+    def nothing(n):
+        assert not (h.STATE / "ledger/ledger.jsonl").exists(), n
+    # Without keys: the ledger gets one, and a line more.
+    said = each_write([tool, "restore", copy], nothing)
+    assert len(said) > 6
+    assert sum("nothing is restored" in x for x in said) >= len(said) - 1
+    assert [e["event"] for e in whole(h.STATE)][-1] == "ledger.key"
+    bastion.start()
+    assert job.ssh("web-1", "/usr/bin/true").code == 0
+
+
 @pytest.mark.parametrize("harm, why", [
     (lambda p: p.unlink(), "it is not there"),
     (lambda p: p.write_bytes(p.read_bytes() + b"x"), "not what its line says"),
@@ -333,3 +431,8 @@ def test_a_copy_that_is_not_whole_is_not_restored(bastion, job, tmp_path,
     (copy / "ledger/ledger.jsonl").write_text("".join(lines[:2] + lines[3:]))
     r = bastion.postern("restore", copy, check=False)
     assert r.returncode == 1 and "the line before has" in r.stderr
+    (copy / "ledger/ledger.jsonl").write_text("".join(lines[:2]))
+    r = bastion.postern("restore", copy, check=False)
+    assert r.returncode == 1 and "ends at line 2, and its checkpoint signs" in \
+        r.stderr
+    assert not (h.STATE / "ledger/ledger.jsonl").exists()
