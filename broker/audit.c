@@ -204,6 +204,17 @@ audit_store(void)
 	return env.store;
 }
 
+struct store *
+audit_store_as_it_is(void)
+{
+	struct store *s = audit_store();
+
+	if (s == NULL && env.ledger.fd != -1 && env.store != NULL &&
+	    !store_damaged(env.store))
+		s = env.store;
+	return s;
+}
+
 const struct ledger *
 audit_ledger(void)
 {
@@ -580,6 +591,7 @@ on_tidy(void *arg)
 		(void)ledger_reserve(&env.ledger);
 		if (audit_store() != NULL)
 			ops_recover();
+		view_tidy();
 		sign_tidy();
 	}
 	kept_tidy();
@@ -640,6 +652,7 @@ main(void)
 	};
 	int r = child_main("postern-audit", PROC_AUDIT, &handlers);
 
+	view_tidy();
 	sign_close();
 	kept_close();
 	store_free(env.store);

@@ -36,6 +36,8 @@ int audit_write(const struct buf *event, bool last_words,
 bool audit_may_begin(struct buf *why);
 /* The index, as far as the ledger; NULL while there is none. */
 struct store *audit_store(void);
+/* The same, for who looks: where it cannot follow, what it has. */
+struct store *audit_store_as_it_is(void);
 /* The ledger while it is open and whole; NULL. */
 const struct ledger *audit_ledger(void);
 /* It had lines before this process opened it. */
@@ -125,6 +127,14 @@ int retain_hold(bool add, const char *kind, const char *id, const char *asker,
 
 /* MSG_AUDIT_QUERY. */
 int query_begin(struct msg *m);
+
+/* -- audit_view.c -------------------------------------------------------- */
+
+/* This view's line could not be written, and why: the log says so, and it
+ * follows.  ERR_TOOBIG: too many are owed. */
+int view_owe(const struct buf *event, const struct buf *why);
+/* Writes what is owed, if that can be. */
+void view_tidy(void);
 
 /* -- audit_files.c -------------------------------------------------------- */
 

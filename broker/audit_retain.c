@@ -112,7 +112,8 @@ retain_delete(const struct store_kept *k, const char *bound)
 	    (r = event_str(&ev, EV_RECORDING_SHA256, k->sha256)) == 0 &&
 	    (r = event_num(&ev, EV_RECORDING_BYTES, k->bytes)) == 0 &&
 	    (r = event_str(&ev, EV_RETENTION, bound)) == 0)
-		r = audit_write(&ev, false, &line, NULL);
+		/* From the reserve, if need be: this makes room. */
+		r = audit_write(&ev, true, &line, NULL);
 	buf_clear(&ev);
 	if (r != 0)
 		return r;

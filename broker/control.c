@@ -283,6 +283,7 @@ control_query(struct door *door, struct peer *p, const struct msg *q)
 	m.id = q->id;
 	(void)snprintf(viewer, sizeof(viewer), "uid:%ld", (long)uid);
 	if ((r = buf_put_cstr(&m.body, viewer)) == 0 &&
+	    (r = buf_put_u8(&m.body, !door->reads)) == 0 &&
 	    (r = buf_put(&m.body, buf_ptr(&q->body), buf_len(&q->body))) == 0 &&
 	    (r = msg_add_fd(&m, peer_fd(p))) == 0)
 		r = peer_send(policy_audit(), &m);

@@ -206,7 +206,8 @@ class Audit:
     def abort(self, op, reason):
         send(self.policy, OP_ABORT, text(op) + text(reason))
 
-    def ask(self, what, body=None, viewer="uid:0", small=False, **keys):
+    def ask(self, what, body=None, viewer="uid:0", small=False, admin=1,
+            **keys):
         """The connection on which the answer comes; small: it holds little
         that was not taken."""
         ours, theirs = socket.socketpair(socket.AF_UNIX,
@@ -218,7 +219,8 @@ class Audit:
             body = text(what) + u32(len(keys))
             for k, v in keys.items():
                 body += text(k) + text(v)
-        send(self.policy, MSG["AUDIT_QUERY"], text(viewer) + body, 77,
+        send(self.policy, MSG["AUDIT_QUERY"], text(viewer) +
+             bytes([admin]) + body, 77,
              [theirs.fileno()])
         theirs.close()
         return ours

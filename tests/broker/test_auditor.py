@@ -109,7 +109,7 @@ def test_p10_refusals_wait_in_a_bounded_number(policy):
 def test_what_reads_goes_to_audit(policy, what):
     s = ask(policy, "QUERY", w.text(what) + w.u32(0))
     m = w.expect(policy.audit, "AUDIT_QUERY")
-    assert (m.text(), m.text()) == ("uid:0", what)
+    assert (m.text(), m.u8(), m.text()) == ("uid:0", 0, what)
     m.close()
     assert w.receive(s) is None
     with contextlib.closing(ask(policy, "STATUS")) as s:

@@ -1646,7 +1646,8 @@ def test_a_query_goes_to_audit_with_its_asker(policy):
     body = w.text("sessions") + w.u32(1) + w.text("commit") + w.text("1f0c")
     w.send(s, "QUERY", body, ident=4)
     m = w.expect(policy.audit, "AUDIT_QUERY")
-    assert m.id == 4 and m.text() == "uid:0" and m.left == body
+    assert m.id == 4 and m.text() == "uid:0" and \
+        m.left == w.u8(1) + body
     asker = socket.socket(fileno=m.fds[0])
     w.send(asker, "ROWS_END", w.u32(0) + w.text(""), ident=4)
     w.expect(s, "ROWS_END")
