@@ -42,21 +42,53 @@ def sign_soon(audit):
         time.sleep(0.05)
 
 
+# What a hop writes into a sidecar before its last words: of nothing but a
+# command, of a session of files, of one with a repository.
+MANIFESTS = (
+    b"",
+    b'{"kind":"file","verb":"put","path":"/srv/a","result":"done","rule":"r",'
+    b'"bytes":3,"sha256":"' + b"ab" * 32 + b'"}\n'
+    b'{"kind":"file","verb":"get","path":"/srv/b","result":"cut","bytes":2,'
+    b'"ranges":[[0,1]]}\n',
+    b'{"kind":"ref","verb":"update","ref":"refs/heads/main","old":"' +
+    b"1" * 40 + b'","new":"' + b"2" * 40 + b'","result":"done"}\n')
+
+
+def record(audit, op, text, manifest=b"", session=0):
+    fds = audit.open(op, session=w.ulid(session))
+    os.write(fds[0], HEADER + b'[0.1,"o","%s"]\n' % text)
+    os.write(fds[1], manifest)
+    hop = w.Hop(*fds)
+    audit.started(op, hop.pid)
+    hop.end(b"w")
+    end = audit.wait_end(op)
+    assert ("manifest_sha256" in end) == (manifest != b"")
+
+
 def make(folder, lines=262):
-    """A store with recordings, two keys, and a full tile."""
+    """A store with recordings of all kinds, one that retention deleted, what
+    is held, who looked, two keys, and a full tile."""
     folder.mkdir()
     audit = w.Audit(folder)
-    for i in range(3):
-        op = w.ulid(10 + i)
-        fds = audit.open(op)
-        os.write(fds[0], HEADER + b'[0.1,"o","hi %d"]\n' % i)
-        hop = w.Hop(*fds)
-        audit.started(op, hop.pid)
-        hop.end(b"w")
-        audit.wait_end(op)
+    record(audit, w.ulid(9), b"x" * 3000, session=1)
+    audit.event("session.open", session=w.ulid(0), identity="shop")
+    audit.query("hold-add", session=w.ulid(0), reason="case 7")
+    audit.event("session.open", session=w.ulid(1), identity="shop")
+    for i, manifest in enumerate(MANIFESTS):
+        record(audit, w.ulid(10 + i), b"hi %d" % i, manifest)
+    audit.query("recording", id=w.ulid(10))
     for i in range(20):
         audit.event("login.refused", user="web-1", reason=f"{i}")
     sign_soon(audit)
+    audit.stop()
+    audit.settings += "retention-size 1KiB\n"
+    audit.start()
+    end = time.monotonic() + 30
+    while list(folder.glob(f"recordings/*/{w.ulid(9)}.cast")):
+        assert time.monotonic() < end, "retention deletes nothing"
+        time.sleep(0.05)
+    for i in range(3):
+        audit.event("login.refused", user="web-1", reason=f"more {i}")
     old = time.time() - 91 * 86400
     os.utime(folder / "ledger/key", (old, old))
     audit.stop()
@@ -79,13 +111,7 @@ def make_both(folder, older):
     make(folder)
     shutil.copytree(folder, older)
     audit = w.Audit(folder)
-    op = w.ulid(40)
-    fds = audit.open(op)
-    os.write(fds[0], HEADER + b'[0.1,"o","later"]\n')
-    hop = w.Hop(*fds)
-    audit.started(op, hop.pid)
-    hop.end(b"w")
-    audit.wait_end(op)
+    record(audit, w.ulid(40), b"later")
     for i in range(5):
         audit.event("login.refused", user="web-1", reason=f"later {i}")
     audit.stop()
