@@ -436,7 +436,10 @@ child_closed(void *arg, struct peer *p, int r)
 static void
 child_restart(void *arg)
 {
-	children_start(arg);
+	struct child *c = arg;
+
+	c->restart = NULL;
+	children_start(c);
 }
 
 static void
@@ -448,8 +451,10 @@ child_retry(struct child *c)
 	    c->backoff_ms == 0 ? RESTART_FIRST_MS : c->backoff_ms * 2;
 	if (c->backoff_ms > RESTART_LAST_MS)
 		c->backoff_ms = RESTART_LAST_MS;
-	if (loop_timer(posternd_loop(), c->backoff_ms, child_restart, c) ==
-	    NULL)
+	timer_free(c->restart);
+	c->restart =
+	    loop_timer(posternd_loop(), c->backoff_ms, child_restart, c);
+	if (c->restart == NULL)
 		fatal(ERR_NOMEM, "restart of postern-%s", c->name);
 }
 
@@ -484,6 +489,10 @@ children_start(struct child *c)
 
 	if (posternd_stopping())
 		return;
+	/* An upgrade does not wait for it: MUST NOT be started once more when
+	 * its time has come. */
+	timer_free(c->restart);
+	c->restart = NULL;
 	c->born_ms = msg_now_ms();
 	if ((r = child_fork(c)) == 0 && (r = send_given(c)) == 0 &&
 	    (r = send_links(c)) == 0)

@@ -28,6 +28,7 @@ struct child {
 	pid_t pid; /* 0: none runs */
 	int64_t born_ms;
 	int64_t backoff_ms;
+	struct timer *restart; /* when that is over; NULL */
 	bool ready;
 	bool replaced; /* was told to make room for a newer one */
 	struct alarm deaths;

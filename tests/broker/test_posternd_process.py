@@ -934,6 +934,25 @@ def test_p9_a_child_dies_in_an_upgrade(posternd):
     assert posternd.notify.recv(99) == b"READY=1"
 
 
+def test_p9_a_child_that_waits_is_started_once(posternd):
+    """One that has died often is to be started in a while; an upgrade that
+    comes to it does not wait, and then it is not started once more."""
+    posternd.start()
+    assert posternd.notify.recv(99) == b"READY=1"
+    posternd.proc.send_signal(signal.SIGUSR2)
+    reloading(posternd)
+    posternd.child["audit"].until("STOP")
+    for _ in range(4):
+        os.kill(posternd.child["signer"].pid, signal.SIGKILL)
+        posternd.again("signer").ready()
+    os.kill(posternd.child["signer"].pid, signal.SIGKILL)   # 1.6 s
+    posternd.child["audit"].say(b"exit0")
+    posternd.again("audit").ready()
+    posternd.again("signer").ready()
+    posternd.child["policy"].until("STOP")
+    assert not select.select([posternd.listener], [], [], 2)[0]
+
+
 def test_p2_the_lease(posternd):
     """Stamped for as long as both serve; root's alone to write."""
     posternd.start()
