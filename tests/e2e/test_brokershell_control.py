@@ -219,6 +219,21 @@ def test_limits_are_counted_where_it_runs(shell, job, bastion, issuer):
     t.see(r"^postern as bounded>\s*\Z")
 
 
+def test_9_what_runs_from_it_counts_after_a_restart(shell, job, bastion,
+                                                    issuer):
+    """On its own target, by the row that the next policy process reads."""
+    ref = "refs/heads/bounded"
+    t = shell("postern", token=issuer.token(ref=ref))
+    t.see(r"^postern as bounded>$")
+    t.line("web-1 /opt/house/bin/slow 30")
+    t.see(r"^started$")
+    restart_policy(bastion)
+    r = job.ssh("web-1", "/opt/house/bin/slow 0", token=issuer.token(ref=ref))
+    assert r.code == 75 and "limit concurrent" in r.error, r.error
+    r = job.ssh("web-2", "/opt/house/bin/slow 0", token=issuer.token(ref=ref))
+    assert r.code == 0, r.error
+
+
 # -- by a certificate ----------------------------------------------------------------
 
 LATER = '''
