@@ -169,7 +169,7 @@ cast_size(uint32_t n, uint32_t none, uint32_t max)
 }
 
 static void
-cast_put_header(struct json *j, const struct cast_header *h)
+cast_put_header(struct json *j, const struct cast_header *h, uint64_t start_us)
 {
 	uint64_t now = utc_now_ms();
 	char utc[UTC_LEN + 1];
@@ -190,8 +190,15 @@ cast_put_header(struct json *j, const struct cast_header *h)
 	json_key(j, "postern");
 	json_open(j, '{');
 	json_kv_str(j, "time", utc);
+	/* on one host the order of what several recordings have, whatever is
+	 * done to the wall clock meanwhile */
+	json_kv_num(j, "clock_us", start_us);
 	json_key(j, "pty");
 	json_bool(j, h->pty);
+	if (h->shell) {
+		json_key(j, "shell");
+		json_bool(j, true);
+	}
 	cast_put_cut(j, "operation", h->operation);
 	cast_put_cut(j, "session", h->session);
 	cast_put_cut(j, "target", h->target);
@@ -213,7 +220,7 @@ cast_start(struct cast *c, int fd, const struct cast_header *h)
 	c->text[0].head_left = c->text[1].head_left = h->head;
 	buf_init(&c->line, CAST_LINE_MAX);
 	json_init(&j, &c->line);
-	cast_put_header(&j, h);
+	cast_put_header(&j, h, c->start_us);
 	if ((r = json_end(&j)) != 0 || (r = buf_put(&c->line, "\n", 1)) != 0)
 		return cast_fail(c, r);
 	return cast_write(c);

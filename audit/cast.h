@@ -59,6 +59,8 @@ enum cast_stream { CAST_OUT = 1, CAST_ERR = 2 };
 /* What the first line says.  The texts are copied, not kept. */
 struct cast_header {
 	bool pty;               /* a terminal was granted */
+	bool shell;             /* a broker shell's own: its lines' operations
+				   have theirs */
 	uint32_t columns, rows; /* 0: 80 and 24 */
 	const char *term;       /* TERM; NULL or "": none */
 	const char *title;

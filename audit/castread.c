@@ -107,7 +107,9 @@ castread_size(const json_t *o, const char *key, uint32_t *n)
 static int
 castread_header_fields(const json_t *o, struct castread_header *h)
 {
-	const json_t *t = json_object_get(o, "timestamp");
+	const json_t *t = json_object_get(o, "timestamp"),
+		     *own = json_object_get(o, "postern"),
+		     *clock = json_object_get(own, "clock_us");
 	const char *title = json_string_value(json_object_get(o, "title"));
 
 	if (json_integer_value(json_object_get(o, "version")) != 2 ||
@@ -117,8 +119,11 @@ castread_header_fields(const json_t *o, struct castread_header *h)
 	h->timestamp = json_is_integer(t) && json_integer_value(t) > 0
 			   ? (uint64_t)json_integer_value(t)
 			   : 0;
-	h->pty = !json_is_false(
-	    json_object_get(json_object_get(o, "postern"), "pty"));
+	h->pty = !json_is_false(json_object_get(own, "pty"));
+	h->shell = json_is_true(json_object_get(own, "shell"));
+	h->clock_us = json_is_integer(clock) && json_integer_value(clock) > 0
+			  ? (uint64_t)json_integer_value(clock)
+			  : 0;
 	if (title == NULL)
 		return 0;
 	if (strlen(title) > CASTREAD_TEXT_MAX)

@@ -21,6 +21,8 @@ struct castread_header {
 	uint32_t columns, rows;
 	uint64_t timestamp; /* seconds since 1970, 0: unknown */
 	bool pty;           /* postern's own key; true when it is missing */
+	bool shell;         /* likewise, false: a broker shell's own */
+	uint64_t clock_us;  /* likewise, 0: CLOCK_MONOTONIC at its start */
 	char *title;        /* NULL: none */
 };
 

@@ -13,7 +13,9 @@ audit_libreplay_la_SOURCES = \
 	audit/castread.c audit/castread.h \
 	audit/replay.c audit/replay.h \
 	audit/replay_bytes.c \
-	audit/replay_play.c
+	audit/replay_cast.c \
+	audit/replay_play.c \
+	audit/splice.c audit/splice.h
 audit_libreplay_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 audit_libreplay_la_LIBADD = lib/libbase.la $(JANSSON_LIBS)
 

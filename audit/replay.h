@@ -57,6 +57,7 @@ struct replay_options {
 	uint64_t idle_ms;     /* longest pause, as recorded; 0: no limit */
 	bool ascii;           /* the terminal's character set is not UTF-8 */
 	bool terminal;        /* out_fd is one: it is put back at the end */
+	uint64_t line; /* of a shell: from which on it is played; 0: all */
 	/* Set by a signal handler of the caller: replay_play stops, resets the
 	 * terminal and returns 0.  NULL: none. */
 	volatile sig_atomic_t *stop;
@@ -66,6 +67,25 @@ struct replay_options {
  * on a line of their own when it has no terminal.  ERR_FORMAT: not a
  * recording.  A damaged or cut line is skipped and said at the end. */
 int replay_play(int fd, int out_fd, const struct replay_options *o);
+
+struct splice;
+
+/* A shell with its operations, likewise; s stays the caller's. */
+int replay_play_splice(
+    struct splice *s, int out_fd, const struct replay_options *o);
+
+/* What is lost in a file for other players. */
+struct replay_cast {
+	uint64_t damaged; /* lines that were skipped */
+	bool cut;
+};
+
+/* Writes what is played as one asciicast v2, with the events of that format
+ * alone and unfiltered: to no terminal.  One of cr and s, which stay the
+ * caller's. */
+struct castread;
+int replay_cast(struct castread *cr, struct splice *s, int out_fd,
+    const struct replay_options *o, struct replay_cast *found);
 
 /* What a copy of the bytes has found out. */
 struct replay_bytes {

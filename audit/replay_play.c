@@ -13,14 +13,23 @@
 #include <time.h>
 
 #include "audit/castread.h"
+#include "audit/splice.h"
 #include "lib/err.h"
 #include "lib/safeopen.h"
 
 #define PLAY_STEP 4096        /* bytes filtered at once */
 #define PLAY_SLEEP_US 1000000 /* looks at `stop` in between */
 
+/* One of them. */
+struct source {
+	struct castread *cr;
+	struct splice *s;
+};
+
 struct play {
 	const struct replay_options *o;
+	struct source from;
+	bool seeking;     /* o->line has not come */
 	int out_fd;
 	bool markers;     /* shown */
 	bool column0;     /* the last byte shown was a newline */
@@ -75,7 +84,7 @@ play_wait(struct play *p, uint64_t at_us)
 	struct timespec t;
 
 	p->last_us = at_us;
-	if (p->o->speed_milli == 0)
+	if (p->o->speed_milli == 0 || p->seeking)
 		return;
 	if (!__builtin_mul_overflow(p->o->idle_ms, UINT64_C(1000), &idle) &&
 	    idle != 0 && left > idle)
@@ -114,13 +123,49 @@ play_marker(struct play *p, const uint8_t *d, size_t n)
 }
 
 static int
-play_events(struct play *p, struct castread *cr)
+source_next(const struct source *from, struct castread_event *ev)
+{
+	return from->s != NULL ? splice_next(from->s, ev)
+			       : castread_next(from->cr, ev);
+}
+
+/* What comes before the line that was asked for makes its screen, at once; a
+ * file begins with that line. */
+static bool
+play_skips(struct play *p)
+{
+	if (p->seeking && splice_line(p->from.s) >= p->o->line)
+		p->seeking = false;
+	return p->seeking && !p->o->terminal;
+}
+
+/* Who has a screen is not shown markers on it. */
+static bool
+play_shows_marker(const struct play *p)
+{
+	return p->markers || (p->from.s != NULL && splice_is_plain(p->from.s));
+}
+
+static int
+play_event(struct play *p, const struct castread_event *ev)
+{
+	if (play_skips(p))
+		return 0;
+	if (ev->code == 'o')
+		return play_show(p, ev->data, ev->len);
+	if (ev->code == 'm' && play_shows_marker(p))
+		return play_marker(p, ev->data, ev->len);
+	return 0;
+}
+
+static int
+play_events(struct play *p)
 {
 	struct castread_event ev;
 	int r;
 
 	while (!play_stopped(p)) {
-		r = castread_next(cr, &ev);
+		r = source_next(&p->from, &ev);
 		if (r == ERR_NOTFOUND)
 			return 0;
 		if (r == ERR_FORMAT || r == ERR_TOOBIG) {
@@ -130,19 +175,16 @@ play_events(struct play *p, struct castread *cr)
 		if (r != 0)
 			return r;
 		play_wait(p, ev.at_us);
-		if (ev.code == 'o')
-			r = play_show(p, ev.data, ev.len);
-		else if (ev.code == 'm' && p->markers)
-			r = play_marker(p, ev.data, ev.len);
-		if (r != 0)
+		if ((r = play_event(p, &ev)) != 0)
 			return r;
 	}
 	return 0;
 }
 
 static int
-play_end(struct play *p, const struct castread *cr)
+play_end(struct play *p)
 {
+	const struct source *from = &p->from;
 	int r;
 
 	/* A file or a pipe gets what was shown, and no reset after it. */
@@ -155,30 +197,50 @@ play_end(struct play *p, const struct castread *cr)
 		    "\r\n[%" PRIu64 " damaged lines of the "
 		    "recording were left out]\r\n",
 		    p->damaged);
-	if (r == 0 && castread_cut(cr))
+	if (r == 0 &&
+	    (from->s != NULL ? splice_cut(from->s) : castread_cut(from->cr)))
 		r = buf_putf(&p->out, "\r\n[the recording ends in the middle "
 				      "of a line]\r\n");
 	return r != 0 ? r : play_flush(p);
+}
+
+static int
+play_all(struct play *p)
+{
+	int end, r;
+
+	buf_init(&p->out, (PLAY_STEP + 16) * REPLAY_GROWTH);
+	replay_init(&p->filter, p->o->ascii);
+	r = play_events(p);
+	/* Whatever happened: the terminal is put back. */
+	end = play_end(p);
+	buf_clear(&p->out);
+	return r != 0 ? r : end;
 }
 
 int
 replay_play(int fd, int out_fd, const struct replay_options *o)
 {
 	struct play p = { .o = o, .out_fd = out_fd, .column0 = true };
-	struct castread *cr = NULL;
-	int end, r;
+	int r;
 
-	buf_init(&p.out, (PLAY_STEP + 16) * REPLAY_GROWTH);
-	replay_init(&p.filter, o->ascii);
-	if ((r = castread_open(fd, &cr)) != 0)
-		goto out;
-	p.markers = !castread_header(cr)->pty;
-	r = play_events(&p, cr);
-	/* Whatever happened: the terminal is put back. */
-	end = play_end(&p, cr);
-	r = r != 0 ? r : end;
-out:
-	castread_free(cr);
-	buf_clear(&p.out);
+	if ((r = castread_open(fd, &p.from.cr)) != 0)
+		return r;
+	p.markers = !castread_header(p.from.cr)->pty;
+	r = play_all(&p);
+	castread_free(p.from.cr);
 	return r;
+}
+
+int
+replay_play_splice(
+    struct splice *s, int out_fd, const struct replay_options *o)
+{
+	struct play p = { .o = o,
+		.out_fd = out_fd,
+		.column0 = true,
+		.from.s = s,
+		.seeking = o->line != 0 };
+
+	return play_all(&p);
 }

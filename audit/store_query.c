@@ -231,10 +231,10 @@ store_find_id(
 		return ERR_NOMEM;
 	if (query_exists(s, ST_SESSION_ROW, id))
 		r = query_add_session(s, &l, id);
-	else if (query_exists(s, ST_OPERATION_ROW, id))
-		r = query_add(&l, 'o', id);
 	else if ((r = query_add_of(s, ST_LINES_OF, &l, id)) == 0 && l.n == 0)
-		r = ERR_NOTFOUND;
+		r = query_exists(s, ST_OPERATION_ROW, id)
+			? query_add(&l, 'o', id)
+			: ERR_NOTFOUND;
 	if (r != 0) {
 		free(l.f);
 		return r;

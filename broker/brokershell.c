@@ -49,6 +49,8 @@ brokershell_free(struct operation *op)
 
 	if (s == NULL)
 		return;
+	if (op->open_id != 0 && !op->opened) /* audit has yet to answer */
+		operation_abort(op->id, "it was over before it was opened");
 	op->hosts = NULL;
 	if (s->line != NULL) { /* goes on, and tells nobody */
 		s->line->in = NULL;
@@ -171,7 +173,6 @@ brokershell_open(
 {
 	const bool control = strcmp(conn->user, "postern") == 0;
 	struct brokershell *s;
-	int r;
 
 	if (!control && !brokershell_reaches(conn, &conn->name)) {
 		operation_no_shell(op, conn, a);
@@ -199,6 +200,14 @@ brokershell_open(
 	op->hosts = s;
 	session_hold(conn);
 	op->conn = conn;
+	brokershell_record(op, a);
+}
+
+void
+brokershell_begin(struct operation *op)
+{
+	int r;
+
 	if ((r = brokershell_prompt(op)) != 0) {
 		log_err(r, "shell %s", op->id);
 		operation_free(op);
@@ -453,6 +462,8 @@ shell_break(struct operation *op, struct msg *m)
 int
 brokershell_msg(struct operation *op, struct msg *m)
 {
+	if (!op->opened)
+		return ERR_PROTO; /* no recording, no line */
 	switch (m->type) {
 	case MSG_LINE:
 		return shell_line(op, m);

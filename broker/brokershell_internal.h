@@ -1,6 +1,7 @@
 /*
  * What the files of the broker shell share: brokershell.c,
- * brokershell_words.c, brokershell_targets.c.  For nobody else.
+ * brokershell_record.c, brokershell_words.c, brokershell_targets.c.  For nobody
+ * else.
  */
 #ifndef POSTERN_BROKER_BROKERSHELL_INTERNAL_H
 #define POSTERN_BROKER_BROKERSHELL_INTERNAL_H
@@ -36,6 +37,12 @@ void brokershell_done(struct operation *line, const struct buf *out);
  * names none. */
 void brokershell_judge(struct operation *line, const struct ask *a, char *dir);
 
+/* brokershell_record.c */
+/* Has audit open its recording; it begins when that is there, or is refused.
+ * May free op. */
+void brokershell_record(struct operation *op, const struct ask *a);
+/* Its recording is in its hands: the first prompt.  May free op. */
+void brokershell_begin(struct operation *op);
 /* brokershell_words.c */
 /* What may be run there. */
 void brokershell_help(

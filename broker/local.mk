@@ -37,8 +37,8 @@ policy_files = \
 	broker/jobcert_login.c broker/keyid.c broker/keyid.h \
 	broker/operation.c \
 	broker/operation.h broker/operation_internal.h \
-	broker/brokershell.c broker/brokershell_words.c \
-	broker/brokershell_targets.c \
+	broker/brokershell.c broker/brokershell_record.c \
+	broker/brokershell_words.c broker/brokershell_targets.c \
 	broker/brokershell_internal.h \
 	broker/operation_can.c broker/operation_env.c \
 	broker/operation_files.c \

@@ -12,6 +12,7 @@
  *	operation_kill.c	 ended by an admin
  *	operation_list.c one command after the other, and what is not run
  *	brokershell.c	 a shell whose lines are operations
+ *	brokershell_record.c the recording of what it shows itself
  *	brokershell_words.c what completes a line, and its `help`
  *	brokershell_targets.c postern@'s shell, from which targets are entered
  */
@@ -33,6 +34,7 @@
 
 #define TERM_MAX 64
 #define EVENT_BODY_MAX (150 * 1024)
+#define START_MS 15000 /* audit's and the parent's answers */
 
 struct brokershell;
 struct claims;
@@ -72,7 +74,7 @@ struct operation {
 	struct peer *shell;	/* until handed over or answered */
 	struct connection *conn; /* held */
 	struct user_name place;  /* where: the connection's, or a line's own */
-	struct brokershell *hosts; /* it is a shell, and no operation */
+	struct brokershell *hosts; /* it is a shell: no hop */
 	struct operation *in;      /* the shell that it is a line of; then the
 				      shell's connection is only borrowed */
 	char identity[NAME_LEN_MAX + 1]; /* it is counted for, once granted */
@@ -206,6 +208,10 @@ int sent_choose(const struct sent *s, const struct request *q, struct plan *p);
 /* RUN without a command, with a terminal: opens a shell, in op, or answers. */
 void brokershell_open(
     struct operation *op, struct connection *conn, const struct ask *a);
+/* brokershell_record.c: audit has answered; op->record is filled when result is
+ * 0.  May free op. */
+void brokershell_opened(
+    struct operation *op, uint32_t result, const char *reason);
 /* A message of that shell's. */
 int brokershell_msg(struct operation *op, struct msg *m);
 /* Its process is gone. */
@@ -323,6 +329,10 @@ int plan_put_grant(struct operation *op, const struct ask *a, struct plan *p);
 /* Asks audit and the parent for what is ready in op; on failure op is refused,
  * and freed. */
 void operation_start(struct operation *op);
+/* OP_OPEN, ready in op, to audit. */
+int operation_ask_audit(struct operation *op);
+/* Whose death ends the recording: op->pidfd, for audit. */
+int operation_tell_started(const struct operation *op);
 /* Tells audit that an operation will not run. */
 void operation_abort(const char *id, const char *reason);
 

@@ -26,12 +26,10 @@
 #include "lib/log.h"
 #include "lib/proto.h"
 
-#define START_MS 15000 /* audit's and the parent's answers */
-
 /* -- starting ---------------------------------------------------------------- */
 
-static int
-ask_audit(struct operation *op)
+int
+operation_ask_audit(struct operation *op)
 {
 	if (policy_audit() == NULL)
 		return ERR_NOTFOUND;
@@ -110,7 +108,7 @@ operation_start(struct operation *op)
 		    "the broker is out of memory; try again");
 		return;
 	}
-	if ((r = ask_audit(op)) != 0) {
+	if ((r = operation_ask_audit(op)) != 0) {
 		log_err_about(
 		    ABOUT_OPERATION(op->id), r, "operation %s", op->id);
 		operation_abort(op->id, "the recording could not be asked for");
@@ -172,8 +170,8 @@ keep_running(struct operation *op)
 	op->kept = r == 0;
 }
 
-static int
-send_started(const struct operation *op)
+int
+operation_tell_started(const struct operation *op)
 {
 	struct msg m;
 	int r;
@@ -240,7 +238,7 @@ operation_launch(struct operation *op)
 	if (signer == NULL)
 		return ERR_NOTFOUND;
 	if ((r = msg_add_fd(&op->grant, op->cert[0])) != 0 ||
-	    (r = send_started(op)) != 0 ||
+	    (r = operation_tell_started(op)) != 0 ||
 	    (r = peer_send(signer, &op->grant)) != 0 ||
 	    (r = detach_shell(op, &shell)) != 0)
 		return r;
@@ -326,7 +324,13 @@ operation_opened(struct msg *m)
 	op->opened = true;
 	op->record[0] = msg_take_fd(m, 0);
 	op->record[1] = msg_take_fd(m, 1);
-	if (result == 0 && op->record[0] >= 0 && op->record[1] >= 0) {
+	if (op->record[0] < 0 || op->record[1] < 0)
+		result = result == 0 ? 1 : result;
+	if (op->hosts != NULL) {
+		brokershell_opened(op, result, reason);
+		return 0;
+	}
+	if (result == 0) {
 		operation_proceed(op);
 		return 0;
 	}

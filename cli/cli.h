@@ -152,10 +152,17 @@ int cli_replay(int argc, char **argv);
 int cli_recording(const char *id, int *fdp);
 /* Plays it. */
 struct replay_options;
-int cli_replay_recording(const char *id, const struct replay_options *o);
+struct splice;
+int cli_replay_fd(int fd, struct splice *s, const struct replay_options *o);
+/* replay_cast.c */
+/* As an asciicast for other players; one of fd and s. */
+int cli_replay_cast(int fd, struct splice *s, const struct replay_options *o);
 /* replay_shell.c */
-/* Plays the lines of a broker shell, from that one on, as one. */
+/* Plays a broker shell with its lines' operations as one, or writes that as an
+ * asciicast.  take_fd: its own recording, or -1: not fetched yet. */
 int cli_replay_shell(
-    const char *id, uint64_t line, const struct replay_options *o);
+    const char *id, int take_fd, bool cast, const struct replay_options *o);
+/* A recording at its start, where it stays, is a broker shell's own. */
+bool cli_replay_is_shell(int fd);
 
 #endif

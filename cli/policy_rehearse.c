@@ -305,6 +305,8 @@ take_event(void *arg, uint64_t number, uint64_t ms, const struct buf *event)
 		    &re->ledger, "this decision has no verdict that is known");
 		return 0;
 	}
+	if (strcmp(re->fields.text[EV_BY], "shell") == 0)
+		return 0; /* its lines have decisions of their own */
 	return take_decision(re, ms);
 }
 

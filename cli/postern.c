@@ -106,7 +106,8 @@ static const struct cli_command commands[] = {
 	{ "show", cli_show, "[--json] ID",
 	    "everything about an operation or a session" },
 	{ "replay", cli_replay,
-	    "[--raw | [--shell [--line N]] [--speed N] [--idle SECONDS]] ID",
+	    "[--raw | --cast [--shell] [--idle SECONDS] | "
+	    "[--shell [--line N]] [--speed N] [--idle SECONDS]] ID",
 	    "play a recording on this terminal, safely" },
 	{ "export", cli_export, "[--manifest] OPERATION [FILE]",
 	    "a recording as a file" },

@@ -164,6 +164,9 @@ list_operation(const json_t *o)
 		cli_print_safe(member(o, "env"));
 		(void)putchar(' ');
 	}
+	/* what it ran are operations of their own */
+	if (strcmp(member(o, "by"), "shell") == 0)
+		(void)fputs("(broker shell)", stdout);
 	cli_print_safe(member(o, "command"));
 	(void)putchar('\n');
 }
@@ -346,8 +349,8 @@ parse_milli(const char *s, uint64_t *n)
 	return 0;
 }
 
-static int
-replay_play_fd(int fd, const struct replay_options *o)
+int
+cli_replay_fd(int fd, struct splice *s, const struct replay_options *o)
 {
 	struct sigaction sa = { .sa_handler = replay_signal };
 	int r;
@@ -355,7 +358,9 @@ replay_play_fd(int fd, const struct replay_options *o)
 	(void)sigaction(SIGINT, &sa, NULL);
 	(void)sigaction(SIGTERM, &sa, NULL);
 	(void)fflush(stdout);
-	if ((r = replay_play(fd, STDOUT_FILENO, o)) == 0)
+	r = s != NULL ? replay_play_splice(s, STDOUT_FILENO, o)
+		      : replay_play(fd, STDOUT_FILENO, o);
+	if (r == 0)
 		return 0;
 	cli_error("the recording cannot be played: %s", err_text(r));
 	return CLI_EX_FAILED;
@@ -386,8 +391,7 @@ replay_copy_fd(int fd)
 }
 
 struct replay_ask {
-	bool raw, shell;
-	uint64_t line; /* of a shell: from which on */
+	bool raw, shell, cast;
 };
 
 /* The options of replay; where the id stands is in optind. */
@@ -399,6 +403,7 @@ take_replay(
 		{ "speed", required_argument, NULL, 's' },
 		{ "idle", required_argument, NULL, 'i' },
 		{ "raw", no_argument, NULL, 'r' },
+		{ "cast", no_argument, NULL, 'c' },
 		{ "shell", no_argument, NULL, 'S' },
 		{ "line", required_argument, NULL, 'l' },
 		{ NULL, 0, NULL, 0 },
@@ -407,12 +412,14 @@ take_replay(
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'r' || c == 'S') {
-			*(c == 'r' ? &ask->raw : &ask->shell) = true;
+		if (c == 'r' || c == 'S' || c == 'c') {
+			*(c == 'r'   ? &ask->raw
+			  : c == 'S' ? &ask->shell
+				     : &ask->cast) = true;
 			continue;
 		}
 		if (c == 'l') {
-			if (num_parse(optarg, 1, UINT32_MAX, &ask->line) != 0)
+			if (num_parse(optarg, 1, UINT32_MAX, &o->line) != 0)
 				return cli_usage();
 			continue;
 		}
@@ -423,14 +430,15 @@ take_replay(
 		else
 			o->idle_ms = n;
 	}
-	if (optind + 1 != argc || (ask->raw && ask->shell) ||
-	    (ask->line != 0 && !ask->shell))
+	if (optind + 1 != argc || (ask->raw && (ask->shell || ask->cast)) ||
+	    (o->line != 0 && (!ask->shell || ask->cast)))
 		return cli_usage();
 	o->terminal = isatty(STDOUT_FILENO) == 1;
-	if (!ask->raw || !o->terminal)
+	if ((!ask->raw && !ask->cast) || !o->terminal)
 		return 0;
-	cli_error("what a target sent could drive this terminal: send --raw "
-		  "to a file or a program");
+	cli_error("what a target sent could drive this terminal: send --%s "
+		  "to a file or a program",
+	    ask->raw ? "raw" : "cast");
 	return POSTERN_EX_USAGE;
 }
 
@@ -451,14 +459,22 @@ cli_recording(const char *id, int *fdp)
 	return 0;
 }
 
-int
-cli_replay_recording(const char *id, const struct replay_options *o)
+static int
+replay_recording(
+    const char *id, const struct replay_ask *ask, const struct replay_options *o)
 {
 	int fd, r;
 
 	if ((r = cli_recording(id, &fd)) != 0)
 		return r;
-	r = replay_play_fd(fd, o);
+	if (!ask->raw && cli_replay_is_shell(fd))
+		return cli_replay_shell(id, fd, ask->cast, o);
+	if (ask->raw)
+		r = replay_copy_fd(fd);
+	else if (ask->cast)
+		r = cli_replay_cast(fd, NULL, o);
+	else
+		r = cli_replay_fd(fd, NULL, o);
 	(void)close(fd);
 	return r;
 }
@@ -470,19 +486,12 @@ cli_replay(int argc, char **argv)
 		.idle_ms = IDLE_DEFAULT_MS,
 		.stop = &replay_stop };
 	struct replay_ask ask = { 0 };
-	int fd, r;
+	int r;
 
 	if ((r = take_replay(argc, argv, &o, &ask)) != 0)
 		return r;
 	(void)setlocale(LC_CTYPE, "");
 	o.ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
-	if (ask.shell)
-		return cli_replay_shell(argv[optind], ask.line, &o);
-	if (!ask.raw)
-		return cli_replay_recording(argv[optind], &o);
-	if ((r = cli_recording(argv[optind], &fd)) != 0)
-		return r;
-	r = replay_copy_fd(fd);
-	(void)close(fd);
-	return r;
+	return ask.shell ? cli_replay_shell(argv[optind], -1, ask.cast, &o)
+			 : replay_recording(argv[optind], &ask, &o);
 }

@@ -1,8 +1,9 @@
 /*
- * postern replay --shell: the lines of a broker shell, played as one.  Each of
- * its operations has a recording of its own; between them stands a marker with
- * what was typed, from the ledger.  Rows hold what jobs sent: they are shown
- * escaped.
+ * postern replay of a broker shell: its own recording and those of its lines'
+ * operations, played as one.  Of a shell that has none of its own (it was
+ * deleted, or a release before made it) its operations are played one after
+ * the other; between them stands a marker with what was typed, from the ledger.
+ * Rows hold what jobs sent: they are shown escaped.
  */
 #include "config.h"
 
@@ -10,13 +11,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
+#include "audit/castread.h"
 #include "audit/replay.h"
+#include "audit/splice.h"
 #include "cli/cli.h"
 #include "lib/err.h"
 
+#define GONE "its recording was deleted by retention"
 #define LINES_MAX 100000 /* operations of one shell that are played */
 
 struct lines {
@@ -79,55 +84,189 @@ put_denied(const json_t *o, const struct replay_options *how)
 static int
 play_line(const json_t *o, const struct replay_options *how)
 {
-	int r;
+	int fd, r;
 
 	put_marker(o, how);
 	if (strcmp(text_of(o, "verdict"), "deny") == 0) {
 		put_denied(o, how);
 		return 0;
 	}
-	if (*text_of(o, "recording") == '\0') { /* never begun, or deleted */
+	if (*text_of(o, "deleted") != '\0') {
+		(void)fputs(GONE, stdout);
+		(void)fputs(how->terminal ? "\r\n" : "\n", stdout);
+		return 0;
+	}
+	if (*text_of(o, "recording") == '\0') { /* never begun */
 		cli_print_safe(text_of(o, "reason"));
 		(void)fputs(how->terminal ? "\r\n" : "\n", stdout);
 		return 0;
 	}
 	(void)fflush(stdout);
-	if ((r = cli_replay_recording(text_of(o, "operation"), how)) != 0)
+	if ((r = cli_recording(text_of(o, "operation"), &fd)) != 0)
+		return r;
+	r = cli_replay_fd(fd, NULL, how);
+	(void)close(fd);
+	if (r != 0)
 		return r;
 	(void)fputs(how->terminal ? "\r\n" : "", stdout);
 	return 0;
 }
 
-int
-cli_replay_shell(const char *id, uint64_t line, const struct replay_options *o)
+/* -- as one -----------------------------------------------------------------
+ */
+
+/* Rows of a splice's parts: l->rows without the shell's own. */
+static uint64_t
+part_line(void *arg, size_t i)
 {
-	const struct cli_param param = { "id", id };
-	struct lines l = { json_array() };
+	const struct lines *l = arg;
+
+	return (uint64_t)json_integer_value(
+	    json_object_get(json_array_get(l->rows, i), "line"));
+}
+
+/* One that was decided has a name for its recording; one that did not begin, no
+ * recording. */
+static bool
+has_recording(const json_t *o)
+{
+	return *text_of(o, "recording") != '\0' &&
+	       (strcmp(text_of(o, "state"), "aborted") != 0 ||
+		   json_object_get(o, "recording_bytes") != NULL);
+}
+
+static int
+part_open(void *arg, size_t i, int *fdp, char text[SPLICE_TEXT_MAX])
+{
+	const struct lines *l = arg;
+	const json_t *o = json_array_get(l->rows, i);
+	const char *id = text_of(o, "operation");
+
+	*fdp = -1;
+	if (*text_of(o, "deleted") != '\0')
+		(void)snprintf(text, SPLICE_TEXT_MAX,
+		    "\r\n[operation %.40s: " GONE " on %.40s]\r\n", id,
+		    text_of(o, "deleted"));
+	else if (has_recording(o) && cli_recording(id, fdp) != 0)
+		(void)snprintf(text, SPLICE_TEXT_MAX,
+		    "\r\n[operation %.40s: its recording is not there]\r\n",
+		    id);
+	return 0;
+}
+
+static int
+play_spliced(int fd, struct lines *l, bool cast, const struct replay_options *o)
+{
+	const struct splice_parts parts = { .n = json_array_size(l->rows),
+		.line = part_line,
+		.open = part_open,
+		.arg = l };
+	struct splice *s;
+	int r;
+
+	if ((r = splice_open(fd, &parts, &s)) != 0) {
+		cli_error("the recording cannot be played: %s", err_text(r));
+		return CLI_EX_FAILED;
+	}
+	r = cast ? cli_replay_cast(-1, s, o) : cli_replay_fd(-1, s, o);
+	if (r == 0 && o->line > splice_line(s) &&
+	    (o->stop == NULL || *o->stop == 0)) {
+		cli_error("the shell has no line %" PRIu64, o->line);
+		r = CLI_EX_FAILED;
+	}
+	splice_free(s);
+	return r;
+}
+
+bool
+cli_replay_is_shell(int fd)
+{
+	struct castread *cr;
+	bool yes = false;
+
+	if (castread_open(fd, &cr) == 0) {
+		yes = castread_header(cr)->shell;
+		castread_free(cr);
+	}
+	return lseek(fd, 0, SEEK_SET) == 0 && yes;
+}
+
+/* -- one after the other ----------------------------------------------------
+ */
+
+static int
+play_lines(const struct lines *l, const struct replay_options *o)
+{
 	const json_t *row;
 	size_t i;
 	int r;
 
-	if (l.rows == NULL)
-		return cli_no_memory();
-	if ((r = cli_query("show", &param, 1, take_row, &l)) != 0)
-		goto out;
-	json_array_foreach(l.rows, i, row)
+	json_array_foreach(l->rows, i, row)
 	{
-		if (strcmp(text_of(row, "shell"), id) != 0) {
-			cli_error("%s is no broker shell", id);
-			r = CLI_EX_FAILED;
-			goto out;
-		}
-		if ((uint64_t)json_integer_value(json_object_get(row, "line")) <
-		    line)
+		if (part_line((void *)(uintptr_t)l, i) < o->line)
 			continue;
 		if (o->stop != NULL && *o->stop != 0)
 			break;
 		if ((r = play_line(row, o)) != 0)
-			goto out;
+			return r;
 	}
 	(void)fflush(stdout);
+	return 0;
+}
+
+/* Takes the shell's own row out of them, if it has one with a recording that is
+ * still there. */
+static int
+take_own(struct lines *l, const char *id, bool *has)
+{
+	const json_t *row;
+	size_t i;
+
+	*has = false;
+	json_array_foreach(l->rows, i, row)
+	{
+		if (strcmp(text_of(row, "shell"), id) != 0) {
+			cli_error("%s is no broker shell", id);
+			return CLI_EX_FAILED;
+		}
+		if (strcmp(text_of(row, "operation"), id) != 0)
+			continue;
+		*has = *text_of(row, "recording") != '\0' &&
+		       *text_of(row, "deleted") == '\0';
+		(void)json_array_remove(l->rows, i--);
+	}
+	return 0;
+}
+
+int
+cli_replay_shell(
+    const char *id, int take_fd, bool cast, const struct replay_options *o)
+{
+	const struct cli_param param = { "id", id };
+	struct lines l = { json_array() };
+	int fd = take_fd, r;
+	bool has;
+
+	if (l.rows == NULL)
+		return cli_no_memory();
+	if ((r = cli_query("show", &param, 1, take_row, &l)) != 0 ||
+	    (r = take_own(&l, id, &has)) != 0)
+		goto out;
+	if (has && fd == -1 && (r = cli_recording(id, &fd)) != 0)
+		goto out;
+	if (fd != -1) {
+		r = play_spliced(fd, &l, cast, o);
+	} else if (cast) {
+		cli_error("shell %s has no recording of its own any more; its "
+			  "operations have",
+		    id);
+		r = CLI_EX_FAILED;
+	} else {
+		r = play_lines(&l, o);
+	}
 out:
+	if (fd != -1)
+		(void)close(fd);
 	json_decref(l.rows);
 	return r;
 }

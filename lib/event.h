@@ -62,7 +62,7 @@ enum event_field {
 	EV_RULE,
 	EV_VERDICT,
 	EV_REASON,
-	EV_BY, /* "sftp", "scp-legacy", "rsync", "git" */
+	EV_BY, /* "sftp", "scp-legacy", "rsync", "git"; "shell" */
 	/* what was given */
 	EV_SERIAL,
 	EV_KEY_ID,
@@ -107,7 +107,8 @@ enum event_field {
 	EV_DIRECTION,  /* of a transfer: "read", "write" */
 	EV_REFS,       /* of git: lines of the manifest */
 	EV_REFS_REFUSED,
-	/* of a line of a broker shell: that shell, and which line, from 1 */
+	/* of a line of a broker shell: that shell, and which line, from 1; of
+	 * the shell's own operation itself, and no line */
 	EV_SHELL,
 	EV_LINE,
 };

@@ -65,6 +65,7 @@ static const struct proto_row proto_rows[] = {
 	ROW(RESIZED,        PROC_SHELL,  PROC_HOP,    0,        0, 0, 0),
 	ROW(SIGNAL,         PROC_SHELL,  PROC_HOP,    16,       0, 0, 0),
 	ROW(EXIT,           PROC_HOP,    PROC_SHELL,  16,       0, 0, 0),
+	ROW(SHELL_RECORD,   PROC_POLICY, PROC_SHELL,  2 * KIB,  2, 2, 0),
 	ROW(PROMPT,         PROC_POLICY, PROC_SHELL,  1 * KIB,  0, 0, 0),
 	ROW(LINE,           PROC_SHELL,  PROC_POLICY, 66 * KIB, 0, 0,
 	    MSG_ANSWER),

@@ -57,6 +57,7 @@ enum msg_type {
 	MSG_RESIZED = 68,
 	MSG_SIGNAL = 70,
 	MSG_EXIT = 72,
+	MSG_SHELL_RECORD = 67, /* a broker shell's own recording */
 	MSG_PROMPT = 74, /* it has a broker shell, or that shows another text */
 	MSG_LINE = 76,   /* a line of it; answered by ANSWER */
 	MSG_BREAK = 78,  /* nothing more of the line */

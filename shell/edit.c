@@ -25,7 +25,6 @@
 #include "lib/err.h"
 #include "lib/proto.h"
 
-#define EDIT_OUT_SIZE 4096
 #define EDIT_LIST_MAX 100 /* words shown at once */
 #define WORDS_INSERT_MAX 4096
 #define REPLACEMENT 0xfffd
@@ -38,7 +37,7 @@ struct edit {
 	char prompt[PROTO_PROMPT_MAX];
 	mbstate_t state; /* of the character that is being read */
 	bool dropped, left;
-	char out[EDIT_OUT_SIZE]; /* stdio's, so that it asks for none */
+	FILE *out; /* borrowed */
 };
 
 /* Keys that are not libedit's own for them, and those that MUST be nothing:
@@ -178,16 +177,16 @@ common_length(const char *words, size_t n)
 }
 
 static void
-list_words(const char *words, size_t n)
+list_words(FILE *out, const char *words, size_t n)
 {
 	size_t shown = n > EDIT_LIST_MAX ? EDIT_LIST_MAX : n;
 
-	(void)putchar('\n');
+	(void)fputc('\n', out);
 	for (size_t i = 0; i < shown; i++, words += strlen(words) + 1)
-		(void)printf("%s%s", words, i + 1 < shown ? "  " : "");
+		(void)fprintf(out, "%s%s", words, i + 1 < shown ? "  " : "");
 	if (shown < n)
-		(void)printf("  and %zu more", n - shown);
-	(void)putchar('\n');
+		(void)fprintf(out, "  and %zu more", n - shown);
+	(void)fputc('\n', out);
 }
 
 /* Behind these something follows in the same word. */
@@ -224,7 +223,7 @@ edit_complete(EditLine *el, int ch)
 		return el_insertstr(el, more) == 0 ? CC_REFRESH : CC_ERROR;
 	if (n == 1)
 		return CC_REFRESH_BEEP;
-	list_words(words, n);
+	list_words(e->out, words, n);
 	return CC_REDISPLAY;
 }
 
@@ -258,19 +257,21 @@ edit_history(struct edit *e)
 
 /* libedit asks the environment for the terminal's name. */
 static EditLine *
-edit_init(const char *term)
+edit_init(const char *term, FILE *out)
 {
 	EditLine *el;
 
 	if (setenv("TERM", term, 1) == -1)
 		return NULL;
-	el = el_init("postern-shell", stdin, stdout, stderr);
+	el = el_init_fd("postern-shell", stdin, out, out, STDIN_FILENO,
+	    STDOUT_FILENO, STDERR_FILENO);
 	(void)clearenv();
 	return el;
 }
 
 int
-edit_new(const char *term, const struct edit_hooks *hooks, struct edit **out)
+edit_new(const char *term, FILE *out, const struct edit_hooks *hooks,
+    struct edit **ep)
 {
 	struct edit *e = calloc(1, sizeof(*e));
 	int r = ERR_NOMEM;
@@ -278,16 +279,18 @@ edit_new(const char *term, const struct edit_hooks *hooks, struct edit **out)
 	if (e == NULL)
 		goto out;
 	e->hooks = hooks;
+	e->out = out;
 	/* without it what is not ASCII is not shown, and no worse */
 	if (setlocale(LC_CTYPE, "C.UTF-8") == NULL)
 		(void)setlocale(LC_CTYPE, "en_US.UTF-8");
-	if (setvbuf(stdout, e->out, _IOFBF, sizeof(e->out)) != 0 ||
-	    (e->el = edit_init(term)) == NULL)
+	if ((e->el = edit_init(term, out)) == NULL)
 		goto out;
 	r = ERR_SYS;
 	if (el_set(e->el, EL_CLIENTDATA, e) != 0 ||
 	    el_set(e->el, EL_EDITOR, "emacs") != 0 ||
 	    el_set(e->el, EL_SIGNAL, 0) != 0 ||
+	    /* what is typed while a command runs, nobody would record */
+	    el_set(e->el, EL_SETTY, "-x", "-echo", NULL) != 0 ||
 	    el_set(e->el, EL_PROMPT, edit_prompt) != 0 ||
 	    el_set(e->el, EL_GETCFN, edit_getc) != 0 ||
 	    /* el_set would copy the names and lose the copies */
@@ -295,7 +298,7 @@ edit_new(const char *term, const struct edit_hooks *hooks, struct edit **out)
 		edit_complete) != 0 ||
 	    (r = bind_keys(e->el)) != 0 || (r = edit_history(e)) != 0)
 		goto out;
-	*out = e;
+	*ep = e;
 	e = NULL;
 	r = 0;
 out:
@@ -312,8 +315,7 @@ edit_free(struct edit *e)
 		history_end(e->history);
 	if (e->el != NULL)
 		el_end(e->el);
-	(void)fflush(stdout);
-	(void)setvbuf(stdout, NULL, _IONBF, 0);
+	(void)fflush(e->out);
 	free(e);
 }
 
@@ -350,7 +352,7 @@ edit_line(struct edit *e, const char *prompt, const char **line, size_t *n)
 	e->state = (mbstate_t){ 0 };
 	el_resize(e->el);
 	got = el_gets(e->el, &count);
-	(void)fflush(stdout);
+	(void)fflush(e->out);
 	if (e->left)
 		return EDIT_LEFT;
 	if (e->dropped)

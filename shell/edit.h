@@ -6,6 +6,7 @@
 #define POSTERN_SHELL_EDIT_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 #define EDIT_HISTORY_MAX 200   /* lines that are kept */
 #define EDIT_REMEMBER_MAX 4096 /* bytes of the longest of them */
@@ -38,10 +39,10 @@ struct edit_hooks {
 	void *arg;
 };
 
-/* Reads the terminal's description: before this process is confined.  The
- * hooks stay the caller's. */
-int edit_new(
-    const char *term, const struct edit_hooks *hooks, struct edit **out);
+/* Reads the terminal's description: before this process is confined.  What is
+ * shown goes to out.  The hooks stay the caller's, and so does out. */
+int edit_new(const char *term, FILE *out, const struct edit_hooks *hooks,
+    struct edit **ep);
 void edit_free(struct edit *e);
 /* One line without its newline, valid up to the next call.  prompt is shown. */
 enum edit_got edit_line(

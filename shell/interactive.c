@@ -29,15 +29,21 @@
 #include "lib/safeopen.h"
 #include "lib/str.h"
 #include "shell/edit.h"
+#include "shell/record.h"
 #include "shell/relay.h"
 #include "shell/request.h"
 
 #define STATUS_INTERRUPTED (128 + SIGINT)
+#define WHY_BROKER "the broker ended it, as it shows"
+#define WHY_LEFT "the job was gone"
 #define WORDS_MS 5000 /* for policy to say what completes a line */
 
 #define SAY_RESTARTED                                                          \
 	"postern: the broker was restarted, and this shell is over; log in "   \
 	"again\n"
+#define SAY_UNRECORDED                                                         \
+	"\r\npostern: the recording of this shell cannot be written, and so "  \
+	"it is over; tell the bastion's admin\r\n"
 #define SAY_LINE_LONG                                                          \
 	"postern: not run: the line is longer than 64 KiB, which is the "      \
 	"limit\n"
@@ -45,22 +51,25 @@
 struct interactive {
 	struct edit_hooks hooks;
 	struct edit *edit;
+	struct record *record;
 	struct termios terminal; /* as it was found */
+	struct termios quiet;    /* the same, without echo */
 	struct relay_shell shell;
 	struct ending end; /* of the last line; of all, when it is over */
 	bool over;
-	char *words; /* that completed a line */
+	char *words;     /* that completed a line */
+	const char *why; /* of an end that who typed did not want; or NULL */
 };
 
 static void
-say(const char *text)
+say(const struct interactive *in, const char *text)
 {
-	(void)write_all(STDERR_FILENO, text, strlen(text));
+	record_say(in->record, text);
 }
 
 /* What a hop has made of the terminal: raw, and not waiting. */
 static void
-terminal_back(const struct interactive *in)
+terminal_back(const struct termios *t)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
 		int flags = fcntl(fd, F_GETFL);
@@ -68,11 +77,19 @@ terminal_back(const struct interactive *in)
 		if (flags != -1 && (flags & O_NONBLOCK) != 0)
 			(void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 	}
-	(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &in->terminal);
+	(void)tcsetattr(STDIN_FILENO, TCSADRAIN, t);
 }
 
 /* -- while a line is being typed ----------------------------------------------
  */
+
+static void
+end_here(struct interactive *in, int code, const char *why)
+{
+	in->end = (struct ending){ .code = code };
+	in->over = true;
+	in->why = why;
+}
 
 static enum edit_wait
 take_signals(struct interactive *in)
@@ -83,10 +100,11 @@ take_signals(struct interactive *in)
 	while (read(in->shell.sigfd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
 		if (si.ssi_signo == SIGINT || si.ssi_signo == SIGQUIT) {
 			w = EDIT_INTERRUPT;
-		} else if (si.ssi_signo != SIGWINCH) {
-			in->end =
-			    (struct ending){ .signal = (int)si.ssi_signo };
-			in->over = true;
+		} else if (si.ssi_signo == SIGWINCH) {
+			record_resized(in->record);
+		} else {
+			end_here(in, 0, WHY_LEFT);
+			in->end.signal = (int)si.ssi_signo;
 			return EDIT_OVER;
 		}
 	}
@@ -106,8 +124,9 @@ take_message(struct interactive *in)
 	if (r == 0 && !in->shell.quit)
 		return EDIT_RESIZED; /* another prompt: it shows in time */
 	if (r != 0)
-		in->end = (struct ending){ .code = POSTERN_EX_TEMPFAIL };
+		end_here(in, POSTERN_EX_TEMPFAIL, WHY_BROKER);
 	in->over = true;
+	in->why = WHY_BROKER;
 	return EDIT_OVER;
 }
 
@@ -121,14 +140,14 @@ interactive_wait(void *arg)
 		{ .fd = in->shell.sigfd, .events = POLLIN },
 	};
 
-	(void)fflush(stdout);
+	(void)fflush(record_stream(in->record));
+	if (record_failed(in->record))
+		in->over = true;
 	while (!in->over) {
 		if (poll(p, 3, -1) == -1) {
 			if (errno == EINTR)
 				continue;
-			in->end =
-			    (struct ending){ .code = POSTERN_EX_TEMPFAIL };
-			in->over = true;
+			end_here(in, POSTERN_EX_TEMPFAIL, WHY_BROKER);
 			return EDIT_OVER;
 		}
 		if (p[1].revents != 0)
@@ -219,9 +238,12 @@ interactive_complete(
 	}
 	if (r == 0 && !in->shell.quit)
 		r = read_words(&a, &in->words, &found, partial);
+	if (r != 0 || in->shell.quit) { /* seen by the next wait */
+		in->over = true;
+		in->why = WHY_BROKER;
+	}
 	if (r != 0)
 		in->end = (struct ending){ .code = POSTERN_EX_TEMPFAIL };
-	in->over = r != 0 || in->shell.quit; /* seen by the next wait */
 	msg_clear(&q);
 	msg_clear(&a);
 	*words = in->words;
@@ -290,17 +312,18 @@ interactive_follow(struct interactive *in, int r)
 {
 	if (r == 0)
 		r = relay_line(&in->shell, &in->end);
-	terminal_back(in);
+	terminal_back(&in->quiet);
 	if (in->end.code == STATUS_INTERRUPTED)
-		say("\n"); /* behind the terminal's ^C */
+		say(in, "\n"); /* behind ^C */
 	if (r == 0) {
 		relay_tell(&in->shell);
 		in->over = in->shell.quit;
+		if (in->over)
+			in->why = in->end.signal != 0 ? WHY_LEFT : WHY_BROKER;
 		return;
 	}
-	say(SAY_RESTARTED);
-	in->end = (struct ending){ .code = POSTERN_EX_TEMPFAIL };
-	in->over = true;
+	say(in, SAY_RESTARTED);
+	end_here(in, POSTERN_EX_TEMPFAIL, WHY_BROKER);
 }
 
 /* Out of the shell; or out of a target, and back to where it was entered. */
@@ -332,11 +355,13 @@ interactive_line(struct interactive *in, const char *line, size_t n)
 		return;
 	}
 	if (n > PROTO_COMMAND_MAX) {
-		say(SAY_LINE_LONG);
+		say(in, SAY_LINE_LONG);
 		in->end = (struct ending){ .code = POSTERN_EX_USAGE };
 		return;
 	}
-	interactive_follow(in, send_line(in, line, n));
+	record_line(in->record, line, n);
+	if (!record_failed(in->record)) /* or it is not run */
+		interactive_follow(in, send_line(in, line, n));
 }
 
 /* -- its life
@@ -355,8 +380,12 @@ interactive_new(const struct request *q, struct interactive **out)
 		.arg = in };
 	r = ERR_SYS;
 	if (tcgetattr(STDIN_FILENO, &in->terminal) == -1 ||
-	    (r = edit_new(q->term, &in->hooks, &in->edit)) != 0)
+	    (r = record_new(&in->record)) != 0 ||
+	    (r = edit_new(q->term, record_stream(in->record), &in->hooks,
+		 &in->edit)) != 0)
 		goto out;
+	in->quiet = in->terminal;
+	in->quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
 	*out = in;
 	in = NULL;
 	r = 0;
@@ -371,49 +400,69 @@ interactive_free(struct interactive *in)
 	if (in == NULL)
 		return;
 	edit_free(in->edit);
+	record_free(in->record);
 	free(in->words);
 	free(in);
+}
+
+static void
+interactive_open(struct interactive *in)
+{
+	if (relay_opened(&in->shell, &in->end) != 0) {
+		(void)write_all(
+		    STDERR_FILENO, SAY_RESTARTED, sizeof(SAY_RESTARTED) - 1);
+		end_here(in, POSTERN_EX_TEMPFAIL, WHY_BROKER);
+	} else if (in->shell.quit) {
+		relay_tell(&in->shell);
+		in->over = true;
+		in->why = WHY_BROKER;
+	}
+}
+
+static void
+interactive_step(struct interactive *in)
+{
+	const char *line = NULL;
+	size_t n = 0;
+
+	switch (edit_line(in->edit, in->shell.prompt, &line, &n)) {
+	case EDIT_LINE:
+		interactive_line(in, line, n);
+		break;
+	case EDIT_DROPPED:
+		in->end = (struct ending){ .code = STATUS_INTERRUPTED };
+		break;
+	case EDIT_END:
+		say(in, "\n");
+		interactive_leave(in);
+		break;
+	case EDIT_LEFT:
+		say(in, "\n");
+		if (in->shell.told)
+			relay_tell(&in->shell);
+		else if (in->end.signal == 0)
+			say(in, SAY_RESTARTED);
+		in->over = true;
+		break;
+	}
 }
 
 void
 interactive_run(struct interactive *in, int conn, int sigfd, struct ending *e)
 {
-	const char *line = NULL;
-	size_t n = 0;
-	int r;
-
-	in->shell = (struct relay_shell){ .conn = conn, .sigfd = sigfd };
+	in->shell = (struct relay_shell){
+		.conn = conn, .sigfd = sigfd, .record = in->record
+	};
 	relay_forget(&in->shell);
-	if ((r = relay_opened(&in->shell, &in->end)) != 0) {
-		say(SAY_RESTARTED);
-		in->end = (struct ending){ .code = POSTERN_EX_TEMPFAIL };
-		in->over = true;
-	} else if (in->shell.quit) {
-		relay_tell(&in->shell);
-		in->over = true;
+	interactive_open(in);
+	while (!in->over && !record_failed(in->record))
+		interactive_step(in);
+	if (record_failed(in->record)) {
+		(void)write_all(
+		    STDERR_FILENO, SAY_UNRECORDED, sizeof(SAY_UNRECORDED) - 1);
+		in->end = (struct ending){ .code = POSTERN_EX_IOERR };
 	}
-	while (!in->over) {
-		switch (edit_line(in->edit, in->shell.prompt, &line, &n)) {
-		case EDIT_LINE:
-			interactive_line(in, line, n);
-			break;
-		case EDIT_DROPPED:
-			in->end = (struct ending){ .code = STATUS_INTERRUPTED };
-			break;
-		case EDIT_END:
-			say("\n");
-			interactive_leave(in);
-			break;
-		case EDIT_LEFT:
-			say("\n");
-			if (in->shell.told)
-				relay_tell(&in->shell);
-			else if (in->end.signal == 0)
-				say(SAY_RESTARTED);
-			in->over = true;
-			break;
-		}
-	}
-	terminal_back(in);
+	record_end(in->record, &in->end, in->why);
+	terminal_back(&in->terminal);
 	*e = in->end;
 }

@@ -31,6 +31,7 @@
 #include "lib/proto.h"
 #include "lib/safeopen.h"
 #include "lib/sftprefuse.h"
+#include "shell/record.h"
 
 /* A target's sshd passes no signal on to a forced command: what does not end by
  * itself is hung up on. */
@@ -176,7 +177,11 @@ relay_shell_message(struct relay *rl, struct msg *m)
 {
 	int r;
 
+	if (m->type == MSG_SHELL_RECORD && rl->opening)
+		return record_take(rl->shell->record, m);
 	if (m->type == MSG_PROMPT) {
+		if (!record_taken(rl->shell->record))
+			return ERR_PROTO; /* nothing is shown unrecorded */
 		r = relay_prompt(rl->shell, m);
 		rl->done = r == 0 && rl->opening;
 		return r;
@@ -207,6 +212,9 @@ relay_shell_signal(struct relay *rl, int sig)
 {
 	bool ends = sig == SIGHUP || sig == SIGTERM;
 
+	/* what the terminal would show, which echoes nothing now */
+	if (sig == SIGINT)
+		record_say(rl->shell->record, "^C");
 	relay_break(rl);
 	if (rl->hop == -1)
 		rl->pending = 0;
@@ -233,7 +241,12 @@ relay_forget(struct relay_shell *s)
 void
 relay_tell(struct relay_shell *s)
 {
-	if (s->told) {
+	if (s->told && record_taken(s->record)) {
+		record_show(s->record, STDOUT_FILENO, buf_ptr(&s->out),
+		    buf_len(&s->out));
+		record_show(s->record, STDERR_FILENO, buf_ptr(&s->text),
+		    buf_len(&s->text));
+	} else if (s->told) { /* there is no shell, and this is why */
 		(void)write_all(
 		    STDOUT_FILENO, buf_ptr(&s->out), buf_len(&s->out));
 		(void)write_all(
@@ -401,8 +414,11 @@ relay_take_signals(struct relay *rl)
 			if ((int)si.ssi_signo == passed_on[i])
 				rl->pending |= 1U << i;
 		}
-		if ((int)si.ssi_signo == SIGWINCH)
+		if ((int)si.ssi_signo == SIGWINCH) {
+			if (rl->shell != NULL)
+				record_resized(rl->shell->record);
 			continue;
+		}
 		if (rl->shell != NULL)
 			relay_shell_signal(rl, (int)si.ssi_signo);
 		else if (rl->hop != -1)
@@ -518,6 +534,10 @@ relay_loop(struct relay *rl)
 		r = poll(p, AT_N, relay_wait_ms(rl));
 		r = r == -1 && errno != EINTR ? ERR_SYS : 0;
 		relay_take_signals(rl);
+		if (rl->shell != NULL && record_failed(rl->shell->record)) {
+			relay_finish(rl, POSTERN_EX_IOERR, 0);
+			return 0;
+		}
 		if ((r = relay_step(rl, p, r)) != 0)
 			return r;
 		relay_flush(rl);

@@ -12,6 +12,7 @@
 #include "lib/proto.h"
 
 struct msg;
+struct record;
 
 /* How the operation ended, and so how this process shall end. */
 struct ending {
@@ -33,6 +34,7 @@ int relay_run(int conn, int sigfd, int null, int err, struct ending *e);
 /* A broker shell's end of its connection to policy. */
 struct relay_shell {
 	int conn, sigfd;
+	struct record *record;
 	char prompt[PROTO_PROMPT_MAX];
 	bool inner; /* leaving leads back to the shell around it */
 	/* What policy's last ANSWER is to be shown, once there is one: */
@@ -41,7 +43,8 @@ struct relay_shell {
 	bool quit; /* it ended the shell, or something else did */
 };
 
-/* RUN was sent: waits for the first prompt, or for the refusal (quit). */
+/* RUN was sent: waits for the recording and the first prompt, or for the
+ * refusal (quit). */
 int relay_opened(struct relay_shell *s, struct ending *e);
 /* LINE was sent: follows what it becomes up to policy's ANSWER, which stays for
  * relay_tell.  Descriptors 0, 1 and 2 stay the caller's; the terminal's

@@ -9,6 +9,7 @@ audit_unit_tests = \
 	tests/unit/test_ledger \
 	tests/unit/test_note \
 	tests/unit/test_replay_filter \
+	tests/unit/test_splice \
 	tests/unit/test_store \
 	tests/unit/test_tar \
 	tests/unit/test_tree
@@ -37,6 +38,9 @@ tests_unit_test_replay_filter_SOURCES = tests/unit/test_replay_filter.c \
 	tests/fuzz/replay_allowed.h
 tests_unit_test_replay_filter_CFLAGS = $(audit_cflags)
 tests_unit_test_replay_filter_LDADD = $(audit_ldadd)
+tests_unit_test_splice_SOURCES = tests/unit/test_splice.c
+tests_unit_test_splice_CFLAGS = $(audit_cflags)
+tests_unit_test_splice_LDADD = $(audit_ldadd)
 tests_unit_test_store_SOURCES = tests/unit/test_store.c
 tests_unit_test_store_CFLAGS = $(audit_cflags)
 tests_unit_test_store_LDADD = $(audit_ldadd)

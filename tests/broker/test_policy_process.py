@@ -363,6 +363,22 @@ def answer_open(policy, opened, fds, result=0, reason=""):
            w.text(reason), fds, opened.id)
 
 
+def shell_opened(policy, shell, tmp_path):
+    """The recording of a broker shell, up to its first prompt: OP_OPEN, the
+    descriptors, the prompt."""
+    opened = w.expect(policy.audit, "OP_OPEN")
+    fds = files(tmp_path)
+    answer_open(policy, opened, fds)
+    w.expect(policy.audit, "OP_STARTED").close()
+    m = w.expect(shell, "SHELL_RECORD")
+    assert [os.path.sameopenfile(a, b) for a, b in zip(m.fds, fds)] == \
+        [True, True]
+    m.close()
+    for fd in fds:
+        os.close(fd)
+    return opened, w.expect(shell, "PROMPT")
+
+
 def answer_start(policy, start, pid):
     fds = [os.pidfd_open(pid)] if pid else []
     w.send(policy.control, "HOP_STARTED", w.u32(pid), fds, start.id)

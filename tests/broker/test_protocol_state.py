@@ -63,6 +63,7 @@ WRONG = {
     "RESIZED": "policy_shells",
     "SIGNAL": "policy_shells",
     "EXIT": "shell",
+    "SHELL_RECORD": "shell",
     "PROMPT": "shell",
     "LINE": "policy_broker_shells",
     "BREAK": "policy_broker_shells",
@@ -202,8 +203,13 @@ def test_policy_broker_shells(policy):
         e.send(bad, data, 0)
         assert over(bad)
         w.expect(policy.audit, "OP_ABORT").close()
+    early = m.shell(ask)            # before its recording is there
+    w.expect(policy.audit, "OP_OPEN").close()
+    e.send(early, line, 0)
+    assert over(early)
+    w.expect(policy.audit, "OP_ABORT").close()
     good = m.shell(ask)
-    assert w.expect(good, "PROMPT").text()
+    assert tp.shell_opened(policy, good, tmp_path)[1].text()
     w.send(good, "BREAK")           # nothing is under way: nothing happens
     w.send(good, "WORDS", w.text("system"))
     a = w.expect(good, "WORDS_ARE")
@@ -215,7 +221,7 @@ def test_policy_broker_shells(policy):
     for data, nfd in ((ask, 3), (line, 0), (words, 0),
                       (tp.message("LEAVE"), 0), (tp.message("RESIZED"), 0)):
         bad = m.shell(ask)
-        w.expect(bad, "PROMPT")
+        tp.shell_opened(policy, bad, tmp_path)
         e.send(bad, line, 0)
         e.send(bad, data, nfd)
         assert over(bad)
@@ -228,7 +234,7 @@ def test_policy_broker_shell_that_idles(tmp_path, program):
     policy = tp.Policy(program, tmp_path, settings="shell-idle 1s\n")
     m, handle = policy.login()
     shell = m.shell(tp.message("RUN", tp.run_body(handle, "", kind=0, tty=1)))
-    w.expect(shell, "PROMPT")
+    tp.shell_opened(policy, shell, tmp_path)
     code, out, err = tp.answer(shell)
     assert code == tp.TEMPFAIL and "shell-idle" in err
     m.kill()

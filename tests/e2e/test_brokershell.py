@@ -75,10 +75,18 @@ class Terminal:
         self.tmux("kill-server", check=False)
 
 
+def of_lines(bastion, mark, kind):
+    """Those of that kind, without the shell's own operation."""
+    own = {e["operation"] for e in bastion.events(mark, "operation.decide")
+           if e.get("by") == "shell"}
+    return [e for e in bastion.events(mark, kind)
+            if e.get("operation") not in own]
+
+
 def events(bastion, mark, kind, n):
     """The first n of that kind; waits for them."""
     end = time.monotonic() + WAIT
-    while len(found := bastion.events(mark, kind)) < n and \
+    while len(found := of_lines(bastion, mark, kind)) < n and \
             time.monotonic() < end:
         time.sleep(0.05)
     assert len(found) == n, bastion.events(mark)
@@ -107,7 +115,7 @@ def at(shell):
 # -- a line is an operation ----------------------------------------------------
 
 
-def test_lines_are_operations(at, bastion, mark):
+def test_lines_are_operations(mark, at, bastion):
     at.line("systemctl restart web")
     at.see(r"^web is up$")
     at.ready(2)
@@ -132,7 +140,7 @@ def test_exit_is_the_last_lines(at):
     at.see("^left with 5$")
 
 
-def test_a_denial_is_explained_in_place(at, bastion, mark):
+def test_a_denial_is_explained_in_place(mark, at, bastion):
     at.line("systemctl stop web")
     at.see(r"postern: denied.*use the runbook.*refused; this is operation")
     at.line("echo $HOME")
@@ -155,7 +163,7 @@ def test_a_folder_that_the_prompt_cuts(at):
     at.see(r"^web is up$")
 
 
-def test_help(at, bastion, mark):
+def test_help(mark, at, bastion):
     at.line("help")
     at.see(r"systemctl \(restart \| reload\) <service>.*Ctrl-D on an empty")
     at.ready()
@@ -243,7 +251,7 @@ def test_history(at):
     at.see(r"web is up.*web is up", whole=True)
 
 
-def test_ctrl_c_drops_a_line_and_interrupts_a_command(at, bastion, mark):
+def test_ctrl_c_drops_a_line_and_interrupts_a_command(mark, at, bastion):
     at.type("systemctl restart web")
     at.key("C-c")
     at.ready()
@@ -258,8 +266,8 @@ def test_ctrl_c_drops_a_line_and_interrupts_a_command(at, bastion, mark):
     at.see("^left with 130$")
     e = events(bastion, mark, "operation.end", 2)
     assert {x["state"] for x in e} == {"interrupted", "aborted"}, e
-    assert all(x["line"] == 1 for x in bastion.events(mark,
-                                                      "operation.decide"))
+    assert all(x["line"] == 1
+               for x in of_lines(bastion, mark, "operation.decide"))
 
 
 def test_ctrl_c_where_nothing_is_read(at):
@@ -356,7 +364,7 @@ allow winch for shop on web-1 {{ run {script} </opt/house/*> with pty stdin }}
 # -- the end -------------------------------------------------------------------------
 
 
-def test_killed_and_locked(at, bastion, mark):
+def test_killed_and_locked(mark, at, bastion):
     at.line("systemctl restart web")
     at.see(r"^web is up$")
     session = events(bastion, mark, "operation.decide", 1)[0]["session"]
@@ -377,7 +385,7 @@ def test_killed_and_locked(at, bastion, mark):
     at.see(r"ended by the bastion's admin.*shell.*^left with 77$")
 
 
-def test_left_alone_by_its_client(at, bastion, mark):
+def test_left_alone_by_its_client(mark, at, bastion):
     """A terminal that is closed ends the shell and what runs in it."""
     at.line("/opt/house/bin/slow 50")
     at.see(r"^started$")
@@ -388,35 +396,3 @@ def test_left_alone_by_its_client(at, bastion, mark):
     while "postern-shell" in h.run("ps", "-e", "-o", "args").stdout:
         assert time.monotonic() < end
         time.sleep(0.1)
-
-
-# -- its recordings --------------------------------------------------------------------
-
-
-def test_replays_as_one(at, bastion, mark):
-    at.line("/opt/house/bin/both")
-    at.see(r"^to stderr$|^to stdout$")
-    at.line("systemctl stop web")
-    at.see("refused")
-    at.line("/opt/house/bin/istty; systemctl is-active api")
-    at.see(r"^api is up$")
-    at.line("exit")
-    at.see("^left with 0$")
-    events(bastion, mark, "operation.end", 3)
-    shell = events(bastion, mark, "operation.decide", 4)[0]["shell"]
-    text = bastion.postern("replay", "--shell", "--speed", "0", shell).stdout
-    text = text.replace("\r", "")
-    assert re.fullmatch(
-        r"line 1: web-1 as shop> /opt/house/bin/both\n"
-        r"(?:to stdout\nto stderr|to stderr\nto stdout)\n"
-        r"line 2: web-1 as shop> systemctl stop web\n"
-        r"denied by never \(policy\)\n"
-        r"line 3: web-1 as shop> /opt/house/bin/istty\n"
-        r"in\nout\n30 100\nTERM=\S+\n"
-        r"line 3: web-1 as shop> /opt/house/bin/systemctl is-active api\n"
-        r"is-active api\napi is up\n", text), text
-    last = bastion.postern("replay", "--shell", "--line", "3", "--speed", "0",
-                           shell).stdout
-    assert last.startswith("line 3: ") and last.replace("\r", "") in text
-    r = bastion.postern("replay", "--shell", "no-such", check=False)
-    assert r.returncode == 1 and "no operation, session or shell" in r.stderr
