@@ -29,7 +29,7 @@ struct source {
 struct play {
 	const struct replay_options *o;
 	struct source from;
-	bool seeking;     /* o->line has not come */
+	bool seeking; /* o->line has not come */
 	int out_fd;
 	bool markers;     /* shown */
 	bool column0;     /* the last byte shown was a newline */
@@ -233,8 +233,7 @@ replay_play(int fd, int out_fd, const struct replay_options *o)
 }
 
 int
-replay_play_splice(
-    struct splice *s, int out_fd, const struct replay_options *o)
+replay_play_splice(struct splice *s, int out_fd, const struct replay_options *o)
 {
 	struct play p = { .o = o,
 		.out_fd = out_fd,

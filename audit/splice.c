@@ -230,8 +230,7 @@ splice_next(struct splice *s, struct castread_event *ev)
 			return r;
 		/* one that has just ended may have another behind it */
 	} while (s->part == NULL && s->at < s->parts->n &&
-		 (s->over ||
-		     s->parts->line(s->parts->arg, s->at) <= s->line));
+		 (s->over || s->parts->line(s->parts->arg, s->at) <= s->line));
 	if (s->has_part_ahead &&
 	    (!s->has_ahead || s->part_ahead.at_us <= s->ahead.at_us))
 		take_part(s, ev);

@@ -413,9 +413,9 @@ take_replay(
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'r' || c == 'S' || c == 'c') {
-			*(c == 'r'   ? &ask->raw
-			  : c == 'S' ? &ask->shell
-				     : &ask->cast) = true;
+			*(c == 'r'     ? &ask->raw
+			    : c == 'S' ? &ask->shell
+				       : &ask->cast) = true;
 			continue;
 		}
 		if (c == 'l') {
@@ -460,8 +460,8 @@ cli_recording(const char *id, int *fdp)
 }
 
 static int
-replay_recording(
-    const char *id, const struct replay_ask *ask, const struct replay_options *o)
+replay_recording(const char *id, const struct replay_ask *ask,
+    const struct replay_options *o)
 {
 	int fd, r;
 

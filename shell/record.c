@@ -253,7 +253,8 @@ void
 record_end(struct record *rec, const struct ending *e, const char *why)
 {
 	struct sidecar_hop h = { .reason = why };
-	uint32_t status = (uint32_t)(e->signal != 0 ? 128 + e->signal : e->code);
+	uint32_t status =
+	    (uint32_t)(e->signal != 0 ? 128 + e->signal : e->code);
 
 	if (rec->fd == -1)
 		return;

@@ -1,10 +1,13 @@
 """The recording of a broker shell itself: what a person saw at his terminal is
 what the shell's recording and those of its operations give together, played as
 one into another terminal of the same size."""
+import contextlib
 import json
 import os
+import pty
 import re
 import signal
+import subprocess
 import time
 
 import house as h
@@ -242,6 +245,42 @@ def test_by_other_players(mark, at, job, bastion):
             t.show(text.replace("\n", "\r\n").encode())
             t.settle()
             assert seen(t) == live
+
+
+def on_a_terminal(argv):
+    """What it writes to one."""
+    ours, its = pty.openpty()
+    with subprocess.Popen(h.inside("bastion", argv), stdin=subprocess.DEVNULL,
+                          stdout=its, stderr=its) as p:
+        os.close(its)
+        out = b""
+        with contextlib.suppress(OSError):      # EIO: nobody has it any more
+            while data := os.read(ours, 65536):
+                out += data
+    os.close(ours)
+    assert p.returncode == 0, out
+    return out
+
+
+def test_a_line_with_its_screen(mark, at, job, bastion):
+    """On a terminal what came before a line is there, at once."""
+    at.line("systemctl restart api")
+    at.see(r"^api is up$")
+    at.ready(2)
+    at.line("systemctl is-active web")
+    at.see(r"^web is up$")
+    at.ready(3)
+    at.line("exit")
+    at.see("^left with 0$")
+    live = end_of_shell(seen(at))
+    ident = shell_id(bastion, mark)
+    ended(bastion, mark, ident)
+    out = on_a_terminal([h.PREFIX / "bin/postern", "replay", "--shell",
+                         "--line", "2", "--idle", "0.001", ident])
+    with Player(job, (100, 30)) as t:
+        t.show(out)
+        t.settle()
+        assert seen(t) == live
 
 
 # -- it is a recording like any other -----------------------------------------------

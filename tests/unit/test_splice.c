@@ -104,9 +104,9 @@ t_splice_next_by_clock(void **state)
 {
 	struct given g = { .n = 3,
 		.line = { 1, 1, 2 },
-		.text = {
-		    HEAD "\"clock_us\":1030,\"pty\":false}}\n"
-			 "[0.000001,\"o\",\"x\"]\n[0.000005,\"x\",\"0\"]\n",
+		.text = { HEAD
+		    "\"clock_us\":1030,\"pty\":false}}\n"
+		    "[0.000001,\"o\",\"x\"]\n[0.000005,\"x\",\"0\"]\n",
 		    HEAD "\"clock_us\":1040,\"pty\":true}}\n"
 			 "[0.000001,\"o\",\"y\"]\n[0.000010,\"o\",\"z\"]\n",
 		    HEAD "\"clock_us\":1070,\"pty\":true}}\n"
