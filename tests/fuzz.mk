@@ -79,10 +79,10 @@ tests_fuzz_fuzz_proc_posternd_LDADD = broker/libchild.la
 
 tests_fuzz_fuzz_proc_shell_SOURCES = tests/fuzz/fuzz_proc_shell.c \
 	$(proc_fuzz_sources) shell/relay.c shell/request.c shell/edit.c \
-	shell/interactive.c
+	shell/interactive.c shell/record.c
 tests_fuzz_fuzz_proc_shell_CFLAGS = $(AM_CFLAGS) $(LIBEDIT_CFLAGS)
 tests_fuzz_fuzz_proc_shell_LDFLAGS = $(proc_fuzz_ldflags) -Wl,--wrap=kill
-tests_fuzz_fuzz_proc_shell_LDADD = lib/libbase.la $(LIBEDIT_LIBS)
+tests_fuzz_fuzz_proc_shell_LDADD = audit/libcast.la lib/libbase.la $(LIBEDIT_LIBS)
 
 tests_fuzz_fuzz_proc_signer_SOURCES = tests/fuzz/fuzz_proc_signer.c \
 	$(proc_fuzz_sources) $(signer_files)

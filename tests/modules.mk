@@ -45,7 +45,7 @@ tests_shell_postern_shell_CPPFLAGS = $(AM_CPPFLAGS) -UPOSTERN_RUNDIR \
 	-DPOSTERN_RUNDIR='"."'
 tests_shell_postern_shell_CFLAGS = $(PROGRAM_CFLAGS) $(LIBEDIT_CFLAGS)
 tests_shell_postern_shell_LDFLAGS = $(PROGRAM_LDFLAGS)
-tests_shell_postern_shell_LDADD = lib/libsandbox.la lib/libbase.la \
+tests_shell_postern_shell_LDADD = audit/libcast.la lib/libsandbox.la lib/libbase.la \
 	$(LIBEDIT_LIBS)
 
 TESTS += tests/shell/modules.sh tests/shell/house.sh

@@ -365,8 +365,9 @@ def answer_open(policy, opened, fds, result=0, reason=""):
 
 def shell_opened(policy, shell, tmp_path):
     """The recording of a broker shell, up to its first prompt: OP_OPEN, the
-    descriptors, the prompt."""
-    opened = w.expect(policy.audit, "OP_OPEN")
+    descriptors, the prompt.  What audit was told before is passed over."""
+    while (opened := w.receive(policy.audit)).name != "OP_OPEN":
+        assert opened.name in ("EVENT", "OP_ABORT"), opened.name
     fds = files(tmp_path)
     answer_open(policy, opened, fds)
     w.expect(policy.audit, "OP_STARTED").close()

@@ -185,7 +185,7 @@ def test_policy_shells(policy):
     assert tp.answer(good)[0] == tp.IOERR and policy.alive()
 
 
-def test_policy_broker_shells(policy):
+def test_policy_broker_shells(policy, tmp_path):
     """What is a broker shell's, without one, and two things at once in it."""
     m, handle = policy.login()
     ask = tp.message("RUN", tp.run_body(handle, "", kind=0, tty=1))

@@ -206,7 +206,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* What libtinfo loses with each terminal is not ours. */
 	if (__lsan_disable != NULL)
 		__lsan_disable();
-	if (edit_new("xterm", &hooks, &e) != 0)
+	if (edit_new("xterm", stdout, &hooks, &e) != 0)
 		abort();
 	if (__lsan_enable != NULL)
 		__lsan_enable();
