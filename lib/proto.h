@@ -1,8 +1,8 @@
 /*
  * Every message that crosses a process border, in one table.  A number never
- * changes its meaning; a change of a released message's fields raises
- * MSG_VERSION (lib/msg.h).  The fields, in order, are in doc/PROTOCOL.md; a lint
- * compares the two.
+ * changes its meaning; a change of this table or of a message's fields raises
+ * MSG_VERSION (lib/msg.h; lib/proto.versions).  The fields, in order, are in
+ * doc/PROTOCOL.md; a lint compares the two.
  */
 #ifndef POSTERN_LIB_PROTO_H
 #define POSTERN_LIB_PROTO_H

@@ -8,7 +8,8 @@ LINTS = \
 	tests/lint/man.sh \
 	tests/lint/protocol.sh \
 	tests/lint/python.sh \
-	tests/lint/shell.sh
+	tests/lint/shell.sh \
+	tests/lint/versions.sh
 TESTS += $(LINTS)
 AM_TESTS_ENVIRONMENT = CC='$(CC)'; export CC;
 # Built with the tests, run by `./dev bench record`.
@@ -20,5 +21,6 @@ tests_bench_hop_unrecorded_LDFLAGS = $(broker_postern_hop_LDFLAGS)
 tests_bench_hop_unrecorded_LDADD = $(broker_postern_hop_LDADD)
 
 # Folders, whole: the files in them are read by name at run time.
-EXTRA_DIST += tests/lint tests/e2e tests/hostile tests/install tests/bench \
+EXTRA_DIST += lib/proto.versions tests/lint tests/e2e tests/hostile \
+	tests/install tests/bench \
 	tests/conftest.py tests/fuzz/corpus .ci/run
