@@ -31,6 +31,7 @@
 
 static struct {
 	struct alarm alarm[NCA];
+	int said[NCA]; /* the errno that the log has already; 0: none */
 } env = {
 	.alarm = { [CA_TARGET] = { .what = "target CA" },
 	    [CA_JOB] = { .what = "job CA" } },
@@ -89,6 +90,25 @@ agent_connect(const char *path, int *out)
 	return 0;
 }
 
+/* The signer asks again and again: what is wrong is said once, and when it is
+ * something else. */
+static void
+agent_say(enum ca_which which, int r)
+{
+	int why = r == 0 ? 0 : r == ERR_SYS ? errno : -r;
+
+	if (why == env.said[which])
+		return;
+	env.said[which] = why;
+	if (r == 0)
+		log_info("the ssh-agent of the %s CA, %s, can be connected to "
+			 "again",
+		    ca_name(which), agents_path(which));
+	else
+		log_err(r, "the ssh-agent of the %s CA, %s", ca_name(which),
+		    agents_path(which));
+}
+
 int
 agents_wanted(struct peer *signer, struct msg *m)
 {
@@ -100,9 +120,7 @@ agents_wanted(struct peer *signer, struct msg *m)
 		return r;
 	if (which >= NCA || agents_path(which) == NULL)
 		return ERR_PROTO;
-	if ((r = agent_connect(agents_path(which), &fd)) != 0)
-		log_err(r, "the ssh-agent of the %s CA, %s", ca_name(which),
-		    agents_path(which));
+	agent_say((enum ca_which)which, agent_connect(agents_path(which), &fd));
 	msg_init(&a, MSG_AGENT);
 	a.id = m->id;
 	if ((r = buf_put_u8(&a.body, which)) == 0 &&
@@ -140,6 +158,12 @@ agents_alarm(struct peer *audit)
 		if ((r = alarm_tell(&env.alarm[i], "signer", audit)) != 0)
 			log_err(r, "an alarm of an ssh-agent");
 	}
+}
+
+struct alarm *
+agents_alarm_of(enum ca_which which)
+{
+	return &env.alarm[which];
 }
 
 void

@@ -9,6 +9,7 @@
 
 #include "lib/proto.h"
 
+struct alarm;
 struct msg;
 struct peer;
 
@@ -21,6 +22,7 @@ int agents_lost(struct msg *m);
 
 /* The alarms, as children_alarm has them. */
 void agents_alarm(struct peer *audit);
+struct alarm *agents_alarm_of(enum ca_which which);
 void agents_told(uint32_t id, uint32_t result);
 void agents_untold(void);
 

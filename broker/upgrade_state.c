@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "broker/agent_trouble.h"
+#include "broker/agents.h"
 #include "broker/children.h"
 #include "broker/hops.h"
 #include "broker/peer.h"
@@ -19,7 +21,8 @@
 #include "lib/err.h"
 #include "lib/msg.h"
 
-#define STATE_VERSION 2
+#define STATE_VERSION 3
+#define STATE_NO_AGENTS 2 /* ends behind the children */
 
 static int
 state_put_child(struct buf *b, struct upgrade_fds *fds, const struct child *c)
@@ -80,6 +83,19 @@ state_put_links(struct buf *b, struct upgrade_fds *fds)
 	return r;
 }
 
+/* What the ledger has not heard yet of ssh-agents. */
+static int
+state_put_agents(struct buf *b)
+{
+	int r = buf_put_u32(b, NCA);
+
+	for (uint32_t i = 0; i < NCA && r == 0; i++) {
+		if ((r = buf_put_cstr(b, ca_name((enum ca_which)i))) == 0)
+			r = alarm_put(b, agents_alarm_of((enum ca_which)i));
+	}
+	return r;
+}
+
 int
 upgrade_state_put(struct buf *b, struct upgrade_fds *fds)
 {
@@ -95,7 +111,7 @@ upgrade_state_put(struct buf *b, struct upgrade_fds *fds)
 		return r;
 	for (size_t i = 0; i < NCHILD && r == 0; i++)
 		r = state_put_child(b, fds, children_get(i));
-	return r;
+	return r != 0 ? r : state_put_agents(b);
 }
 
 static int
@@ -180,6 +196,31 @@ state_get_child(struct buf *b, bool trial, bool same)
 	return 0;
 }
 
+static int
+state_get_agents(struct buf *b, bool trial)
+{
+	struct alarm a, *mine;
+	char name[32];
+	uint32_t n;
+	int r;
+
+	if ((r = buf_get_u32(b, &n)) != 0)
+		return r;
+	for (; n > 0; n--) {
+		if ((r = buf_get_fixed(b, name, sizeof(name))) != 0 ||
+		    (r = alarm_get(b, &a)) != 0)
+			return r;
+		for (size_t i = 0; i < NCA && !trial; i++) {
+			if (strcmp(ca_name((enum ca_which)i), name) != 0)
+				continue;
+			mine = agents_alarm_of((enum ca_which)i);
+			a.what = mine->what;
+			*mine = a;
+		}
+	}
+	return 0;
+}
+
 int
 upgrade_state_get(struct buf *b, bool trial)
 {
@@ -189,7 +230,7 @@ upgrade_state_get(struct buf *b, bool trial)
 
 	if ((r = buf_get_u32(b, &version)) != 0)
 		return r;
-	if (version != STATE_VERSION)
+	if (version != STATE_VERSION && version != STATE_NO_AGENTS)
 		return ERR_FORMAT;
 	if ((r = buf_get_u32(b, &messages)) != 0 ||
 	    (r = buf_get_u64(b, &hops)) != 0 ||
@@ -200,5 +241,7 @@ upgrade_state_get(struct buf *b, bool trial)
 	hops_adopt((size_t)hops);
 	for (; n > 0 && r == 0; n--)
 		r = state_get_child(b, trial, messages == MSG_VERSION);
+	if (r == 0 && version == STATE_VERSION)
+		r = state_get_agents(b, trial);
 	return r != 0 ? r : buf_end(b);
 }

@@ -2,9 +2,9 @@
  * What a posternd leaves to the next one: its children, what they are given,
  * their links, how many hops there are.
  *
- * u32 version, u32 of the messages, u64 hops, then three lists, each with its
- * length: given, links, children; names, so that a newer posternd can have
- * others.
+ * u32 version, u32 of the messages, u64 hops, then four lists, each with its
+ * length: given, links, children, alarms of ssh-agents; names, so that a newer
+ * posternd can have others.
  */
 #ifndef POSTERN_BROKER_UPGRADE_STATE_H
 #define POSTERN_BROKER_UPGRADE_STATE_H

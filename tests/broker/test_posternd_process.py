@@ -884,6 +884,66 @@ def test_p9_upgrade(posternd):
     posternd.again("oidc")
 
 
+def test_p9_alarms_outlive_an_upgrade(place):
+    """What audit has not written of an agent goes to the next posternd."""
+    p = Posternd("target-ca-agent /opt/none.sock\n")
+    try:
+        p.start()
+        assert p.notify.recv(99) == b"READY=1"
+        w.send(p.child["signer"].control, "AGENT_LOST", b"\0\1")
+        m = w.expect(p.child["audit"].control, "ALARM")
+        w.send(p.child["audit"].control, "ALARM_DONE", w.u32(1), ident=m.id)
+        p.proc.send_signal(signal.SIGUSR2)
+        reloading(p)
+        replaced(p)
+        assert p.notify.recv(99) == b"READY=1"
+        audit = p.child["audit"]    # it was asked when it was ready
+        (ident, *what), = audit.alarms
+        assert what == ["signer", "target CA: the bastion's ssh-agent cannot "
+                        "be connected to"]
+        w.send(audit.control, "ALARM_DONE", w.u32(0), ident=ident)
+        w.silent(audit.control, 1.5)
+    finally:
+        p.close()
+
+
+def test_an_agent_that_is_away_is_logged_once(place):
+    """The signer asks again and again; another reason is another line, and so
+    is its end."""
+    agents = pathlib.Path("/opt/agent")
+    shutil.rmtree(agents, ignore_errors=True)
+    p = Posternd(f"target-ca-agent {agents}/agent.sock\n"
+                 f"job-ca-agent {agents}/agent.sock\n")
+
+    def ask(which=b"\0"):
+        w.send(p.child["signer"].control, "AGENT_WANTED", which, ident=5)
+        m = w.expect(p.child["signer"].control, "AGENT")
+        for fd in m.fds:
+            os.close(fd)
+        return len(m.fds)
+
+    def lines():
+        return [x.split("agent.sock", 1)[1] for x in p.log().splitlines()
+                if "the ssh-agent of the target CA" in x]
+    try:
+        p.start()
+        assert [ask() for _ in range(5)] == [0] * 5
+        assert ask(b"\1") == 0 and p.log().count("of the job CA") == 1
+        agents.mkdir()
+        (agents / "agent.sock").touch()     # nobody is there
+        assert [ask() for _ in range(5)] == [0] * 5
+        agent = agent_of("root")
+        assert [ask() for _ in range(3)] == [1] * 3
+        agent.close()
+        assert [ask() for _ in range(3)] == [0] * 3
+        said = lines()
+        assert len(said) == 4, said
+        assert "No such file" in said[0] and "refused" in said[1], said
+        assert "again" in said[2] and "refused" in said[3], said
+    finally:
+        p.close()
+
+
 @pytest.mark.parametrize("how", ["settings", "missing", "another program",
                                  "hangs"])
 def test_p9_upgrade_to_what_does_not_start(posternd, how):
