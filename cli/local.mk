@@ -6,7 +6,9 @@ cli_postern_SOURCES = \
 	cli/policy.h cli/policy_ask.c cli/policy_can.c cli/policy_diff.c cli/policy_fmt.c cli/policy_explain.c \
 	cli/policy_rehearse.c cli/rehearse.h cli/rehearse_found.c cli/rehearse_list.c cli/rehearse_sum.c \
 	cli/hold.c cli/kill.c \
-	cli/ledger.c cli/manifest.c cli/postern.c cli/reconcile.c cli/reconcile.h cli/reconcile_say.c cli/records.c cli/reload.c cli/replay_cast.c cli/replay_shell.c \
+	cli/ledger.c cli/manifest.c cli/postern.c cli/reconcile.c cli/reconcile.h \
+	cli/reconcile_ca.c cli/reconcile_say.c cli/records.c cli/reload.c \
+	cli/replay_cast.c cli/replay_shell.c \
 	cli/export.c cli/verify.c cli/verify_asked.c cli/verify_asked.h \
 	cli/token.c cli/token.h cli/token_advice.c cli/token_see.c
 cli_postern_CFLAGS = $(PROGRAM_CFLAGS) $(JANSSON_CFLAGS)

@@ -23,80 +23,11 @@
 #include "audit/reconcile.h"
 #include "audit/utc.h"
 #include "cli/cli.h"
-#include "lib/b64.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/proto.h"
-#include "lib/safeopen.h"
 #include "lib/str.h"
-#include "ssh/cert.h"
-
-#define KEY_FILE_MAX 8192
-
-/* -- which CA ------------------------------------------------------------- */
-
-/* The second word of a public key's line: its blob. */
-static int
-read_key(const char *path, char *dst, size_t size)
-{
-	struct buf text, blob;
-	const char *s;
-	int fd, r;
-
-	buf_init(&text, KEY_FILE_MAX);
-	buf_init(&blob, KEY_FILE_MAX);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	r = fd == -1 ? ERR_SYS : slurp_fd(fd, &text);
-	if (fd != -1)
-		(void)close(fd);
-	if (r == 0 &&
-	    ((s = buf_cstr(&text)) == NULL || (s = strchr(s, ' ')) == NULL))
-		r = ERR_FORMAT;
-	if (r == 0)
-		r = b64_decode(B64_STD, s + 1, strcspn(s + 1, " \n"), &blob);
-	if (r == 0)
-		r = cert_fingerprint(buf_ptr(&blob), buf_len(&blob), dst, size);
-	if (r != 0)
-		cli_error("%s: %s%s", path, err_text(r),
-		    r == ERR_FORMAT ? ": this is no public key" : "");
-	buf_clear(&text);
-	buf_clear(&blob);
-	return r == 0 ? 0 : POSTERN_EX_IOERR;
-}
-
-static int
-add_ca(struct job *j, const char *text)
-{
-	char *to = j->ca[j->want.nca];
-	int r = 0;
-
-	if (j->want.nca == RECONCILE_CAS_MAX)
-		return cli_usage();
-	if (strncmp(text, "SHA256:", 7) != 0)
-		r = read_key(text, to, AUTHLOG_KEY_MAX);
-	else if (str_copy(to, AUTHLOG_KEY_MAX, text) != 0)
-		return cli_usage();
-	if (r == 0)
-		j->want.ca[j->want.nca++] = to;
-	return r;
-}
-
-/* The bastion's own, where none is named. */
-static int
-own_ca(struct job *j)
-{
-	char path[512];
-	int n;
-
-	if (j->want.nca > 0)
-		return 0;
-	n = snprintf(
-	    path, sizeof(path), "%s/target.pub", cli_conf()->ca_folder);
-	if (n < 0 || (size_t)n >= sizeof(path))
-		return POSTERN_EX_IOERR;
-	return add_ca(j, path);
-}
 
 /* -- logs ----------------------------------------------------------------- */
 
@@ -190,7 +121,7 @@ take_option(struct job *j, int c)
 		j->want.target = optarg;
 		return name_valid(optarg) ? 0 : cli_usage();
 	case 'c':
-		return add_ca(j, optarg);
+		return ca_add(j, optarg);
 	case 'l':
 		j->ledger_path = optarg;
 		return 0;
@@ -249,7 +180,7 @@ reconcile(struct job *j)
 	struct reconcile_sum sum;
 	int r;
 
-	if ((r = own_ca(j)) != 0 || (r = open_paths(j)) != 0)
+	if ((r = ca_own(j)) != 0 || (r = open_paths(j)) != 0)
 		return r;
 	if (reconcile_new(&j->want, &j->rc) != 0)
 		return cli_no_memory();

@@ -2,6 +2,7 @@
  * postern reconcile: what its files share.
  *
  *	reconcile.c	what is compared: options, logs, the ledger
+ *	reconcile_ca.c	whose certificates count
  *	reconcile_say.c	what was found
  */
 #ifndef POSTERN_CLI_RECONCILE_H
@@ -30,6 +31,13 @@ struct job {
 	uint64_t told[RECONCILE_KINDS];
 	char why[128];
 };
+
+/* reconcile_ca.c; both return an exit code. */
+
+/* A fingerprint, or a file with a public key. */
+int ca_add(struct job *j, const char *text);
+/* Where none was named: the bastion's own keys, next and retired ones, too. */
+int ca_own(struct job *j);
 
 /* reconcile_say.c */
 

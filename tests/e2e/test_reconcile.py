@@ -1,6 +1,7 @@
 """postern reconcile over what real targets have written in their own logs."""
 import json
 import re
+import subprocess
 import time
 
 import house as h
@@ -149,6 +150,38 @@ def test_other_cas_do_not_count(bastion, past):
     code, found, total = ask(bastion, ledger, "--ca", other, "--ca",
                              h.ETC / "ca/target.pub", logs[1])
     assert (code, found, total["matched"]) == (0, [], 1)
+
+
+@pytest.mark.parametrize("place", ["target.old.pub", "target.next.pub",
+                                   "retired/target-20260101T000000Z.pub"])
+def test_a_key_that_was_replaced_counts(bastion, past, tmp_path, place):
+    """While the two overlap, and when the old one is retired."""
+    _, ledger, _ = past
+    ca = h.ETC / "ca"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f",
+                    tmp_path / "ca"], check=True)
+    retired = not (ca / "retired").exists()
+    (ca / "retired").mkdir(exist_ok=True)
+    kept = tmp_path / "target.pub"
+    kept.write_bytes((ca / "target.pub").read_bytes())
+    new = [ca / f"retired/target-2025{i:04}T000000Z.pub" for i in range(14)]
+    try:
+        (ca / place).write_bytes(kept.read_bytes())
+        (ca / "target.pub").write_bytes((tmp_path / "ca.pub").read_bytes())
+        code, found, total = ask(bastion, ledger, *past[0])
+        assert (code, found, total["matched"]) == (0, [], 7)
+        for path in new:
+            path.write_bytes((tmp_path / "ca.pub").read_bytes())
+        (ca / "retired/job-20270101T000000Z.pub").write_text("none of ours")
+        r = bastion.postern("reconcile", "--ledger", ledger, *past[0])
+        assert r.stdout.endswith("logs and ledger agree\n"), r.stdout
+        assert "the newest 13 count" in r.stderr, r.stderr
+    finally:
+        (ca / "target.pub").write_bytes(kept.read_bytes())
+        for path in (ca / place, *new, ca / "retired/job-20270101T000000Z.pub"):
+            path.unlink(missing_ok=True)
+        if retired:
+            (ca / "retired").rmdir()
 
 
 def test_what_it_cannot_read_it_says(bastion, past, tmp_path):
