@@ -37,13 +37,17 @@ function __postern_complete
         switch $value
             case PATH FILE
                 __fish_complete_path $cur
+            case FOLDER
+                __fish_complete_directories $cur
             case WAY
                 printf '%s\n' sftp scp-legacy rsync
         end
     else if string match -q -- '-*' $cur
         string match -ra -- '--[a-z][a-z-]*' $usage | sort -u
-    else if string match -qr -- 'FILE|PATH\.|OLD|NEW' $usage
+    else if string match -qr -- 'FILE|PATH\.|NEW|LOG' $usage
         __fish_complete_path $cur
+    else if string match -q -- '*FOLDER*' $usage
+        __fish_complete_directories $cur
     end
 end
 

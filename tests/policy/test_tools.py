@@ -689,6 +689,23 @@ def test_completion_offers_every_command_and_option(shell):
         "sftp", "scp-legacy", "rsync"}
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_offers_files_and_folders(shell, tmp_path, monkeypatch):
+    """A folder where one is wanted, and a log where that is."""
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell}")
+    (tmp_path / "attic").mkdir()
+    (tmp_path / "auth.log").touch()
+    monkeypatch.chdir(tmp_path)
+    for words in (["backup"], ["restore"], ["ledger", "key"],
+                  ["reconcile", "--recordings"]):
+        assert {x.rstrip("/") for x in completed(
+            shell, "postern", *words, "a")} == {"attic"}, words
+    for words in (["reconcile"], ["verify", "--anchor"]):
+        assert {x.rstrip("/") for x in completed(
+            shell, "postern", *words, "a")} == {"attic", "auth.log"}, words
+
+
 def test_help_knows_the_words_of_each_command():
     def said(*words):
         return subprocess.run([BUILD + "/cli/postern", "help", *words],
