@@ -6,6 +6,7 @@ LINTS = \
 	tests/lint/forbidden.sh \
 	tests/lint/headers.sh \
 	tests/lint/man.sh \
+	tests/lint/profiles.sh \
 	tests/lint/protocol.sh \
 	tests/lint/python.sh \
 	tests/lint/shell.sh \
