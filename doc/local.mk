@@ -1,5 +1,7 @@
 # The texts, and the man pages that no room lists itself.
 dist_man_MANS += \
+	audit/postern-ledger.5 \
+	audit/postern-recording.5 \
 	broker/posternd.8 \
 	cli/postern.1 \
 	cli/postern-policy.1 \
