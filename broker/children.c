@@ -529,6 +529,13 @@ child_dead(struct child *c, int status)
 		children_start(c);
 		return;
 	}
+	if (c->foreign) {
+		c->foreign = false;
+		log_info("postern-%s of the version before has ended", c->name);
+		children_renew_links(c);
+		child_retry(c);
+		return;
+	}
 	log_err(0, "ALARM: postern-%s died (%s %d); starting it again", c->name,
 	    WIFSIGNALED(status) ? "signal" : "exit code",
 	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));

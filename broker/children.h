@@ -31,6 +31,7 @@ struct child {
 	struct timer *restart; /* when that is over; NULL */
 	bool ready;
 	bool replaced; /* was told to make room for a newer one */
+	bool foreign;  /* speaks another version of messages, and is killed */
 	struct alarm deaths;
 };
 

@@ -157,6 +157,22 @@ replace_tried(pid_t pid, int status)
 	return true;
 }
 
+/* Between two versions of messages all are started anew at once, by the end of
+ * those that were: there is nobody to make room. */
+static bool
+replace_foreign(void)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < NCHILD; i++)
+		any = any || children_get(i)->foreign;
+	for (size_t i = 0; i < NCHILD && any; i++) {
+		if (children_get(i)->pid <= 0)
+			children_start(children_get(i));
+	}
+	return any;
+}
+
 void
 replace_arrive(struct buf *state)
 {
@@ -166,4 +182,6 @@ replace_arrive(struct buf *state)
 		fatal(r, "the state of the posternd before");
 	log_info("upgrade: going on with %zu running operations", hops_count());
 	env.at = REPLACE_CHILDREN;
+	if (replace_foreign())
+		env.n = NCHILD;
 }

@@ -190,6 +190,7 @@ state_get_child(struct buf *b, bool trial, bool same)
 		else if (fd != -1)
 			(void)close(fd);
 		/* It speaks another language, or cannot be spoken to. */
+		c->foreign = c->pid > 0 && !same;
 		if (c->pid > 0 && c->peer == NULL)
 			(void)kill(c->pid, SIGKILL);
 	}

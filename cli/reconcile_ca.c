@@ -79,8 +79,8 @@ static int
 add_own(struct job *j, const char *file, bool must)
 {
 	char path[512];
-	int n = snprintf(
-	    path, sizeof(path), "%s/%s", cli_conf()->ca_folder, file);
+	int n =
+	    snprintf(path, sizeof(path), "%s/%s", cli_conf()->ca_folder, file);
 
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return POSTERN_EX_IOERR;
@@ -122,8 +122,7 @@ add_retired(struct job *j)
 	DIR *d;
 	int r = 0;
 
-	(void)snprintf(
-	    path, sizeof(path), "%s/retired", cli_conf()->ca_folder);
+	(void)snprintf(path, sizeof(path), "%s/retired", cli_conf()->ca_folder);
 	if ((d = opendir(path)) == NULL) {
 		if (errno == ENOENT)
 			return 0;

@@ -884,6 +884,50 @@ def test_p9_upgrade(posternd):
     posternd.again("oidc")
 
 
+OTHER_VERSION = """#!/usr/bin/python3 -I
+import os, sys
+fd = int(os.environ["POSTERN_STATE"])   # the second number is the messages'
+os.pwrite(fd, b"\\0\\0\\0\\x63", 4)
+os.execv("/opt/posternd-other", ["/opt/posternd", *sys.argv[1:]])
+"""
+
+
+def test_p9_upgrade_between_two_versions_of_messages(posternd):
+    """Nobody is told anything that he could not understand: all are ended and
+    started anew, each once; hops run on, and nothing of it is an alarm."""
+    posternd.start()
+    assert posternd.notify.recv(99) == b"READY=1"
+    hop_pid, pidfd, _ = hop_start(posternd.child["policy"])
+    hop = posternd.accept()
+    old = posternd.child
+    pathlib.Path("/opt/posternd-other").unlink(missing_ok=True)
+    w.install(BUILT, "/opt/posternd-other")
+    os.unlink("/opt/posternd")
+    pathlib.Path("/opt/posternd").write_text(OTHER_VERSION)
+    os.chmod("/opt/posternd", 0o755)
+    try:
+        posternd.proc.send_signal(signal.SIGUSR2)
+        reloading(posternd)
+        for f in old.values():
+            assert f.gone()
+        posternd.start()
+        assert posternd.notify.recv(99) == b"READY=1"
+    finally:
+        w.install(BUILT, "/opt/posternd")
+    posternd.logs("posternd: upgraded")
+    assert "ALARM" not in posternd.log(), posternd.log()
+    for name, f in posternd.child.items():
+        assert name != "audit" or f.alarms == []
+        assert f.pid != old[name].pid and f.settings == posternd.settings
+        w.silent(f.control, 0.5)    # not again, and no alarm
+    assert not select.select([pidfd], [], [], 0)[0]
+    hop.say(b"exit")
+    assert select.select([pidfd], [], [], 10)[0]
+    os.close(pidfd)
+    hop_start(posternd.child["policy"])     # and new ones begin
+    posternd.accept().say(b"exit")
+
+
 def test_p9_alarms_outlive_an_upgrade(place):
     """What audit has not written of an agent goes to the next posternd."""
     p = Posternd("target-ca-agent /opt/none.sock\n")
