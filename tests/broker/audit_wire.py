@@ -4,6 +4,7 @@ import array
 import json
 import os
 import pathlib
+import re
 import select
 import signal
 import socket
@@ -11,6 +12,8 @@ import struct
 import subprocess
 import time
 
+VERSION = int(re.search(r"#define MSG_VERSION (\d+)", (
+    pathlib.Path(__file__).resolve().parents[2] / "lib/msg.h").read_text())[1])
 LINK, FOLDER, GO, STOP, READY = 4, 6, 8, 12, 14
 EVENT, EVENT_DONE, OP_OPEN, OP_OPENED = 96, 97, 98, 99
 OP_STARTED, OP_ABORT = 100, 102
@@ -76,7 +79,7 @@ def send(sock, kind, body=b"", ident=0, fds=()):
     if fds:
         control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
                     array.array("i", fds))]
-    sock.sendmsg([struct.pack(">HHI", 1, kind, ident) + body], control)
+    sock.sendmsg([struct.pack(">HHI", VERSION, kind, ident) + body], control)
 
 
 def receive(sock):
@@ -89,7 +92,7 @@ def receive(sock):
     if not data:
         return None
     version, kind, ident = struct.unpack(">HHI", data[:8])
-    assert version == 1
+    assert version == VERSION
     return kind, ident, data[8:], list(fds)
 
 

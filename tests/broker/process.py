@@ -3,6 +3,7 @@ module at once.  The messages are written from doc/PROTOCOL.md."""
 import array
 import os
 import pathlib
+import re
 import socket
 import struct
 import subprocess
@@ -11,6 +12,8 @@ import threading
 BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD", "build"))
 OIDC = os.environ.get("POSTERN_OIDC", str(BUILD / "broker/postern-oidc"))
 
+VERSION = int(re.search(r"#define MSG_VERSION (\d+)", (
+    pathlib.Path(__file__).resolve().parents[2] / "lib/msg.h").read_text())[1])
 LISTEN, LINK, FOLDER, GO, STOP, READY = 2, 4, 6, 8, 12, 14
 LOGIN, LOGIN_RESULT = 32, 33
 ISSUERS, ISSUER_KEYS, SESSION_NEW, SESSION_MADE = 34, 35, 36, 37
@@ -56,7 +59,7 @@ class Reader:
 def send(sock, kind, body=b"", fds=(), ident=1):
     control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
                 array.array("i", fds))] if fds else []
-    sock.sendmsg([struct.pack(">HHI", 1, kind, ident) + body], control)
+    sock.sendmsg([struct.pack(">HHI", VERSION, kind, ident) + body], control)
 
 
 def receive(sock):
@@ -65,7 +68,7 @@ def receive(sock):
     if not data:
         return None
     version, kind, ident = struct.unpack(">HHI", data[:8])
-    assert version == 1
+    assert version == VERSION
     return kind, ident, data[8:]
 
 

@@ -192,7 +192,7 @@ def run_body(handle, command, kind=1, tty=0, term="xterm", cols=100, rows=40,
 
 
 def message(name, body=b"", ident=0):
-    return struct.pack(">HHI", 1, w.TYPES[name], ident) + body
+    return struct.pack(">HHI", w.VERSION, w.TYPES[name], ident) + body
 
 
 # -- policy and all its neighbours ---------------------------------------------------

@@ -431,13 +431,13 @@ def test_a_bad_request_closes_its_socket_alone(signer, ca, body):
 
 def test_a_hop_that_leaves_or_talks_nonsense(signer, ca):
     before = signer.settled()
-    for data in (b"", b"x", b"\0\1\0\x56", struct.pack(">HHI", 2, 86, 1)):
+    for data in (b"", b"x", b"\0\1\0\x56", struct.pack(">HHI", w.VERSION + 1, 86, 1)):
         hop = signer.grant()
         w.send_raw(hop, data)
         assert w.receive(hop) is None
     signer.grant().close()
     hop = signer.grant()
-    w.send_raw(hop, struct.pack(">HHI", 1, 86, 1) + w.text(KEY),
+    w.send_raw(hop, struct.pack(">HHI", w.VERSION, 86, 1) + w.text(KEY),
                [hop.fileno()] * 20)
     assert w.receive(hop) is None
     signed(signer.grant(), ca)

@@ -10,6 +10,8 @@ child of posternd run by a test that is its parent and all of its siblings.
 import array
 import contextlib
 import os
+import pathlib
+import re
 import resource
 import select
 import shutil
@@ -20,6 +22,8 @@ import subprocess
 import threading
 import time
 
+VERSION = int(re.search(r"#define MSG_VERSION (\d+)", (
+    pathlib.Path(__file__).resolve().parents[2] / "lib/msg.h").read_text())[1])
 TYPES = {
     "LISTEN": 2, "LINK": 4, "FOLDER": 6, "GO": 8, "RELOAD": 10,
     "RELOADED": 11, "STOP": 12,
@@ -112,7 +116,7 @@ def job_certificate(session, key, ca, sign, serial=None, nonce=None,
 class Message:
     def __init__(self, data, fds):
         version, kind, self.id = struct.unpack(">HHI", data[:8])
-        assert version == 1
+        assert version == VERSION
         self.name, self.left, self.fds = NAMES[kind], data[8:], fds
 
     def take(self, n):
@@ -166,7 +170,7 @@ def send_raw(sock, data, fds=()):
 
 
 def send(sock, name, body=b"", fds=(), ident=0):
-    send_raw(sock, struct.pack(">HHI", 1, TYPES[name], ident) + body, fds)
+    send_raw(sock, struct.pack(">HHI", VERSION, TYPES[name], ident) + body, fds)
 
 
 def receive(sock, timeout=20):

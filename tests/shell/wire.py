@@ -2,10 +2,14 @@
 a broker made of it: it answers what a test tells it to."""
 import array
 import os
+import pathlib
+import re
 import socket
 import struct
 import threading
 
+VERSION = int(re.search(r"#define MSG_VERSION (\d+)", (
+    pathlib.Path(__file__).resolve().parents[2] / "lib/msg.h").read_text())[1])
 LOGIN, LOGIN_RESULT = 32, 33
 SESSION_OPEN, SESSION_OPENED = 48, 49
 SESSION_CLOSE, SESSION_CLOSED = 50, 51
@@ -41,7 +45,7 @@ class Message:
 
     def __init__(self, data, fds):
         version, self.type, self.id = struct.unpack(">HHI", data[:8])
-        assert version == 1
+        assert version == VERSION
         self.fds, self.fields = fds, {}
         data = data[8:]
         for name, kind in FIELDS[self.type]:
@@ -79,7 +83,7 @@ def receive(sock):
 
 
 def send(sock, kind, body=b"", ident=0):
-    m = struct.pack(">HHI", 1, kind, ident) + body
+    m = struct.pack(">HHI", VERSION, kind, ident) + body
     try:
         sock.sendall(m)
     except ConnectionResetError:

@@ -22,6 +22,7 @@ import threading
 import time
 
 import pytest
+import re
 
 HERE = pathlib.Path(__file__).resolve().parent
 BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD", HERE.parent.parent /
@@ -30,6 +31,8 @@ HOP = os.environ.get("POSTERN_HOP", str(BUILD / "broker/postern-hop"))
 TOOL = os.environ.get("POSTERN_TOOL", str(BUILD / "tests/ssh/tool"))
 ARGS = os.environ.get("POSTERN_ARGS", str(BUILD / "tests/ssh/args"))
 
+VERSION = int(re.search(r"#define MSG_VERSION (\d+)", (
+    pathlib.Path(__file__).resolve().parents[2] / "lib/msg.h").read_text())[1])
 RESIZED, SIGNAL, EXIT, HOP_RUN, CERT_REQUEST, CERT = 68, 70, 72, 80, 86, 87
 UNAVAILABLE, IOERR, TEMPFAIL, DENIED = 69, 74, 75, 77
 
@@ -69,7 +72,7 @@ def send(sock, kind, body=b"", fds=()):
     anc = []
     if fds:
         anc = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
-    sock.sendmsg([struct.pack(">HHI", 1, kind, 1) + body], anc)
+    sock.sendmsg([struct.pack(">HHI", VERSION, kind, 1) + body], anc)
 
 
 def recv(sock):
@@ -81,7 +84,7 @@ def recv(sock):
     if not data:
         return None
     version, kind, _ = struct.unpack(">HHI", data[:8])
-    assert version == 1
+    assert version == VERSION
     return kind, data[8:]
 
 

@@ -161,7 +161,7 @@ t_clear_closes(void **state)
 	uint8_t d[8];
 	size_t n = open_fds();
 
-	raw_header(d, 1, MSG_HOP_RUN);
+	raw_header(d, MSG_VERSION, MSG_HOP_RUN);
 	raw_send(p->theirs, d, 8, 7);
 	assert_int_equal(msg_recv(p->ours, &m), 0);
 	assert_int_equal(m.nfd, 7);
@@ -240,7 +240,7 @@ t_recv_table(void **state)
 		for (size_t k = 0; k < LENGTH(tries); k++) {
 			if (tries[k].nfd > 64)
 				continue; /* none is the fewest */
-			raw_header(d, 1, (uint16_t)row[i].type);
+			raw_header(d, MSG_VERSION, (uint16_t)row[i].type);
 			raw_send(p->theirs, d, 8 + tries[k].n, tries[k].nfd);
 			assert_int_equal(msg_recv(p->ours, &m),
 			    tries[k].ok ? 0 : ERR_PROTO);
@@ -267,24 +267,26 @@ t_recv_refused(void **state)
 		size_t n, nfd;
 	} cases[] = {
 		{ 0, MSG_LISTEN, 8, 1 },
-		{ 2, MSG_LISTEN, 8, 1 },
+		{ MSG_VERSION + 1, MSG_LISTEN, 8, 1 },
 		{ 256, MSG_LISTEN, 8, 1 },
 		{ 257, MSG_LISTEN, 8, 1 },
-		{ 1, 0, 8, 1 },
-		{ 1, 1, 8, 1 },
-		{ 1, MSG_LISTEN + 1, 8, 1 },
-		{ 1, 0xffff, 8, 1 },
-		{ 1, MSG_LISTEN, 1, 1 },	/* no header */
-		{ 1, MSG_LISTEN, 7, 1 },
-		{ 1, MSG_LISTEN, 8, 0 },
-		{ 1, MSG_LISTEN, 8, 2 },
-		{ 1, MSG_HOP_RUN, 8, 8 },
-		{ 1, MSG_HOP_RUN, 8, 9 },	/* more than a message holds */
-		{ 1, MSG_HOP_RUN, 8, 16 },	/* as the control data holds */
-		{ 1, MSG_HOP_RUN, 8, 17 },	/* control data cut off */
-		{ 1, MSG_HOP_RUN, 8, 64 },
-		{ 1, MSG_HOP_RUN, 8 + MSG_BODY_MAX + 1, 7 },
-		{ 1, MSG_HOP_RUN, 8 + MSG_BODY_MAX + 4096, 7 },
+		{ MSG_VERSION, 0, 8, 1 },
+		{ MSG_VERSION, 1, 8, 1 },
+		{ MSG_VERSION, MSG_LISTEN + 1, 8, 1 },
+		{ MSG_VERSION, 0xffff, 8, 1 },
+		{ MSG_VERSION, MSG_LISTEN, 1, 1 }, /* no header */
+		{ MSG_VERSION, MSG_LISTEN, 7, 1 },
+		{ MSG_VERSION, MSG_LISTEN, 8, 0 },
+		{ MSG_VERSION, MSG_LISTEN, 8, 2 },
+		{ MSG_VERSION, MSG_HOP_RUN, 8, 8 },
+		{ MSG_VERSION, MSG_HOP_RUN, 8,
+		    9 }, /* more than a message holds */
+		{ MSG_VERSION, MSG_HOP_RUN, 8,
+		    16 }, /* as the control data holds */
+		{ MSG_VERSION, MSG_HOP_RUN, 8, 17 }, /* control data cut off */
+		{ MSG_VERSION, MSG_HOP_RUN, 8, 64 },
+		{ MSG_VERSION, MSG_HOP_RUN, 8 + MSG_BODY_MAX + 1, 7 },
+		{ MSG_VERSION, MSG_HOP_RUN, 8 + MSG_BODY_MAX + 4096, 7 },
 	};
 	struct pair *p = *state;
 	uint8_t *d = calloc(1, MSG_BODY_MAX + 8192);
@@ -300,7 +302,7 @@ t_recv_refused(void **state)
 		msg_clear(&m);
 		assert_int_equal(open_fds(), before);
 
-		raw_header(d, 1, MSG_STOP);
+		raw_header(d, MSG_VERSION, MSG_STOP);
 		raw_send(p->theirs, d, 8, 0);
 		assert_int_equal(msg_recv(p->ours, &m), 0);
 		assert_int_equal(m.id, 0x01020304);
@@ -477,13 +479,13 @@ t_call(void **state)
 	    msg_now_ms() + 30), ERR_TIMEOUT);
 	msg_clear(&a);
 	/* another type */
-	raw_header(d, 1, MSG_ROWS_END);
+	raw_header(d, MSG_VERSION, MSG_ROWS_END);
 	raw_send(p->theirs, d, 8, 0);
 	assert_int_equal(msg_call(p->ours, &q, MSG_STATUS_IS, &a,
 	    msg_now_ms() + 1000), ERR_PROTO);
 	msg_clear(&a);
 	/* another question's answer */
-	raw_header(d, 1, MSG_STATUS_IS);
+	raw_header(d, MSG_VERSION, MSG_STATUS_IS);
 	raw_send(p->theirs, d, 8, 0);
 	q.id = 5;
 	assert_int_equal(msg_call(p->ours, &q, MSG_STATUS_IS, &a,
