@@ -215,7 +215,7 @@ def test_policy_broker_shells(policy, tmp_path):
     a = w.expect(good, "WORDS_ARE")
     assert (a.u32(), a.u32(), a.text()) == (6, 1, "systemctl")
     with m.shell(ask) as bad:       # no target was entered
-        w.expect(bad, "PROMPT")
+        tp.shell_opened(policy, bad, tmp_path)
         w.send(bad, "LEAVE")
         assert over(bad)
     for data, nfd in ((ask, 3), (line, 0), (words, 0),
