@@ -77,21 +77,16 @@ shell_expired(void *arg)
 		    "closed: no line came for too long (shell-idle)");
 }
 
-/* Waits for a line, not for ever.  May free op. */
+/* Waits for a line, not for ever. */
 static void
-shell_wait(struct operation *op)
+shell_wait(const struct operation *op)
 {
 	int64_t idle = (int64_t)policy_conf()->shell_idle_s * 1000;
 	int64_t left = op->conn->session->limit_ms - msg_now_ms();
 
 	if (left > idle)
 		left = idle;
-	timer_free(op->timer);
-	op->timer =
-	    loop_timer(child_loop(), left < 0 ? 0 : left, shell_expired, op);
-	if (op->timer == NULL)
-		operation_refuse(op, POSTERN_EX_TEMPFAIL,
-		    "the broker is out of memory; try again");
+	timer_set(op->timer, left < 0 ? 0 : left);
 }
 
 /* So many bytes of it are in the prompt: whole characters. */
@@ -208,6 +203,14 @@ brokershell_begin(struct operation *op)
 {
 	int r;
 
+	/* one for its whole life: whoever ends a line must not fail to wait
+	 * for the next one */
+	if ((op->timer = loop_timer(child_loop(), -1, shell_expired, op)) ==
+	    NULL) {
+		operation_refuse(op, POSTERN_EX_TEMPFAIL,
+		    "the broker is out of memory; try again");
+		return;
+	}
 	if ((r = brokershell_prompt(op)) != 0) {
 		log_err(r, "shell %s", op->id);
 		operation_free(op);
@@ -432,8 +435,7 @@ shell_line(struct operation *op, struct msg *m)
 		buf_clear(&err);
 		return r;
 	}
-	timer_free(op->timer);
-	op->timer = NULL;
+	timer_set(op->timer, -1);
 	line_run(op, s->line, &a);
 	return 0;
 }

@@ -131,34 +131,55 @@ watch_free(struct watch *w)
 	w->loop->dirty = true;
 }
 
+static void
+timer_in(struct timer *t, int64_t ms)
+{
+	struct timer **at = &t->loop->timers;
+
+	t->at = ms < 0 ? INT64_MAX : msg_now_ms() + ms;
+	while (*at != NULL && (*at)->at <= t->at)
+		at = &(*at)->next;
+	t->next = *at;
+	*at = t;
+}
+
+static void
+timer_out(const struct timer *t)
+{
+	struct timer **at = &t->loop->timers;
+
+	while (*at != t)
+		at = &(*at)->next;
+	*at = t->next;
+}
+
 struct timer *
 loop_timer(struct loop *l, int64_t ms, timer_cb cb, void *arg)
 {
-	struct timer *t, **at;
+	struct timer *t;
 
 	if (l->ntimers == LOOP_TIMERS_MAX ||
 	    (t = malloc(sizeof(*t))) == NULL)
 		return NULL;
-	*t = (struct timer){ .loop = l, .at = msg_now_ms() + ms, .cb = cb,
-		.arg = arg };
-	for (at = &l->timers; *at != NULL && (*at)->at <= t->at;)
-		at = &(*at)->next;
-	t->next = *at;
-	*at = t;
+	*t = (struct timer){ .loop = l, .cb = cb, .arg = arg };
 	l->ntimers++;
+	timer_in(t, ms);
 	return t;
+}
+
+void
+timer_set(struct timer *t, int64_t ms)
+{
+	timer_out(t);
+	timer_in(t, ms);
 }
 
 void
 timer_free(struct timer *t)
 {
-	struct timer **at;
-
 	if (t == NULL)
 		return;
-	for (at = &t->loop->timers; *at != t;)
-		at = &(*at)->next;
-	*at = t->next;
+	timer_out(t);
 	t->loop->ntimers--;
 	free(t);
 }

@@ -33,8 +33,10 @@ void watch_set_events(struct watch *w, short events);
 /* Takes NULL.  Safe inside any callback; cb is not called again. */
 void watch_free(struct watch *w);
 
-/* Calls cb once, ms from now. */
+/* Calls cb once, ms from now (never, below zero); NULL as with loop_watch. */
 struct timer *loop_timer(struct loop *l, int64_t ms, timer_cb cb, void *arg);
+/* Calls it then instead; cannot fail. */
+void timer_set(struct timer *t, int64_t ms);
 /* Takes NULL; after cb has run the timer is gone by itself and must not be
  * freed: set your pointer NULL in cb. */
 void timer_free(struct timer *t);

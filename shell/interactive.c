@@ -36,7 +36,7 @@
 #define STATUS_INTERRUPTED (128 + SIGINT)
 #define WHY_BROKER "the broker ended it, as it shows"
 #define WHY_LEFT "the job was gone"
-#define WORDS_MS 5000 /* for policy to say what completes a line */
+#define WORDS_MS 30000 /* for policy to say what completes a line */
 
 #define SAY_RESTARTED                                                          \
 	"postern: the broker was restarted, and this shell is over; log in "   \

@@ -346,6 +346,23 @@ t_timers_free(void **state)
 	watch_free(NULL);
 }
 
+/* Earlier, later, and never: set anew among others. */
+static void
+t_timer_set(void **state)
+{
+	struct stage *s = *state;
+
+	for (size_t i = 0; i < 3; i++)
+		s->t[i] =
+		    loop_timer(s->loop, i == 1 ? -1 : 5, on_time, &whos[4 + i]);
+	timer_set(s->t[0], -1);
+	timer_set(s->t[1], 0);
+	timer_set(s->t[2], 5);
+	run(s, 40);
+	assert_string_equal(s->log, "fg");
+	timer_free(s->t[0]);
+}
+
 static void
 t_watch_bound(void **state)
 {
@@ -437,6 +454,7 @@ main(void)
 		T(t_hang_up),
 		T(t_timers_in_order),
 		T(t_timers_free),
+		T(t_timer_set),
 		T(t_watch_bound),
 		T(t_timer_bound),
 		T(t_no_memory),
