@@ -9,7 +9,7 @@ import pytest
 import house as h
 import test_jobcert
 import test_restart
-from test_brokershell import events, same, shell  # noqa: F401
+from test_brokershell import events, of_lines, same, shell  # noqa: F401
 
 HOME = "postern as shop> "
 
@@ -30,7 +30,7 @@ def restart_policy(bastion):
 # -- words and targets ----------------------------------------------------------
 
 
-def test_its_words(home, bastion, mark):
+def test_its_words(mark, home, bastion):
     home.line("whoami")
     home.see(r"^identity +shop$.*^actor +octocat$")
     home.ready()
@@ -48,7 +48,7 @@ def test_its_words(home, bastion, mark):
     home.see("wants a public key on standard input")
     home.line("exit")
     home.see("^left with 64$")
-    assert not bastion.events(mark, "operation.decide")
+    assert not of_lines(bastion, mark, "operation.decide")
     assert len(events(bastion, mark, "question", 3)) == 3
 
 
@@ -66,7 +66,7 @@ def test_without_a_terminal_it_is_as_it_was(job):
     assert r.code == 0 and r.text.startswith("This is a Postern bastion.")
 
 
-def test_a_line_is_run_on_its_target(home, bastion, mark):
+def test_a_line_is_run_on_its_target(mark, home, bastion):
     home.line("web-1 systemctl restart web")
     home.see(r"^web is up\n" + re.escape(HOME.rstrip()) + "$")
     home.line("  other+web-1   /usr/bin/whoami && /usr/bin/whoami  ")
@@ -92,7 +92,7 @@ def test_a_line_is_run_on_its_target(home, bastion, mark):
     assert "web is up" in text and text.count("other") >= 2
 
 
-def test_in_and_out_of_a_target(home, bastion, mark):
+def test_in_and_out_of_a_target(mark, home, bastion):
     home.line("web-1")
     home.see(r"^web-1 as shop>$")
     home.line("cd /opt/house/bin")
@@ -135,7 +135,7 @@ def answer_of(t, line):
     return re.sub(r"\b01[0-9A-HJKMNP-TV-Z]{24}\b", "ID", m[1])
 
 
-def test_unknown_and_forbidden_are_alike(home, bastion, mark, issuer):
+def test_unknown_and_forbidden_are_alike(mark, home, bastion):
     """As by the direct way, word for word."""
     entered = {answer_of(home, x).replace(x.split("+")[-1], "T") for x in
                ("no-such", "down-9", "root+web-2")}
@@ -181,7 +181,7 @@ def test_completion(home):
 # -- the same bounds -------------------------------------------------------------
 
 
-def test_locked_and_killed(home, bastion, mark):
+def test_locked_and_killed(mark, home, bastion):
     home.line("web-1")
     home.see(r"^web-1 as shop>$")
     home.key("C-d")
@@ -282,10 +282,11 @@ def test_a_certificate_names_what_it_reaches(shell, job, bastion, mark):
     finally:
         bastion.write_policy(main)
         bastion.reload()
-    d = [x for x in bastion.events(mark, "operation.decide")
+    decided = of_lines(bastion, mark, "operation.decide")
+    d = [x for x in decided
          if x.get("login") == "root" and x["verdict"] == "deny"]
     assert len(d) == 3 and {x["target"] for x in d} == {"web-1"}, d
-    assert [x["login"] for x in bastion.events(mark, "operation.decide")
+    assert [x["login"] for x in decided
             if x["verdict"] == "allow"] == ["deploy", "root"]
 
 
@@ -387,7 +388,7 @@ allow copy for shop on web-1 { write under /srv/app by rsync }
     "git-upload-archive '/srv/shop.git'",
     "rsync --server -logDtpre.iLsfxCIvu . /srv/app/",
     "systemctl restart web; git-upload-pack '/srv/shop.git'"])
-def test_data_does_not_go_over_a_terminal(home, bastion, mark, line):
+def test_data_does_not_go_over_a_terminal(mark, home, bastion, line):
     with bastion.more_rules(DATA):
         home.line(f"web-1 {line}")
         home.see(r"denied: what git and rsync send is data, which a terminal"
