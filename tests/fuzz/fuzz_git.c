@@ -298,7 +298,7 @@ put_text(struct input *in, enum piece kind, struct buf *b)
 	const char *o, *q;
 	int r = 0;
 
-	switch (kind) {
+	switch ((int)kind) {
 	case P_REF:
 	case P_FIRST:
 	case P_PEELED:
@@ -426,7 +426,7 @@ put_piece(struct input *in, enum piece kind, struct buf *b)
 	struct buf line;
 	int r = 0;
 
-	switch (kind) {
+	switch ((int)kind) {
 	case P_FLUSH:
 		return pkt_put_flush(b);
 	case P_DELIM:
