@@ -72,14 +72,10 @@ class Rpm:
         work = build.OUT / "rpmroot"
         m.run("rm", "-rf", work)
         m.run("cp", "-a", self.root, work)
-        for d in ("libcurl4", "libjansson4", "libfa1", "libssh-4",
-                  "libsqlite3-0", "libssl3", "libjwt0"):
-            m.run("sh", "-c", f"dpkg -L {d} | while read -r f; do "
-                  f"[ -d $f ] || cp -a --parents $f {work}; done")
-        m.in_root(work, "ldconfig")
         for r in sorted(self.dir.glob("*.rpm")):
             m.run("rpm", "--root", work, "--initdb")
             m.run("rpm", "--root", work, "-i", "--nodeps", "--noscripts", r)
+        self.libraries(work)
         policy = work / "tmp/a.postern"
         policy.write_text(POLICY.replace(
             "@FINGERPRINT@",
@@ -96,6 +92,16 @@ class Rpm:
         m.run("rpm", "--root", work, "-e", "--noscripts", *build.POSTERN)
         assert not (work / "usr/bin/postern").exists()
         m.run("rm", "-rf", work)
+
+    def libraries(self, work):
+        """Whatever the rpm's programs load of this host, where it is."""
+        programs = [work / "usr/bin/postern", work / "usr/sbin/posternd",
+                    *(work / "usr/libexec/postern").iterdir()]
+        said = m.run("ldd", *(p for p in programs if p.is_file() and
+                              p.read_bytes()[:4] == b"\x7fELF"))
+        m.run("cp", "--dereference", "--parents",
+              *sorted(set(re.findall(r"=> (/\S+) ", said))), work)
+        m.in_root(work, "ldconfig")
 
     def evidence(self, work, run):
         """verify over a store of another bastion, and replay out of it: by a
