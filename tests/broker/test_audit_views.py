@@ -129,6 +129,7 @@ def test_nobody_takes_all_the_answers(audit):
     assert len(audit.query("sessions", viewer="uid:8")[0]) == 40
     for sock in asked:
         sock.close()
+    audit.event("session.open", session=w.ulid(40), user="web-1")  # a turn on
     assert audit.query("sessions", viewer="uid:7")[0]
 
 
