@@ -369,20 +369,9 @@ void
 brokershell_judge(struct operation *line, const struct ask *a, char *dir)
 {
 	struct connection *conn = line->in->conn;
-	struct command_error e = { 0 };
 	struct list l = { 0 };
-	int r;
 
-	r = list_parse(
-	    (const char *)a->command, a->ncommand, LIST_LINE, &l, &e);
-	if (r == 0) /* what could not be written down is not decided */
-		r = list_enter(&l, dir, &e);
-	if (r == ERR_NOMEM)
-		operation_refuse(line, POSTERN_EX_TEMPFAIL,
-		    "the broker is out of memory; try again");
-	else if (r != 0)
-		operation_not_read(line, conn, a, &e);
-	else
+	if (operation_read(line, conn, a, dir, &l))
 		operation_judge(line, conn, a, &l);
 	list_clear(&l);
 }

@@ -351,7 +351,7 @@ operation_control(
 	operation_free(op);
 }
 
-void
+static void
 operation_not_read(struct operation *op, struct connection *conn,
     const struct ask *a, const struct command_error *e)
 {
@@ -364,6 +364,27 @@ operation_not_read(struct operation *op, struct connection *conn,
 		buf_reset(&text);
 	operation_deny(op, conn, &none, a, POSTERN_EX_USAGE, &text);
 	buf_clear(&text);
+}
+
+bool
+operation_read(struct operation *op, struct connection *conn,
+    const struct ask *a, char *dir, struct list *l)
+{
+	struct command_error e = { 0 };
+	int r;
+
+	r = list_parse((const char *)a->command, a->ncommand,
+	    a->kind == RUN_SCRIPT ? LIST_SCRIPT : LIST_LINE, l, &e);
+	if (r == 0) /* what could not be written down is not decided */
+		r = list_enter(l, dir, &e);
+	if (r == 0)
+		return true;
+	if (r == ERR_NOMEM)
+		operation_refuse(op, POSTERN_EX_TEMPFAIL,
+		    "the broker is out of memory; try again");
+	else
+		operation_not_read(op, conn, a, &e);
+	return false;
 }
 
 void
@@ -413,27 +434,19 @@ void
 operation_words(
     struct operation *op, struct connection *conn, const struct ask *a)
 {
-	struct command_error e = { 0 };
 	struct list l = { 0 };
-	int r;
 
 	if (operation_is_can(a)) {
 		operation_can(op, conn, a);
 		return;
 	}
-	r = list_parse((const char *)a->command, a->ncommand,
-	    a->kind == RUN_SCRIPT ? LIST_SCRIPT : LIST_LINE, &l, &e);
-	if (r == ERR_NOMEM)
-		operation_refuse(op, POSTERN_EX_TEMPFAIL,
-		    "the broker is out of memory; try again");
-	else if (r != 0)
-		operation_not_read(op, conn, a, &e);
-	else if (l.n == 1)
-		operation_control(op, conn, l.command);
-	else
-		operation_refuse(op, POSTERN_EX_USAGE,
-		    "postern@ takes one "
-		    "word at a time; try: help");
+	if (operation_read(op, conn, a, NULL, &l)) {
+		if (l.n == 1)
+			operation_control(op, conn, l.command);
+		else
+			operation_refuse(op, POSTERN_EX_USAGE,
+			    "postern@ takes one word at a time; try: help");
+	}
 	list_clear(&l);
 }
 
@@ -442,9 +455,7 @@ operation_run(struct operation *op, struct connection *conn,
     const struct ask *a)
 {
 	const bool control = strcmp(conn->user, "postern") == 0;
-	struct command_error e = { 0 };
 	struct list l = { 0 };
-	int r;
 
 	if (lock_now()->on) {
 		operation_locked(op, conn, a, control);
@@ -480,14 +491,8 @@ operation_run(struct operation *op, struct connection *conn,
 		operation_words(op, conn, a);
 		return;
 	}
-	r = list_parse((const char *)a->command, a->ncommand,
-	    a->kind == RUN_SCRIPT ? LIST_SCRIPT : LIST_LINE, &l, &e);
-	if (r == ERR_NOMEM)
-		operation_refuse(op, POSTERN_EX_TEMPFAIL,
-		    "the broker is out of memory; try again");
-	else if (r != 0)
-		operation_not_read(op, conn, a, &e);
-	else if (!operation_scp(op, conn, a, &l))
+	if (operation_read(op, conn, a, NULL, &l) &&
+	    !operation_scp(op, conn, a, &l))
 		operation_judge(op, conn, a, &l);
 	list_clear(&l);
 }

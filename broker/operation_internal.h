@@ -187,9 +187,11 @@ void operation_drop_shell(struct operation *op);
 /* Is it denied because of the lock?  Then it is answered. */
 void operation_locked(struct operation *op, struct connection *conn,
     const struct ask *a, bool control);
-/* What was sent cannot be read: answered. */
-void operation_not_read(struct operation *op, struct connection *conn,
-    const struct ask *a, const struct command_error *e);
+/* The commands of what was sent; those without a folder run in dir, which is
+ * the caller's (NULL: none).  false: it cannot be read, and was answered.  l
+ * must be cleared in any case. */
+bool operation_read(struct operation *op, struct connection *conn,
+    const struct ask *a, char *dir, struct list *l);
 
 /* operation_env.c */
 /* The last field of RUN.  ERR_PROTO: no variables, or beyond a bound; what was
