@@ -19,9 +19,9 @@ import tamper as t  # noqa: E402
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory):
-    """One that has had two keys, and 40 lines."""
+    """One that has had two keys, and 80 lines."""
     folder = tmp_path_factory.mktemp("restored") / "store"
-    t.make(folder, 40)
+    t.make(folder, 80)
     return folder
 
 

@@ -109,11 +109,11 @@ class Rpm:
         state = work / "var/lib/postern"
         m.run("rm", "-rf", state)
         m.run(sys.executable, "-B", "-c", "import pathlib, sys, tamper; "
-              "tamper.make(pathlib.Path(sys.argv[1]), 40)", state,
+              "tamper.make(pathlib.Path(sys.argv[1]), 80)", state,
               env=os.environ | {"POSTERN_BUILD": str(m.TOP / "build"),
                                 "PYTHONPATH": str(m.TOP / "tests/broker")})
         said = run("postern verify /var/lib/postern")
-        assert said.startswith("well: 40 lines, 40 of them signed"), said
+        assert said.startswith("well: 80 lines, 80 of them signed"), said
         operation = next(state.glob("recordings/*/*.cast")).stem
         said = run(f"""
             systemd-sysusers postern.conf
