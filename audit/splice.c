@@ -4,8 +4,10 @@
  * them apart, here they are put in order alone.
  *
  * A part is due when the marker of its line has passed, and then its events
- * stand where the clock has them.  One whose clock is not known (a header that
- * audit had to write) begins where it is due.
+ * stand where the clock has them, but before the next line's marker: a hop or a
+ * shell that somebody owns has written into its header what he liked, and MUST
+ * NOT move what others did.  One whose clock is not known (a header that audit
+ * had to write) begins where it is due.
  */
 #include "config.h"
 
@@ -138,13 +140,17 @@ put_text(struct splice *s, struct castread_event *ev)
 static int
 part_open(struct splice *s, struct castread_event *ev, bool *told)
 {
-	uint64_t base = splice_header(s)->clock_us, clock;
+	uint64_t base = splice_header(s)->clock_us, clock, line;
 	int r;
 
 	*told = false;
-	if (s->part != NULL || s->at == s->parts->n ||
-	    (!s->over && s->parts->line(s->parts->arg, s->at) > s->line))
+	if (s->part != NULL || s->at == s->parts->n)
 		return 0;
+	line = s->parts->line(s->parts->arg, s->at);
+	if (!s->over && line > s->line)
+		return 0;
+	if (line > s->line) /* the shell did not mark it */
+		s->line = line;
 	s->text[0] = '\0';
 	r = s->parts->open(s->parts->arg, s->at++, &s->fd, s->text);
 	if (r != 0)
@@ -160,7 +166,7 @@ part_open(struct splice *s, struct castread_event *ev, bool *told)
 		return 0;
 	}
 	clock = castread_header(s->part)->clock_us;
-	s->part_us = clock < base || clock == 0 ? s->last_us : clock - base;
+	s->part_us = clock < base || base == 0 ? s->last_us : clock - base;
 	if (s->part_us > CASTREAD_TIME_MAX)
 		s->part_us = CASTREAD_TIME_MAX;
 	return 0;
@@ -193,10 +199,29 @@ look_ahead(struct splice *s)
 	return 0;
 }
 
+/* The next line begins with the shell's next event. */
+static bool
+ends_line(const struct splice *s)
+{
+	uint64_t line;
+
+	return marks_line(&s->ahead, &line) && line > s->line;
+}
+
+static bool
+part_is_next(const struct splice *s)
+{
+	return s->has_part_ahead &&
+	       (!s->has_ahead || s->part_ahead.at_us <= s->ahead.at_us ||
+		   ends_line(s));
+}
+
 static void
 take_part(struct splice *s, struct castread_event *ev)
 {
 	*ev = s->part_ahead;
+	if (s->has_ahead && ev->at_us > s->ahead.at_us)
+		ev->at_us = s->ahead.at_us;
 	s->has_part_ahead = false;
 	s->plain = !castread_header(s->part)->pty;
 	if (ev->code == 'x') /* the shell goes on */
@@ -231,8 +256,7 @@ splice_next(struct splice *s, struct castread_event *ev)
 		/* one that has just ended may have another behind it */
 	} while (s->part == NULL && s->at < s->parts->n &&
 		 (s->over || s->parts->line(s->parts->arg, s->at) <= s->line));
-	if (s->has_part_ahead &&
-	    (!s->has_ahead || s->part_ahead.at_us <= s->ahead.at_us))
+	if (part_is_next(s))
 		take_part(s, ev);
 	else if (s->has_ahead)
 		take_shell(s, ev);

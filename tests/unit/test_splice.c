@@ -128,7 +128,7 @@ t_splice_next_missing(void **state)
 	(void)state;
 	check(SHELL, &g,
 	    "0 10 o > a|1 20 m line 1: a|1 20 o [gone]|1 50 o > b|"
-	    "2 60 m line 2: b|2 90 o > |2 90 o [gone]|");
+	    "2 60 m line 2: b|2 90 o > |9 90 o [gone]|");
 }
 
 /* A clock from before the shell, or none: where its line is. */
@@ -145,6 +145,45 @@ t_splice_next_no_clock(void **state)
 	check(SHELL, &g,
 	    "0 10 o > a|1 20 m line 1: a|1 21 o x|1 50 o > b|"
 	    "2 60 m line 2: b|2 61 o y|2 90 o > |");
+}
+
+/* A clock that lies does not lead out of the line. */
+static void
+t_splice_next_lying_clock(void **state)
+{
+	struct given g = { .n = 2,
+		.line = { 1, 2 },
+		.text = { HEAD
+		    "\"clock_us\":9223372036854775807,\"pty\":true}}\n"
+		    "[0.000001,\"o\",\"x\"]\n[9.000000,\"o\",\"y\"]\n",
+		    HEAD "\"clock_us\":1070,\"pty\":true}}\n"
+			 "[0.000001,\"o\",\"z\"]\n" } };
+
+	(void)state;
+	check(SHELL, &g,
+	    "0 10 o > a|1 20 m line 1: a|1 50 o > b|1 60 o x|1 60 o y|"
+	    "2 60 m line 2: b|2 71 o z|2 90 o > |");
+}
+
+/* A shell that says no clock, and marks no line: all of it is there. */
+static void
+t_splice_next_lying_shell(void **state)
+{
+	struct given g = { .n = 2,
+		.line = { 1, 2 },
+		.text = { HEAD "\"clock_us\":5000000,\"pty\":true}}\n"
+			       "[0.000001,\"o\",\"x\"]\n",
+		    HEAD "\"clock_us\":6000000,\"pty\":true}}\n"
+			 "[0.000001,\"o\",\"y\"]\n" } };
+
+	(void)state;
+	check(HEAD "\"clock_us\":-1,\"pty\":true,\"shell\":true}}\n"
+		   "[0.000020,\"m\",\"line 1: a\"]\n"
+		   "[0.000050,\"m\",\"line 2: b\"]\n",
+	    &g, "1 20 m line 1: a|1 21 o x|2 50 m line 2: b|2 51 o y|");
+	check(HEAD "\"clock_us\":1,\"pty\":true,\"shell\":true}}\n"
+		   "[0.000020,\"m\",\"line x: a\"]\n",
+	    &g, "0 20 m line x: a|1 5000000 o x|2 6000000 o y|");
 }
 
 /* Damage in one of them, and one that is no recording. */
@@ -170,6 +209,8 @@ main(void)
 		cmocka_unit_test(t_splice_next_by_clock),
 		cmocka_unit_test(t_splice_next_missing),
 		cmocka_unit_test(t_splice_next_no_clock),
+		cmocka_unit_test(t_splice_next_lying_clock),
+		cmocka_unit_test(t_splice_next_lying_shell),
 		cmocka_unit_test(t_splice_next_damaged),
 	};
 
