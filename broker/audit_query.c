@@ -439,6 +439,21 @@ query_show(struct store *s, const struct query *q, struct view *v)
 	return query_write_view(q, kind_of(v, q), NULL, &v->reason);
 }
 
+/* Its row alone: a shell is found with its lines. */
+static int
+query_own_row(struct store *s, const struct query *q, struct view *v)
+{
+	int r = store_find_id(s, q->id, &v->found, &v->n);
+
+	for (size_t i = 0; r == 0 && i < v->n; i++) {
+		if (strcmp(v->found[i].id, q->id) != 0)
+			continue;
+		v->found[0] = v->found[i];
+		v->n = 1;
+	}
+	return r;
+}
+
 /* The recording, or the sidecar with the manifest. */
 static int
 query_recording(struct store *s, const struct query *q, struct view *v)
@@ -452,7 +467,7 @@ query_recording(struct store *s, const struct query *q, struct view *v)
 	if ((r = store_recording(s, q->id, path)) == 0 &&
 	    (r = (side ? record_view_side : record_view)(
 		 audit_recordings(), path, &v->recording)) == 0)
-		r = store_find_id(s, q->id, &v->found, &v->n);
+		r = query_own_row(s, q, v);
 	if (r == ERR_NOTFOUND && store_deleted_ms(s, q->id, &ms) == 0) {
 		utc_format(ms, utc);
 		(void)buf_putf(&v->reason,

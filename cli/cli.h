@@ -148,8 +148,6 @@ int cli_sessions(int argc, char **argv);
 int cli_show(int argc, char **argv);
 int cli_replay(int argc, char **argv);
 
-/* The recording of an operation; says itself what went wrong. */
-int cli_recording(const char *id, int *fdp);
 /* Plays it. */
 struct replay_options;
 struct splice;
@@ -158,11 +156,12 @@ int cli_replay_fd(int fd, struct splice *s, const struct replay_options *o);
 /* As an asciicast for other players; one of fd and s. */
 int cli_replay_cast(int fd, struct splice *s, const struct replay_options *o);
 /* replay_shell.c */
+/* The recording of an operation; shell: a broker shell's own, as the ledger has
+ * it.  Says itself what went wrong. */
+int cli_recording(const char *id, int *fdp, bool *shell);
 /* Plays a broker shell with its lines' operations as one, or writes that as an
  * asciicast.  take_fd: its own recording, or -1: not fetched yet. */
 int cli_replay_shell(
     const char *id, int take_fd, bool cast, const struct replay_options *o);
-/* A recording at its start, where it stays, is a broker shell's own. */
-bool cli_replay_is_shell(int fd);
 
 #endif

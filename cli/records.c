@@ -442,32 +442,16 @@ take_replay(
 	return POSTERN_EX_USAGE;
 }
 
-int
-cli_recording(const char *id, int *fdp)
-{
-	struct rows rows = { .style = ROW_JSON, .recording = -1 };
-	const struct cli_param param = { "id", id };
-	int r;
-
-	if ((r = cli_query("recording", &param, 1, row_print, &rows)) != 0)
-		return r;
-	if (rows.recording == -1) {
-		cli_error("operation %s has no recording", id);
-		return CLI_EX_FAILED;
-	}
-	*fdp = rows.recording;
-	return 0;
-}
-
 static int
 replay_recording(const char *id, const struct replay_ask *ask,
     const struct replay_options *o)
 {
+	bool shell;
 	int fd, r;
 
-	if ((r = cli_recording(id, &fd)) != 0)
+	if ((r = cli_recording(id, &fd, &shell)) != 0)
 		return r;
-	if (!ask->raw && cli_replay_is_shell(fd))
+	if (!ask->raw && shell)
 		return cli_replay_shell(id, fd, ask->cast, o);
 	if (ask->raw)
 		r = replay_copy_fd(fd);

@@ -18,11 +18,11 @@
 #include "audit/castread.h"
 #include "audit/replay.h"
 #include "audit/splice.h"
+#include "audit/store.h"
 #include "cli/cli.h"
 #include "lib/err.h"
 
 #define GONE "its recording was deleted by retention"
-#define LINES_MAX 100000 /* operations of one shell that are played */
 
 struct lines {
 	json_t *rows; /* an array */
@@ -36,6 +36,56 @@ text_of(const json_t *o, const char *key)
 	return s == NULL ? "" : s;
 }
 
+/* -- what audit has ---------------------------------------------------------
+ */
+
+struct found {
+	int fd;
+	bool shell;
+};
+
+/* What the ledger says, and not the recording's header: that is its writer's.
+ */
+static int
+take_recording(void *arg, const char *json, size_t n, int fd)
+{
+	struct found *f = arg;
+	json_t *o;
+
+	if (fd >= 0 && f->fd >= 0)
+		(void)close(f->fd);
+	if (fd >= 0)
+		f->fd = fd;
+	if ((o = json_loadb(json, n, 0, NULL)) == NULL) {
+		cli_error("a row of the answer is not JSON");
+		return CLI_EX_FAILED;
+	}
+	f->shell |= strcmp(text_of(o, "by"), "shell") == 0;
+	json_decref(o);
+	return 0;
+}
+
+int
+cli_recording(const char *id, int *fdp, bool *shell)
+{
+	const struct cli_param param = { "id", id };
+	struct found f = { .fd = -1 };
+	int r = cli_query("recording", &param, 1, take_recording, &f);
+
+	if (r == 0 && f.fd == -1) {
+		cli_error("operation %s has no recording", id);
+		r = CLI_EX_FAILED;
+	}
+	if (r != 0) {
+		if (f.fd != -1)
+			(void)close(f.fd);
+		return r;
+	}
+	*fdp = f.fd;
+	*shell = f.shell;
+	return 0;
+}
+
 static int
 take_row(void *arg, const char *json, size_t n, int fd)
 {
@@ -47,12 +97,38 @@ take_row(void *arg, const char *json, size_t n, int fd)
 		cli_error("a row of the answer is not JSON");
 		return CLI_EX_FAILED;
 	}
-	if (json_array_size(l->rows) >= LINES_MAX ||
-	    json_array_append_new(l->rows, o) != 0) {
-		cli_error("the shell has more lines than can be played");
-		return CLI_EX_FAILED;
-	}
-	return 0;
+	if (json_array_size(l->rows) < STORE_FOUND_MAX)
+		return json_array_append_new(l->rows, o) == 0 ? 0
+							      : cli_no_memory();
+	json_decref(o);
+	cli_error("the answer has more rows than it may");
+	return CLI_EX_FAILED;
+}
+
+/* Rows of a splice's parts: l->rows without the shell's own. */
+static uint64_t
+part_line(void *arg, size_t i)
+{
+	const struct lines *l = arg;
+
+	return (uint64_t)json_integer_value(
+	    json_object_get(json_array_get(l->rows, i), "line"));
+}
+
+/* An answer that is full may have been cut.  A typist makes a shell as long as
+ * he likes: what is not shown MUST be told. */
+static int
+tell_cut(const struct lines *l, size_t n, int r)
+{
+	if (n < STORE_FOUND_MAX || json_array_size(l->rows) == 0)
+		return r;
+	cli_error("the shell has more operations than can be played as one: "
+		  "none behind operation %s (line %" PRIu64 ") is shown; "
+		  "the ledger names all of them",
+	    text_of(json_array_get(l->rows, json_array_size(l->rows) - 1),
+		"operation"),
+	    part_line((void *)(uintptr_t)l, json_array_size(l->rows) - 1));
+	return r != 0 ? r : CLI_EX_FAILED;
 }
 
 /* A line of its own, set apart, as replay shows markers. */
@@ -84,6 +160,7 @@ put_denied(const json_t *o, const struct replay_options *how)
 static int
 play_line(const json_t *o, const struct replay_options *how)
 {
+	bool shell;
 	int fd, r;
 
 	put_marker(o, how);
@@ -102,7 +179,7 @@ play_line(const json_t *o, const struct replay_options *how)
 		return 0;
 	}
 	(void)fflush(stdout);
-	if ((r = cli_recording(text_of(o, "operation"), &fd)) != 0)
+	if ((r = cli_recording(text_of(o, "operation"), &fd, &shell)) != 0)
 		return r;
 	r = cli_replay_fd(fd, NULL, how);
 	(void)close(fd);
@@ -114,16 +191,6 @@ play_line(const json_t *o, const struct replay_options *how)
 
 /* -- as one -----------------------------------------------------------------
  */
-
-/* Rows of a splice's parts: l->rows without the shell's own. */
-static uint64_t
-part_line(void *arg, size_t i)
-{
-	const struct lines *l = arg;
-
-	return (uint64_t)json_integer_value(
-	    json_object_get(json_array_get(l->rows, i), "line"));
-}
 
 /* One that was decided has a name for its recording; one that did not begin, no
  * recording. */
@@ -141,13 +208,14 @@ part_open(void *arg, size_t i, int *fdp, char text[SPLICE_TEXT_MAX])
 	const struct lines *l = arg;
 	const json_t *o = json_array_get(l->rows, i);
 	const char *id = text_of(o, "operation");
+	bool shell;
 
 	*fdp = -1;
 	if (*text_of(o, "deleted") != '\0')
 		(void)snprintf(text, SPLICE_TEXT_MAX,
 		    "\r\n[operation %.40s: " GONE " on %.40s]\r\n", id,
 		    text_of(o, "deleted"));
-	else if (has_recording(o) && cli_recording(id, fdp) != 0)
+	else if (has_recording(o) && cli_recording(id, fdp, &shell) != 0)
 		(void)snprintf(text, SPLICE_TEXT_MAX,
 		    "\r\n[operation %.40s: its recording is not there]\r\n",
 		    id);
@@ -176,19 +244,6 @@ play_spliced(int fd, struct lines *l, bool cast, const struct replay_options *o)
 	}
 	splice_free(s);
 	return r;
-}
-
-bool
-cli_replay_is_shell(int fd)
-{
-	struct castread *cr;
-	bool yes = false;
-
-	if (castread_open(fd, &cr) == 0) {
-		yes = castread_header(cr)->shell;
-		castread_free(cr);
-	}
-	return lseek(fd, 0, SEEK_SET) == 0 && yes;
 }
 
 /* -- one after the other ----------------------------------------------------
@@ -245,14 +300,17 @@ cli_replay_shell(
 	const struct cli_param param = { "id", id };
 	struct lines l = { json_array() };
 	int fd = take_fd, r;
-	bool has;
+	bool has, shell;
+	size_t n = 0;
 
 	if (l.rows == NULL)
 		return cli_no_memory();
-	if ((r = cli_query("show", &param, 1, take_row, &l)) != 0 ||
-	    (r = take_own(&l, id, &has)) != 0)
+	if ((r = cli_query("show", &param, 1, take_row, &l)) != 0)
 		goto out;
-	if (has && fd == -1 && (r = cli_recording(id, &fd)) != 0)
+	n = json_array_size(l.rows);
+	if ((r = take_own(&l, id, &has)) != 0)
+		goto out;
+	if (has && fd == -1 && (r = cli_recording(id, &fd, &shell)) != 0)
 		goto out;
 	if (fd != -1) {
 		r = play_spliced(fd, &l, cast, o);
@@ -264,6 +322,7 @@ cli_replay_shell(
 	} else {
 		r = play_lines(&l, o);
 	}
+	r = tell_cut(&l, n, r);
 out:
 	if (fd != -1)
 		(void)close(fd);

@@ -27,11 +27,12 @@ KINDS = {"start": 1, "policy.load": 2, "login.refused": 3, "session.open": 4,
 NAMES = """session operation identity issuer subject user source commit
 pull_request actor workflow run target login command pty stdin policy rule
 verdict reason by serial key_id principal list position positions joined asker key
-principals lifetime_s exit signal state duration_ms bytes_in bytes_out
+principals lifetime_s env exit signal state duration_ms bytes_in bytes_out
 bytes_err sha256_in sha256_out
 sha256_err files files_refused bytes_read bytes_written manifest_sha256
 recording recording_sha256 viewer process recording_bytes
-retention sidecar_sha256 checkpoint what direction refs refs_refused""".split()
+retention sidecar_sha256 checkpoint what direction refs refs_refused shell
+line""".split()
 FIELD = {name: i + 1 for i, name in enumerate(NAMES)}
 BOOLS = {"pty", "stdin"}
 

@@ -24,6 +24,7 @@ export POSTERN_BUILD PYTHONDONTWRITEBYTECODE
     "$top/tests/broker/test_posternd_anchor.py" \
     "$top/tests/broker/test_signer_process.py" \
     "$top/tests/broker/test_signer_agent.py" \
-    "$top/tests/broker/test_signer_job.py"
+    "$top/tests/broker/test_signer_job.py" \
+    "$top/tests/broker/test_replay_shell.py"
 exec "$top/tests/broker/inside.sh" /usr/bin/python3 -m pytest \
     -p no:cacheprovider -q -r fE --basetemp=/opt/pytest "$@"

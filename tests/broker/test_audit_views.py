@@ -166,3 +166,19 @@ def test_how_far_it_is_signed(audit):
         assert time.monotonic() < end, row
     assert row["anchor_command"] is False
     assert len(audit.ledger()) == before    # a state is nobody's recording
+
+
+def test_of_a_shell_its_recording_alone(audit):
+    """What was typed there is found by its id, too, and is not in it."""
+    shell = w.ulid(1)
+    hop = w.Hop(*audit.open(shell, by="shell", shell=shell))
+    for n in (2, 3):
+        audit.event("operation.decide", operation=w.ulid(n), session=w.ulid(0),
+                    verdict="deny", target="web-1", shell=shell)
+    assert len(audit.query("show", id=shell)[0]) == 3
+    rows, fds = audit.query("recording", id=shell)
+    for fd in fds:
+        os.close(fd)
+    assert [(r["operation"], r["by"]) for r in rows] == [(shell, "shell")]
+    assert len(fds) == 1
+    hop.end()
