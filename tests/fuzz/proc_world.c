@@ -65,7 +65,7 @@ bool proc_inside;
 
 static struct {
 	int64_t passed_ms;
-	unsigned int handle, id, other; /* random numbers so far */
+	unsigned int named, other; /* random numbers so far */
 	unsigned int spin;
 } env;
 
@@ -163,14 +163,11 @@ __wrap_time(time_t *t)
 	return now;
 }
 
-/* The n-th handle (16 bytes) is n, and so is the n-th id (10 bytes): scripts
- * can name them. */
+/* The n-th 16 bytes are n, be it a handle or an id: scripts can name them. */
 ssize_t
 __wrap_getrandom(void *p, size_t n, unsigned int flags)
 {
-	unsigned int *turn = n == 16   ? &env.handle
-			     : n == 10 ? &env.id
-				       : &env.other;
+	unsigned int *turn = n == 16 ? &env.named : &env.other;
 
 	if (!proc_inside)
 		return __real_getrandom(p, n, flags);

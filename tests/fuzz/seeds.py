@@ -22,7 +22,7 @@ NULL, PIPE, SOCKET, FILE, FOLDER, PIDFD, TCP = range(7)
 LAST, BEFORE = 255, 254
 FRESH = b"\1"
 NOW = 1795510800
-HANDLE = "01" * 16          # the first one that a process makes
+HANDLE = "02" * 16          # a process's first one: its connection's id is 01
 
 
 def step(op, door, kind=0, ident=0, fds=(0, NULL), body=b"", nth=0):
@@ -43,10 +43,11 @@ def time(which):
 
 
 def ulid(n):
-    """The n-th id that a process makes at the beginning of its time."""
+    """The id of the n-th 16 random bytes, at the beginning of a process's
+    time."""
     letters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-    v = (NOW * 1000) << 80 | int.from_bytes(bytes([n]) * 10, "big")
-    return "".join(letters[v >> 5 * i & 31] for i in reversed(range(26)))
+    return "".join(letters[NOW * 1000 >> 5 * i & 31]
+                   for i in reversed(range(10))) + letters[n & 31] * 16
 
 
 def event(kind, **fields):
@@ -298,6 +299,59 @@ def policy():
         "sessions": b"".join(say(oidc, "SESSION_NEW", proof(
             token=f"{i:064x}"), 3) for i in range(6)),
         "no-identity": say(oidc, "SESSION_NEW", proof(claims={}), 3),
+    }
+    # Broker shells: of a target, and of postern@.
+    def line(text, size=(100, 40)):
+        return say(shell, "LINE", w.text(text) + w.u32(size[0]) +
+                   w.u32(size[1]), 0)
+
+    def words(text):
+        return say(shell, "WORDS", w.text(text), 2)
+
+    recorded = say(audit, "OP_OPENED", w.u32(0) + w.u64(8) + w.text(""),
+                   LAST, (2, FILE))
+    unasked = opened + ask("", kind=0, tty=1)
+    sh = unasked + recorded
+    over = say(hop, "HOP_ENDED", w.u8(1) + w.u32(0) + w.u32(0), 0)
+    leave, brk = say(shell, "LEAVE", b"", 0), say(shell, "BREAK", b"", 0)
+    restart = line("systemctl restart web")
+    surface = say(oidc, "SESSION_NEW", proof("postern"), 3) + say(
+        session, "SESSION_OPEN", w.text(HANDLE) + w.text("postern") +
+        w.text("10.0.3.4") + w.text(""), 5, (1, PIDFD)) + done + ask(
+        "", kind=0, tty=1) + recorded
+    out |= {
+        "bs": sh + line("help") + line("cd /srv") + words("sys") + restart +
+        answers + over + done + line("systemctl stop web") + done + line(
+            "", (0, 70000)) + line("cd"),
+        "bs-two": sh + line("systemctl restart web; systemctl restart web") +
+        done + say(audit, "EVENT_DONE", w.u32(0) + w.u64(8), BEFORE) +
+        answers + brk + over,
+        "bs-broken": sh + restart + brk + answers + brk,
+        "bs-at-once": unasked + restart,
+        "bs-leave-at-once": sh + leave,
+        "bs-line-in-line": sh + restart + restart,
+        "bs-leave-in-line": surface + line("web-1") + restart + leave,
+        "bs-words-in-line": sh + restart + words("x"),
+        "bs-left": unasked + step(CLOSE, shell) + recorded,
+        "bs-left-line": sh + restart + step(CLOSE, shell) + answers,
+        "bs-left-running": sh + restart + answers + step(CLOSE, shell) + over,
+        "bs-refused": unasked + say(
+            audit, "OP_OPENED", w.u32(3) + w.u64(0) + w.text("no room")),
+        "bs-no-fds": unasked + say(
+            audit, "OP_OPENED", w.u32(0) + w.u64(8) + w.text("")),
+        "bs-slow": unasked + time(5) + recorded,
+        "bs-idle": sh + time(7) + time(7),
+        "bs-audit-dead": unasked + step(CLOSE, audit) + step(OPEN, audit),
+        "bs-stop": sh + restart + answers + say(0, "STOP") + over + time(4),
+        "bs-kill": sh + restart + answers + say(
+            ctl, "KILL", w.u8(2) + w.text(""), 9) + done * 2 + over,
+        "bs-lock": sh + say(ctl, "LOCK", w.u8(1) + w.text("x"), 9) + say(
+            audit, "KEPT", w.u32(0)) + done + line("help") + restart + done,
+        "bs-surface": surface + b"".join(line(x) + done for x in (
+            "help", "whoami", "can web-1 systemctl restart web", "nosuch x",
+            "root+web-1 help", "\x00", "web-1 systemctl stop web")) + words(
+            "we") + words("can web-1 sys") + line("web-1") + words("sys") +
+        restart + answers + over + done + leave + leave,
     }
     # From the beginning, with rows of the process before.
     names = ("session", "shell", "ctl", "audit")
@@ -571,6 +625,50 @@ def shell():
         "list-lies": act(0) + say(hop_, "ANSWER", w.u32(0) + w.text("") +
                                   w.text(""), 0),
         "bad-exit": accepted + say(pol, "EXIT", w.u32(2) + w.u32(0), 0),
+    }
+    # A broker shell: it has a terminal, and somebody types (tests/shell).
+    def typed(text):
+        return act(2, text.encode())
+
+    def prompt(text, inner=0):
+        return say(pol, "PROMPT", w.text(ulid(1)) + w.text(text) +
+                   w.u8(inner), 0)
+
+    def record(kind=FILE):
+        return say(pol, "SHELL_RECORD", b"".join(w.text(x) for x in (
+            ulid(1), ulid(9), "web-1", "xterm", "web-1 as shop")), 0,
+            (2, kind))
+
+    done = say(pol, "ANSWER", w.u32(0) + w.text("out\n") + w.text(""), 0)
+    begun = FRESH + record() + prompt("web-1 as shop> ")
+    running = begun + typed("/usr/bin/id \u6f22\\\r") + act(0)
+    over = say(hop_, "EXIT", end, 0) + done
+    out |= {
+        "bs": running + over + typed("\x1b[A\r") + done + typed("exit 3\r"),
+        "bs-refused": FRESH + answer,
+        "bs-unrecorded": FRESH + prompt("x> "),
+        "bs-recorded-twice": begun + record(),
+        "bs-no-room": FRESH + record(FOLDER) + prompt("x> ") + typed("id\r"),
+        "bs-ended": begun + typed("id") + answer,
+        "bs-gone": begun + step(CLOSE, pol),
+        "bs-lost": running + step(CLOSE, pol) + say(hop_, "EXIT", end, 0),
+        "bs-words": begun + typed("sys\t") + say(
+            pol, "WORDS_ARE", w.u32(3) + w.u32(2) + w.text("system") +
+            w.text("sysctl"), LAST) + typed("\t") + say(
+            pol, "WORDS_ARE", w.u32(9) + w.u32(1) + w.text("x"), LAST),
+        "bs-in-target": FRESH + record() + prompt("postern as shop> ") + typed(
+            "web-1\r") + prompt("web-1 as shop:/srv> ", 1) + done + typed(
+            "\x04") + prompt("postern as shop> ") + done + typed("\x04"),
+        "bs-leave-refused": FRESH + record() + prompt("x> ", 1) + typed(
+            "exit\r") + answer + typed("logout 2\r") + step(CLOSE, pol),
+        "bs-breaks": running + act(1, b"\1") + act(1, b"\4") + act(
+            1, b"\1") + done + typed("half") + act(1, b"\1") + typed("\x04"),
+        "bs-hangup": running + act(1, b"\0") + over,
+        "bs-between": begun + prompt("other> ") + act(1, b"\4") + typed(
+            "id\r") + typed("ahead\r") + done + done + act(1, b"\2"),
+        "bs-odd-prompt": FRESH + record() + prompt("\u6f22\x1b[31m") + prompt(
+            "x" * 600),
+        "bs-lies": running + say(pol, "ACCEPTED", b"", 0),
     }
     return out
 
