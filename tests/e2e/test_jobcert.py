@@ -30,7 +30,7 @@ class Key:
         self.folder = job.home / f"k-{os.urandom(4).hex()}"
         r = job.run(["sh", "-c", f"umask 077; mkdir {self.folder} && ssh-keygen "
                      f"-q -t {kind} {' '.join(more)} -N '' -C job -f "
-                     f"{self.folder}/k"])
+                     f"{self.folder}/k"], timeout=600)  # primes take luck
         assert r.code == 0, r.error
         self.private, self.public = self.folder / "k", self.folder / "k.pub"
         self.line = self.public.read_bytes()
