@@ -312,30 +312,9 @@ def test_two_hundred_columns(shell):
     same(t, "columns")
 
 
-def test_a_paste_of_10000(at):
-    text = "".join(chr(97 + i % 26) for i in range(10000))
-    at.type(f"/opt/house/bin/argv {text}")
-    at.key("Enter")
-    at.see(f"^<{text}>$", whole=True)
-    at.ready()
-
-
 TOP = '''
 allow top for shop on web-1 { run /usr/bin/top -d <int 1..9> with pty stdin }
 '''
-
-
-@pytest.mark.skipif(not os.path.exists("/usr/bin/top"), reason="no top")
-def test_a_program_of_the_whole_screen(at, bastion):
-    with bastion.more_rules(TOP):
-        at.line("/usr/bin/top -d 1")
-        at.see(r"^top - .*PID +USER")
-        at.tmux("resize-window", "-x", "90", "-y", "16")
-        at.see(r"^top - .*PID +USER")
-        at.type("q")
-        at.ready()
-        at.line("systemctl restart web")
-        at.see(r"^restart web\nweb is up$")
 
 
 WINCH = """#!/bin/sh

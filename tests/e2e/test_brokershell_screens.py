@@ -119,6 +119,8 @@ def test_a_program_of_the_whole_screen(at, bastion):
         at.line("/usr/bin/top -d 9")
         at.see(r"^top - .*PID +USER.*^ *\d+ \S+")
         same(at, "top", masked)
+        at.tmux("resize-window", "-x", "90", "-y", "16")
+        at.see(r"^top - .*PID +USER")
         at.type("q")
         at.see(r"^\S+ as \S+>\s*\Z")
         at.line("systemctl restart web")
