@@ -7,6 +7,7 @@
 #define POSTERN_BROKER_BROKERSHELL_INTERNAL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "broker/operation_internal.h"
@@ -43,7 +44,18 @@ void brokershell_judge(struct operation *line, const struct ask *a, char *dir);
 void brokershell_record(struct operation *op, const struct ask *a);
 /* Its recording is in its hands: the first prompt.  May free op. */
 void brokershell_begin(struct operation *op);
+
 /* brokershell_words.c */
+/* A list in an answer, as long as there is room for it and for what stands
+ * around it. */
+struct shell_list {
+	struct buf *out;
+	size_t n, left; /* in it, and left out */
+};
+/* One more, for a words_fn or the like; arg: the list. */
+int brokershell_put(void *arg, const char *text, size_t n);
+/* Says what was left out, or that there is nothing: "none", "no command". */
+void brokershell_put_end(const struct shell_list *l, const char *none);
 /* What may be run there. */
 void brokershell_help(
     const struct operation *op, const struct user_name *place, struct buf *out);

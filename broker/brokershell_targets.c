@@ -24,8 +24,6 @@
 #include "policy/model.h"
 #include "policy/policy.h"
 
-#define HELP_LEFT 1024 /* of an answer, for what stands around the targets */
-
 /* Of the control surface, in byte order; a target of such a name is entered as
  * LOGIN+TARGET. */
 static const char *const own[] = { "can", "help", "login", "targets",
@@ -126,38 +124,17 @@ tell_places(const struct connection *conn, words_fn fn, void *arg)
 	    policy_time(), tell_place, &x);
 }
 
-struct help {
-	struct buf *out;
-	size_t n, left;
-};
-
-static int
-put_place(void *arg, const char *name, size_t n)
-{
-	struct help *h = arg;
-
-	if (h->left > 0 || buf_len(h->out) + n + HELP_LEFT > PROTO_TEXT_MAX) {
-		h->left++;
-		return 0;
-	}
-	h->n++;
-	return buf_putf(h->out, "  %.*s\n", (int)n, name);
-}
-
 static void
 say_help(const struct connection *conn, struct buf *out)
 {
-	struct help h = { .out = out };
+	struct shell_list h = { .out = out };
 
 	(void)buf_putf(out,
 	    "A target's name enters it; with a command behind it, that one "
 	    "line is run\nthere, decided and recorded like `ssh TARGET@BASTION "
 	    "COMMAND`.  Targets here:\n");
-	(void)tell_places(conn, put_place, &h);
-	if (h.n == 0)
-		(void)buf_putf(out, "  none at this time\n");
-	if (h.left > 0)
-		(void)buf_putf(out, "  and %zu more\n", h.left);
+	(void)tell_places(conn, brokershell_put, &h);
+	brokershell_put_end(&h, "none");
 	(void)buf_putf(out,
 	    "Words of this shell:\n"
 	    "  whoami               what your token proved, and as whom you "

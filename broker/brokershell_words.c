@@ -19,31 +19,35 @@
 #include "lib/proto.h"
 #include "policy/words.h"
 
-#define HELP_LEFT 1024 /* of an answer, for what stands below the lines */
+#define HELP_LEFT 1024 /* of an answer, for what stands around a list */
 
-struct help {
-	struct buf *out;
-	size_t n, left;
-};
-
-static int
-put_line(void *arg, const char *text, size_t n)
+int
+brokershell_put(void *arg, const char *text, size_t n)
 {
-	struct help *h = arg;
+	struct shell_list *l = arg;
 
-	if (h->left > 0 || buf_len(h->out) + n + HELP_LEFT > PROTO_TEXT_MAX) {
-		h->left++;
+	if (l->left > 0 || buf_len(l->out) + n + HELP_LEFT > PROTO_TEXT_MAX) {
+		l->left++;
 		return 0;
 	}
-	h->n++;
-	return buf_putf(h->out, "  %.*s\n", (int)n, text);
+	l->n++;
+	return buf_putf(l->out, "  %.*s\n", (int)n, text);
+}
+
+void
+brokershell_put_end(const struct shell_list *l, const char *none)
+{
+	if (l->n == 0)
+		(void)buf_putf(l->out, "  %s at this time\n", none);
+	if (l->left > 0)
+		(void)buf_putf(l->out, "  and %zu more\n", l->left);
 }
 
 void
 brokershell_help(
     const struct operation *op, const struct user_name *place, struct buf *out)
 {
-	struct help h = { .out = out };
+	struct shell_list h = { .out = out };
 	char name[PLACE_SIZE];
 	struct request q;
 
@@ -52,11 +56,8 @@ brokershell_help(
 	    "Each line is run on %s by itself, decided and recorded like "
 	    "`ssh %s@BASTION COMMAND`.\nThe rules give you:\n",
 	    place->target, place_name(place, name));
-	(void)words_lines(&q, put_line, &h);
-	if (h.n == 0)
-		(void)buf_putf(out, "  no command at this time\n");
-	if (h.left > 0)
-		(void)buf_putf(out, "  and %zu more\n", h.left);
+	(void)words_lines(&q, brokershell_put, &h);
+	brokershell_put_end(&h, "no command");
 	(void)buf_putf(out,
 	    "<…> stands for a value, ( | ) for one of these, [ ] for what may "
 	    "be left out.\n"
