@@ -105,14 +105,18 @@ take_row(void *arg, const char *json, size_t n, int fd)
 	return CLI_EX_FAILED;
 }
 
+static uint64_t
+line_of(const struct lines *l, size_t i)
+{
+	return (uint64_t)json_integer_value(
+	    json_object_get(json_array_get(l->rows, i), "line"));
+}
+
 /* Rows of a splice's parts: l->rows without the shell's own. */
 static uint64_t
 part_line(void *arg, size_t i)
 {
-	const struct lines *l = arg;
-
-	return (uint64_t)json_integer_value(
-	    json_object_get(json_array_get(l->rows, i), "line"));
+	return line_of(arg, i);
 }
 
 /* An answer that is full may have been cut.  A typist makes a shell as long as
@@ -127,7 +131,7 @@ tell_cut(const struct lines *l, size_t n, int r)
 		  "the ledger names all of them",
 	    text_of(json_array_get(l->rows, json_array_size(l->rows) - 1),
 		"operation"),
-	    part_line((void *)(uintptr_t)l, json_array_size(l->rows) - 1));
+	    line_of(l, json_array_size(l->rows) - 1));
 	return r != 0 ? r : CLI_EX_FAILED;
 }
 
@@ -258,7 +262,7 @@ play_lines(const struct lines *l, const struct replay_options *o)
 
 	json_array_foreach(l->rows, i, row)
 	{
-		if (part_line((void *)(uintptr_t)l, i) < o->line)
+		if (line_of(l, i) < o->line)
 			continue;
 		if (o->stop != NULL && *o->stop != 0)
 			break;
