@@ -16,23 +16,12 @@ import audit_wire as w  # noqa: E402
 import tamper as t  # noqa: E402
 from test_audit_process import small_disk  # noqa: E402, F401
 
-HEADER = b'{"version":2,"width":80,"height":24}\n'
-
 
 @pytest.fixture
 def disk(small_disk, tmp_path_factory):  # noqa: F811
     """Where the log is elsewhere, and has room."""
     (small_disk / "log").symlink_to(tmp_path_factory.mktemp("log") / "log")
     return small_disk
-
-
-def record(audit, op, text=b"hi"):
-    fds = audit.open(op)
-    os.write(fds[0], HEADER + b'[0.1,"o","%s"]\n' % text)
-    hop = w.Hop(*fds)
-    audit.started(op, hop.pid)
-    hop.end(b"w")
-    audit.wait_end(op)
 
 
 def fill(disk):
@@ -75,7 +64,7 @@ def test_an_admin_may_look_and_an_auditor_not(disk):
     audit = w.Audit(disk, "disk-reserve 4KiB\n")
     op = w.ulid(5)
     audit.event("session.open", session=w.ulid(0), identity="shop")
-    record(audit, op)
+    t.record(audit, op, b"hi")
     full(audit)
     rows, _ = audit.query("sessions")
     assert [r["kind"] for r in rows] == ["session", "operation"]
@@ -127,7 +116,7 @@ def test_an_index_that_cannot_follow_is_read_as_it_is(disk):
     audit.event("session.open", session=w.ulid(0), identity="shop")
     op, hop = w.ulid(5), None
     fds = audit.open(op)
-    os.write(fds[0], HEADER)
+    os.write(fds[0], t.HEADER)
     hop = w.Hop(*fds)
     audit.started(op, hop.pid)
     audit.query("sessions")
@@ -148,7 +137,7 @@ def test_a_tree_without_room_is_signed_later(disk):
     audit = w.Audit(disk, "disk-reserve 4KiB\n")
     op = w.ulid(5)
     fds = audit.open(op)
-    os.write(fds[0], HEADER)
+    os.write(fds[0], t.HEADER)
     hop = w.Hop(*fds)
     audit.started(op, hop.pid)
     t.sign_soon(audit)
@@ -221,7 +210,7 @@ def one(audit, op):
     except w.Refused as e:
         assert "cannot be written" in str(e), e
         return None
-    os.write(fds[0], HEADER + b'[0.1,"o","hi"]\n')
+    os.write(fds[0], t.HEADER + b'[0.1,"o","hi"]\n')
     hop = w.Hop(*fds)
     audit.started(op, hop.pid)
     hop.end(b"w")
@@ -288,7 +277,7 @@ def test_retention_makes_room_where_there_is_none(tmp_path, room):
     """Its line comes out of the reserve."""
     (tmp_path / "state").mkdir()
     audit = w.Audit(tmp_path / "state", env=room.env)
-    record(audit, w.ulid(5), b"x" * 3000)
+    t.record(audit, w.ulid(5), b"x" * 3000)
     audit.stop()
     audit.settings = "disk-reserve 1MiB\nretention-size 1KiB\n"
     kept = tmp_path / "reserve"
