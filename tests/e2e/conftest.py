@@ -59,6 +59,16 @@ def mark(bastion):
 
 
 @pytest.fixture
+def cuts(bastion):
+    """The test takes hops or shells away: what it began may end without last
+    words, and test_zz_after wants that of nothing else."""
+    before = bastion.begun()
+    yield
+    bastion.told()
+    bastion.cut |= bastion.begun() - before
+
+
+@pytest.fixture
 def fresh(up):
     """The job has an address that no bad token came from."""
     with h.owing_nothing() as addr:

@@ -780,8 +780,10 @@ class Bastion:
         self.issuer, self.targets = issuer, targets
         self.policy = TOP / policy
         self.daemon = self.sshd = None
-        # Deaths that tests brought about, for test_zz_after.
-        self.owned = self.owned_hops = 0
+        # What tests brought about, for test_zz_after: deaths by SIGSYS, and
+        # operations that may have been cut (the fixture cuts).
+        self.owned = 0
+        self.cut = set()
         self.log = WORK / "posternd.log"
         self.sshd_log = WORK / "postern-sshd.log"
         self._install()
@@ -911,6 +913,11 @@ class Bastion:
     def ledger(self):
         text = (STATE / "ledger/ledger.jsonl").read_text()
         return [json.loads(line) for line in text.splitlines()]
+
+    def begun(self):
+        """The operations that were let run."""
+        return {e["operation"] for e in self.ledger()
+                if e["event"] == "operation.decide" and e["verdict"] != "deny"}
 
     def told(self):
         """Until audit has written what policy told it before now: a job hears

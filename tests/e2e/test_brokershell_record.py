@@ -340,7 +340,7 @@ def test_from_a_line_on(mark, at, bastion):
 # -- when something ends ---------------------------------------------------------------
 
 
-def test_killed_with_all_it_has_shown(mark, at, bastion):
+def test_killed_with_all_it_has_shown(cuts, mark, at, bastion):
     at.line("systemctl restart web")
     at.see(r"^web is up$")
     at.ready(2)

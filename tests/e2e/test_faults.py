@@ -47,7 +47,7 @@ def test_9_a_killed_sibling_cuts_no_operation(bastion, job, name):
     assert "".join(shown) == "started\r\ndone\r\n"
 
 
-def test_9_a_killed_hop_loses_no_shown_byte(bastion, job, mark):
+def test_9_a_killed_hop_loses_no_shown_byte(bastion, job, cuts, mark):
     p = job.popen(job.argv("web-1", "/opt/house/bin/lines 1000000"),
                   env=job.env(CI_TOKEN=job.issuer.token()))
     shown = p.stdout.read(100000)

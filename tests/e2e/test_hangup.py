@@ -148,10 +148,9 @@ def test_a_terminals_command_gets_hup(run):
     it.interrupted()
 
 
-def test_a_terminals_command_gets_hup_when_the_hop_dies(bastion, run):
+def test_a_terminals_command_gets_hup_when_the_hop_dies(bastion, cuts, run):
     it = run("tty", opts=["-tt"])
     os.kill(pid_of(bastion, "postern-hop")[0], signal.SIGKILL)
-    bastion.owned_hops += 1
     assert it.met() == ["HUP"]
     it.interrupted("it ended without its last words")
 

@@ -298,7 +298,10 @@ class Hop:
             self.theirs = [r0, w1, w2]
 
     def sign(self):
-        got = recv(self.signer)
+        try:
+            got = recv(self.signer)
+        except OSError:     # the stage was closed before it was asked
+            got = None
         if got is None:
             return
         kind, body = got
