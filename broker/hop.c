@@ -380,6 +380,7 @@ main(void)
 		hop_unable(h, r);
 	hop_record(h);
 	hop_tty_raw(h, true);
+	hop_typed_start(h);
 	if (h->phase != HOP_OVER)
 		hop_cert_request(h);
 	if (h->phase != HOP_OVER)

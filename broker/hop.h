@@ -6,6 +6,7 @@
  *	hop_connect.c	a connected socket to the target
  *	hop_open.c	credential, handshake, and their refusals in words
  *	hop_relay.c	stdin, terminal, messages while the command runs
+ *	hop_typed.c	what is typed for a command that has no terminal
  *	hop_show.c	the one place through which all that is shown goes
  *	hop_files.c	a session of files, through the filter that judges it
  *	hop_filter.c	that filter, and the manifest
@@ -38,6 +39,8 @@
 #define HOP_TITLE_MAX 1023
 #define HOP_TIMEOUT_MAX 3600 /* seconds, of any wait that HOP_RUN names */
 #define HOP_TEXT_MAX 1500    /* bytes of the last words */
+#define HOP_LINE_MAX 1000    /* bytes of a typed line that can be changed */
+#define HOP_TYPED_MAX 256    /* and of what is taken of it at once */
 
 /*
  * One `read` or `write` line that is granted, or that a deny rule has: path and
@@ -123,6 +126,13 @@ struct hop_end {
 	char text[HOP_TEXT_MAX];
 };
 
+/* A line that is being typed for a command without a terminal. */
+struct hop_typed {
+	bool on;
+	size_t n;
+	uint8_t line[HOP_LINE_MAX];
+};
+
 struct hop {
 	struct hop_run run;
 	enum hop_phase phase;
@@ -149,6 +159,7 @@ struct hop {
 	bool raw;		/* the job's terminal */
 	struct termios tty;     /* as it was, for who has it next */
 	bool tty_known;
+	struct hop_typed typed;
 	bool resized;
 	/* connecting */
 	struct addrinfo *addrs, *next;
@@ -190,12 +201,25 @@ void hop_relay_heard(struct hop *h);
 void hop_relay_silent(struct hop *h);
 bool hop_relay_wants_stdin(const struct hop *h);
 void hop_relay_stdin(struct hop *h);
+/* Bytes of the job's for the target, within what its rule grants; n: as many as
+ * conn has room for. */
+void hop_relay_pass(struct hop *h, const void *p, size_t n);
+/* There is nothing more of them. */
+void hop_relay_eof(struct hop *h);
 void hop_relay_shell(struct hop *h);
 /* The job's terminal: no echo, nothing rewritten; signals: ^C still ends a
  * job that waits for its connection. */
 void hop_tty_raw(struct hop *h, bool signals);
 /* As it was: a list or a broker shell goes on with it. */
 void hop_tty_back(const struct hop *h);
+
+/* hop_typed.c */
+/* From here on this shows what is typed, where nobody else does. */
+void hop_typed_start(struct hop *h);
+bool hop_typed_wants(const struct hop *h);
+void hop_typed_stdin(struct hop *h);
+/* A signal: the line is dropped, as by the kernel. */
+void hop_typed_drop(struct hop *h);
 
 /* hop_show.c */
 int hop_count_init(struct hop_count *c);
@@ -215,6 +239,10 @@ bool hop_show_waits(const struct hop *h, const struct hop_sink *k);
 /* A line of our own on the job's stderr: shown even where it could not be
  * recorded, for that is what it may have to say. */
 void hop_say(struct hop *h, const char *text);
+/* What was typed, n bytes of CONN_CHUNK at most, while nothing waits for the
+ * job's stderr: recorded, then shown; not shown, and the end, where it cannot
+ * be recorded. */
+void hop_show_typed(struct hop *h, const void *p, size_t n);
 /* Last tries, until deadline_ms, to get rid of what is pending. */
 void hop_show_flush(struct hop *h, int64_t deadline_ms);
 

@@ -123,19 +123,51 @@ hop_relay_wants_stdin(const struct hop *h)
 {
 	if (h->files != NULL)
 		return hop_files_wants_stdin(h);
-	return h->phase == HOP_RUNNING && !h->in_done &&
-	    conn_room(h->conn) > 0;
+	if (h->phase != HOP_RUNNING || h->in_done)
+		return false;
+	return h->typed.on ? hop_typed_wants(h) : conn_room(h->conn) > 0;
+}
+
+void
+hop_relay_eof(struct hop *h)
+{
+	if (h->phase == HOP_OVER)
+		return;
+	h->in_done = true;
+	(void)conn_eof(h->conn);
+}
+
+void
+hop_relay_pass(struct hop *h, const void *p, size_t n)
+{
+	uint64_t max = h->run.stdin_max;
+
+	if (h->phase == HOP_OVER)
+		return;
+	if (max != 0 && n > max - h->in.bytes) {
+		hop_fail(h, POSTERN_EX_DENIED,
+		    "standard input is longer than "
+		    "the %llu bytes that the rule grants",
+		    (unsigned long long)max);
+		return;
+	}
+	if (conn_write(h->conn, p, n) == 0)
+		hop_count_add(&h->in, p, n);
 }
 
 void
 hop_relay_stdin(struct hop *h)
 {
-	uint64_t left = UINT64_MAX;
+	uint64_t left;
 	size_t want;
 	ssize_t n;
 
 	if (h->files != NULL) {
 		hop_files_stdin(h);
+		return;
+	}
+	if (h->typed.on) {
+		hop_typed_stdin(h);
 		return;
 	}
 	want = conn_room(h->conn);
@@ -154,19 +186,10 @@ hop_relay_stdin(struct hop *h)
 		    "stopped: standard input broke off: %s", strerror(errno));
 		return;
 	}
-	if (n == 0) {
-		h->in_done = true;
-		(void)conn_eof(h->conn);
-		return;
-	}
-	if ((uint64_t)n > left) {
-		hop_fail(h, POSTERN_EX_DENIED, "standard input is longer than "
-		    "the %llu bytes that the rule grants",
-		    (unsigned long long)h->run.stdin_max);
-		return;
-	}
-	if (conn_write(h->conn, h->chunk, (size_t)n) == 0)
-		hop_count_add(&h->in, h->chunk, (size_t)n);
+	if (n == 0)
+		hop_relay_eof(h);
+	else
+		hop_relay_pass(h, h->chunk, (size_t)n);
 }
 
 /* Before the command runs there is nobody to pass a signal on to, so it does
@@ -186,6 +209,8 @@ relay_signal(struct hop *h, struct msg *m)
 			hop_interrupted(h, number);
 		return 0;
 	}
+	if (number == SIGINT || number == SIGQUIT)
+		hop_typed_drop(h);
 	r = conn_signal(h->conn, number);
 	return r == ERR_NOTFOUND ? 0 : r;
 }

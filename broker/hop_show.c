@@ -227,6 +227,22 @@ hop_say(struct hop *h, const char *text)
 }
 
 void
+hop_show_typed(struct hop *h, const void *p, size_t n)
+{
+	struct hop_sink *k = &h->sink[CONN_ERR];
+	int r;
+
+	if (h->phase == HOP_OVER)
+		return;
+	if ((r = cast_output(&h->cast, k->stream, p, n)) != 0) {
+		hop_fail(h, POSTERN_EX_IOERR,
+		    "the recording cannot be written: %s", err_text(r));
+		return;
+	}
+	show_bytes(h, k, p, n);
+}
+
+void
 hop_show_flush(struct hop *h, int64_t deadline_ms)
 {
 	for (int s = CONN_OUT; s <= CONN_ERR; s++) {

@@ -289,8 +289,9 @@ edit_new(const char *term, FILE *out, const struct edit_hooks *hooks,
 	if (el_set(e->el, EL_CLIENTDATA, e) != 0 ||
 	    el_set(e->el, EL_EDITOR, "emacs") != 0 ||
 	    el_set(e->el, EL_SIGNAL, 0) != 0 ||
-	    /* what is typed while a command runs, nobody would record */
-	    el_set(e->el, EL_SETTY, "-x", "-echo", NULL) != 0 ||
+	    /* what is typed while a command runs, nobody would record; and it
+	     * is for who comes next, a Ctrl-D of it as well */
+	    el_set(e->el, EL_SETTY, "-x", "-echo", "-icanon", NULL) != 0 ||
 	    el_set(e->el, EL_PROMPT, edit_prompt) != 0 ||
 	    el_set(e->el, EL_GETCFN, edit_getc) != 0 ||
 	    /* el_set would copy the names and lose the copies */

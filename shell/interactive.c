@@ -53,7 +53,7 @@ struct interactive {
 	struct edit *edit;
 	struct record *record;
 	struct termios terminal; /* as it was found */
-	struct termios quiet;    /* the same, without echo */
+	struct termios quiet;    /* the same, without echo and lines */
 	struct relay_shell shell;
 	struct ending end; /* of the last line; of all, when it is over */
 	bool over;
@@ -385,7 +385,7 @@ interactive_new(const struct request *q, struct interactive **out)
 		 &in->edit)) != 0)
 		goto out;
 	in->quiet = in->terminal;
-	in->quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
+	in->quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON);
 	*out = in;
 	in = NULL;
 	r = 0;

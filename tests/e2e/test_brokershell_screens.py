@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from test_brokershell import TOP, at, same, shell  # noqa: F401
+from test_brokershell import TOP, at, events, same, shell  # noqa: F401
 
 
 def test_history(at):
@@ -80,6 +80,43 @@ def test_a_paste_of_10000(at):
     at.see(f"^<{text}>$", whole=True)
     at.ready()
     same(at, "paste")
+
+
+def test_typed_for_a_command_without_a_terminal(mark, at, bastion):
+    """It is shown, may be changed, and is in the recording; also what is typed
+    before the command is there, and what comes behind its end."""
+    at.type("cat\none\n")
+    at.see(r"^one\none$")
+    at.type("two wrong")
+    at.key("C-w")
+    at.type("wordsü☃")
+    at.key("BSpace", "BSpace", "Enter")
+    at.see(r"(?:^two words\n){2}")
+    at.type("drop\tped")
+    at.see(r"^drop    ped$")
+    at.key("C-u", "Up", "Enter")
+    at.see(r"^\^\[\[A$|^\^\[OA$")
+    at.type("three")
+    at.key("C-d")
+    at.see(r"^threethree$")
+    at.type("\x04systemctl is-active web\n")
+    at.see(r"^web is up$")
+    at.ready()
+    same(at, "typed")
+    at.line("cat")
+    at.type("x" * 2500 + "\n")      # longer than what can be changed
+    at.see(r"(?:x\n?){5000}", whole=True)
+    at.key("C-d")
+    at.ready()
+    at.key("C-d")
+    at.see(r"^left with 0$")
+    ends = events(bastion, mark, "operation.end", 3)
+    assert [e["bytes_in"] for e in ends] == [23, 0, 2501]
+    shell = events(bastion, mark, "operation.decide", 3)[0]["shell"]
+    for which, text in ((["--shell", shell], "cat\none\none\n"),
+                        ([ends[0]["operation"]], "one\none\n")):
+        cast = bastion.postern("replay", "--speed", "0", *which).stdout
+        assert text in cast.replace("\r", ""), cast
 
 
 def test_resize(shell):
