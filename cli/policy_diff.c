@@ -112,6 +112,10 @@ put_question(struct buf *b, const struct witness *w)
 		 q->target->name)) != 0 ||
 	    (r = show_request(q, b)) != 0)
 		return r;
+	for (size_t i = 0; i < q->nsent; i++) {
+		if ((r = buf_putf(b, "  (sent \"%s\")", q->sent[i])) != 0)
+			return r;
+	}
 	if (q->pty && (r = buf_putf(b, "  (with pty)")) != 0)
 		return r;
 	if (gmtime_r(&now, &tm) == NULL ||
@@ -168,6 +172,12 @@ json_witness(struct diff *to, enum kind kind, const struct witness *w)
 	json_kv_str(&to->j, "login", q->login);
 	json_kv_num(&to->j, "time", (uint64_t)q->now);
 	show_request_json(&to->j, q);
+	if (q->nsent > 0) {
+		json_kv_open(&to->j, "sent", '[');
+		for (size_t i = 0; i < q->nsent; i++)
+			json_str(&to->j, q->sent[i]);
+		json_close(&to->j, ']');
+	}
 	json_side(&to->j, "before", w->q[old], w->d[old]);
 	json_side(&to->j, "after", w->q[!old], w->d[!old]);
 	json_close(&to->j, '}');
@@ -327,7 +337,6 @@ diff_run(int argc, char **argv, bool only_new)
 			 &p[i])) != 0)
 			goto out;
 	}
-	policy_tell_left_out((const struct policy *const *)p, 2);
 	set_budget(a.budget_s);
 	to->json = a.json;
 	to->only_new = only_new;

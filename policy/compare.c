@@ -219,6 +219,7 @@ look_at(struct compare *c, size_t group)
 {
 	const struct alike *g = &c->group[group];
 	bool wanted = false;
+	int r = 0;
 
 	for (size_t i = g->begin; i < g->end && !wanted; i++)
 		wanted = line_is_wanted(c, &c->line[i]);
@@ -226,11 +227,17 @@ look_at(struct compare *c, size_t group)
 		return 0;
 	compare_near(c, group);
 	wanted = false;
-	for (size_t i = g->begin; i < g->end && !wanted; i++)
-		wanted = line_is_wanted(c, &c->line[i]) &&
-			 !is_settled(c, group, &c->line[i]);
-	if (!wanted)
-		return 0;
+	for (size_t i = g->begin; i < g->end && r == 0; i++) {
+		const struct line *l = &c->line[i];
+
+		if (!line_is_wanted(c, l) || is_settled(c, group, l))
+			continue;
+		wanted = true;
+		if (c->some_env && line_denies_sent(l))
+			r = compare_sent(c, l);
+	}
+	if (!wanted || r != 0)
+		return r;
 	if (c->line[g->begin].rule->effect == EFFECT_DENY && !c->cells.observed)
 		return look_at_denied(c, group);
 	return ask_pieces(c, group, NO_GROUP);

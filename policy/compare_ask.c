@@ -123,6 +123,8 @@ request_of(const struct compare *c, int side, const struct asked *a,
 		.path = a->path,
 		.how = c->topic.how,
 		.ref = a->ref,
+		.sent = c->sent,
+		.nsent = c->nsent,
 		.now = x->now,
 		.enforces = ENFORCE_ALL };
 }
@@ -145,8 +147,10 @@ ask(struct compare *c, const struct asked *a, const struct where_when *x,
 		if (d[1].verdict == VERDICT_DENY)
 			continue;
 		decide(&old, &d[0]);
-		if (compare_decisions(w.q, w.d, &w.kind))
-			r = c->how->found(c->how->arg, &w);
+		if (!compare_decisions(w.q, w.d, &w.kind))
+			continue;
+		c->nallowed += w.kind == DIFFERENCE_ALLOWED;
+		r = c->how->found(c->how->arg, &w);
 	}
 	return r;
 }
@@ -442,6 +446,20 @@ compare_ask_piece(struct compare *c, size_t group, struct piece_of *p,
 	compare_doubt(c, &c->line[c->group[group].begin],
 	    "no request was found that it matches");
 	return 0;
+}
+
+int
+compare_ask_there(struct compare *c, char *text, size_t n,
+    const struct session *s, const struct spot *spot, time_t now)
+{
+	const struct where_when x = { s, spot, now };
+	struct asked a;
+	int r = read_text(c, text, n, &a);
+
+	if (r == 0 && can_be_asked(c, &a))
+		r = ask(c, &a, &x, true);
+	free(a.word);
+	return r;
 }
 
 /* -- targets that are observed --------------------------------------------- */

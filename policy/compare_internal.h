@@ -9,7 +9,8 @@
  * speaks for all (compare_piece.c), and that is asked of both policies in every
  * session, place and time that the lines of the piece tell apart
  * (compare_ask.c).  Where slots stand for claims, values are tried that make
- * them equal and unequal (compare_claim.c).
+ * them equal and unequal (compare_claim.c).  What is denied for a variable that
+ * a job sends is looked at by itself (compare_sent.c).
  */
 #ifndef POSTERN_POLICY_COMPARE_INTERNAL_H
 #define POSTERN_POLICY_COMPARE_INTERNAL_H
@@ -102,6 +103,9 @@ struct compare {
 	bool some_stdin, some_env; /* what lines of NEW give */
 	struct piece_of *piece;
 	size_t npiece, cappiece;
+	const char *const *sent; /* with what is asked, NAME=VALUE */
+	size_t nsent;
+	size_t nallowed; /* differences that were found: newly allowed */
 	bool undecided;
 	int64_t deadline_ns; /* of processor time; 0: none */
 };
@@ -163,6 +167,14 @@ int compare_ask_text(struct compare *c, const struct piece_of *p, char *text,
 int compare_ask_piece(struct compare *c, size_t group, struct piece_of *p,
     const struct session *s, size_t nsession);
 int compare_ask_observed(struct compare *c);
+/* About a request, in this session, place and time alone. */
+int compare_ask_there(struct compare *c, char *text, size_t n,
+    const struct session *s, const struct spot *spot, time_t now);
+
+/* -- compare_sent.c -- */
+/* Has it variables that a job may send instead? */
+bool line_denies_sent(const struct line *l);
+int compare_sent(struct compare *c, const struct line *deny);
 
 /* -- compare_claim.c -- */
 bool compare_has_claims(const struct compare *c, size_t group, size_t with);

@@ -59,6 +59,7 @@ policy_libtools_la_SOURCES = \
 	policy/compare_ask.c policy/compare_claim.c policy/compare_claim.h \
 	policy/compare_decision.c policy/compare_index.c \
 	policy/compare_line.c policy/compare_piece.c policy/compare_place.c \
+	policy/compare_sent.c \
 	policy/compare_value.c policy/compare_word.c \
 	policy/export.c policy/export.h policy/export_rule.c \
 	policy/format.c policy/format.h \
