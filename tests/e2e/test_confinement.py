@@ -331,7 +331,7 @@ OLD = pathlib.Path(__file__).with_name("oldkernel.py")
 
 @by_trying
 @pytest.mark.parametrize("abi", [0, 2])
-def test_kernels_with_less_landlock(bastion, job, abi):
+def test_kernels_with_less_landlock(bastion, job, cuts, abi):
     """Debian 12's kernel has ABI 2; a kernel may have none.  Everything works,
     and only what Landlock alone forbids depends on it."""
     bastion.daemon.stop()
