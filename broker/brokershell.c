@@ -38,6 +38,8 @@
 #define CD_TRY " && true" /* makes a command of a `cd` that is alone */
 
 static const char killed[] = "this session was ended by the bastion's admin";
+static const char unsaid[] =
+    "closed: where its next line would run could not be shown; log in again";
 
 /* -- its life ---------------------------------------------------------------
  */
@@ -117,14 +119,24 @@ brokershell_prompt(struct operation *op)
 	    s->dir == NULL ? "" : ":", (int)dir_shown(dir), dir);
 	if (strcmp(text, s->shown) == 0)
 		return 0;
-	memcpy(s->shown, text, sizeof(text));
 	msg_init(&m, MSG_PROMPT);
 	if ((r = buf_put_cstr(&m.body, op->id)) == 0 &&
 	    (r = buf_put_cstr(&m.body, text)) == 0 &&
 	    (r = buf_put_u8(&m.body, s->inside)) == 0)
 		r = peer_send(op->shell, &m);
 	msg_clear(&m);
+	if (r == 0)
+		memcpy(s->shown, text, sizeof(text));
 	return r;
+}
+
+void
+brokershell_unsaid(struct operation *op)
+{
+	if (op->hosts->line == NULL)
+		operation_refuse(op, POSTERN_EX_TEMPFAIL, unsaid);
+	else
+		op->hosts->unsaid = true;
 }
 
 static int
@@ -201,8 +213,6 @@ brokershell_open(
 void
 brokershell_begin(struct operation *op)
 {
-	int r;
-
 	/* one for its whole life: whoever ends a line must not fail to wait
 	 * for the next one */
 	if ((op->timer = loop_timer(child_loop(), -1, shell_expired, op)) ==
@@ -211,12 +221,10 @@ brokershell_begin(struct operation *op)
 		    "the broker is out of memory; try again");
 		return;
 	}
-	if ((r = brokershell_prompt(op)) != 0) {
-		log_err(r, "shell %s", op->id);
-		operation_free(op);
-		return;
-	}
-	shell_wait(op);
+	if (brokershell_prompt(op) != 0)
+		brokershell_unsaid(op);
+	else
+		shell_wait(op);
 }
 
 int
@@ -237,6 +245,8 @@ brokershell_line_over(struct operation *op)
 	s->line = NULL;
 	if (s->killed)
 		operation_refuse(op, POSTERN_EX_DENIED, killed);
+	else if (s->unsaid)
+		brokershell_unsaid(op);
 	else if (op->shell != NULL)
 		shell_wait(op);
 }
@@ -287,6 +297,15 @@ brokershell_done(struct operation *line, const struct buf *out)
 	operation_free(line);
 }
 
+void
+brokershell_moved(struct operation *line)
+{
+	/* MUST NOT go on under a prompt that names another place */
+	if (brokershell_prompt(line->in) != 0)
+		brokershell_unsaid(line->in);
+	brokershell_done(line, NULL);
+}
+
 /* `cd DIR` alone: where the lines that follow run; `cd` alone: in the login's
  * own folder again.  false: it is something else. */
 static bool
@@ -318,8 +337,7 @@ line_cd(struct operation *op, struct operation *line, const struct ask *a)
 	}
 	free(s->dir);
 	s->dir = dir;
-	(void)brokershell_prompt(op);
-	brokershell_done(line, NULL);
+	brokershell_moved(line);
 out:
 	buf_clear(&text);
 	list_clear(&l);
@@ -356,8 +374,7 @@ line_own(struct operation *op, struct operation *line, const struct ask *a)
 	} else if (is_word(a, "cd")) {
 		free(op->hosts->dir);
 		op->hosts->dir = NULL;
-		(void)brokershell_prompt(op);
-		brokershell_done(line, NULL);
+		brokershell_moved(line);
 	} else {
 		mine = line_cd(op, line, a);
 	}
@@ -366,12 +383,12 @@ line_own(struct operation *op, struct operation *line, const struct ask *a)
 }
 
 void
-brokershell_judge(struct operation *line, const struct ask *a, char *dir)
+brokershell_judge(struct operation *line, const struct ask *a)
 {
 	struct connection *conn = line->in->conn;
 	struct list l = { 0 };
 
-	if (operation_read(line, conn, a, dir, &l))
+	if (operation_read(line, conn, a, line->in->hosts->dir, &l))
 		operation_judge(line, conn, a, &l);
 	list_clear(&l);
 }
@@ -386,7 +403,7 @@ line_run(struct operation *op, struct operation *line, const struct ask *a)
 	else if (lock_now()->on)
 		operation_locked(line, op->conn, a, false);
 	else if (!line_own(op, line, a))
-		brokershell_judge(line, a, s->dir);
+		brokershell_judge(line, a);
 }
 
 static int
@@ -405,6 +422,7 @@ shell_line(struct operation *op, struct msg *m)
 		return r;
 	memcpy(a.term, s->term, sizeof(a.term));
 	a.sent = s->sent; /* the shell's own, for the line to look at */
+	a.dir = s->dir;
 	ask_bound_size(&a);
 	if (op->conn->state != CONNECTION_OPEN || op->conn->session->over) {
 		operation_refuse(op, POSTERN_EX_DENIED,

@@ -25,6 +25,7 @@ struct brokershell {
 	char term[TERM_MAX + 1];
 	char shown[PROTO_PROMPT_MAX];
 	bool killed; /* ends with its line */
+	bool unsaid; /* so, too: it was not told of all that it shall show */
 };
 
 /* What `targets` would list. */
@@ -34,9 +35,12 @@ bool brokershell_reaches(
 int brokershell_prompt(struct operation *op);
 /* Nothing but an ANSWER: the line is over. */
 void brokershell_done(struct operation *line, const struct buf *out);
-/* Reads a line and decides it, where the line is; dir: in which folder, if it
+/* The same, of a line after which others run elsewhere: the prompt says where,
+ * or the shell is over. */
+void brokershell_moved(struct operation *line);
+/* Reads a line and decides it, where the line is; in the shell's folder, if it
  * names none. */
-void brokershell_judge(struct operation *line, const struct ask *a, char *dir);
+void brokershell_judge(struct operation *line, const struct ask *a);
 
 /* brokershell_record.c */
 /* Has audit open its recording; it begins when that is there, or is refused.

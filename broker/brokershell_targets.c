@@ -255,8 +255,7 @@ enter(struct operation *op, struct operation *line, const struct ask *a)
 	}
 	s->place = line->place;
 	s->inside = true;
-	(void)brokershell_prompt(op);
-	brokershell_done(line, NULL);
+	brokershell_moved(line);
 }
 
 static void
@@ -280,7 +279,7 @@ place_line(struct operation *op, struct operation *line, const struct ask *a)
 		brokershell_done(line, &out);
 		buf_clear(&out);
 	} else {
-		brokershell_judge(line, a, NULL);
+		brokershell_judge(line, a);
 	}
 }
 
@@ -321,7 +320,8 @@ brokershell_targets_leave(struct operation *op, struct msg *m)
 	s->place = op->conn->name;
 	free(s->dir);
 	s->dir = NULL;
-	if ((r = brokershell_prompt(op)) != 0)
-		return r;
-	return operation_answer(op, 0, NULL, NULL);
+	if (brokershell_prompt(op) != 0 ||
+	    operation_answer(op, 0, NULL, NULL) != 0)
+		brokershell_unsaid(op);
+	return 0;
 }

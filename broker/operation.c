@@ -254,6 +254,8 @@ operation_answer(struct operation *op, uint32_t code, const struct buf *out,
 	    buf_put_str(&m.body, buf_ptr(err), buf_len(err))) == 0)
 		r = peer_send(op->shell, &m);
 	msg_clear(&m);
+	if (r != 0 && op->in != NULL) /* it would wait for it for ever */
+		brokershell_unsaid(op->in);
 	return r;
 }
 

@@ -63,6 +63,7 @@ struct ask {
 	char term[TERM_MAX + 1];
 	uint32_t cols, rows;
 	struct sent sent;
+	const char *dir; /* of a shell, where its command runs; or NULL */
 	enum op_what what;
 };
 
@@ -222,6 +223,9 @@ void brokershell_closed(struct operation *op);
 void brokershell_line_over(struct operation *op);
 /* Its session was ended: it is told, now or when its line has ended. */
 void brokershell_kill(struct operation *op);
+/* It was not told of all that it shall show: it is closed, now or when its line
+ * has ended. */
+void brokershell_unsaid(struct operation *op);
 /* This process leaves: the shell is let go, unless a line waits to begin. */
 void brokershell_leave(struct operation *op);
 /* Appends the fields that tie a line's operation to its shell. */

@@ -540,10 +540,15 @@ operation_judge(struct operation *op, struct connection *conn,
 		grant(op, conn, a, &q, d, l);
 		goto out;
 	}
-	if (l->n > 1)
+	if (l->n > 1) {
 		deny_list(op, conn, d, l, which, code, &text);
-	else
-		operation_deny(op, conn, d, a, code, &text);
+	} else {
+		struct ask one = *a;
+
+		if (l->command[0].dir != a->dir)
+			one.dir = NULL; /* its own stands in it */
+		operation_deny(op, conn, d, &one, code, &text);
+	}
 out:
 	buf_clear(&text);
 	free(d);

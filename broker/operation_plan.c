@@ -27,6 +27,7 @@
 #include "ssh/serve.h"
 
 #define PLAN_ENV "/usr/bin/env"
+#define ASKED_MAX 4096 /* bytes shown of what was asked, and of its folder */
 
 /* -- the decision ----------------------------------------------------------- */
 
@@ -105,25 +106,51 @@ plan_env_event(struct buf *b, const char *const *env, size_t n)
 	return r;
 }
 
-/* What was asked, as text that a log and a ledger may hold: everything but
- * printable ASCII escaped, and the backslash, so that it reads back one way. */
+/* Everything but printable ASCII escaped, and the backslash, so that it reads
+ * back one way; as much as shows what was tried. */
+static int
+put_asked(struct buf *text, const uint8_t *p, size_t n)
+{
+	const size_t end = buf_len(text) + ASKED_MAX;
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0 && buf_len(text) <= end; i++) {
+		if (p[i] >= 0x20 && p[i] < 0x7f && p[i] != '\\')
+			r = buf_put_u8(text, p[i]);
+		else
+			r = buf_putf(text, "\\x%02x", p[i]);
+	}
+	return r;
+}
+
+/* Where a shell's line would have run: as it is written of one that does. */
+static int
+put_asked_folder(struct buf *text, const char *dir)
+{
+	struct buf cd;
+	int r;
+
+	if (dir == NULL)
+		return 0;
+	buf_init(&cd, PROTO_COMMAND_MAX);
+	if ((r = buf_putf(&cd, "cd ")) == 0 &&
+	    (r = word_print(dir, &cd)) == 0 &&
+	    (r = put_asked(text, buf_ptr(&cd), buf_len(&cd))) == 0)
+		r = buf_putf(text, " && ");
+	buf_clear(&cd);
+	return r;
+}
+
+/* What was asked, as text that a log and a ledger may hold. */
 int
 ask_event_command(struct buf *b, const struct ask *a)
 {
 	struct buf text;
-	int r = 0;
+	int r;
 
 	buf_init(&text, 4 * PROTO_COMMAND_MAX);
-	for (size_t i = 0; i < a->ncommand && r == 0; i++) {
-		uint8_t c = a->command[i];
-
-		if (c >= 0x20 && c < 0x7f && c != '\\')
-			r = buf_put_u8(&text, c);
-		else
-			r = buf_putf(&text, "\\x%02x", c);
-		if (buf_len(&text) > 4096)
-			break; /* enough to see what was tried */
-	}
+	if ((r = put_asked_folder(&text, a->dir)) == 0)
+		r = put_asked(&text, a->command, a->ncommand);
 	if (r == 0 && buf_cstr(&text) != NULL)
 		r = event_str(b, EV_COMMAND, buf_cstr(&text));
 	buf_clear(&text);

@@ -94,6 +94,8 @@ int command_print(const struct command *c, struct buf *out);
 int command_print_place(const struct command *c, struct buf *out, size_t word,
     size_t *off, size_t *len);
 
+/* One word of it. */
+int word_print(const char *word, struct buf *out);
 /* Variables, NAME=VALUE, in that spelling, blanks between them. */
 int assigns_print(const char *const *v, size_t n, struct buf *out);
 

@@ -181,6 +181,15 @@ command_print_place(const struct command *c, struct buf *out, size_t word,
 }
 
 int
+word_print(const char *word, struct buf *out)
+{
+	struct printer p = { .out = out };
+
+	put_word(&p, word, false);
+	return p.r;
+}
+
+int
 assigns_print(const char *const *v, size_t n, struct buf *out)
 {
 	struct printer p = { .out = out };

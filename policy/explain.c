@@ -12,6 +12,7 @@
 #include "lib/buf.h"
 #include "lib/diag.h"
 #include "lib/err.h"
+#include "policy/command.h"
 #include "policy/explain.h"
 #include "policy/judge.h"
 #include "policy/match.h"
@@ -178,6 +179,19 @@ explain_show_identities(const struct request *q, struct buf *out)
 	    n == NAMES_MAX ? ", ..." : "");
 }
 
+/* Where it would have run, which the job may not have written. */
+static int
+show_folder(const struct request *q, const struct subject *s, struct buf *out)
+{
+	int r;
+
+	if (s == NULL || q->command->dir == NULL)
+		return 0;
+	if ((r = buf_putf(out, " in ")) != 0)
+		return r;
+	return word_print(q->command->dir, out);
+}
+
 static int
 explain_default(const struct request *q, const struct subject *s,
     struct buf *out)
@@ -196,8 +210,13 @@ explain_default(const struct request *q, const struct subject *s,
 	}
 	if (full && (r = show_nearest(q, s, &n, out)) != 0)
 		return r;
-	return buf_putf(out, "postern: denied: no rule allows this as %s on "
-	    "%s\n", q->login, q->target->name);
+	if ((r = buf_putf(out,
+		 "postern: denied: no rule allows this as %s on "
+		 "%s",
+		 q->login, q->target->name)) != 0 ||
+	    (r = show_folder(q, s, out)) != 0)
+		return r;
+	return buf_put(out, "\n", 1);
 }
 
 /* The line of the rule that decided. */
@@ -238,8 +257,11 @@ explain_rule(const struct request *q, const struct decision *d,
 		return buf_putf(out, "postern: denied: rule `%s` allows this, "
 		    "but it or another rule demands %s, which this version "
 		    "cannot enforce yet\n", rule->name, d->missing);
-	return buf_putf(out, "postern: denied by rule `%s`%s%s\n", rule->name,
-	    rule->because == NULL ? "" : ": ",
+	if ((r = buf_putf(out, "postern: denied by rule `%s`", rule->name)) !=
+		0 ||
+	    (r = show_folder(q, s, out)) != 0)
+		return r;
+	return buf_putf(out, "%s%s\n", rule->because == NULL ? "" : ": ",
 	    rule->because == NULL ? "" : rule->because);
 }
 

@@ -229,6 +229,25 @@ def test_policy_broker_shells(policy, tmp_path):
     assert w.expect(good, "ANSWER").u32() == tp.DENIED and policy.alive()
 
 
+def test_policy_broker_shell_that_reads_nothing(policy, tmp_path):
+    """What it cannot be told of, a prompt above all, closes it."""
+    m, handle = policy.login()
+    shell = m.shell(tp.message("RUN", tp.run_body(handle, "", kind=0, tty=1)))
+    tp.shell_opened(policy, shell, tmp_path)
+    sent = 0
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        while sent < 5000:
+            sent += 1
+            w.send(shell, "LINE", w.text(f"cd /{sent}") + w.u32(80) +
+                   w.u32(24))
+    said = {"PROMPT": 0, "ANSWER": 0}
+    with contextlib.suppress(ConnectionResetError):
+        while (a := w.receive(shell)):
+            said[a.name] += 1
+    assert said["PROMPT"] in (said["ANSWER"], said["ANSWER"] + 1), said
+    assert 0 < said["PROMPT"] < sent < 5000 and policy.alive()
+
+
 def test_policy_broker_shell_that_idles(tmp_path, program):
     tmp_path.chmod(0o755)
     policy = tp.Policy(program, tmp_path, settings="shell-idle 1s\n")

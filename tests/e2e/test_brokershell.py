@@ -163,6 +163,30 @@ def test_a_folder_that_the_prompt_cuts(at):
     at.see(r"^web is up$")
 
 
+def test_a_denial_names_its_folder(mark, at, bastion):
+    """To him who typed it, and in the ledger, as if it had been written out."""
+    at.line("cd '/opt/house/a b'")
+    at.line("systemctl stop web")
+    at.see(r"denied by rule `\S+` in '/opt/house/a b': use the runbook")
+    at.line("/usr/bin/id")
+    at.see(r"no rule allows this as deploy on web-1 in '/opt/house/a b'$")
+    at.line("cd /tmp && /usr/bin/id")
+    at.see(r"no rule allows this as deploy on web-1 in /tmp$")
+    at.line("echo $HOME")
+    at.see(r"\^")
+    at.line("/usr/bin/id; /usr/bin/id -u")
+    at.see(r"command 1 of 2 is denied")
+    d = events(bastion, mark, "operation.decide", 6)
+    assert [x["command"] for x in d] == [
+        "cd '/opt/house/a b' && systemctl stop web",
+        "cd '/opt/house/a b' && /usr/bin/id",
+        "cd /tmp && /usr/bin/id",
+        "cd '/opt/house/a b' && echo $HOME",
+        "cd '/opt/house/a b' && /usr/bin/id",
+        "cd '/opt/house/a b' && /usr/bin/id -u"]
+    assert [x["line"] for x in d] == [2, 3, 4, 5, 6, 6]
+
+
 def test_help(mark, at, bastion):
     at.line("help")
     at.see(r"systemctl \(restart \| reload\) <service>.*Ctrl-D on an empty")

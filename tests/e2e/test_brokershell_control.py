@@ -122,7 +122,7 @@ def test_in_and_out_of_a_target(mark, home, bastion):
     d = events(bastion, mark, "operation.decide", 4)
     assert [(x["target"], x["login"], x["command"], x["verdict"]) for x in d] \
         == [("web-1", "deploy", "cd /opt/house/bin && /usr/bin/pwd", "allow"),
-            ("web-1", "deploy", "whoami", "deny"),
+            ("web-1", "deploy", "cd /opt/house/bin && whoami", "deny"),
             ("web-1", "other", "/usr/bin/whoami", "allow"),
             ("web-1", "other", "/usr/bin/pwd", "deny")]
 
@@ -401,7 +401,8 @@ def test_data_does_not_go_over_a_terminal(mark, home, bastion, line):
 
 
 def test_many_targets(shell, bastion):
-    """Help says how many it leaves out; what completes a line is bounded."""
+    """Help says how many it leaves out; what completes a line is bounded, says
+    so, and is what all begin with, those that are left out as well."""
     pin = "SHA256:" + "A" * 43
     names = [f"machine-with-a-long-name-{i:04}" for i in range(2000)]
     with bastion.more_rules("".join(
@@ -415,8 +416,9 @@ def test_many_targets(shell, bastion):
         assert 0 < left < 2000
         t.type("machine")
         t.key("Tab", "Tab")
-        t.see(r"  and 412 more\n.*> machine-with-a-long-name-0$", whole=True)
-        t.type("00")
+        t.see(r"  and more: type on, then Tab again\n"
+              r".*> machine-with-a-long-name-$", whole=True)
+        t.type("000")
         t.key("Tab")
         t.type("7 /usr")
         t.key("Tab", "Enter")
