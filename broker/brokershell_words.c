@@ -71,23 +71,56 @@ brokershell_help(
 		    "shell.\n");
 }
 
+/* The words of an answer.  Of those that find no room in it one is told all the
+ * same, the one that has the least in common with the first: what all that are
+ * told begin with, all begin with. */
 struct found_words {
 	struct msg *m;
 	uint32_t n;
+	char first[WORDS_WORD_MAX], odd[WORDS_WORD_MAX];
+	size_t nfirst, nodd, common; /* nodd 0: there was room */
 };
+
+static int
+add_word(struct found_words *f, const char *word, size_t n)
+{
+	int r = buf_put_str(&f->m->body, word, n);
+
+	f->n += r == 0;
+	return r;
+}
+
+static void
+leave_word(struct found_words *f, const char *word, size_t n)
+{
+	size_t k = 0;
+
+	while (k < n && k < f->nfirst && word[k] == f->first[k])
+		k++;
+	if (f->nodd > 0 && k >= f->common)
+		return;
+	memcpy(f->odd, word, n);
+	f->nodd = n;
+	f->common = k;
+}
 
 static int
 put_word(void *arg, const char *word, size_t n)
 {
+	const size_t odd = 4 + WORDS_WORD_MAX;
 	struct found_words *f = arg;
-	int r;
 
-	if (f->n == PROTO_WORDS_MAX ||
-	    buf_len(&f->m->body) + n + 4 > PROTO_TEXT_MAX)
-		return ERR_TOOBIG;
-	if ((r = buf_put_str(&f->m->body, word, n)) == 0)
-		f->n++;
-	return r;
+	if (n == 0 || n > WORDS_WORD_MAX)
+		return 0;
+	if (f->n == 0) {
+		memcpy(f->first, word, n);
+		f->nfirst = n;
+	}
+	if (f->n < PROTO_WORDS_MAX - 1 &&
+	    buf_len(&f->m->body) + 4 + n + odd <= PROTO_TEXT_MAX)
+		return add_word(f, word, n);
+	leave_word(f, word, n);
+	return 0;
 }
 
 int
@@ -117,7 +150,9 @@ brokershell_words(struct operation *op, struct msg *m)
 		r = words_next(
 		    &q, s->dir, (const char *)text, n, &partial, put_word, &f);
 	}
-	if (r != 0 && r != ERR_TOOBIG) /* there is none to tell */
+	if (r == 0 && f.nodd > 0)
+		r = add_word(&f, f.odd, f.nodd);
+	if (r != 0) /* there is none to tell */
 		f.n = 0;
 	if ((r = buf_put_u32(&answer.body, (uint32_t)partial)) == 0 &&
 	    (r = buf_put_u32(&answer.body, f.n)) == 0 && f.n > 0)

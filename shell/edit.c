@@ -185,7 +185,7 @@ list_words(FILE *out, const char *words, size_t n)
 	for (size_t i = 0; i < shown; i++, words += strlen(words) + 1)
 		(void)fprintf(out, "%s%s", words, i + 1 < shown ? "  " : "");
 	if (shown < n)
-		(void)fprintf(out, "  and %zu more", n - shown);
+		(void)fputs("  and more: type on, then Tab again", out);
 	(void)fputc('\n', out);
 }
 
