@@ -13,8 +13,11 @@
 #include "ssh/agent.h"
 #include "ssh/pubkey.h"
 #include "ssh/sig.h"
+#include "tests/fuzz/depth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "a signature of an agent", NULL };
 
 static const char *const keys[] = {
 	"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICkhdUeIJf0ahJWcPygynKup"
@@ -64,8 +67,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&blob, PUBKEY_BLOB_MAX);
 	if (pubkey_read(key, strlen(key), &blob, &why) != 0)
 		abort();
-	if (agent_get_signature(&in, &sig) == 0)
+	if (agent_get_signature(&in, &sig) == 0) {
+		fuzz_reached(0);
 		take(buf_ptr(&blob), buf_len(&blob), &sig);
+	}
 	buf_clear(&sig);
 	buf_clear(&blob);
 	return 0;

@@ -11,16 +11,20 @@
 
 #include "audit/authlog.h"
 #include "lib/err.h"
+#include "tests/fuzz/depth.h"
 
 #define REF_MS UINT64_C(1795730400000)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "a line with a certificate", NULL };
 
 static void
 look(const struct authlog_entry *e, const uint8_t *data, size_t size)
 {
 	if (e->kind != AUTHLOG_CERT)
 		return;
+	fuzz_reached(0);
 	if (strnlen(e->login, sizeof(e->login)) == sizeof(e->login) ||
 	    strnlen(e->key_id, sizeof(e->key_id)) == sizeof(e->key_id) ||
 	    strlen(e->ca) != 50 || strncmp(e->ca, "SHA256:", 7) != 0 ||

@@ -12,8 +12,11 @@
 #include "audit/castread.h"
 #include "lib/err.h"
 #include "lib/str.h"
+#include "tests/fuzz/depth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "an event of a recording", NULL };
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -35,6 +38,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		    !utf8_valid(ev.data, ev.len))
 			abort();
 		last = ev.at_us;
+		fuzz_reached(0);
 	}
 out:
 	castread_free(cr);

@@ -13,8 +13,13 @@
 #include "lib/str.h"
 #include "policy/command.h"
 #include "policy/served.h"
+#include "tests/fuzz/depth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "a command", "a list", "a pipeline",
+	"a folder", "a variable", "the far end of a transfer",
+	"one that does more than is known", NULL };
 
 static void
 same_command(const struct command *a, const struct command *b)
@@ -72,10 +77,12 @@ read_served(const struct command *c)
 	case SERVED_NO:
 		break;
 	case SERVED_BAD:
+		fuzz_reached(6);
 		assert(v.what != NULL && v.hint != NULL);
 		assert(v.word <= c->stage[0].argc);
 		break;
 	case SERVED_YES:
+		fuzz_reached(5);
 		assert(v.npath > 0 && v.program != NULL);
 		assert(v.first + v.npath == c->stage[0].argc);
 		for (size_t i = 0; i < v.npath; i++)
@@ -83,6 +90,18 @@ read_served(const struct command *c)
 			    served_path(c->stage[0].argv[v.first + i], path) &&
 			    path_is_plain(path, strlen(path)));
 	}
+}
+
+static void
+see(const struct command *c)
+{
+	fuzz_reached(0);
+	if (c->nstage > 1)
+		fuzz_reached(2);
+	if (c->dir != NULL)
+		fuzz_reached(3);
+	if (c->stage[0].nassign > 0)
+		fuzz_reached(4);
 }
 
 static void
@@ -94,8 +113,11 @@ parse(const char *s, size_t n, enum list_form form)
 
 	if (list_parse(s, n, form, &l, &e) == 0) {
 		print_again(&l, form);
+		if (l.n > 1)
+			fuzz_reached(1);
 		for (size_t i = 0; i < l.n; i++) {
 			assert(l.command[i].pos + l.command[i].len <= n);
+			see(&l.command[i]);
 			read_served(&l.command[i]);
 		}
 		list_clear(&l);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "lib/str.h"
+#include "tests/fuzz/depth.h"
 
 static ssize_t fuzz_read(int fd, void *p, size_t n);
 
@@ -27,6 +28,9 @@ static ssize_t fuzz_read(int fd, void *p, size_t n);
 #undef read
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "a line", "words that may come next",
+	"Ctrl-C", NULL };
 
 void __lsan_disable(void) __attribute__((weak));
 void __lsan_enable(void) __attribute__((weak));
@@ -130,6 +134,8 @@ fuzz_wait(void *arg)
 	}
 	if (nkeys > 0 && (keys[0] == 0xff || keys[0] == 0xfe)) {
 		keys++;
+		if (keys[-1] == 0xff)
+			fuzz_reached(2);
 		return nkeys--,
 		       keys[-1] == 0xff ? EDIT_INTERRUPT : EDIT_RESIZED;
 	}
@@ -148,6 +154,7 @@ fuzz_complete(
 	size_t count = last % 130, at = 0;
 
 	(void)arg;
+	fuzz_reached(1);
 	*partial = n % 3;
 	*words = list;
 	if (last >= 'p' && last <= 't') { /* there is one */
@@ -201,7 +208,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t n;
 
 	if (!fuzz_terminal())
-		return 0;
+		exit(77); /* there are none: skipped */
 	spell(data, size);
 	/* What libtinfo loses with each terminal is not ours. */
 	if (__lsan_disable != NULL)
@@ -212,6 +219,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		__lsan_enable();
 	do {
 		got = edit_line(e, "web-1 as shop> ", &line, &n);
+		if (got == EDIT_LINE && n > 0)
+			fuzz_reached(0);
 		if (got == EDIT_LINE &&
 		    (strlen(line) < n || !utf8_valid(line, n)))
 			abort();

@@ -12,8 +12,12 @@
 #include "lib/err.h"
 #include "lib/event.h"
 #include "lib/str.h"
+#include "tests/fuzz/depth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "an event with a text",
+	"an event with a number", NULL };
 
 static void
 write_again(const struct event_value *v)
@@ -62,6 +66,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (v.type == 's' && (v.len > EVENT_STR_MAX ||
 		    !utf8_valid(v.s, v.len)))
 			abort();
+		fuzz_reached(v.type == 's' ? 0 : 1);
 		write_again(&v);
 	}
 	return 0;

@@ -23,6 +23,7 @@
 #include "lib/str.h"
 #include "ssh/git.h"
 #include "ssh/pktline.h"
+#include "tests/fuzz/depth.h"
 
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 #define D8(d) d d d d d d d d
@@ -32,6 +33,9 @@
 #define SEEN_MAX (16UL * 1024 * 1024) /* more than comes out at once */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "a ref that is done",
+	"a ref that is refused", "a fetch that asks", NULL };
 
 static const char *const oids[] = { OID("0"), OID("a"), OID("b"), OID("c"),
 	OID("d"), OID("a") D8("a") D8("a") D8("a"), OID("A"), "abc" };
@@ -96,6 +100,12 @@ entry(void *arg, const struct git_entry *e)
 	assert(e->new == NULL || strlen(e->new) >= 40);
 	assert(e->ref == NULL || utf8_valid(e->ref, strlen(e->ref)));
 	w->refused |= e->result == GIT_REFUSED;
+	if (e->result == GIT_DONE)
+		fuzz_reached(0);
+	if (e->result == GIT_REFUSED)
+		fuzz_reached(1);
+	if (e->result == GIT_ASKED)
+		fuzz_reached(2);
 	/* MUST: the target has heard nothing of a push that is refused */
 	assert(!(push && e->result == GIT_REFUSED && w->passed));
 	if (e->result == GIT_DONE || e->result == GIT_ASKED ||

@@ -9,8 +9,11 @@
 #include <string.h>
 
 #include "broker/jwk.h"
+#include "tests/fuzz/depth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "a key", NULL };
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -26,6 +29,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (s->n + s->skipped > JWK_KEYS_MAX)
 		abort();
 	for (size_t i = 0; i < s->n; i++) {
+		fuzz_reached(0);
 		if (s->key[i].key == NULL || s->key[i].pem_len == 0)
 			abort();
 		for (size_t k = 0; s->key[i].kid != NULL && k < i; k++) {

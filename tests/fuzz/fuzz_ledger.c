@@ -15,8 +15,11 @@
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/event.h"
+#include "tests/fuzz/depth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "a line of the ledger", NULL };
 
 /* What was read is an event, whole. */
 static void
@@ -29,6 +32,7 @@ look(const struct buf *event)
 	buf_view(&b, buf_ptr(event), buf_len(event));
 	if (event_get_kind(&b, &kind) != 0)
 		abort();
+	fuzz_reached(0);
 	while (buf_len(&b) > 0) {
 		if (event_get(&b, &v) != 0)
 			abort();

@@ -15,8 +15,11 @@
 #include "lib/err.h"
 #include "lib/msg.h"
 #include "lib/proto.h"
+#include "tests/fuzz/depth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "a message", NULL };
 
 static int
 send_raw(int fd, const uint8_t *data, size_t size, size_t nfd)
@@ -94,6 +97,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (row == NULL || buf_len(&m.body) > row->max ||
 			    m.nfd < row->fds_min || m.nfd > row->fds_max)
 				abort();
+			fuzz_reached(0);
 			read_fields(&m);
 		} else if (r != ERR_PROTO) {
 			abort();

@@ -10,8 +10,11 @@
 
 #include "audit/note.h"
 #include "lib/buf.h"
+#include "tests/fuzz/depth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "a checkpoint", NULL };
 
 static void
 key(const uint8_t *data, size_t size)
@@ -43,6 +46,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	if (checkpoint_parse(data, size, &c) != 0)
 		return 0;
+	fuzz_reached(0);
 	buf_init(&b, 2 * NOTE_MAX);
 	if (checkpoint_text(c.origin, c.size, &c.root, "", &b) != 0 ||
 	    buf_len(&b) + c.more_len > size ||

@@ -16,8 +16,12 @@
 #include "lib/err.h"
 #include "lib/str.h"
 #include "ssh/pktline.h"
+#include "tests/fuzz/depth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "a line with text", "a line without",
+	NULL };
 
 static void
 fields(const struct pkt *k)
@@ -129,6 +133,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 		}
 		assert(r == 0 && k.size >= PKT_HEAD && k.size <= size);
+		fuzz_reached(k.kind == PKT_DATA ? 0 : 1);
 		if (k.kind == PKT_DATA) {
 			assert(k.data == data + PKT_HEAD);
 			buf_init(&again, PKT_MAX);

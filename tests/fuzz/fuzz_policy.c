@@ -16,8 +16,12 @@
 #include "policy/command.h"
 #include "policy/decide.h"
 #include "policy/policy.h"
+#include "tests/fuzz/depth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "a policy", "a command for it",
+	"one that it denies", "one that it allows", NULL };
 
 static void
 judge(const struct policy *p, const struct command *c, bool *set)
@@ -36,6 +40,7 @@ judge(const struct policy *p, const struct command *c, bool *set)
 		if (q.target != NULL)
 			assert(target_login(q.target, "", &q.login) == 0);
 		decide(&q, &d);
+		fuzz_reached(d.meant == VERDICT_DENY ? 2 : 3);
 		assert(d.rule_name != NULL);
 		assert(d.verdict == VERDICT_DENY || d.rule != NULL);
 		assert(d.verdict == VERDICT_DENY || d.verdict == d.meant);
@@ -54,8 +59,10 @@ use(const struct policy *p, const char *command, size_t len)
 
 	assert(set != NULL);
 	memset(set, 1, policy_nidentities(p) + 1);
-	if (command_parse(command, len, &c, &e) == 0)
+	if (command_parse(command, len, &c, &e) == 0) {
+		fuzz_reached(1);
 		judge(p, c, set);
+	}
 	command_free(c);
 	free(set);
 }
@@ -73,11 +80,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	assert(d != NULL);
 	buf_init(&b, 1 << 20);
-	if (policy_load_text(name, &text, &len, 1, d, &p) == 0)
+	if (policy_load_text(name, &text, &len, 1, d, &p) == 0) {
+		fuzz_reached(0);
 		use(p, nul == NULL ? "id" : (const char *)nul + 1,
 		    nul == NULL ? 2 : size - len - 1);
-	else
+	} else {
 		assert(diags_count(d) > 0);
+	}
 	assert(diags_print(d, &b) == 0);
 	buf_clear(&b);
 	policy_free(p);

@@ -18,8 +18,12 @@
 #include "policy/export.h"
 #include "policy/format.h"
 #include "policy/policy.h"
+#include "tests/fuzz/depth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "a policy that loads", "one that does not",
+	NULL };
 
 #define PRINTED_MAX (64UL << 20)
 
@@ -99,6 +103,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(policy_format((const char *)data, size, &out) == 0);
 	q = load((const char *)buf_ptr(&out), buf_len(&out));
 	assert((p == NULL) == (q == NULL));
+	fuzz_reached(p == NULL ? 1 : 0);
 	if (p != NULL) {
 		same_policy(p, q);
 		assert(policy_format((const char *)buf_ptr(&out), buf_len(&out),

@@ -3,6 +3,7 @@
  */
 #include "config.h"
 
+#include "tests/fuzz/depth.h"
 #include "tests/fuzz/proc.h"
 
 #include <stdlib.h>
@@ -50,5 +51,20 @@ run(void)
 	exit(process_main());
 }
 
+static const struct proc_depth depths[] = {
+	{ POLICY, MSG_EVENT_DONE },
+	{ POLICY, MSG_OP_OPENED },
+	{ POLICY, MSG_KEPT },
+	{ POLICY, MSG_RECALLED },
+	{ OIDC, MSG_RECALLED },
+	{ CLI, MSG_ROWS_END },
+	{ CONTROL, MSG_ALARM_DONE },
+	{ CONTROL, MSG_ANCHOR },
+};
+const char *const fuzz_depths[] = { "an event is in the ledger",
+	"an operation has its recording", "something is kept",
+	"what was kept is given back", "and to oidc", "an auditor is answered",
+	"an alarm is in the ledger", "a head is to be anchored", NULL };
+
 const struct proc proc = { doors, sizeof(doors) / sizeof(doors[0]), run,
-	prepare, true, act, false };
+	prepare, true, act, false, depths, sizeof(depths) / sizeof(depths[0]) };

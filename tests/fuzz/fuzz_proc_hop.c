@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "tests/fuzz/depth.h"
 #include "tests/fuzz/proc.h"
 
 #include <sys/mman.h>
@@ -91,6 +92,7 @@ conn_data(struct conn *c, enum conn_stream s, const uint8_t *p, size_t n)
 
 	if (c->nheld > 0)
 		return;
+	fuzz_reached(3);
 	done = c->want->data(c->want->arg, s, p, n);
 	if (done > n)
 		proc_fail("it took more than there was");
@@ -364,5 +366,14 @@ run(void)
 	exit(process_main());
 }
 
+static const struct proc_depth depths[] = {
+	{ CERT, MSG_CERT_REQUEST },
+	{ CONTROL, MSG_HOP_ENDED },
+	{ SHELL, MSG_EXIT },
+};
+const char *const fuzz_depths[] = { "a certificate is asked for",
+	"an operation has ended", "the job is told how",
+	"what a target says is taken", NULL };
+
 const struct proc proc = { doors, sizeof(doors) / sizeof(doors[0]), run, NULL,
-	false, act, true };
+	false, act, true, depths, sizeof(depths) / sizeof(depths[0]) };

@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include "tests/fuzz/depth.h"
 #include "tests/fuzz/proc.h"
 
 int process_main(void);
@@ -202,5 +203,15 @@ run(void)
 	exit(process_main());
 }
 
+static const struct proc_depth depths[] = {
+	{ PAM, MSG_LOGIN_RESULT },
+	{ POLICY, MSG_SESSION_NEW },
+	{ AUDIT, MSG_EVENT },
+	{ AUDIT, MSG_KEEP },
+};
+const char *const fuzz_depths[] = { "a login is answered", "a token is good",
+	"it is to be in the ledger", "and kept", NULL };
+
 const struct proc proc = { doors, sizeof(doors) / sizeof(doors[0]), run,
-	prepare, false, act, false };
+	prepare, false, act, false, depths,
+	sizeof(depths) / sizeof(depths[0]) };

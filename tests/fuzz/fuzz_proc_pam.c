@@ -4,6 +4,8 @@
  */
 #include "config.h"
 
+#include "lib/proto.h"
+#include "tests/fuzz/depth.h"
 #include "tests/fuzz/proc.h"
 
 #include <stdio.h>
@@ -86,5 +88,11 @@ run(void)
 	exit(r == PAM_SUCCESS ? 0 : 1);
 }
 
+static const struct proc_depth depths[] = {
+	{ SESSION, MSG_SESSION_OPEN },
+	{ SESSION, MSG_SESSION_CLOSE },
+};
+const char *const fuzz_depths[] = { "a session is opened", "and closed", NULL };
+
 const struct proc proc = { doors, sizeof(doors) / sizeof(doors[0]), run, NULL,
-	false, NULL, true };
+	false, NULL, true, depths, sizeof(depths) / sizeof(depths[0]) };

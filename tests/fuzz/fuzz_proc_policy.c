@@ -3,6 +3,7 @@
  */
 #include "config.h"
 
+#include "tests/fuzz/depth.h"
 #include "tests/fuzz/proc.h"
 
 #include <openssl/evp.h>
@@ -115,5 +116,41 @@ run(void)
 	exit(process_main());
 }
 
+static const struct proc_depth depths[] = {
+	{ OIDC, MSG_SESSION_MADE },
+	{ SESSION, MSG_SESSION_OPENED },
+	{ SESSION, MSG_SESSION_CLOSED },
+	{ SHELL, MSG_ANSWER },
+	{ SHELL, MSG_ACCEPTED },
+	{ SHELL, MSG_SHELL_RECORD },
+	{ SHELL, MSG_PROMPT },
+	{ SHELL, MSG_WORDS_ARE },
+	{ AUDIT, MSG_OP_OPEN },
+	{ AUDIT, MSG_OP_STARTED },
+	{ AUDIT, MSG_OP_ABORT },
+	{ AUDIT, MSG_FORGET },
+	{ AUDIT, MSG_AUDIT_QUERY },
+	{ CONTROL, MSG_HOP_START },
+	{ HOP, MSG_HOP_RUN },
+	{ CONTROL, MSG_HOP_STOP },
+	{ SIGNER, MSG_GRANT },
+	{ SIGNER, MSG_JOB_CERT },
+	{ CONTROL, MSG_RELOADED },
+	{ CTL, MSG_STATUS_IS },
+	{ CTL, MSG_ROWS_END },
+	{ CTL, MSG_KILLED },
+	{ CTL, MSG_LOCKED },
+};
+const char *const fuzz_depths[] = { "a session is made", "a session is open",
+	"and closed", "a command is answered", "a command is let through",
+	"a broker shell is recorded", "a broker shell has a prompt",
+	"words of a line are completed", "an operation is opened",
+	"it has begun", "it has not", "it is over", "an auditor asks",
+	"a hop is wanted", "a hop is told what to run", "a hop is stopped",
+	"a certificate is granted", "a job has a certificate",
+	"the policy is loaded again", "a person asks for the status",
+	"for rows", "ends sessions", "and locks", NULL };
+
 const struct proc proc = { doors, sizeof(doors) / sizeof(doors[0]), run,
-	prepare, false, NULL, false };
+	prepare, false, NULL, false, depths,
+	sizeof(depths) / sizeof(depths[0]) };

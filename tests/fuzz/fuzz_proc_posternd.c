@@ -3,6 +3,7 @@
  */
 #include "config.h"
 
+#include "tests/fuzz/depth.h"
 #include "tests/fuzz/proc.h"
 
 int process_main(int argc, char **argv);
@@ -236,4 +237,18 @@ run(void)
 	exit(process_main(3, argv));
 }
 
-const struct proc proc = { doors, NDOOR, run, NULL, false, act, false };
+static const struct proc_depth depths[] = {
+	{ 2, MSG_GO },
+	{ 1, MSG_GO },
+	{ 2, MSG_HOP_STARTED },
+	{ 0, MSG_ALARM },
+	{ 0, MSG_ANCHOR_DONE },
+	{ 2, MSG_RELOAD },
+	{ 2, MSG_STOP },
+};
+const char *const fuzz_depths[] = { "policy is started", "signer is started",
+	"a hop is started", "an alarm is given", "a head was anchored",
+	"the policy is loaded again", "all are stopped", NULL };
+
+const struct proc proc = { doors, NDOOR, run, NULL, false, act, false, depths,
+	sizeof(depths) / sizeof(depths[0]) };

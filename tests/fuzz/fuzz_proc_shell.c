@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "tests/fuzz/depth.h"
 #include "tests/fuzz/proc.h"
 
 #include <fcntl.h>
@@ -90,5 +91,19 @@ run(void)
 	exit(process_main(3, argv));
 }
 
+static const struct proc_depth depths[] = {
+	{ BROKER, MSG_RUN },
+	{ BROKER, MSG_RESIZED },
+	{ BROKER, MSG_SIGNAL },
+	{ BROKER, MSG_LINE },
+	{ BROKER, MSG_BREAK },
+	{ BROKER, MSG_LEAVE },
+	{ HOP, MSG_SIGNAL },
+};
+const char *const fuzz_depths[] = { "a command is asked for",
+	"a terminal has another size", "a signal is passed on",
+	"a line is typed", "and broken off", "a shell in a shell is left",
+	"a hop has the signal", NULL };
+
 const struct proc proc = { doors, sizeof(doors) / sizeof(doors[0]), run, NULL,
-	false, act, true };
+	false, act, true, depths, sizeof(depths) / sizeof(depths[0]) };

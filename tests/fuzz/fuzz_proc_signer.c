@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include "tests/fuzz/depth.h"
 #include "tests/fuzz/proc.h"
 
 int process_main(void);
@@ -51,5 +52,16 @@ run(void)
 	exit(process_main());
 }
 
+static const struct proc_depth depths[] = {
+	{ HOP, MSG_CERT },
+	{ POLICY, MSG_JOB_CERT_MADE },
+	{ POLICY, MSG_CA_IS },
+	{ CONTROL, MSG_RELOADED },
+};
+const char *const fuzz_depths[] = { "a hop has its certificate",
+	"a job has one", "policy knows the key", "the policy is loaded again",
+	NULL };
+
 const struct proc proc = { doors, sizeof(doors) / sizeof(doors[0]), run,
-	prepare, false, act, false };
+	prepare, false, act, false, depths,
+	sizeof(depths) / sizeof(depths[0]) };

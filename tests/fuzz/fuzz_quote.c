@@ -13,8 +13,12 @@
 #include "lib/err.h"
 #include "lib/proto.h"
 #include "ssh/quote.h"
+#include "tests/fuzz/depth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "a line in quotes", "words to be quoted",
+	NULL };
 
 #define WORDS_MAX 64
 
@@ -26,6 +30,7 @@ fuzz_read(const uint8_t *data, size_t size)
 
 	if (quote_read((const char *)data, size, &l) != 0)
 		return;
+	fuzz_reached(0);
 	buf_init(&b, PROTO_WIRE_MAX);
 	if (quote_put(l, &b) != 0 || buf_len(&b) != size ||
 	    memcmp(buf_ptr(&b), data, size) != 0)
@@ -56,6 +61,8 @@ fuzz_write(const uint8_t *data, size_t size)
 	buf_init(&b, PROTO_WIRE_MAX);
 	if (quote_argv(argv, argc, &b) == ERR_INTERNAL)
 		abort();
+	if (argc > 1 && buf_len(&b) > 0)
+		fuzz_reached(1);
 	buf_reset(&b);
 	/* and each word a program, behind a folder */
 	for (size_t i = 0; i + 1 < argc && i < QUOTE_PROGRAMS_MAX; i++)

@@ -11,9 +11,12 @@
 
 #include "audit/replay.h"
 #include "lib/buf.h"
+#include "tests/fuzz/depth.h"
 #include "tests/fuzz/replay_allowed.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "what can be shown", "what cannot", NULL };
 
 static void
 run(const uint8_t *p, size_t n, bool ascii, size_t piece, struct buf *out)
@@ -51,6 +54,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    buf_len(&whole) != buf_len(&pieces) ||
 	    memcmp(buf_ptr(&whole), buf_ptr(&pieces), buf_len(&whole)) != 0)
 		abort();
+	if (size > 0 && buf_len(&whole) >= size &&
+	    memcmp(buf_ptr(&whole), data, size) == 0)
+		fuzz_reached(0);
+	else if (size > 0)
+		fuzz_reached(1);
 	buf_clear(&whole);
 	buf_clear(&pieces);
 	return 0;

@@ -14,10 +14,14 @@
 
 #include "lib/str.h"
 #include "ssh/scp.h"
+#include "tests/fuzz/depth.h"
 
 #define PATH "/srv/a"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "a file that is done",
+	"one that is refused", NULL };
 
 static void
 beneath(const char *path)
@@ -49,6 +53,7 @@ entry(void *arg, const struct scp_entry *e)
 	assert(e->sha256 == NULL || strlen(e->sha256) == 64);
 	assert(e->bytes <= 1000);
 	(*done)++;
+	fuzz_reached(e->result == SCP_DONE ? 0 : 1);
 }
 
 static void

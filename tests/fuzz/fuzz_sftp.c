@@ -17,8 +17,12 @@
 #include "lib/str.h"
 #include "ssh/sftp.h"
 #include "ssh/sftp_internal.h"
+#include "tests/fuzz/depth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "an entry that is done", "a refusal",
+	NULL };
 
 #define IDS_MAX 64
 
@@ -43,6 +47,8 @@ static void
 on_entry(void *arg, const struct sftp_entry *e)
 {
 	(void)arg;
+	if (e->result == SFTP_DONE)
+		fuzz_reached(0);
 	if (!utf8_valid(e->path, strlen(e->path)) || e->path[0] != '/' ||
 	    e->nrange > SFTP_RANGES_MAX)
 		abort();
@@ -58,6 +64,7 @@ static void
 on_refused(void *arg, const char *text)
 {
 	(void)arg;
+	fuzz_reached(1);
 	if (!utf8_valid(text, strlen(text)))
 		abort();
 }

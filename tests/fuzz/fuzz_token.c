@@ -13,8 +13,12 @@
 #include "lib/buf.h"
 #include "lib/proto.h"
 #include "lib/str.h"
+#include "tests/fuzz/depth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "a token", "one that is good", "claims",
+	NULL };
 
 static void
 must_be_readable(struct buf *b)
@@ -38,6 +42,7 @@ must_be_readable(struct buf *b)
 	}
 	if (buf_end(b) != 0)
 		abort();
+	fuzz_reached(2);
 }
 
 int
@@ -57,10 +62,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct buf b;
 
 	if (token_parse(data, size, &t, &why) == 0) {
+		fuzz_reached(0);
 		buf_init(&b, 64 * 1024);
-		if (token_check(&t, &rules, 1700000000, &why) == 0 &&
-		    (t.sub == NULL || t.exp <= 1700000000 - 60))
-			abort();
+		if (token_check(&t, &rules, 1700000000, &why) == 0) {
+			fuzz_reached(1);
+			if (t.sub == NULL || t.exp <= 1700000000 - 60)
+				abort();
+		}
 		if (token_put_claims(&t, &b, &why) == 0)
 			must_be_readable(&b);
 		buf_clear(&b);

@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <err.h>
 #include <fcntl.h>
@@ -22,11 +23,15 @@
 #include "audit/verify.h"
 #include "lib/event.h"
 #include "lib/safeopen.h"
+#include "tests/fuzz/depth.h"
 
 #define LINES 300 /* a full tile, and one that is not */
 #define FILE_MAX (256 * 1024)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const fuzz_depths[] = { "a store that is well", "one that is not",
+	NULL };
 
 enum change { REPLACE, OVERWRITE, INSERT, CUT, UNLINK, CHANGES };
 
@@ -93,7 +98,14 @@ make_lines(int ledger)
 static void
 clean(void)
 {
-	(void)execl("/bin/rm", "rm", "-rf", folder, (char *)NULL);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)execl("/bin/rm", "rm", "-rf", folder, (char *)NULL);
+		_exit(1);
+	}
+	if (pid > 0) /* the exit code stays this program's */
+		(void)waitpid(pid, NULL, 0);
 }
 
 static void
@@ -194,6 +206,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		put(files[which].path, &now);
 	ask = (struct verify_ask){ .dir = dir };
 	(void)verify_store(&ask, &found);
+	fuzz_reached(found.verdict == VERIFY_OK ? 0 : 1);
 	if (found.verdict == VERIFY_OK &&
 	    (how == UNLINK || !may_be_well(which, &now)))
 		abort();

@@ -23,6 +23,7 @@
 #include "lib/err.h"
 #include "lib/msg.h"
 #include "lib/proto.h"
+#include "tests/fuzz/depth.h"
 
 #define CONNS_MAX 64
 #define OURS_FROM 300 /* our descriptors; the process's are below */
@@ -361,6 +362,15 @@ hear_fds(const struct msg *m)
 	}
 }
 
+static void
+hear_depth(size_t door, uint32_t type)
+{
+	for (size_t i = 0; i < proc.ndepth && !proc_preparing(); i++) {
+		if (proc.depth[i].door == door && proc.depth[i].type == type)
+			fuzz_reached((unsigned int)i);
+	}
+}
+
 /* What one connection has for us. */
 static void
 hear_one(struct conn *c)
@@ -375,6 +385,7 @@ hear_one(struct conn *c)
 			c->id = m.id;
 			if (m.type < HEARD_MAX)
 				env.heard[c->door][m.type] = 1;
+			hear_depth(c->door, m.type);
 			hear_fds(&m);
 		}
 		msg_clear(&m);

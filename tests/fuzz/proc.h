@@ -77,6 +77,13 @@ struct proc_door {
 	uint32_t given; /* DOOR_GIVEN: the message that it goes with */
 };
 
+/* What it says to whom, when seeds come as far as they should: in the order of
+ * fuzz_depths (depth.h). */
+struct proc_depth {
+	size_t door;
+	uint32_t type;
+};
+
 struct proc {
 	const struct proc_door *door;
 	size_t ndoor;
@@ -86,6 +93,8 @@ struct proc {
 	bool each; /* for each input anew: it works with files */
 	void (*act)(uint8_t which, const uint8_t *p, size_t n);
 	bool may_end; /* anybody may end it: it is for one thing */
+	const struct proc_depth *depth;
+	size_t ndepth;
 };
 /* fuzz_proc_NAME.c's */
 extern const struct proc proc;

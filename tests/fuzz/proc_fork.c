@@ -130,6 +130,7 @@ proc_over(int code)
 	bool ended = proc_inside;
 
 	proc_inside = false;
+	proc_hear(); /* its last words */
 	if (code != 0 && !proc.may_end && proc_stranger())
 		proc_fail("a stranger's message ended the process");
 	coverage_end();

@@ -1,9 +1,10 @@
 /*
  * The main of every fuzz target in a plain build: feeds each file of its
  * corpus to LLVMFuzzerTestOneInput once, so that `make check` replays what
- * fuzzing found.  The corpus is $srcdir/tests/fuzz/corpus/NAME for a program
- * called fuzz_NAME, or the files and folders named as arguments.  Under
- * libFuzzer this file is empty.
+ * fuzzing found, and sees that it still comes as far as it should (depth.h).
+ * The corpus is $srcdir/tests/fuzz/corpus/NAME for a program called fuzz_NAME,
+ * or the files and folders named as arguments.  Under libFuzzer this file is
+ * empty.
  */
 #include "config.h"
 
@@ -14,7 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+
+#include "tests/fuzz/depth.h"
 
 #ifndef POSTERN_LIBFUZZER
 
@@ -23,6 +27,32 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static size_t replayed;
+static uint8_t *reached; /* shared with processes that are copied */
+
+void
+fuzz_reached(unsigned int depth)
+{
+	if (reached == NULL || depth >= FUZZ_DEPTHS_MAX)
+		abort();
+	reached[depth] = 1;
+}
+
+/* How many were not. */
+static int
+tell_depths(void)
+{
+	int missing = 0;
+
+	for (size_t i = 0; fuzz_depths[i] != NULL; i++) {
+		if (i >= FUZZ_DEPTHS_MAX)
+			abort();
+		if (reached[i] != 0)
+			continue;
+		warnx("no seed reaches: %s", fuzz_depths[i]);
+		missing++;
+	}
+	return missing;
+}
 
 static void
 replay_file(const char *path)
@@ -85,6 +115,10 @@ main(int argc, char **argv)
 	const char *name = strrchr(argv[0], '/');
 	char *path = NULL;
 
+	reached = mmap(NULL, FUZZ_DEPTHS_MAX, PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (reached == MAP_FAILED)
+		err(1, "mmap");
 	for (int i = 1; i < argc; i++)
 		replay(argv[i]);
 	if (argc < 2) {
@@ -99,7 +133,7 @@ main(int argc, char **argv)
 	}
 	printf("%zu inputs\n", replayed);
 	/* A corpus that is not there is a mistake, not a success. */
-	return replayed == 0;
+	return replayed == 0 || (argc < 2 && tell_depths() > 0);
 }
 
 #else
