@@ -56,16 +56,16 @@ static const struct cli_command commands[] = {
 	    "does the policy load, do its tests pass" },
 	{ "policy explain", cli_policy_explain,
 	    "[--policy PATH] --as IDENTITY "
-	    "[--claim NAME=VALUE] --on TARGET [--pty] [--stdin] [--at TIME] "
-	    "[--json] " ASKED,
+	    "[--claim NAME=VALUE]... --on TARGET [--pty] [--stdin] "
+	    "[--at TIME] [--env NAME=VALUE]... [--json] " ASKED,
 	    "what is decided, by which rule, why" },
 	{ "policy can", cli_policy_can,
 	    "[--policy PATH] --as IDENTITY "
-	    "[--claim NAME=VALUE] [--on TARGET] [--json]",
+	    "[--claim NAME=VALUE]... [--on TARGET] [--json]",
 	    "what an identity may do" },
 	{ "policy who-can", cli_policy_who_can,
-	    "[--policy PATH] [--on TARGET] "
-	    "[--pty] [--at TIME] [--json] " ASKED,
+	    "[--policy PATH] [--claim NAME=VALUE]... [--on TARGET] "
+	    "[--pty] [--at TIME] [--env NAME=VALUE]... [--json] " ASKED,
 	    "who may do this" },
 	{ "policy diff", cli_policy_diff, "[--budget SECONDS] [--json] OLD NEW",
 	    "what another policy changes, with examples" },

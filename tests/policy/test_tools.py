@@ -416,6 +416,20 @@ def test_can_lists_what_the_rules_say(policy):
     assert r.returncode == 77 and r.stdout == ""
 
 
+def test_who_can_asks_with_claims(tmp_path):
+    """The one that a rule takes into a command, and one that is a condition."""
+    path = tmp_path / "a.postern"
+    path.write_text(POLICY + "allow own for deploy on web-2 "
+                    "{ run /opt/own <claim app> }\n")
+    own = ["who-can", "--policy", str(path), "--", "/opt/own", "shop"]
+    for more, code in ((["--claim", "app=shop"], 0),
+                       (["--claim", "app=blog"], 77), ([], 77),
+                       (["--claim", "app=shop", "--claim", "repo=2"], 77)):
+        r = run(own[0], *more, *own[1:])
+        assert r.returncode == code, (more, r)
+        assert ("deploy on deploy+web-2" in r.stdout) == (code == 0)
+
+
 def test_who_can_asks_everyone_everywhere(policy):
     r = run("who-can", "--policy", policy, "--", "systemctl", "reload", "api")
     assert r.returncode == 0
@@ -735,3 +749,46 @@ def test_a_word_that_is_none_is_told_what_is_near(words, first, rest):
     assert len(more) == rest or len(more) > rest >= 30, more
     assert rest not in (3, 9) or all(
         x.startswith("  " + words.split()[0] + " ") for x in more)
+
+
+def synopses():
+    """{command's words: the options of its synopsis} of the manual pages."""
+    found = {}
+    for page in ("postern", "postern-policy", "postern-token"):
+        with open(f"{os.path.dirname(__file__)}/../../cli/{page}.1") as f:
+            text = f.read()
+        text = text.split(".Sh SYNOPSIS\n")[1].split(".Sh DESCRIPTION")[0]
+        first = page.split("-")[1:]
+        for part in re.split(r"^\.Nm.*\n", text, flags=re.M)[1:]:
+            if not (words := re.match(r"\.Cm ([^\n]*)\n", part)):
+                continue
+            options = {"-" + o for o in re.findall(r"Fl (-[a-z-]+)", part)}
+            if ".Ar request\n" in part:
+                options |= REQUEST
+            *family, last = words[1].split(" | ")
+            family = family[0].split() if family else last.split()
+            for w in [family, [*family[:-1], last]] if " | " in words[1] \
+                    else [family]:
+                found[" ".join(first + w)] = options
+    return found
+
+
+REQUEST = {"--read", "--write", "--by", "--git-read", "--git-write", "--ref",
+           "--interactive"}
+
+
+def test_the_manual_has_every_command_and_option():
+    """As `postern help` says them, which completion goes by, too."""
+    def says(*words):
+        return subprocess.run([BUILD + "/cli/postern", "help", *words],
+                              capture_output=True, text=True,
+                              check=True).stdout
+
+    commands = re.findall(r"^  ([a-z-]+(?: [a-z-]+)?)  ", says(), re.M)
+    assert len(commands) > 30
+    pages = synopses()
+    # One line each stands for the tools that have a page of their own.
+    assert set(pages) - {"policy", "token", "help"} == set(commands)
+    for c in commands:
+        usage = says(*c.split()).split("\n")[0]
+        assert set(re.findall(r"--[a-z][a-z-]*", usage)) == pages[c], c
