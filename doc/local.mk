@@ -22,6 +22,7 @@ EXTRA_DIST += \
 	doc/GUIDE-CI.md \
 	doc/LEDGER.md \
 	doc/POLICY.md \
+	doc/PROMISES.md \
 	doc/PROTOCOL.md \
 	doc/SFTP.md \
 	doc/THREATS.md \

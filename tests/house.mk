@@ -7,6 +7,7 @@ LINTS = \
 	tests/lint/headers.sh \
 	tests/lint/man.sh \
 	tests/lint/profiles.sh \
+	tests/lint/promises.sh \
 	tests/lint/protocol.sh \
 	tests/lint/python.sh \
 	tests/lint/shell.sh \

@@ -81,7 +81,7 @@ def test_good_login(shared, key):
         "workflow": "Grüße", "empty": "", "nested/a": "1"}
 
 
-def test_judges_that_disagree_are_an_alarm(tmp_path, issuer):
+def test_p6_judges_that_disagree_are_an_alarm(tmp_path, issuer):
     """What OpenSSL accepts and libjwt does not."""
     it = p.Oidc(tmp_path, CA.pem(), "login-deadline 4s\n",
                 preload="contrary.so")
@@ -199,7 +199,7 @@ BAD = [
 
 @pytest.mark.parametrize("make,reason", [b[1:] for b in BAD],
                          ids=[b[0] for b in BAD])
-def test_bad_token(shared, make, reason):
+def test_p6_bad_token(shared, make, reason):
     """Promise 6, and one answer for all of them."""
     token = make(shared.issuer, shared.issuer.claims(jti="secret-jti"))
     n, source = len(shared.sessions), f"10.1.2.{len(shared.events)}"
@@ -1128,7 +1128,7 @@ def sanitized():
 
 
 @pytest.mark.skipif(sanitized(), reason="the sanitizer keeps freed memory")
-def test_no_token_stays_in_memory(oidc, issuer):
+def test_p7_no_token_stays_in_memory(oidc, issuer):
     """Promise 7: neither spelt nor decoded, after good and bad logins."""
     tokens = []
     for i in range(20):

@@ -140,7 +140,7 @@ def test_exit_is_the_last_lines(at):
     at.see("^left with 5$")
 
 
-def test_a_denial_is_explained_in_place(mark, at, bastion):
+def test_4_a_denial_is_explained_in_place(mark, at, bastion):
     at.line("systemctl stop web")
     at.see(r"postern: denied.*use the runbook.*refused; this is operation")
     at.line("echo $HOME")

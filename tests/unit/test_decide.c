@@ -462,7 +462,7 @@ t_decide_table(void **state)
 /* -- zero denies ---------------------------------------------------------------- */
 
 static void
-t_decide_zeroed(void **state)
+t_decide_promise_1_zeroed(void **state)
 {
 	struct decision d = { 0 };
 
@@ -476,7 +476,7 @@ t_decide_zeroed(void **state)
 
 /* A request that lacks anything is denied by default, never a crash. */
 static void
-t_decide_incomplete(void **state)
+t_decide_promise_1_incomplete(void **state)
 {
 	struct policy *p = load_order(0);
 	bool set[3] = { true, true, true };
@@ -991,8 +991,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_decide_table),
-		cmocka_unit_test(t_decide_zeroed),
-		cmocka_unit_test(t_decide_incomplete),
+		cmocka_unit_test(t_decide_promise_1_zeroed),
+		cmocka_unit_test(t_decide_promise_1_incomplete),
 		cmocka_unit_test(t_decide_explain_table),
 		cmocka_unit_test(t_decide_explain_long),
 		cmocka_unit_test(t_decide_demands),

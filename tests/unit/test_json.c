@@ -155,7 +155,7 @@ t_every_place(void **state)
 
 /* Whatever two bytes come: valid UTF-8, nothing that steers a terminal. */
 static void
-t_harmless(void **state)
+t_promise_8_harmless(void **state)
 {
 	const uint8_t *p;
 	uint32_t cp;
@@ -214,7 +214,7 @@ main(void)
 		cmocka_unit_test(t_form),
 		cmocka_unit_test(t_escapes),
 		cmocka_unit_test(t_every_place),
-		cmocka_unit_test(t_harmless),
+		cmocka_unit_test(t_promise_8_harmless),
 		cmocka_unit_test(t_errors_stick),
 	};
 

@@ -628,7 +628,7 @@ t_jws_verify_junk(void **state)
 
 /* The classic: the public key as an HMAC secret. */
 static void
-t_jws_parse_confusion(void **state)
+t_jws_promise_6_confusion(void **state)
 {
 	struct jwk_set *keys = keys_new();
 	unsigned char mac[32];
@@ -852,7 +852,7 @@ t_jws_verify_ed_shapes(void **state)
 
 /* The second judge is really asked, and never without a key. */
 static void
-t_jws_second_opinion(void **state)
+t_jws_promise_6_second_opinion(void **state)
 {
 	struct jwk_set *keys = keys_new();
 	const char *why = NULL;
@@ -928,13 +928,13 @@ main(void)
 		cmocka_unit_test(t_jws_parse_bounds),
 		cmocka_unit_test(t_jws_parse_form),
 		cmocka_unit_test(t_jws_verify_junk),
-		cmocka_unit_test(t_jws_parse_confusion),
+		cmocka_unit_test(t_jws_promise_6_confusion),
 		cmocka_unit_test(t_jws_verify_allowed),
 		cmocka_unit_test(t_jws_verify_es_shapes),
 		cmocka_unit_test(t_jws_verify_rs_shapes),
 		cmocka_unit_test(t_jws_verify_pss_shapes),
 		cmocka_unit_test(t_jws_verify_ed_shapes),
-		cmocka_unit_test(t_jws_second_opinion),
+		cmocka_unit_test(t_jws_promise_6_second_opinion),
 		cmocka_unit_test(t_jws_digest),
 	};
 

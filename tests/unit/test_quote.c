@@ -279,7 +279,7 @@ t_quote_put_programs_max(void **state)
 /* Every string over the characters that matter, up to five of them, split in
  * all ways at blanks: written, read back, and written again. */
 static void
-t_quote_argv_all_short_words(void **state)
+t_quote_promise_3_all_short_words(void **state)
 {
 	static const char set[] = "a'!\\ ";
 	char w[6];
@@ -325,7 +325,7 @@ main(void)
 		cmocka_unit_test(t_quote_read_reads),
 		cmocka_unit_test(t_quote_put_lines),
 		cmocka_unit_test(t_quote_put_programs_max),
-		cmocka_unit_test(t_quote_argv_all_short_words),
+		cmocka_unit_test(t_quote_promise_3_all_short_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
