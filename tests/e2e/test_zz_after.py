@@ -1,6 +1,8 @@
 """Last: what all the tests before left behind."""
+import json
 import os
 import pathlib
+import re
 import subprocess
 
 import house as h
@@ -97,3 +99,37 @@ def test_no_process_fell(bastion):
         at = text.find(word)
         assert at < 0, text[max(0, at - 2000):at + 2000]
     assert bastion.daemon.alive() and bastion.sshd.alive()
+
+
+LEDGER = (pathlib.Path(__file__).parents[2] / "doc/LEDGER.md").read_text()
+NAMES = {"commit", "pull_request", "actor", "workflow", "run"}
+
+
+def documented(section):
+    """{event or kind: the words in the last column of its row}"""
+    text = LEDGER.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    found = {}
+    for row in re.findall(r"^\|.*\|$", text, re.M):
+        cell = [c for c in re.split(r"(?<!\\)\|", row)[1:-1]]
+        for name in re.findall(r'`(?:\{"kind":)?"?([a-z.-]+)', cell[0]):
+            found[name] = set(re.findall(r"`([a-z0-9_]+)`", cell[-1])) | (
+                NAMES if "the five names" in cell[-1] else set())
+    return found
+
+
+def test_every_field_is_in_the_page(bastion, recordings):
+    events = documented("Ledger")
+    for e in bastion.ledger():
+        assert set(e) - {"number", "time", "event"} <= events[e["event"]], e
+    kinds = documented("Sidecar")
+    kinds["open"] |= {"number"} | events["operation.decide"]
+    # Of the others a test may have written what it liked.
+    whole = {e["operation"] for e in bastion.ledger()
+             if e["event"] == "operation.end" and e["state"] == "complete"}
+    for cast in (c for c in recordings if c.stem in whole):
+        with open(cast) as f:
+            header = json.loads(f.readline())["postern"]
+        assert all(f'"{k}":' in LEDGER for k in header), header
+        for line in cast.with_suffix(".json").read_text().splitlines():
+            fact = json.loads(line)
+            assert set(fact) - {"kind"} <= kinds[fact["kind"]], fact
