@@ -3,7 +3,8 @@
  * sockets, opens the folders, starts the children and hands all of it to them,
  * starts them again when they die, and forks a hop when policy asks for one.
  * It never parses a byte that came from a client, a token or a target; what
- * policy sends it is one fixed message.
+ * its children send it are fixed messages: ids, numbers, and one text that it
+ * hands on unread (child_msg in children.c).
  */
 #include "config.h"
 

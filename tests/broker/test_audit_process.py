@@ -1,6 +1,6 @@
 """postern-audit alone, on socket pairs: what it writes, what it refuses, and
 what is left of it after it was killed.  The numbers of promises are those of
-doc/THREATS.md and doc/ARCHITECTURE.md."""
+doc/PROMISES.md."""
 import contextlib
 import fcntl
 import hashlib
@@ -77,6 +77,20 @@ def test_what_audit_alone_may_say_is_refused(audit, kind, fields):
         audit.event(kind, **fields)
     assert len(audit.ledger()) == 1
     assert audit.event("session.open", session=w.ulid(0)) == 2
+
+
+@pytest.mark.parametrize("kind, fields", [
+    ("session.open", {"session": w.ulid(0)}), ("policy.load", {}),
+    ("session.close", {"session": w.ulid(0)}), ("question", {}),
+    ("operation.decide", {"operation": OP, "verdict": "deny"}),
+    ("certificate.issue", {}), ("certificate.login", {}), ("kill", {}),
+    ("lock", {}), ("unlock", {}), ("control.refused", {}),
+])
+def test_oidc_speaks_of_refusals_alone(audit, kind, fields):
+    audit.link("oidc")
+    with pytest.raises(w.Refused):
+        audit.event(kind, **fields)
+    assert audit.event("login.refused", user="web-1", reason="expired") == 2
 
 
 def test_the_parents_alarm(audit):
