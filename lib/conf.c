@@ -85,7 +85,7 @@ static const struct setting {
 	{ "record-text-head", CONF_SIZE,
 	    offsetof(struct conf, record_text_head), 1, 1024 * MIB, NULL, MIB },
 	{ "record-text-tail", CONF_SIZE,
-	    offsetof(struct conf, record_text_tail), 1, 1024 * MIB, NULL,
+	    offsetof(struct conf, record_text_tail), 1, 64 * 1024, NULL,
 	    64 * 1024 },
 	{ "retention-age", CONF_SECONDS, offsetof(struct conf, retention_age_s),
 	    60, 100 * 366 * 86400U, NULL, 0 },

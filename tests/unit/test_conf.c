@@ -169,6 +169,8 @@ static const struct {
 	{ "operations-max -1\n", "expected a number\n" },
 	{ "record-text-head 5MB\n", "expected a number and B, KiB" },
 	{ "record-text-head 0B\n", "bytes" },
+	{ "record-text-head 1025MiB\n", "not within 1 and 1073741824 bytes" },
+	{ "record-text-tail 65KiB\n", "not within 1 and 65536 bytes" },
 	{ "policy-folder \"/p\n", "newline inside the quotes" },
 	{ "policy-folder /p\033\n", "U+001B" },
 	{ "= 5\n", "expected a setting's name" },
