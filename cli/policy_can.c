@@ -362,8 +362,8 @@ who_can(const struct ask *a, const struct policy *p, struct report *to)
 	int r = 0;
 
 	for (size_t i = 0; i < p->nidentity && r == 0; i++) {
-		if ((r = whatif_init(
-			 &w, p, p->by_name[i]->name, &a->claim)) != 0)
+		if ((r = whatif_init(&w, p, p->by_name[i]->name, &a->claim)) !=
+		    0)
 			return r;
 		ask_fill(a, NULL, &w.q);
 		if (whatif_is_somebody(&w))
