@@ -294,6 +294,11 @@ store_compile_put(
 	return r;
 }
 
+/* Behind the operation ?3, in the ledger's order. */
+#define AFTER                                                                  \
+	" AND (?3 IS NULL OR number >"                                         \
+	"  (SELECT number FROM operations WHERE operation = ?3))"
+
 static int
 store_prepare(struct store *s)
 {
@@ -328,12 +333,14 @@ store_prepare(struct store *s)
 		    "  WHERE o.session = s.session AND o.target = ?3))"
 		    " AND (?4 IS NULL OR session = ?4)"
 		    " AND opened >= ?5"
+		    " AND (?7 IS NULL OR (opened, session) < (SELECT opened,"
+		    "  session FROM sessions WHERE session = ?7))"
 		    " ORDER BY opened DESC, session DESC LIMIT ?6" },
 		{ ST_OPERATIONS_OF,
-		    "SELECT operation FROM operations WHERE session = ?1"
+		    "SELECT operation FROM operations WHERE session = ?1" AFTER
 		    " ORDER BY number LIMIT ?2" },
 		{ ST_LINES_OF,
-		    "SELECT operation FROM operations WHERE shell = ?1"
+		    "SELECT operation FROM operations WHERE shell = ?1" AFTER
 		    " ORDER BY number LIMIT ?2" },
 		{ ST_SESSION_ROW, "SELECT *, (SELECT count(*) FROM operations o"
 				  " WHERE o.session = s.session) AS operations"

@@ -19,7 +19,7 @@ struct store; /* opaque */
 #define STORE_PATH_MAX 64           /* DAY/ID.cast and its NUL */
 #define STORE_LIMIT_MAX 1000        /* sessions of one answer */
 #define STORE_LIMIT 50              /* when none was asked for */
-#define STORE_FOUND_MAX 5000        /* rows of one answer */
+#define STORE_FOUND_MAX 5000        /* rows of one answer, and its 'm' */
 #define STORE_LIST_COMMAND_MAX 1000 /* bytes of a command in a list */
 
 /* What a query asks for; NULL and 0 are "any". */
@@ -28,12 +28,14 @@ struct store_filter {
 	const char *identity;
 	const char *target;
 	const char *session;
+	const char *before; /* a session: older ones */
 	uint64_t since_ms;
 	uint32_t limit;
 };
 
 struct store_found {
-	char kind; /* 's' session, 'o' operation, 'h' hold */
+	char kind; /* 's' session, 'o' operation, 'h' hold; 'm', the last one:
+		      there are more, behind the id */
 	char id[STORE_ID_MAX];
 };
 
@@ -78,7 +80,12 @@ int store_open_sessions(struct store *s, const char *after,
  * *found. */
 int store_find(struct store *s, const struct store_filter *f,
     struct store_found **found, size_t *np);
-/* A session with its operations, or one operation.  ERR_NOTFOUND. */
+/* A session with its operations, or a shell's, or one operation; after: an
+ * operation, for those behind it in the ledger, or the id itself or NULL.
+ * ERR_NOTFOUND. */
+int store_find_after(struct store *s, const char *id, const char *after,
+    struct store_found **found, size_t *np);
+/* The same from the first on. */
 int store_find_id(
     struct store *s, const char *id, struct store_found **found, size_t *np);
 /* Appends the row as a JSON object of at most max bytes; whole: the command is

@@ -114,14 +114,38 @@ store_open_sessions(struct store *s, const char *after,
 struct query_list {
 	struct store_found *f;
 	size_t n;
+	bool more; /* than there is room for */
 };
 
 /* Room for STORE_FOUND_MAX is made at once: a row is 33 bytes. */
 static int
+query_list_init(struct query_list *l)
+{
+	*l = (struct query_list){ .f = calloc(
+				      STORE_FOUND_MAX + 1, sizeof(*l->f)) };
+	return l->f == NULL ? ERR_NOMEM : 0;
+}
+
+/* The caller's; what was cut MUST say so. */
+static void
+query_list_give(struct query_list *l, struct store_found **found, size_t *np)
+{
+	if (l->more) {
+		l->f[l->n] = l->f[l->n - 1];
+		l->f[l->n++].kind = 'm';
+	}
+	*found = l->f;
+	*np = l->n;
+	l->f = NULL;
+}
+
+static int
 query_add(struct query_list *l, char kind, const char *id)
 {
-	if (l->n == STORE_FOUND_MAX)
+	if (l->n == STORE_FOUND_MAX) {
+		l->more = true;
 		return ERR_TOOBIG;
+	}
 	l->f[l->n].kind = kind;
 	if (str_copy(l->f[l->n].id, STORE_ID_MAX, id) != 0)
 		return ERR_FORMAT;
@@ -150,57 +174,57 @@ query_collect(
 /* The operations that a statement finds for an id, in the ledger's order. */
 static int
 query_add_of(struct store *s, enum store_statement i, struct query_list *l,
-    const char *id)
+    const char *id, const char *after)
 {
 	sqlite3_stmt *st = store_use(s, i);
 	int r;
 
 	(void)sqlite3_bind_text(st, 1, id, -1, SQLITE_STATIC);
-	(void)sqlite3_bind_int64(st, 2, STORE_FOUND_MAX);
+	(void)sqlite3_bind_int64(st, 2, STORE_FOUND_MAX + 1);
+	(void)sqlite3_bind_text(st, 3, after, -1, SQLITE_STATIC);
 	r = query_collect(s, st, 'o', l);
 	(void)sqlite3_clear_bindings(st);
 	return r;
 }
 
 static int
-query_add_session(struct store *s, struct query_list *l, const char *id)
+query_add_session(
+    struct store *s, struct query_list *l, const char *id, const char *after)
 {
 	int r;
 
 	if ((r = query_add(l, 's', id)) != 0)
 		return r == ERR_TOOBIG ? 0 : r;
-	return query_add_of(s, ST_OPERATIONS_OF, l, id);
+	return query_add_of(s, ST_OPERATIONS_OF, l, id, after);
 }
 
 int
 store_find(struct store *s, const struct store_filter *f,
     struct store_found **found, size_t *np)
 {
-	struct query_list sessions = { 0 }, all = { 0 };
+	struct query_list sessions, all;
 	sqlite3_stmt *st = store_use(s, ST_FIND);
 	uint32_t limit = f->limit == 0 ? STORE_LIMIT : f->limit;
-	int r = ERR_NOMEM;
+	int r, r2;
 
-	sessions.f = calloc(STORE_FOUND_MAX, sizeof(*sessions.f));
-	all.f = calloc(STORE_FOUND_MAX, sizeof(*all.f));
-	if (sessions.f == NULL || all.f == NULL)
+	r = query_list_init(&sessions);
+	r2 = query_list_init(&all);
+	if (r != 0 || (r = r2) != 0)
 		goto out;
 	if ((r = query_bind(st, 1, f->commit)) != 0 ||
 	    (r = query_bind(st, 2, f->identity)) != 0 ||
 	    (r = query_bind(st, 3, f->target)) != 0 ||
-	    (r = query_bind(st, 4, f->session)) != 0)
+	    (r = query_bind(st, 4, f->session)) != 0 ||
+	    (r = query_bind(st, 7, f->before)) != 0)
 		goto out;
 	(void)sqlite3_bind_int64(st, 5, (sqlite3_int64)f->since_ms);
 	(void)sqlite3_bind_int64(
 	    st, 6, limit > STORE_LIMIT_MAX ? STORE_LIMIT_MAX : limit);
 	r = query_collect(s, st, 's', &sessions);
 	for (size_t i = 0; i < sessions.n && r == 0; i++)
-		r = query_add_session(s, &all, sessions.f[i].id);
-	if (r != 0)
-		goto out;
-	*found = all.f;
-	*np = all.n;
-	all.f = NULL;
+		r = query_add_session(s, &all, sessions.f[i].id, NULL);
+	if (r == 0)
+		query_list_give(&all, found, np);
 out:
 	(void)store_use(s, ST_FIND);
 	free(sessions.f);
@@ -221,27 +245,38 @@ query_exists(struct store *s, enum store_statement i, const char *id)
 }
 
 int
-store_find_id(
-    struct store *s, const char *id, struct store_found **found, size_t *np)
+store_find_after(struct store *s, const char *id, const char *after,
+    struct store_found **found, size_t *np)
 {
-	struct query_list l = { 0 };
-	int r = ERR_NOTFOUND;
+	struct query_list l;
+	int r;
 
-	if ((l.f = calloc(STORE_FOUND_MAX, sizeof(*l.f))) == NULL)
-		return ERR_NOMEM;
+	if (after != NULL && strcmp(after, id) == 0)
+		after = NULL;
+	if (after != NULL && !query_exists(s, ST_OPERATION_ROW, after))
+		return ERR_NOTFOUND;
+	if ((r = query_list_init(&l)) != 0)
+		return r;
 	if (query_exists(s, ST_SESSION_ROW, id))
-		r = query_add_session(s, &l, id);
-	else if ((r = query_add_of(s, ST_LINES_OF, &l, id)) == 0 && l.n == 0)
+		r = query_add_session(s, &l, id, after);
+	else if ((r = query_add_of(s, ST_LINES_OF, &l, id, after)) == 0 &&
+		 l.n == 0 && after == NULL)
 		r = query_exists(s, ST_OPERATION_ROW, id)
 			? query_add(&l, 'o', id)
 			: ERR_NOTFOUND;
-	if (r != 0) {
-		free(l.f);
-		return r;
-	}
-	*found = l.f;
-	*np = l.n;
-	return 0;
+	if (r == 0 && l.n == 0)
+		r = ERR_NOTFOUND;
+	if (r == 0)
+		query_list_give(&l, found, np);
+	free(l.f);
+	return r;
+}
+
+int
+store_find_id(
+    struct store *s, const char *id, struct store_found **found, size_t *np)
+{
+	return store_find_after(s, id, NULL, found, np);
 }
 
 int
@@ -358,6 +393,20 @@ query_put_state(struct json *j, sqlite3_stmt *st)
 		    strcmp(verdict, "deny") != 0 ? "running" : "denied");
 }
 
+/* No row of the ledger's: what follows was left out. */
+static int
+query_more(const struct store_found *f, struct buf *out)
+{
+	struct json j;
+
+	json_init(&j, out);
+	json_open(&j, '{');
+	json_kv_str(&j, "kind", "more");
+	json_kv_str(&j, "after", f->id);
+	json_close(&j, '}');
+	return json_end(&j);
+}
+
 static int
 query_row(struct store *s, const struct store_found *f, size_t command_max,
     struct buf *out)
@@ -366,10 +415,13 @@ query_row(struct store *s, const struct store_found *f, size_t command_max,
 	enum store_statement i = op     ? ST_OPERATION_ROW
 				 : hold ? ST_HOLD_ROW
 					: ST_SESSION_ROW;
-	sqlite3_stmt *st = store_use(s, i);
+	sqlite3_stmt *st;
 	struct json j;
 	int r;
 
+	if (f->kind == 'm')
+		return query_more(f, out);
+	st = store_use(s, i);
 	(void)sqlite3_bind_text(st, 1, f->id, -1, SQLITE_STATIC);
 	if (store_step(s, st) != SQLITE_ROW) {
 		(void)store_use(s, i);

@@ -45,6 +45,7 @@ struct query {
 	char id[QUERY_VALUE_MAX];
 	char commit[QUERY_VALUE_MAX], identity[QUERY_VALUE_MAX];
 	char target[QUERY_VALUE_MAX], session[QUERY_VALUE_MAX];
+	char after[QUERY_VALUE_MAX], before[QUERY_VALUE_MAX];
 	char reason[QUERY_VALUE_MAX], as[16];
 	uint64_t since_ms;
 	uint32_t limit;
@@ -274,6 +275,8 @@ query_key(struct query *q, const char *key, const char *value)
 		{ "identity", q->identity },
 		{ "target", q->target },
 		{ "session", q->session },
+		{ "after", q->after },
+		{ "before", q->before },
 		{ "reason", q->reason },
 	};
 	uint64_t n;
@@ -320,7 +323,7 @@ query_read(struct msg *m, struct query *q, struct buf *why)
 			(void)buf_putf(why,
 			    "the key or its value is not one "
 			    "of: id, commit, identity, target, session, "
-			    "reason, as (`export`), "
+			    "after, before, reason, as (`export`), "
 			    "since (a time), limit (1 to %d)",
 			    STORE_LIMIT_MAX);
 			return r;
@@ -385,6 +388,7 @@ query_sessions(struct store *s, const struct query *q, struct view *v)
 		.identity = q->identity[0] != '\0' ? q->identity : NULL,
 		.target = q->target[0] != '\0' ? q->target : NULL,
 		.session = q->session[0] != '\0' ? q->session : NULL,
+		.before = q->before[0] != '\0' ? q->before : NULL,
 		.since_ms = q->since_ms,
 		.limit = q->limit,
 	};
@@ -432,7 +436,12 @@ query_show(struct store *s, const struct query *q, struct view *v)
 	int r;
 
 	v->whole = true;
-	if ((r = store_find_id(s, q->id, &v->found, &v->n)) == ERR_NOTFOUND)
+	r = store_find_after(
+	    s, q->id, q->after[0] != '\0' ? q->after : NULL, &v->found, &v->n);
+	if (r == ERR_NOTFOUND && q->after[0] != '\0')
+		(void)buf_putf(&v->reason,
+		    "there is nothing of that id behind such an operation");
+	else if (r == ERR_NOTFOUND)
 		(void)buf_putf(&v->reason, NO_SUCH_ID);
 	if (r != 0)
 		return r;

@@ -101,9 +101,11 @@ static const struct cli_command commands[] = {
 	    "identities by ids instead of names" },
 	{ "sessions", cli_sessions,
 	    "[--commit C] [--identity I] "
-	    "[--target T] [--session ID] [--since TIME] [--limit N] [--json]",
+	    "[--target T] [--session ID] [--since TIME] [--before ID] [--limit "
+	    "N] "
+	    "[--json]",
 	    "who was here and ran what" },
-	{ "show", cli_show, "[--json] ID",
+	{ "show", cli_show, "[--after ID] [--json] ID",
 	    "everything about an operation or a session" },
 	{ "replay", cli_replay,
 	    "[--raw | --cast [--shell] [--idle SECONDS] | "

@@ -20,28 +20,11 @@
 #include "audit/replay.h"
 #include "cli/cli.h"
 #include "lib/err.h"
+#include "lib/log.h"
 #include "lib/proto.h"
 #include "lib/str.h"
 
 #define IDLE_DEFAULT_MS 2000
-
-/* For commands that take --json and nothing else. */
-static int
-take_json(int argc, char **argv, bool *json)
-{
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ NULL, 0, NULL, 0 },
-	};
-	int c;
-
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c != 'j')
-			return cli_usage();
-		*json = true;
-	}
-	return 0;
-}
 
 /* -- rows ---------------------------------------------------------------------- */
 
@@ -209,7 +192,18 @@ struct rows {
 	size_t n;
 	bool files; /* some operation has a manifest */
 	int recording;
+	char session[PROTO_ID_LEN + 1]; /* the last row's */
+	char after[PROTO_ID_LEN + 1];   /* "": those were all */
 };
+
+/* The last row of an answer that has not all: what it ends with. */
+static void
+row_more(struct rows *rows, const json_t *o)
+{
+	rows->n--;
+	if (str_copy(rows->after, sizeof(rows->after), member(o, "after")) != 0)
+		(void)str_copy(rows->after, sizeof(rows->after), "OPERATION");
+}
 
 static int
 row_print(void *arg, const char *json, size_t n, int fd)
@@ -234,7 +228,12 @@ row_print(void *arg, const char *json, size_t n, int fd)
 	}
 	rows->files |= json_object_get(o, "files") != NULL ||
 		       json_object_get(o, "refs") != NULL;
-	if (rows->style == ROW_JSON) {
+	if (strcmp(member(o, "kind"), "more") == 0)
+		row_more(rows, o);
+	else
+		(void)str_copy(
+		    rows->session, sizeof(rows->session), member(o, "session"));
+	if (rows->style == ROW_JSON || rows->after[0] != '\0') {
 		/* as it is */
 	} else if (rows->style == ROW_SHOW) {
 		if (rows->n > 1)
@@ -259,6 +258,7 @@ cli_sessions(int argc, char **argv)
 		{ "target", required_argument, NULL, 'q' },
 		{ "session", required_argument, NULL, 'q' },
 		{ "since", required_argument, NULL, 'q' },
+		{ "before", required_argument, NULL, 'q' },
 		{ "limit", required_argument, NULL, 'q' },
 		{ "json", no_argument, NULL, 'j' },
 		{ NULL, 0, NULL, 0 },
@@ -281,33 +281,61 @@ cli_sessions(int argc, char **argv)
 	if (optind != argc)
 		return cli_usage();
 	r = cli_query("sessions", param, n, row_print, &rows);
+	if (r == 0 && rows.after[0] != '\0')
+		cli_error("this is not all: an answer has %zu rows at most; "
+			  "`postern show --after %s %s` has the rest of the "
+			  "last session, the same with `--before %s` the "
+			  "sessions before it",
+		    rows.n, log_safe(rows.after), log_safe(rows.session),
+		    log_safe(rows.session));
 	if (r == 0 && rows.n == 0 && rows.style == ROW_LIST)
 		cli_error("no session is recorded that fits");
 	return r;
+}
+
+static int
+take_show(int argc, char **argv, struct rows *rows, struct cli_param *after)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "after", required_argument, NULL, 'a' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 'j')
+			rows->style = ROW_JSON;
+		else if (c == 'a')
+			after->value = optarg;
+		else
+			return cli_usage();
+	}
+	return optind + 1 != argc ? cli_usage() : 0;
 }
 
 int
 cli_show(int argc, char **argv)
 {
 	struct rows rows = { .style = ROW_SHOW, .recording = -1 };
-	struct cli_param id = { "id", NULL };
-	bool json = false;
+	struct cli_param param[] = { { "id", NULL }, { "after", NULL } };
 	int r;
 
-	if ((r = take_json(argc, argv, &json)) != 0)
+	if ((r = take_show(argc, argv, &rows, &param[1])) != 0)
 		return r;
-	if (json)
-		rows.style = ROW_JSON;
-	if (optind + 1 != argc)
-		return cli_usage();
-	id.value = argv[optind];
-	r = cli_query("show", &id, 1, row_print, &rows);
+	param[0].value = argv[optind];
+	r = cli_query(
+	    "show", param, param[1].value == NULL ? 1 : 2, row_print, &rows);
+	if (r == 0 && rows.after[0] != '\0')
+		cli_error("this is not all: an answer has %zu rows at most; "
+			  "what follows: `postern show --after %s %s`",
+		    rows.n, log_safe(rows.after), param[0].value);
 	if (r != 0 || !rows.files || rows.n != 1)
 		return r; /* of a session's operations each is shown alone */
-	r = cli_query("manifest", &id, 1, row_print, &rows);
+	r = cli_query("manifest", param, 1, row_print, &rows);
 	return r != 0 || rows.recording == -1
 		   ? r
-		   : cli_manifest_print(rows.recording, json);
+		   : cli_manifest_print(rows.recording, rows.style == ROW_JSON);
 }
 
 /* -- replay ---------------------------------------------------------------------- */

@@ -26,6 +26,7 @@
 
 struct lines {
 	json_t *rows; /* an array */
+	bool more;    /* than those */
 };
 
 static const char *
@@ -97,6 +98,11 @@ take_row(void *arg, const char *json, size_t n, int fd)
 		cli_error("a row of the answer is not JSON");
 		return CLI_EX_FAILED;
 	}
+	if (strcmp(text_of(o, "kind"), "more") == 0) {
+		l->more = true;
+		json_decref(o);
+		return 0;
+	}
 	if (json_array_size(l->rows) < STORE_FOUND_MAX)
 		return json_array_append_new(l->rows, o) == 0 ? 0
 							      : cli_no_memory();
@@ -119,12 +125,12 @@ part_line(void *arg, size_t i)
 	return line_of(arg, i);
 }
 
-/* An answer that is full may have been cut.  A typist makes a shell as long as
+/* A typist makes a shell as long as
  * he likes: what is not shown MUST be told. */
 static int
-tell_cut(const struct lines *l, size_t n, int r)
+tell_cut(const struct lines *l, int r)
 {
-	if (n < STORE_FOUND_MAX || json_array_size(l->rows) == 0)
+	if (!l->more || json_array_size(l->rows) == 0)
 		return r;
 	cli_error("the shell has more operations than can be played as one: "
 		  "none behind operation %s (line %" PRIu64 ") is shown; "
@@ -302,16 +308,14 @@ cli_replay_shell(
     const char *id, int take_fd, bool cast, const struct replay_options *o)
 {
 	const struct cli_param param = { "id", id };
-	struct lines l = { json_array() };
+	struct lines l = { .rows = json_array() };
 	int fd = take_fd, r;
 	bool has, shell;
-	size_t n = 0;
 
 	if (l.rows == NULL)
 		return cli_no_memory();
 	if ((r = cli_query("show", &param, 1, take_row, &l)) != 0)
 		goto out;
-	n = json_array_size(l.rows);
 	if ((r = take_own(&l, id, &has)) != 0)
 		goto out;
 	if (has && fd == -1 && (r = cli_recording(id, &fd, &shell)) != 0)
@@ -326,7 +330,7 @@ cli_replay_shell(
 	} else {
 		r = play_lines(&l, o);
 	}
-	r = tell_cut(&l, n, r);
+	r = tell_cut(&l, r);
 out:
 	if (fd != -1)
 		(void)close(fd);

@@ -36,6 +36,7 @@ class Broker:
 
     def __init__(self, folder):
         self.folder, self.rows, self.casts = folder, [], {}
+        self.more = False
         CONF.parent.mkdir(parents=True, exist_ok=True)
         CONF.write_text(f"run-folder {folder}\n")
         self.listener = w.listener(folder / "ctl.sock")
@@ -64,8 +65,10 @@ class Broker:
         q = w.expect(s, "QUERY")
         what, n = q.text(), q.u32()
         keys = {q.text(): q.text() for _ in range(n)}
-        mine = [r for r in self.rows if keys["id"] in (
+        mine = [r for r in self.rows if what == "sessions" or keys["id"] in (
             r["operation"], r.get("shell") if what == "show" else "")]
+        if what != "recording" and self.more:
+            mine.append({"kind": "more", "after": mine[-1]["operation"]})
         for row in mine:
             body, fds = w.text(json.dumps(row)), []
             if what == "recording":
@@ -79,7 +82,10 @@ class Broker:
         w.send(s, "ROWS_END", w.u32(0) + w.text(""), ident=q.id)
 
     def replay(self, *argv):
-        return subprocess.run([POSTERN, "replay", *argv], text=True,
+        return self.run("replay", *argv)
+
+    def run(self, *argv):
+        return subprocess.run([POSTERN, *argv], text=True,
                               stdin=subprocess.DEVNULL, capture_output=True,
                               check=False, timeout=100)
 
@@ -118,14 +124,38 @@ def test_an_operation_is_no_shell_because_it_says_so(broker):
 
 
 def test_what_is_not_shown_is_told(broker):
-    """An answer that is full may have been cut."""
+    """An answer that is full, and one that was cut."""
     broker.shell(cast(SAID, 1000, shell=True))
     for n in range(1, ROWS_MAX - 1):
         broker.line(n, "", recording="", state="denied")
+    broker.line(ROWS_MAX - 1, cast(DID, 201000))
     p = broker.replay("--speed", "0", SHELL)
     assert (p.returncode, p.stderr) == (0, "")
-    broker.line(ROWS_MAX - 1, cast(DID, 201000))
+    broker.more = True
     p = broker.replay("--speed", "0", SHELL)
     assert p.returncode == 1 and "done" in p.stdout
     assert f"none behind operation {ident(ROWS_MAX - 1)} (line " \
         f"{ROWS_MAX - 1}) is shown" in p.stderr
+    p = broker.run("show", SHELL)
+    assert p.returncode == 0 and p.stdout.count(f"{ident(ROWS_MAX - 1)}\n") == 1
+    assert p.stderr == (
+        f"postern: this is not all: an answer has {ROWS_MAX} rows at most; "
+        "what follows: `postern show --after "
+        f"{ident(ROWS_MAX - 1)} {SHELL}`\n")
+    p = broker.run("show", "--json", SHELL)
+    assert "this is not all" in p.stderr
+    assert json.loads(p.stdout.splitlines()[-1]) == {
+        "kind": "more", "after": ident(ROWS_MAX - 1)}
+
+
+def test_sessions_that_are_not_all(broker):
+    broker.line(1, "", session=ident(8))
+    broker.line(2, "", session=ident(9))
+    assert broker.run("sessions").stderr == ""
+    broker.more = True
+    p = broker.run("sessions")
+    assert p.returncode == 0 and len(p.stdout.splitlines()) == 2
+    assert p.stderr == (
+        "postern: this is not all: an answer has 2 rows at most; `postern show "
+        f"--after {ident(2)} {ident(9)}` has the rest of the last session, the "
+        f"same with `--before {ident(9)}` the sessions before it\n")

@@ -183,6 +183,71 @@ t_store_find(void **state)
 	}
 }
 
+/* One more operation of the session S1, and of the shell O0000. */
+static void
+more(struct fixture *f, int i)
+{
+	char id[STORE_ID_MAX];
+
+	(void)snprintf(id, sizeof(id), "O%04d", i);
+	apply(f, EVENT_OP_DECIDE, NOW + 2, EV_OPERATION, id, EV_SESSION, "S1",
+	    EV_SHELL, "O0000", 0);
+}
+
+static void
+check_after(struct fixture *f, const char *id, const char *after, size_t want,
+    const char *last, char kind)
+{
+	struct store_found *found;
+	size_t n;
+
+	assert_int_equal(store_find_after(f->s, id, after, &found, &n), 0);
+	assert_int_equal(n, want);
+	assert_string_equal(found[n - 1].id, last);
+	assert_int_equal(found[n - 1].kind, kind);
+	free(found);
+}
+
+/* What finds no room is said to be there, and can be asked for. */
+static void
+t_store_more(void **state)
+{
+	struct fixture *f = *state;
+	struct store_found *found;
+	struct store_filter all = { 0 };
+	struct buf b;
+	size_t n;
+
+	assert_int_equal(store_open(f->db, &f->s), 0);
+	apply(f, EVENT_SESSION_OPEN, NOW, EV_SESSION, "S0", 0);
+	apply(f, EVENT_SESSION_OPEN, NOW + 1, EV_SESSION, "S1", 0);
+	for (int i = 0; i < STORE_FOUND_MAX - 1; i++)
+		more(f, i);
+	check_after(f, "S1", NULL, STORE_FOUND_MAX, "O4998", 'o');
+	assert_int_equal(store_find(f->s, &all, &found, &n), 0);
+	assert_int_equal(n, STORE_FOUND_MAX + 1); /* S0 is left out */
+	assert_int_equal(found[n - 1].kind, 'm');
+	assert_string_equal(rows(f, &found[n - 1], 1, &b),
+	    "{\"kind\":\"more\",\"after\":\"O4998\"}\n");
+	buf_clear(&b);
+	free(found);
+	all.before = "S1";
+	assert_int_equal(store_find(f->s, &all, &found, &n), 0);
+	assert_int_equal(n, 1);
+	assert_string_equal(found[0].id, "S0");
+	free(found);
+	more(f, STORE_FOUND_MAX - 1);
+	check_after(f, "O0000", NULL, STORE_FOUND_MAX, "O4999", 'o');
+	more(f, STORE_FOUND_MAX);
+	check_after(f, "S1", NULL, STORE_FOUND_MAX + 1, "O4998", 'm');
+	check_after(f, "S1", "O4998", 3, "O5000", 'o');
+	check_after(f, "S1", "S1", STORE_FOUND_MAX + 1, "O4998", 'm');
+	check_after(f, "O0000", NULL, STORE_FOUND_MAX + 1, "O4999", 'm');
+	check_after(f, "O0000", "O4999", 1, "O5000", 'o');
+	assert_int_equal(
+	    store_find_after(f->s, "S1", "nope", &found, &n), ERR_NOTFOUND);
+}
+
 static void
 t_store_rows(void **state)
 {
@@ -780,6 +845,7 @@ main(void)
 #define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(t_store_find),
+		T(t_store_more),
 		T(t_store_rows),
 		T(t_store_long_command),
 		T(t_store_position),
