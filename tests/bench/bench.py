@@ -1,6 +1,6 @@
 """`./dev bench`: Postern beside `ssh -J`, in one interleaved run.
 
-Rows of the design: 1 a first operation by token, 2 the same by a job's
+Rows of doc/PROMISES.md: 1 a first operation by token, 2 the same by a job's
 certificate, 3 both at 40 ms round trip between job and bastion, 4 bulk with
 recording on, 8 memory of one running operation.  Same target sshd for both, a stock sshd in
 the bastion's namespace for -J; medians, ratios.  It only prints.

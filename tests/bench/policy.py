@@ -1,6 +1,6 @@
 """`./dev bench policy`: what a decision and a load cost, beside sudo.
 
-Row 6 of the design: one decision, parse included, at 10, 1,000 and 10,000
+Row 6 of doc/PROMISES.md: one decision, parse included, at 10, 1,000 and 10,000
 rules, and the worst 64 KiB command; and of files, repositories and shells.
 Then the load with the tests of the policy, and `sudo -l -U` over sudoers that
 say the same; and `prove` and `diff` where every rule has changed.  It only
@@ -17,7 +17,8 @@ import time
 
 BUILD = pathlib.Path(os.environ["POSTERN_BUILD"])
 WORK = pathlib.Path("/run/bench-policy")
-SIZES = (10, 1000, 10000)
+SIZES = {10: 2, 1000: 2, 10000: 4}      # rules: microseconds that p99 may be
+WORST_MS = 5
 RUNS = int(os.environ.get("BENCH_RUNS", "11"))
 HOSTKEY = "SHA256:Iqa3gjbrQfns01VnUq4pXClhTXeRLWlnVqBNps45L9U"
 
@@ -205,6 +206,10 @@ def compare(n):
         print(line, flush=True)
 
 
+def met(value, most, unit):
+    return f"<= {most} {unit} {'ok' if value <= most else 'MISS'}"
+
+
 def main():
     WORK.mkdir(parents=True, exist_ok=True)
     compare(10000)
@@ -217,16 +222,17 @@ def main():
         print(f"{n:6} {m['median_ns'] / 1e3:9.2f} / "
               f"{m['p99_ns'] / 1e3:.2f} us {m['load_ns'] / 1e6:12.1f} ms "
               f"{s:14.1f} ms {s * 1e6 / m['median_ns']:10.0f} x faster "
-              f"({100 * m['allowed'] / m['decided']:.0f} % allowed)",
-              flush=True)
+              f"({100 * m['allowed'] / m['decided']:.0f} % allowed)   6 p99 "
+              f"{met(m['p99_ns'] / 1e3, SIZES[n], 'us')}", flush=True)
     m = median_of(policy(1000, crowd=True), rnd)
     print(f"1,000 rules for one identity on one target: "
           f"{m['median_ns'] / 1e3:.2f} / {m['p99_ns'] / 1e3:.2f} us")
     others()
     w = worst_case()
     print(f"worst 64 KiB command: median {w['median_ns'] / 1e6:.2f} ms, "
-          f"p99 {w['p99_ns'] / 1e6:.2f} ms")
-    print("to reach: p99 2 / 2 / 4 us, worst 5 ms, load 50 / 200 / 1500 ms")
+          f"p99 {w['p99_ns'] / 1e6:.2f} ms   6 p99 "
+          f"{met(w['p99_ns'] / 1e6, WORST_MS, 'ms')}")
+    print("to reach with loads: 50 / 200 / 1500 ms")
 
 
 main()

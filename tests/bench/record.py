@@ -1,7 +1,7 @@
 """`./dev bench record`: what recording costs.
 
 First other recorders, each around the same `cat` on a pseudo-terminal of this
-machine, beside the bare terminal.  Then row 5 of the design: `ssh -tt` through
+machine, beside the bare terminal.  Then row 5 of doc/PROMISES.md: `ssh -tt` through
 Postern beside `ssh -tt -J`, and beside a hop that records nothing; and the
 same without a terminal.  Medians of one interleaved run, ratios of rates; it
 only prints."""

@@ -16,9 +16,14 @@ of()
 	echo "^def test_(promise_|p)?$1_|^t_[a-z0-9_]*promise_$1_"
 }
 
+promises()
+{
+	sed '/^# How fast/,$d' $page
+}
+
 n=1
 while [ "$n" -le 10 ]; do
-	row=$(grep "^| $n |" $page) || say "$page has no promise $n"
+	row=$(promises | grep "^| $n |") || say "$page has no promise $n"
 	files=$(printf '%s\n' "$row" | grep -oE 'tests/[a-z0-9_/]+\.(py|c)')
 	[ -n "$files" ] || say "$page names no tests of promise $n"
 	for f in $files; do
@@ -26,7 +31,7 @@ while [ "$n" -le 10 ]; do
 	done
 	n=$((n + 1))
 done
-! grep -q "^| $n |" $page || say "$page has promises that are not looked at"
+! promises | grep -q "^| $n |" || say "$page has promises that are not looked at"
 ! grep -rnE "^(t_[a-z0-9_]*|def test_)(promise_|p)(0|1[1-9]|[2-9][0-9])" \
     tests || say "there is no such promise"
 [ -z "$bad" ]
