@@ -338,29 +338,37 @@ agent_event(void *arg, int fd, short revents)
 		agent_fail(a, t);
 }
 
-/* Asks the first of the queue. */
-static void
-agent_next(struct agent *a)
+static int
+agent_ask(struct agent *a, const struct signing *s)
 {
-	struct signing *s = TAILQ_FIRST(&a->queue);
 	const uint8_t *key;
 	size_t n;
+	int r;
 
-	if (a->state != AGENT_CONNECTED || a->asked || s == NULL)
-		return;
 	cert_ca_blob(a->ca, &key, &n);
 	buf_clear(&a->out);
 	buf_clear(&a->in);
 	buf_init(&a->out, AGENT_QUESTION_MAX + 4);
 	buf_init(&a->in, AGENT_ANSWER_MAX);
-	if (agent_put_sign(
-		&a->out, key, n, buf_ptr(&s->body), buf_len(&s->body)) != 0) {
-		signing_end(s, NULL, "the signer is out of memory");
-		return;
-	}
+	if ((r = agent_put_sign(
+		 &a->out, key, n, buf_ptr(&s->body), buf_len(&s->body))) != 0)
+		return r;
 	a->asked = true;
 	watch_set_events(a->watch, POLLIN | POLLOUT);
 	agent_deadline(a);
+	return 0;
+}
+
+/* Asks the first of the queue that can be asked; who cannot is told. */
+static void
+agent_next(struct agent *a)
+{
+	struct signing *s;
+
+	while (a->state == AGENT_CONNECTED && !a->asked &&
+	       (s = TAILQ_FIRST(&a->queue)) != NULL)
+		if (agent_ask(a, s) != 0)
+			signing_end(s, NULL, "the signer is out of memory");
 }
 
 /* -- the connection -------------------------------------------------------- */
