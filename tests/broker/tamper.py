@@ -32,6 +32,9 @@ LEDGER, TREE = "ledger/ledger.jsonl", "ledger/tree"
 CHECKPOINT = TREE + "/checkpoint"
 TALLY = collections.Counter()
 HEADER = b'{"version":2,"width":80,"height":24}\n'
+SHELL = 30      # a broker shell; its lines are those behind it
+SHELL_HEADER = HEADER[:-2] + \
+    b',"postern":{"operation":"%s","pty":true,"shell":true}}\n'
 
 
 def sign_soon(audit):
@@ -54,8 +57,8 @@ MANIFESTS = (
     b"1" * 40 + b'","new":"' + b"2" * 40 + b'","result":"done"}\n')
 
 
-def record(audit, op, text, manifest=b"", session=0):
-    fds = audit.open(op, session=w.ulid(session))
+def record(audit, op, text, manifest=b"", session=0, **more):
+    fds = audit.open(op, session=w.ulid(session), **more)
     os.write(fds[0], HEADER + b'[0.1,"o","%s"]\n' % text)
     os.write(fds[1], manifest)
     hop = w.Hop(*fds)
@@ -65,9 +68,30 @@ def record(audit, op, text, manifest=b"", session=0):
     assert ("manifest_sha256" in end) == (manifest != b"")
 
 
+def record_shell(audit, shell, lines):
+    """A broker shell with its own recording, as postern-shell writes it, and
+    an operation for each line while it is open; one line is denied."""
+    cast, side = audit.open(shell, by="shell", shell=shell)
+    os.write(cast, SHELL_HEADER % shell.encode() + b'[0.1,"o","web-1> "]\n')
+    person = w.Hop(os.dup(cast), os.dup(side))
+    audit.started(shell, person.pid)
+    for n, (op, text) in enumerate(lines.items(), 1):
+        os.write(cast, b'[%d,"o","%s\\r\\n"]\n[%d,"m","line %d: %s"]\n' % (
+            n, text, n, n, text))
+        record(audit, op, b"of %s" % text, shell=shell, line=n)
+    audit.event("operation.decide", operation=w.ulid(39), session=w.ulid(0),
+                verdict="deny", target="web-1", shell=shell, line=n + 1)
+    os.write(cast, b'[9,"x","0"]\n')
+    os.close(cast)
+    os.close(side)
+    person.end(b"w")
+    audit.wait_end(shell)
+
+
 def make(folder, lines=262):
-    """A store with recordings of all kinds, one that retention deleted, what
-    is held, who looked, two keys, and a full tile."""
+    """A store with recordings of all kinds, a broker shell's among them, one
+    that retention deleted, what is held, who looked, two keys, and a full
+    tile."""
     folder.mkdir()
     audit = w.Audit(folder)
     record(audit, w.ulid(9), b"x" * 3000, session=1)
@@ -76,6 +100,8 @@ def make(folder, lines=262):
     audit.event("session.open", session=w.ulid(1), identity="shop")
     for i, manifest in enumerate(MANIFESTS):
         record(audit, w.ulid(10 + i), b"hi %d" % i, manifest)
+    record_shell(audit, w.ulid(SHELL), {w.ulid(SHELL + 1): b"true",
+                                        w.ulid(SHELL + 2): b"restart web"})
     audit.query("recording", id=w.ulid(10))
     for i in range(20):
         audit.event("login.refused", user="web-1", reason=f"{i}")
