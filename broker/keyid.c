@@ -19,7 +19,8 @@ keyid_put(struct buf *b, const char *name, const char *value)
 				 "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/@:+-";
 
 	if (value == NULL || *value == '\0' || strlen(value) > 100 ||
-	    value[strspn(value, ok)] != '\0')
+	    value[strspn(value, ok)] != '\0' ||
+	    strlen(value) + strlen(name) + 2 > KEY_ID_MAX - buf_len(b))
 		return 0;
 	return buf_putf(b, " %s=%s", name, value);
 }

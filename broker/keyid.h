@@ -7,13 +7,13 @@
 
 #include <stdint.h>
 
-#define KEY_ID_MAX 400 /* sshd's log line has to hold it whole */
+#define KEY_ID_MAX 220 /* CERT_KEY_ID_MAX says why */
 
 struct buf;
 
 /* Appends " name=value", or nothing when the value is empty, longer than 100
- * bytes or holds anything but what names and digests are made of: sshd writes
- * it raw into its log. */
+ * bytes, holds anything but what names and digests are made of (sshd writes it
+ * raw into its log), or has no room in what is left of KEY_ID_MAX. */
 int keyid_put(struct buf *b, const char *name, const char *value);
 
 /* The serial of a session's job certificates: the last 64 bits of its id.

@@ -11,7 +11,10 @@
 #include <stdint.h>
 
 #define CERT_KEY_LEN 32
-#define CERT_KEY_ID_MAX 699	/* sshd cuts its log line at 1022 bytes */
+/* Of what sshd says of a login, syslog gets the first 500 bytes (log.c,
+ * "%.500s") and `sshd -E` 1021.  Serial and CA come last: with the longest
+ * login, address and serial that there are, this is what leaves them whole. */
+#define CERT_KEY_ID_MAX 220
 #define CERT_PRINCIPALS_MAX 256 /* sshd reads no more */
 #define CERT_PRINCIPAL_MAX 128  /* bytes of one */
 #define CERT_BLOB_MAX (160 * 1000)

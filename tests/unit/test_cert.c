@@ -7,9 +7,11 @@
 
 #include "ssh/cert.h"
 
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -170,6 +172,26 @@ refused(const struct cert_spec *s)
 	assert_int_equal(cert_sign(ca, s, &b), ERR_FORMAT);
 	assert_int_equal(buf_len(&b), 0);
 	buf_clear(&b);
+}
+
+/* What sshd says of a login, with the longest of everything, has to be whole in
+ * the 500 bytes of it that it gives to syslog. */
+static void
+t_cert_key_id_in_syslog(void **state)
+{
+	char key_id[CERT_KEY_ID_MAX + 1], line[1024];
+
+	(void)state;
+	memset(key_id, 'x', CERT_KEY_ID_MAX);
+	key_id[CERT_KEY_ID_MAX] = '\0';
+	assert_in_range(
+	    snprintf(line, sizeof(line),
+		"Accepted publickey for %031d from %s port 65535 ssh2: "
+		"ED25519-CERT SHA256:%043d ID %s (serial %" PRIu64
+		") CA ED25519-SK SHA256:%043d",
+		0, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 0, key_id,
+		UINT64_MAX, 0),
+	    400, 499);
 }
 
 static void
@@ -450,6 +472,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_cert_sign_round_trip),
 		cmocka_unit_test(t_cert_sign_any_key),
+		cmocka_unit_test(t_cert_key_id_in_syslog),
 		cmocka_unit_test(t_cert_sign_key_id_rules),
 		cmocka_unit_test(t_cert_sign_principal_rules),
 		cmocka_unit_test(t_cert_sign_source_rules),
