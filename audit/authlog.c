@@ -182,18 +182,19 @@ export_bytes(struct authlog *a, const char *name)
 	int c;
 
 	if (fread(size, 1, sizeof(size), a->f) != sizeof(size))
-		return ERR_NOTFOUND;
+		return ERR_FORMAT;
 	for (size_t i = 0; i < sizeof(size); i++)
 		n |= (uint64_t)size[i] << 8 * i;
 	a->n = 0;
 	for (keep = 0; n > 0; n--) {
 		if ((c = getc_unlocked(a->f)) == EOF)
-			return ERR_NOTFOUND;
+			return ERR_FORMAT;
 		if (keep < AUTHLOG_LINE_MAX)
 			a->d[keep] = (char)c;
 		keep++;
 	}
-	(void)getc_unlocked(a->f);
+	if (getc_unlocked(a->f) != '\n')
+		return ERR_FORMAT;
 	if (keep <= AUTHLOG_LINE_MAX)
 		journal_field(a, name, a->d, keep);
 	return 0;
@@ -211,8 +212,8 @@ export_entry(struct authlog *a, struct authlog_entry *e)
 		is = r == 0 ? memchr(a->d, '=', a->n) : NULL;
 		if (r == 0 && is == NULL &&
 		    str_copy(name, sizeof(name), a->d) == 0) {
-			if (export_bytes(a, name) != 0)
-				break;
+			if ((r = export_bytes(a, name)) != 0)
+				return r;
 		} else if (is != NULL) {
 			*is = '\0';
 			journal_field(

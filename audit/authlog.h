@@ -13,7 +13,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define AUTHLOG_LINE_MAX (64 * 1024) /* bytes; sshd's own end at 1022 */
+#define AUTHLOG_LINE_MAX (64 * 1024) /* bytes */
+/* Where sshd cuts what it says (log.c): what syslog gets, exactly; and for
+ * `sshd -E`, where an escape that does not fit ends it up to 3 bytes before. */
+#define AUTHLOG_CUT_SYSLOG 500
+#define AUTHLOG_CUT_FILE 1018
 #define AUTHLOG_NAME_MAX 256
 #define AUTHLOG_KEY_ID_MAX 1024
 #define AUTHLOG_KEY_MAX 64 /* "SHA256:" and 43 characters */
@@ -48,7 +52,8 @@ int authlog_new(FILE *f, uint64_t ref_ms, struct authlog **out);
 void authlog_free(struct authlog *a);
 
 /* The next entry.  ERR_NOTFOUND: the end.  ERR_TOOBIG: one that is longer than
- * AUTHLOG_LINE_MAX, its line is set; the caller may go on. */
+ * AUTHLOG_LINE_MAX, its line is set; the caller may go on.  ERR_FORMAT: a
+ * journal's export is cut off within an entry, or is none. */
 int authlog_next(struct authlog *a, struct authlog_entry *e);
 
 /* What one line says that is no journal's. */

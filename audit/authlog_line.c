@@ -2,7 +2,9 @@
  * One line of a target's log: its stamp, who wrote it, and what sshd says of
  * an accepted login (auth.c, auth_log; auth2-pubkey.c, format_key).  A key id
  * stands in the line as it is and may hold anything but what sshd escapes, so
- * the end is read from the right.  Runs in tools; distrusts every byte.
+ * the end is read from the right; and where the line is cut, or is only the
+ * beginning of what sshd said, its end is the key id's own and nobody's word.
+ * Runs in tools; distrusts every byte.
  */
 #include "config.h"
 
@@ -145,16 +147,43 @@ read_accepted(struct span s, struct authlog_entry *e)
 	return true;
 }
 
+/* "… (serial N) CA TYPE SHA256:…", whatever stands before it. */
+static bool
+ends_as_certificate(struct span s)
+{
+	struct span ca, type;
+	char text[AUTHLOG_KEY_MAX];
+
+	return span_until_last(&s, ") CA ", &ca) &&
+	       span_until(&ca, " ", &type) &&
+	       span_copy(&ca, text, sizeof(text)) && is_fingerprint(text) &&
+	       span_until_last(&s, " (serial ", &ca);
+}
+
+/* sshd's own words are shorter where a certificate is Postern's. */
+static bool
+is_cut(size_t n)
+{
+	return n == AUTHLOG_CUT_SYSLOG || n >= AUTHLOG_CUT_FILE;
+}
+
 void
 authlog_read_message(const char *p, size_t n, struct authlog_entry *e)
 {
 	struct span s = { p, n };
 
+	/* syslogd's words for a line that came again and again */
+	if (span_begins(&s, "message repeated ") &&
+	    memmem(p, n, "[ Accepted publickey for ", 25) != NULL &&
+	    memmem(p, n, "-CERT SHA256:", 13) != NULL)
+		e->kind = AUTHLOG_UNREADABLE;
 	while (s.n > 0 && (s.p[s.n - 1] == '\r' || s.p[s.n - 1] == '\n' ||
 			      s.p[s.n - 1] == ' '))
 		s.n--;
 	if (span_skip(&s, "Accepted "))
 		(void)read_accepted(s, e);
+	if (e->kind == AUTHLOG_CERT && is_cut(n))
+		e->kind = AUTHLOG_UNREADABLE;
 }
 
 bool
@@ -312,11 +341,23 @@ take_ident(struct span *s, char *ident, size_t size)
 	return false;
 }
 
+/* In lines that are no syslog's, or in JSON that is cut. */
+static bool
+hides_login(const char *line, size_t n)
+{
+	static const char *const login[] = { ": Accepted publickey for ",
+		"\"Accepted publickey for " };
+	bool found = false;
+
+	for (size_t i = 0; i < sizeof(login) / sizeof(login[0]); i++)
+		found |= memmem(line, n, login[i], strlen(login[i])) != NULL;
+	return found && memmem(line, n, "-CERT SHA256:", 13) != NULL;
+}
+
 void
 authlog_read_line(
     const char *line, size_t n, uint64_t ref_ms, struct authlog_entry *e)
 {
-	static const char login[] = ": Accepted publickey for ";
 	struct span s = { line, n };
 	char ident[AUTHLOG_NAME_MAX];
 
@@ -331,8 +372,9 @@ authlog_read_line(
 		authlog_read_message(s.p, s.n, e);
 		return;
 	}
-	/* A form that is not known may hide one. */
-	if (memmem(line, n, login, sizeof(login) - 1) != NULL &&
-	    memmem(line, n, "-CERT SHA256:", 13) != NULL)
+	/* A form that is not known may hide one, and so may a line that is the
+	 * rest of one: a key id may have line ends. */
+	if (hides_login(line, n) ||
+	    ends_as_certificate((struct span){ line, n }))
 		e->kind = AUTHLOG_UNREADABLE;
 }

@@ -16,6 +16,17 @@
 #include "lib/event.h"
 
 #define LINES_ALIKE 64 /* of one serial that are compared with each other */
+#define SAME_MS 2000   /* between two stamps of one line; one has seconds */
+
+static int
+take_cas(char (*to)[AUTHLOG_KEY_MAX], const char *const *from, size_t n)
+{
+	int r = n > RECONCILE_CAS_MAX ? ERR_TOOBIG : 0;
+
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = str_copy(to[i], AUTHLOG_KEY_MAX, from[i]);
+	return r;
+}
 
 int
 reconcile_new(const struct reconcile_want *want, struct reconcile **out)
@@ -29,17 +40,13 @@ reconcile_new(const struct reconcile_want *want, struct reconcile **out)
 	rc->since_ms = want->since_ms;
 	rc->until_ms = want->until_ms;
 	rc->target = calloc(RECONCILE_TARGETS_MAX, sizeof(*rc->target));
-	for (size_t i = 0; i < want->nca && i < RECONCILE_CAS_MAX; i++) {
-		if ((r = str_copy(rc->ca[i], sizeof(rc->ca[i]), want->ca[i])) !=
-		    0)
-			goto out;
-	}
-	r = want->target == NULL
-		? 0
-		: str_copy(rc->only, sizeof(rc->only), want->target);
+	rc->nother = want->nother;
+	if ((r = take_cas(rc->ca, want->ca, want->nca)) == 0)
+		r = take_cas(rc->other, want->other, want->nother);
+	if (r == 0 && want->target != NULL)
+		r = str_copy(rc->only, sizeof(rc->only), want->target);
 	if (r == 0 && rc->target == NULL)
 		r = ERR_NOMEM;
-out:
 	if (r != 0) {
 		reconcile_free(rc);
 		return r;
@@ -103,10 +110,10 @@ reconcile_log(struct reconcile *rc, size_t *log)
 }
 
 static bool
-ca_counts(const struct reconcile *rc, const char *ca)
+ca_among(const char (*list)[AUTHLOG_KEY_MAX], size_t n, const char *ca)
 {
-	for (size_t i = 0; i < rc->nca; i++) {
-		if (strcmp(rc->ca[i], ca) == 0)
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(list[i], ca) == 0)
 			return true;
 	}
 	return false;
@@ -129,7 +136,8 @@ login_texts(struct login *l, const struct authlog_entry *e)
 }
 
 static int
-login_add(struct reconcile *rc, size_t log, const struct authlog_entry *e)
+login_add(struct reconcile *rc, size_t log, const struct authlog_entry *e,
+    bool other_ca)
 {
 	void *p = rc->login;
 	struct login *l;
@@ -147,6 +155,7 @@ login_add(struct reconcile *rc, size_t log, const struct authlog_entry *e)
 		.port = e->port,
 		.log = (uint32_t)log,
 		.operation = RECONCILE_NONE,
+		.other_ca = other_ca,
 		.kind = (uint8_t)e->kind };
 	if ((r = login_texts(l, e)) == 0)
 		rc->nlogin++;
@@ -156,6 +165,8 @@ login_add(struct reconcile *rc, size_t log, const struct authlog_entry *e)
 int
 reconcile_entry(struct reconcile *rc, size_t log, const struct authlog_entry *e)
 {
+	bool other = false;
+
 	if (e->has_time)
 		reconcile_range_take(&rc->log[log], e->time_ms);
 	switch (e->kind) {
@@ -165,17 +176,18 @@ reconcile_entry(struct reconcile *rc, size_t log, const struct authlog_entry *e)
 		rc->sum.other_login++;
 		return 0;
 	case AUTHLOG_CERT:
-		if (!ca_counts(rc, e->ca)) {
+		if (ca_among(rc->other, rc->nother, e->ca)) {
 			rc->sum.other_ca++;
 			return 0;
 		}
-		rc->sum.logins++;
+		other = !ca_among(rc->ca, rc->nca, e->ca);
+		rc->sum.logins += !other;
 		break;
 	case AUTHLOG_FOREIGN:
 	case AUTHLOG_UNREADABLE:
 		break;
 	}
-	return login_add(rc, log, e);
+	return login_add(rc, log, e, other);
 }
 
 static int
@@ -190,12 +202,45 @@ login_order(const void *a, const void *b)
 	return x->line < y->line ? -1 : x->line > y->line;
 }
 
+/* Do both say the same, of the same time?  Who has a hop's key may come again
+ * from the port that it had. */
 static bool
 login_same(const struct login *a, const struct login *b)
 {
-	return a->port == b->port && strcmp(a->text, b->text) == 0 &&
+	const uint64_t apart = a->ms < b->ms ? b->ms - a->ms : a->ms - b->ms;
+
+	return a->kind == AUTHLOG_CERT && b->kind == AUTHLOG_CERT &&
+	       a->other_ca == b->other_ca && a->port == b->port &&
+	       (a->ms == 0 || b->ms == 0 || apart <= SAME_MS) &&
+	       strcmp(a->text, b->text) == 0 &&
 	       strcmp(a->address, b->address) == 0 &&
 	       strcmp(a->key_id, b->key_id) == 0;
+}
+
+/* A collector's copy and the target's own say the same: of as many such lines
+ * as one log has, another log may have as many. */
+static bool
+login_again(const struct reconcile *rc, size_t i)
+{
+	const struct login *l = rc->login;
+	size_t own = 0, other = 0;
+	uint32_t log = RECONCILE_NONE;
+
+	for (size_t k = i;
+	     k-- > 0 && i - k <= LINES_ALIKE && l[k].serial == l[i].serial;) {
+		if (!login_same(&l[k], &l[i]))
+			continue;
+		if (l[k].log == l[i].log) {
+			own++;
+			continue;
+		}
+		/* they stand by logs: each is counted for itself */
+		other = l[k].log == log ? other + 1 : 1;
+		log = l[k].log;
+		if (other > own)
+			return true;
+	}
+	return false;
 }
 
 int
@@ -205,18 +250,9 @@ reconcile_logs_end(struct reconcile *rc)
 
 	if (rc->nlogin > 0)
 		qsort(l, rc->nlogin, sizeof(*l), login_order);
-	/* A collector's copy and the target's own say the same. */
 	for (size_t i = 1; i < rc->nlogin; i++) {
-		for (size_t k = i; k-- > 0 && i - k <= LINES_ALIKE &&
-				   l[k].serial == l[i].serial;) {
-			if (l[i].kind != AUTHLOG_CERT ||
-			    l[k].kind != AUTHLOG_CERT ||
-			    !login_same(&l[k], &l[i]))
-				continue;
-			l[i].again = true;
-			rc->sum.again++;
-			break;
-		}
+		l[i].again = login_again(rc, i);
+		rc->sum.again += l[i].again;
 	}
 	return 0;
 }
@@ -343,7 +379,8 @@ op_match(struct reconcile *rc, struct operation *o, const struct buf *event)
 	if ((o->key_id = strdup(key_id)) == NULL)
 		return ERR_NOMEM;
 	for (; l < rc->login + rc->nlogin && l->serial == o->serial; l++) {
-		if (l->kind == AUTHLOG_CERT && l->operation == RECONCILE_NONE)
+		if (l->kind == AUTHLOG_CERT && !l->other_ca &&
+		    l->operation == RECONCILE_NONE)
 			l->operation = (uint32_t)at;
 	}
 	return 0;

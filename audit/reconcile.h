@@ -27,6 +27,8 @@ struct reconcile; /* opaque */
 struct reconcile_want {
 	const char *ca[RECONCILE_CAS_MAX]; /* fingerprints that count */
 	size_t nca;
+	const char *other[RECONCILE_CAS_MAX]; /* of others, that may be there */
+	size_t nother;
 	const char *target;          /* whose log it is; NULL: it says itself */
 	uint64_t since_ms, until_ms; /* what the logs must cover; 0: they say */
 };
@@ -42,6 +44,7 @@ enum reconcile_kind {
 	RECONCILE_MISSING,    /* reached the target, and is not in the log */
 	RECONCILE_UNREADABLE, /* a certificate's line that cannot be read */
 	RECONCILE_FOREIGN,    /* not sshd's own word, by the journal */
+	RECONCILE_OTHER_CA,   /* by a CA that nobody named */
 	RECONCILE_KINDS,
 };
 
@@ -60,7 +63,7 @@ struct reconcile_finding {
 struct reconcile_sum {
 	uint64_t logins;      /* certificates of these CAs, in the logs */
 	uint64_t matched;     /* of them, with their operation */
-	uint64_t other_ca;    /* certificates of others */
+	uint64_t other_ca;    /* of others that were named */
 	uint64_t other_login; /* no certificate at all */
 	uint64_t again;       /* the same line in two logs */
 	uint64_t operations;  /* of the targets, within the logs' time */

@@ -22,7 +22,8 @@ struct login {
 	const char *address, *key_id;
 	uint32_t port, log, operation;
 	uint8_t kind; /* enum authlog_kind */
-	bool again;   /* another line has said the same */
+	bool again;   /* another log has said the same */
+	bool other_ca; /* its certificate is of a CA that nobody named */
 };
 
 struct operation {
@@ -48,7 +49,8 @@ struct log_target {
 
 struct reconcile {
 	char ca[RECONCILE_CAS_MAX][AUTHLOG_KEY_MAX];
-	size_t nca;
+	char other[RECONCILE_CAS_MAX][AUTHLOG_KEY_MAX];
+	size_t nca, nother;
 	char only[NAME_LEN_MAX + 1];
 	uint64_t since_ms, until_ms;
 	struct range log[RECONCILE_LOGS_MAX];

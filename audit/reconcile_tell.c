@@ -19,6 +19,7 @@ static const char *const names[RECONCILE_KINDS] = {
 	[RECONCILE_MISSING] = "missing",
 	[RECONCILE_UNREADABLE] = "unreadable",
 	[RECONCILE_FOREIGN] = "foreign",
+	[RECONCILE_OTHER_CA] = "other-ca",
 };
 
 const char *
@@ -123,6 +124,8 @@ tell_logins(const struct teller *t)
 			r = tell(t, RECONCILE_UNREADABLE, l, NULL);
 		else if (l->kind == AUTHLOG_FOREIGN)
 			r = tell(t, RECONCILE_FOREIGN, l, NULL);
+		else if (l->other_ca)
+			r = tell(t, RECONCILE_OTHER_CA, l, NULL);
 		else if (l->operation == RECONCILE_NONE)
 			r = tell(t, RECONCILE_UNKNOWN, l, NULL);
 		else

@@ -87,7 +87,8 @@ static const struct cli_command commands[] = {
 	    "leave them to retention again" },
 	{ "hold list", cli_hold_list, "[--json]", "what is held, by whom" },
 	{ "reconcile", cli_reconcile,
-	    "[--target NAME] [--ca FILE|SHA256:...] [--ledger FILE] "
+	    "[--target NAME] [--ca FILE|SHA256:...] "
+	    "[--other-ca FILE|SHA256:...] [--ledger FILE] "
 	    "[--recordings FOLDER] [--since TIME] [--until TIME] [--json] "
 	    "LOG...",
 	    "do targets' own logs and the ledger agree" },

@@ -45,6 +45,29 @@ put_right(struct authlog_entry *e)
 		e->time_ms = (uint64_t)t * 1000 + e->time_ms % 1000;
 }
 
+/* What a rotated log was put into reads as lines that say nothing. */
+static bool
+is_packed(FILE *f)
+{
+	static const struct {
+		const char *magic;
+		size_t n;
+	} packed[] = { { "\x1f\x8b", 2 },
+		{ "\xfd"
+		  "7zXZ",
+		    5 },
+		{ "BZh", 3 }, { "\x28\xb5\x2f\xfd", 4 }, { "LPKSHHRH", 8 } };
+	char head[8];
+	size_t n = fread(head, 1, sizeof(head), f);
+	bool is = false;
+
+	for (size_t i = 0; i < sizeof(packed) / sizeof(packed[0]); i++)
+		is |= n >= packed[i].n &&
+		      memcmp(head, packed[i].magic, packed[i].n) == 0;
+	clearerr(f);
+	return fseek(f, -(long)n, SEEK_CUR) == 0 && is;
+}
+
 static int
 read_entries(struct job *j, FILE *f, uint64_t ref_ms, size_t log)
 {
@@ -85,12 +108,25 @@ read_log(struct job *j, const char *path)
 		errno = EISDIR;
 		goto out;
 	}
+	if (S_ISREG(st.st_mode) && is_packed(f)) {
+		cli_error("%s is compressed, or a journal's own file: give "
+			  "what zcat, xzcat, zstdcat or `journalctl --file %s "
+			  "-o export' makes of it, as a file or by -",
+		    path, path);
+		if (!in)
+			(void)fclose(f);
+		return POSTERN_EX_IOERR;
+	}
 	if (S_ISREG(st.st_mode) && st.st_mtim.tv_sec > 0)
 		ref_ms = (uint64_t)st.st_mtim.tv_sec * 1000;
 	if ((r = reconcile_log(j->rc, &log)) == 0)
 		r = read_entries(j, f, ref_ms, log);
 out:
-	if (r != 0)
+	if (r == ERR_FORMAT)
+		cli_error("%s: this journal's export is cut off within an "
+			  "entry: copy it again, whole",
+		    path);
+	else if (r != 0)
 		cli_error("%s: %s", path, err_text(r));
 	if (f != NULL && !in)
 		(void)fclose(f);
@@ -122,6 +158,8 @@ take_option(struct job *j, int c)
 		return name_valid(optarg) ? 0 : cli_usage();
 	case 'c':
 		return ca_add(j, optarg);
+	case 'o':
+		return ca_add_other(j, optarg);
 	case 'l':
 		j->ledger_path = optarg;
 		return 0;
@@ -204,6 +242,7 @@ cli_reconcile(int argc, char **argv)
 	static const struct option options[] = {
 		{ "target", required_argument, NULL, 't' },
 		{ "ca", required_argument, NULL, 'c' },
+		{ "other-ca", required_argument, NULL, 'o' },
 		{ "ledger", required_argument, NULL, 'l' },
 		{ "recordings", required_argument, NULL, 'r' },
 		{ "since", required_argument, NULL, 's' },

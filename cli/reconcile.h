@@ -21,6 +21,7 @@ struct job {
 	struct cli_ledger ledger;
 	const char *ledger_path, *recordings_path;
 	char ca[RECONCILE_CAS_MAX][AUTHLOG_KEY_MAX];
+	char other[RECONCILE_CAS_MAX][AUTHLOG_KEY_MAX];
 	char *paths; /* the two, where they were not named */
 	int recordings;
 	bool json;
@@ -34,8 +35,10 @@ struct job {
 
 /* reconcile_ca.c; both return an exit code. */
 
-/* A fingerprint, or a file with a public key. */
+/* A fingerprint, or a file with a public key: of a CA that counts, or of
+ * another that may be in the logs. */
 int ca_add(struct job *j, const char *text);
+int ca_add_other(struct job *j, const char *text);
 /* Where none was named: the bastion's own keys, next and retired ones, too. */
 int ca_own(struct job *j);
 

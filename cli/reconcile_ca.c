@@ -57,21 +57,34 @@ read_key(const char *path, char *dst, size_t size)
 	return r == 0 ? 0 : POSTERN_EX_IOERR;
 }
 
-int
-ca_add(struct job *j, const char *text)
+static int
+add(char list[][AUTHLOG_KEY_MAX], const char **want, size_t *n,
+    const char *text)
 {
-	char *to = j->ca[j->want.nca];
+	char *to = list[*n];
 	int r = 0;
 
-	if (j->want.nca == RECONCILE_CAS_MAX)
+	if (*n == RECONCILE_CAS_MAX)
 		return cli_usage();
 	if (strncmp(text, "SHA256:", 7) != 0)
 		r = read_key(text, to, AUTHLOG_KEY_MAX);
 	else if (str_copy(to, AUTHLOG_KEY_MAX, text) != 0)
 		return cli_usage();
 	if (r == 0)
-		j->want.ca[j->want.nca++] = to;
+		want[(*n)++] = to;
 	return r;
+}
+
+int
+ca_add(struct job *j, const char *text)
+{
+	return add(j->ca, j->want.ca, &j->want.nca, text);
+}
+
+int
+ca_add_other(struct job *j, const char *text)
+{
+	return add(j->other, j->want.other, &j->want.nother, text);
 }
 
 /* One of the folder of CAs; one that need not be there is not missed. */
@@ -84,8 +97,15 @@ add_own(struct job *j, const char *file, bool must)
 
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return POSTERN_EX_IOERR;
-	if (!must && access(path, F_OK) == -1 && errno == ENOENT)
-		return 0;
+	if (access(path, F_OK) == -1 && errno == ENOENT) {
+		if (!must)
+			return 0;
+		cli_error("%s: there is no CA key here to tell Postern's "
+			  "certificates by: name the bastion's, as a file or "
+			  "as SHA256:..., with --ca",
+		    path);
+		return POSTERN_EX_IOERR;
+	}
 	return ca_add(j, path);
 }
 

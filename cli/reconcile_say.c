@@ -53,6 +53,9 @@ static const struct {
 	[RECONCILE_UNREADABLE] = { "a certificate's line that cannot be read",
 	    "its serial or its CA is cut off, or it is of a form that is not "
 	    "known" },
+	[RECONCILE_OTHER_CA] = { "a certificate by a CA that was not named",
+	    "if it belongs there, name it with --other-ca; who has the "
+	    "bastion's CA key can make a line look so" },
 	[RECONCILE_FOREIGN] = { "a line about a certificate that sshd did not "
 				"write",
 	    "some process of the target writes lines in sshd's name" },
@@ -216,7 +219,8 @@ sum_print(const struct job *j, const struct reconcile_sum *s)
 			     " of the lines stand in two logs\n",
 		    s->again);
 	if (s->other_ca + s->other_login > 0)
-		(void)printf("            %" PRIu64 " by certificates of others"
+		(void)printf("            %" PRIu64
+			     " by the other CAs' certificates"
 			     ", %" PRIu64 " by other means: not Postern's\n",
 		    s->other_ca, s->other_login);
 	(void)printf(

@@ -15,6 +15,8 @@ DATA = pathlib.Path(__file__).parents[1] / "data/authlog"
 POSTERN = pathlib.Path(os.environ["POSTERN_BUILD"]) / "cli/postern"
 SERIALS = [7001, 2 ** 63 - 1, 2 ** 64 - 1]
 ID = "01JDF6V0X4T9S2M7Q8B3C5D1E"
+OTHER_CA = {"bookworm": "SHA256:w+y9pUEBW14WDlkTutvjlfnxD4XGB3ZfNx6UhexFQm4",
+            "trixie": "SHA256:DQ9sSsHMs2e+6LNpodkoiDSsn/Ql5rs/uPH9wX7fVNg"}
 FORMS = ["plain", "syslog", "iso", "json", "export"]
 
 
@@ -61,7 +63,8 @@ def ledger(tmp_path, generation, edit=lambda lines: lines):
 def ask(ledger_, generation, *args, tz="UTC", **kw):
     r = subprocess.run(
         [POSTERN, "reconcile", "--json", "--ledger", ledger_, "--ca",
-         DATA / f"{generation}.ca.pub", *args], capture_output=True, text=True,
+         DATA / f"{generation}.ca.pub", "--other-ca", OTHER_CA[generation],
+         *args], capture_output=True, text=True,
         env={"TZ": tz}, timeout=60, **kw)
     if not r.stdout:
         return r.returncode, r.stderr, None
@@ -217,8 +220,143 @@ def test_a_line_that_is_too_long_is_counted(tmp_path):
 
 def test_nothing_to_compare_is_not_agreement(tmp_path):
     code, found, total = ask(ledger(tmp_path, "trixie"), "trixie",
-                             DATA / "bookworm.plain")
+                             DATA / "bookworm.plain", "--other-ca",
+                             OTHER_CA["bookworm"], "--other-ca",
+                             DATA / "bookworm.ca.pub")
     assert (code, found, total["other_ca"]) == (1, [], 4)
+
+
+def test_a_certificate_by_a_ca_that_nobody_named(tmp_path):
+    code, found, total = ask(ledger(tmp_path, "trixie"), "trixie",
+                             DATA / "trixie.plain", DATA / "bookworm.plain")
+    assert code == 1 and total["matched"] == 3 and total["other_ca"] == 1
+    assert found == [("other-ca", str(s)) for s in (SERIALS[0], *SERIALS)]
+
+
+# -- who has a key, and would not be found -------------------------------------
+
+
+LOGIN = "Accepted publickey for alice from ::1 port 5 ssh2: ED25519-CERT " \
+    f"SHA256:{'A' * 43} ID "
+
+
+def fake_end(ca="bookworm"):
+    return f" (serial 5) CA ED25519 {OTHER_CA[ca]}"
+
+
+@pytest.mark.parametrize("cut", [500, 1018, 1021])
+def test_a_key_id_that_ends_where_sshd_cuts_the_line(tmp_path, cut):
+    """It is the key id that says who the CA is: another, that is named."""
+    end = fake_end("trixie")
+    log = tmp_path / "log"
+    for more, want in ((0, ["unreadable"]), (-1, [])):
+        n = cut + more if cut == 500 or more == 0 else 1017
+        log.write_text((DATA / "trixie.plain").read_text() + LOGIN +
+                       "x" * (n - len(LOGIN) - len(end)) + end + "\n")
+        code, found, _ = ask(ledger(tmp_path, "trixie"), "trixie", log)
+        assert [k for k, _ in found] == want and code == len(want)
+
+
+def test_a_key_id_with_line_ends(tmp_path):
+    """What it says itself comes first; the rest is a line of its own."""
+    real = re.search(r" \(serial 7001\) CA .*",
+                     (DATA / "trixie.plain").read_text())[0]
+    log = tmp_path / "log"
+    log.write_text((DATA / "trixie.plain").read_text() + LOGIN + "x" +
+                   fake_end("trixie") + "\nx" + real + "\n")
+    code, found, _ = ask(ledger(tmp_path, "trixie"), "trixie", log)
+    assert code == 1 and [k for k, _ in found] == ["unreadable"]
+
+
+@pytest.mark.parametrize("form", ["plain", "iso"])
+def test_a_certificate_again_from_the_same_port(tmp_path, form):
+    """Beside the first, after it in a rotated log, and in a collector's copy:
+    one login more, however often it is said."""
+    text = (DATA / f"trixie.{form}").read_text()
+    line = re.search(r"^.*Accepted .*\(serial 7001\) CA ED25519 SHA256:IG.*\n",
+                     text, re.M)[0]
+    both, copy = tmp_path / "both", tmp_path / "copy"
+    both.write_text(text.replace(line, line + line))
+    copy.write_text(both.read_text())
+    one = DATA / f"trixie.{form}"
+    for logs in ([both], [both, copy], [both, one], [one, both]):
+        code, found, total = ask(ledger(tmp_path, "trixie"), "trixie", *logs)
+        assert (code, found) == (1, [("twice", "7001")]), logs
+    if form == "iso":   # a minute later, in the next log
+        t = datetime.datetime.fromisoformat(line.split("+")[0])
+        copy.write_text(line.replace(
+            line.split("+")[0], (t + datetime.timedelta(seconds=60))
+            .isoformat()))
+        code, found, total = ask(ledger(tmp_path, "trixie"), "trixie", copy,
+                                 DATA / "trixie.iso")
+        assert (code, found, total["again"]) == (1, [("twice", "7001")], 0)
+
+
+@pytest.mark.parametrize("line", [
+    "Nov 26 21:38:23 web-1 sshd[5]: message repeated 2 times: [ " + LOGIN +
+    "x" + fake_end() + "]",
+    '{"__REALTIME_TIMESTAMP":"1","MESSAGE":"' + LOGIN + "x" + fake_end(),
+    '\x1e{"MESSAGE":"' + LOGIN + "x" + fake_end() + '"}',
+])
+def test_forms_that_may_hide_a_login(tmp_path, line):
+    log = tmp_path / "log"
+    log.write_text((DATA / "trixie.plain").read_text() + line + "\n")
+    code, found, _ = ask(ledger(tmp_path, "trixie"), "trixie", log)
+    assert code == 1 and [k for k, _ in found] == ["unreadable"]
+
+
+def test_an_export_that_is_cut_off(tmp_path):
+    """The rest of it, and what stands behind it, would be one field."""
+    whole = (DATA / "trixie.export").read_bytes()
+    log = tmp_path / "log"
+    log.write_bytes(b"__CURSOR=x\nMESSAGE\n" + b"\xff" * 8 + whole)
+    code, said, total = ask(ledger(tmp_path, "trixie"), "trixie", log)
+    assert code == 74 and total is None
+    assert "is cut off within an entry: copy it again" in said
+
+
+def test_a_year_that_ends(tmp_path):
+    """Stamps without a year, on both sides of it, in one log; the file was
+    changed in the new one, or is read long after from a pipe."""
+    def edit(lines):
+        for i, line in enumerate(lines):
+            line["time"] = ("2024-12-31T23:59:58.000Z", "2025-01-01T00:00:02"
+                            ".000Z", "2024-12-31T10:00:00.000Z")[i // 2 % 3]
+            if i % 2 and i < 6:
+                line["time"] = line["time"].replace("58.000", "59.000") \
+                    .replace("02.000", "03.000")
+        return lines[:6]
+    when = ["Dec 31 23:59:59", "Jan  1 00:00:03", "Dec 31 10:00:00"]
+    text = (DATA / "trixie.syslog").read_text()
+    out = []
+    for serial, stamp_ in sorted(zip(SERIALS, when), key=lambda x: x[1]):
+        line = re.search(rf"^.{{15}}( .*Accepted .*\(serial {serial}\) CA "
+                         r"ED25519 SHA256:IG.*\n)", text, re.M)[1]
+        out.append(stamp_ + line)
+    log = tmp_path / "log"
+    log.write_text("".join(out))
+    for changed in ("2025-01-01T00:00:04", "2025-06-01T00:00:00"):
+        at = datetime.datetime.fromisoformat(changed + "+00:00").timestamp()
+        os.utime(log, (at, at))
+        code, found, total = ask(ledger(tmp_path, "trixie", edit), "trixie",
+                                 log)
+        assert (code, found, total["matched"]) == (0, [], 3)
+
+
+@pytest.mark.parametrize("pack", ["gzip", "xz", "bzip2"])
+def test_a_log_that_was_packed_is_not_empty(tmp_path, pack):
+    log = tmp_path / "log"
+    log.write_bytes(subprocess.run([pack, "-c", DATA / "trixie.plain"],
+                                   stdout=subprocess.PIPE, check=True).stdout)
+    code, said, _ = ask(ledger(tmp_path, "trixie"), "trixie", log)
+    assert code == 74 and "is compressed" in said and "zcat" in said
+
+
+def test_without_a_ca_key_it_names_the_option(tmp_path):
+    r = subprocess.run(
+        [POSTERN, "reconcile", "--ledger", ledger(tmp_path, "trixie"),
+         DATA / "trixie.plain"], capture_output=True, text=True, timeout=60)
+    assert r.returncode == 74 and "with --ca" in r.stderr, r.stderr
 
 
 def test_bounds(tmp_path):

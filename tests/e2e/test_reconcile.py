@@ -146,6 +146,10 @@ def test_other_cas_do_not_count(bastion, past):
     logs, ledger, _ = past
     other = "SHA256:" + "A" * 43
     code, found, total = ask(bastion, ledger, "--ca", other, logs[1])
+    assert [f["finding"] for f in found] == ["other-ca"]
+    assert (code, total["logins"]) == (1, 0)
+    code, found, total = ask(bastion, ledger, "--ca", other, "--other-ca",
+                             h.ETC / "ca/target.pub", logs[1])
     assert (code, found, total["logins"], total["other_ca"]) == (1, [], 0, 1)
     code, found, total = ask(bastion, ledger, "--ca", other, "--ca",
                              h.ETC / "ca/target.pub", logs[1])
