@@ -74,6 +74,17 @@ is_own(const struct typed *t)
 	return false;
 }
 
+/* Is that target entered by its login's name alone?  exit and logout are
+ * postern-shell's words. */
+static bool
+is_hidden(const char *target)
+{
+	const struct typed t = { .word = target, .nword = strlen(target) };
+
+	return is_own(&t) || strcmp(target, "exit") == 0 ||
+	       strcmp(target, "logout") == 0;
+}
+
 /* Is the word of the form of a user name? */
 static bool
 is_place(const struct typed *t, struct user_name *place)
@@ -105,7 +116,7 @@ tell_place(void *arg, const struct target *t, const char *login, bool denied)
 	char name[PLACE_SIZE];
 
 	(void)denied;
-	if ((strcmp(login, t->login) != 0 &&
+	if (((strcmp(login, t->login) != 0 || is_hidden(t->name)) &&
 		str_copy(place.login, sizeof(place.login), login) != 0) ||
 	    str_copy(place.target, sizeof(place.target), t->name) != 0 ||
 	    !session_may_name(x->conn, place_name(&place, name)))

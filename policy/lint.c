@@ -702,6 +702,22 @@ use_people(struct linter *l)
 	}
 }
 
+/* Words that postern@'s broker shell takes before it looks for a target
+ * (broker/brokershell_targets.c, shell/interactive.c). */
+static void
+lint_shell_word(
+    struct linter *l, const struct target *t, const struct place *at)
+{
+	static const char *const words[] = { "can", "exit", "help", "login",
+		"logout", "targets", "whoami", NULL };
+
+	if (is_in(words, t->name))
+		warn(l, "shell-word", at,
+		    "in the shell of postern@ `%s` is a word of the shell: "
+		    "this target is `%s+%s` there",
+		    t->name, t->login, t->name);
+}
+
 #define UNUSED(what, n, used, v)                                               \
 	for (size_t i = 0; i < (n); i++) {                                     \
 		if (!(used)[i])                                                \
@@ -759,6 +775,8 @@ policy_lint(const struct policy *p, struct diags *d, bool *fails)
 		lint_rule(&l, p->rule[i]);
 	for (size_t i = 0; i < p->nidentity; i++)
 		lint_identity(&l, p->identity[i]);
+	for (size_t i = 0; i < p->ntarget; i++)
+		lint_shell_word(&l, &p->target[i]->pub, &p->target[i]->at);
 	lint_unused(&l);
 	if (p->nrule > 0 && p->ntest == 0)
 		warn(&l, "untested", &p->rule[0]->at,
