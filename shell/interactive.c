@@ -41,6 +41,10 @@
 #define SAY_RESTARTED                                                          \
 	"postern: the broker was restarted, and this shell is over; log in "   \
 	"again\n"
+/* Behind ^C, or whatever the command wrote last. */
+#define SAY_RESTARTED_LINE                                                     \
+	"\npostern: the broker was restarted, and this shell is over; "        \
+	"nothing more of this line is run; log in again\n"
 #define SAY_UNRECORDED                                                         \
 	"\r\npostern: the recording of this shell cannot be written, and so "  \
 	"it is over; tell the bastion's admin\r\n"
@@ -306,9 +310,10 @@ send_line(const struct interactive *in, const char *line, size_t n)
 	return r;
 }
 
-/* What was sent is followed to its ANSWER; r: it was not sent. */
+/* What was sent is followed to its ANSWER; r: it was not sent.  lost: what is
+ * said when there is none. */
 static void
-interactive_follow(struct interactive *in, int r)
+interactive_follow(struct interactive *in, int r, const char *lost)
 {
 	if (r == 0)
 		r = relay_line(&in->shell, &in->end);
@@ -322,7 +327,7 @@ interactive_follow(struct interactive *in, int r)
 			in->why = in->end.signal != 0 ? WHY_LEFT : WHY_BROKER;
 		return;
 	}
-	say(in, SAY_RESTARTED);
+	say(in, lost);
 	end_here(in, POSTERN_EX_TEMPFAIL, WHY_BROKER);
 }
 
@@ -339,7 +344,7 @@ interactive_leave(struct interactive *in)
 	}
 	in->end = (struct ending){ .code = 0 };
 	msg_init(&m, MSG_LEAVE);
-	interactive_follow(in, msg_send(in->shell.conn, &m));
+	interactive_follow(in, msg_send(in->shell.conn, &m), SAY_RESTARTED);
 	msg_clear(&m);
 	if (!in->over)
 		in->end = last;
@@ -361,7 +366,8 @@ interactive_line(struct interactive *in, const char *line, size_t n)
 	}
 	record_line(in->record, line, n);
 	if (!record_failed(in->record)) /* or it is not run */
-		interactive_follow(in, send_line(in, line, n));
+		interactive_follow(
+		    in, send_line(in, line, n), SAY_RESTARTED_LINE);
 }
 
 /* -- its life

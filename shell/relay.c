@@ -511,16 +511,18 @@ relay_wait_ms(const struct relay *rl)
 }
 
 /* The command was interrupted and goes on: its hop is told that nobody waits
- * for it.  What policy says of the line is waited for all the same. */
-static void
+ * for it.  What policy says of the line is waited for all the same, if there is
+ * one. */
+static int
 relay_hang_up(struct relay *rl)
 {
 	if (rl->done || relay_wait_ms(rl) != 0)
-		return;
+		return 0;
 	(void)close(rl->hop);
 	rl->hop = -1;
-	if (rl->leave != 0 || rl->lost)
-		relay_finish(rl, 0, rl->leave != 0 ? rl->leave : SIGINT);
+	if (rl->leave != 0)
+		relay_finish(rl, 0, rl->leave);
+	return rl->lost && !rl->done ? ERR_AGAIN : 0;
 }
 
 static int
@@ -541,7 +543,8 @@ relay_loop(struct relay *rl)
 		if ((r = relay_step(rl, p, r)) != 0)
 			return r;
 		relay_flush(rl);
-		relay_hang_up(rl);
+		if ((r = relay_hang_up(rl)) != 0)
+			return r;
 	}
 	return 0;
 }

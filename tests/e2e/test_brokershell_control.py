@@ -232,6 +232,9 @@ def test_9_what_runs_from_it_counts_after_a_restart(shell, job, bastion,
     assert r.code == 75 and "limit concurrent" in r.error, r.error
     r = job.ssh("web-2", "/opt/house/bin/slow 0", token=issuer.token(ref=ref))
     assert r.code == 0, r.error
+    t.key("C-c")    # whether it ends by that, or is hung up on
+    t.see(r"\^C\npostern: the broker was restarted.*nothing more of this line "
+          r"is run; log in again$.*^left with 75$", whole=True)
 
 
 # -- by a certificate ----------------------------------------------------------------
@@ -398,6 +401,31 @@ def test_data_does_not_go_over_a_terminal(mark, home, bastion, line):
     d = events(bastion, mark, "operation.decide", n)
     assert {x["verdict"] for x in d} == {"deny"}
     assert d[-1]["by"] in ("git", "rsync")
+
+
+def test_a_target_that_is_called_like_a_word(shell, bastion):
+    """The word stays what it is; the target is reached by its login's name."""
+    pin = "SHA256:" + "A" * 43
+    with bastion.more_rules("".join(
+            f'target {n} {{ ssh "deploy@10.91.0.2:22"; hostkey ssh-ed25519 '
+            f'"{pin}"; group words }}\n' for n in ("help", "exit")) +
+            "allow words for shop on @words { run /usr/bin/true }\n"):
+        t = shell("postern", size=(100, 50))
+        t.ready()
+        t.line("help")
+        t.see(r"^  deploy\+help$.*Tab completes words")
+        assert "  help\n" not in t.all() and "  deploy+exit\n" in t.all()
+        t.type("deploy+h")
+        t.key("Tab", "Enter")
+        t.see(r"^deploy\+help as shop>\s*\Z")
+        t.line("exit")
+        t.see(r"^postern as shop>\s*\Z")
+        t.line("deploy+exit")
+        t.see(r"^deploy\+exit as shop>\s*\Z")
+        t.line("exit 3")
+        t.see(r"^postern as shop>\s*\Z")
+        t.line("exit 4")
+        t.see("^left with 4$")
 
 
 def test_many_targets(shell, bastion):
