@@ -19,6 +19,7 @@
 #include "policy/items.h"
 #include "policy/language.h"
 #include "policy/lint_env.h"
+#include "policy/lint_escape.h"
 #include "policy/model.h"
 #include "policy/overlap.h"
 #include "policy/parse.h"
@@ -33,73 +34,6 @@ struct linter {
 	size_t pairs;
 	/* what some rule or block uses, by number */
 	bool *type, *program, *identity, *target, *people, *person, *issuer;
-};
-
-/* What a program can be made to do by its words: "" is any word. */
-static const struct escape {
-	const char *program, *option, *does;
-} escapes[] = {
-	{ "awk", "", "runs its program text" },
-	{ "bash", "-c", "runs what follows" },
-	{ "busybox", "", "is every other program" },
-	{ "chroot", "", "runs what follows" },
-	{ "curl", "-K", "reads options from a file" },
-	{ "curl", "--config", "reads options from a file" },
-	{ "curl", "-o", "writes any file" },
-	{ "curl", "--output", "writes any file" },
-	{ "dd", "of=", "writes any file" },
-	{ "docker", "--privileged", "gives the host away" },
-	{ "docker", "-v", "mounts any folder" },
-	{ "docker", "--volume", "mounts any folder" },
-	{ "docker", "exec", "runs what follows" },
-	{ "env", "", "runs what follows" },
-	{ "find", "-delete", "removes files" },
-	{ "find", "-exec", "runs what follows" },
-	{ "find", "-execdir", "runs what follows" },
-	{ "find", "-files0-from", "reads any file" },
-	{ "find", "-fls", "writes any file" },
-	{ "find", "-fprint", "writes any file" },
-	{ "find", "-ok", "runs what follows" },
-	{ "git", "--exec", "runs its value" },
-	{ "git", "--output", "writes any file" },
-	{ "git", "--receive-pack", "runs its value" },
-	{ "git", "--upload-pack", "runs its value" },
-	{ "git", "-c", "sets options that run programs" },
-	{ "git", "ext::", "runs its value" },
-	{ "nice", "", "runs what follows" },
-	{ "nohup", "", "runs what follows" },
-	{ "nsenter", "", "runs what follows" },
-	{ "perl", "-e", "runs what follows" },
-	{ "python3", "-c", "runs what follows" },
-	{ "rsync", "--files-from", "reads any file" },
-	{ "rsync", "--log-file", "writes any file" },
-	{ "rsync", "--remote-option", "passes any option on" },
-	{ "rsync", "--rsh", "runs its value" },
-	{ "rsync", "--rsync-path", "runs its value" },
-	{ "rsync", "-M", "passes any option on" },
-	{ "rsync", "-e", "runs its value" },
-	{ "scp", "-F", "reads options that run programs" },
-	{ "scp", "-S", "runs its value" },
-	{ "scp", "-o", "sets options that run programs" },
-	{ "sed", "-i", "writes files" },
-	{ "sh", "-c", "runs what follows" },
-	{ "ssh", "-F", "reads options that run programs" },
-	{ "ssh", "-o", "sets options that run programs" },
-	{ "sudo", "", "runs what follows" },
-	{ "systemd-run", "", "runs what follows" },
-	{ "tar", "--checkpoint-action", "runs its value" },
-	{ "tar", "--files-from", "reads any file" },
-	{ "tar", "--info-script", "runs its value" },
-	{ "tar", "--new-volume-script", "runs its value" },
-	{ "tar", "--rsh-command", "runs its value" },
-	{ "tar", "--to-command", "runs its value" },
-	{ "tar", "--use-compress-program", "runs its value" },
-	{ "tar", "-I", "runs its value" },
-	{ "tee", "", "writes any file" },
-	{ "timeout", "", "runs what follows" },
-	{ "vim", "-c", "runs what follows" },
-	{ "wget", "-O", "writes any file" },
-	{ "xargs", "", "runs what follows" },
 };
 
 static const char *const pagers[] = { "journalctl", "less", "man", "more",
@@ -150,76 +84,73 @@ is_interpreter(const char *name)
 	return false;
 }
 
+static const char *
+base_name(const struct policy *p, const char *s)
+{
+	const struct program *g = dict_get(&p->program_words, s);
+	const char *slash;
+
+	if (g != NULL)
+		s = g->path;
+	slash = strrchr(s, '/');
+	return slash == NULL ? s : slash + 1;
+}
+
 /* The name of the program that the line runs, if it is one word. */
 static const char *
 run_name(const struct policy *p, const struct run *run)
 {
 	const struct node *n = run->tree->child;
-	const struct program *g;
-	const char *s, *slash;
+	const char *s;
 
 	if (n == NULL || n->kind != NODE_WORD)
 		return "";
 	s = run->item[n->item].piece[0].text;
 	if (s == NULL || run->item[n->item].npiece > 1)
 		return "";
-	if ((g = dict_get(&p->program_words, s)) != NULL)
-		s = g->path;
-	slash = strrchr(s, '/');
-	return slash == NULL ? s : slash + 1;
-}
-
-static bool
-is_wide(const struct item *it)
-{
-	const struct slot *slot = it->piece[it->npiece - 1].slot;
-
-	return slot != NULL &&
-	       (slot->kind == SLOT_ANY || slot->kind == SLOT_TEXT ||
-		   slot->kind == SLOT_PATH);
-}
-
-/* Does the item begin with the option? */
-static bool
-begins_with(const struct item *it, const char *option)
-{
-	const char *s = it->piece[0].text;
-
-	return s != NULL && strncmp(s, option, strlen(option)) == 0 &&
-	       (s[strlen(option)] == '\0' || s[strlen(option)] == '=' ||
-		   option[1] != '-');
+	return base_name(p, s);
 }
 
 static void
-lint_escapes(struct linter *l, const struct run *run, const char *name)
+lint_escapes(
+    struct linter *l, const struct run *run, const char *name, size_t from)
 {
 	const struct escape *e;
+	const struct item *at;
+	size_t next = 0;
 
-	for (size_t i = 0; i < sizeof(escapes) / sizeof(escapes[0]); i++) {
-		e = &escapes[i];
-		if (strcmp(e->program, name) != 0)
+	while ((e = escape_next(name, run, from, &next, &at)) != NULL)
+		warn(l, "escape", &at->at, "`%s%s%s` %s", name,
+		    *e->word == '\0' ? "" : " ", e->word, e->does);
+}
+
+/* What another program runs for it, as `sudo tar`. */
+static void
+lint_wrapped(struct linter *l, const struct run *run, const char *name)
+{
+	const struct item *it;
+
+	for (size_t k = 1; escape_wraps(name) && k < run->nitem; k++) {
+		it = &run->item[k];
+		if (it->npiece != 1 || it->piece[0].text == NULL)
 			continue;
-		for (size_t k = 1; k < run->nitem; k++) {
-			const struct item *it = &run->item[k];
-
-			if (*e->option == '\0' ? !is_wide(it)
-					       : !begins_with(it, e->option))
-				continue;
-			warn(l, "escape", &it->at, "`%s%s%s` %s", name,
-			    *e->option == '\0' ? "" : " ", e->option, e->does);
-			break;
+		name = base_name(l->p, it->piece[0].text);
+		if (escape_knows(name)) {
+			lint_escapes(l, run, name, k);
+			return;
 		}
 	}
 }
 
 static void
-lint_allow_run(struct linter *l, const struct run *run)
+lint_allow_run(struct linter *l, const struct run *run, bool piped)
 {
 	const char *name = run_name(l->p, run);
 	const struct node *first = run->tree->child;
 	const struct item *it;
 
-	lint_escapes(l, run, name);
+	lint_escapes(l, run, name, 0);
+	lint_wrapped(l, run, name);
 	if (run->pty && is_in(pagers, name))
 		warn(l, "pager", &run->at,
 		    "`%s` shows its output in a pager "
@@ -230,6 +161,9 @@ lint_allow_run(struct linter *l, const struct run *run)
 		    "`%s` runs what comes on its "
 		    "standard input",
 		    name);
+	if (piped && is_interpreter(name) && run->nitem == 1)
+		warn(l, "interpreter", &run->at,
+		    "`%s` runs what the program in front of it says", name);
 	if (first != NULL && first->kind == NODE_WORD) {
 		it = &run->item[first->item];
 		if (it->piece[0].text != NULL && it->piece[0].text[0] != '/' &&
@@ -294,6 +228,96 @@ lint_assigns(struct linter *l, const struct run *run)
 				lint_variable(l, &run->assign[i].at, text,
 				    strcspn(text, "="));
 		}
+	}
+}
+
+/* -- what was written by a job ----------------------------------------------
+ */
+
+static bool
+share_target(const struct linter *l, const struct rule *a, const struct rule *b)
+{
+	bool in[2];
+
+	for (size_t i = 0; i < l->p->ntarget; i++) {
+		in[0] = in[1] = false;
+		for (size_t k = 0; k < a->nwhere; k++)
+			in[0] |= where_has(&a->where[k], l->p->target[i]);
+		for (size_t k = 0; k < b->nwhere; k++)
+			in[1] |= where_has(&b->where[k], l->p->target[i]);
+		if (in[0] && in[1])
+			return true;
+	}
+	return false;
+}
+
+static bool
+could_be_written(
+    struct linter *l, const struct item *it, const struct transfer *t)
+{
+	const struct language_ctx ctx = { .p = l->p };
+	struct fa *a, *b, *end, *both;
+	bool some;
+
+	if (!t->write || l->pairs++ >= PAIRS_MAX)
+		return false;
+	a = language_word(it, &ctx);
+	end = language_text((const char[]){ LANGUAGE_END, '\0' });
+	b = a == NULL || end == NULL ? NULL : language_behind(a, end);
+	fa_free(a);
+	fa_free(end);
+	a = language_transfer(t, &ctx);
+	both = a == NULL || b == NULL ? NULL : language_both(a, b);
+	some = both != NULL && !language_is_empty(both);
+	fa_free(a);
+	fa_free(b);
+	fa_free(both);
+	return some;
+}
+
+/* May a job write what this word names?  Then it decides what is run. */
+static void
+lint_written_word(struct linter *l, const struct rule *rule,
+    const struct item *it, const char *name)
+{
+	const struct rule *o;
+
+	for (size_t i = 0; i < l->p->nrule; i++) {
+		o = l->p->rule[i];
+		for (size_t k = 0; k < o->ntransfer; k++) {
+			if (o->effect != EFFECT_ALLOW ||
+			    !share_target(l, rule, o) ||
+			    !could_be_written(l, it, &o->transfer[k]))
+				continue;
+			warn(l, "written", &it->at,
+			    "rule `%s` lets a job write there, and what lies "
+			    "there decides what `%s` does",
+			    o->name, name);
+			return;
+		}
+	}
+}
+
+static void
+lint_written(struct linter *l, const struct rule *rule, const struct run *run)
+{
+	const char *name = run_name(l->p, run);
+	const struct item *it = &run->item[0];
+
+	if (*name == '\0')
+		return;
+	if (it->piece[0].text[0] == '/')
+		lint_written_word(l, rule, it, name);
+	if (!escape_obeys_folder(name))
+		return;
+	if (run->dir != NULL)
+		lint_written_word(l, rule, run->dir, name);
+	for (size_t k = 1; k + 1 < run->nitem; k++) {
+		it = &run->item[k];
+		if (it->npiece == 1 && it->piece[0].text != NULL &&
+		    (strcmp(it->piece[0].text, "-C") == 0 ||
+			strcmp(it->piece[0].text, "-f") == 0))
+			lint_written_word(l, rule, &run->item[k + 1], name);
 	}
 }
 
@@ -541,7 +565,11 @@ lint_rule(struct linter *l, const struct rule *rule)
 			lint_deny_run(l, rule->run[i]);
 			continue;
 		}
-		lint_allow_run(l, rule->run[i]);
+		for (const struct run *run = rule->run[i]; run != NULL;
+		     run = run->next) {
+			lint_allow_run(l, run, run != rule->run[i]);
+			lint_written(l, rule, run);
+		}
 		lint_assigns(l, rule->run[i]);
 		lint_same_rule(l, rule, i);
 		lint_denied(l, rule->run[i]);

@@ -67,6 +67,7 @@ policy_libtools_la_SOURCES = \
 	policy/language.c policy/language.h policy/language_internal.h \
 	policy/language_line.c \
 	policy/lint.c policy/lint.h policy/lint_env.c policy/lint_env.h \
+	policy/lint_escape.c policy/lint_escape.h \
 	policy/overlap.c policy/overlap.h policy/overlap_apart.c \
 	policy/overlap_example.c \
 	policy/past.c policy/past.h \

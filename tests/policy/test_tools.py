@@ -306,6 +306,14 @@ def test_the_known_ways_out_are_refused():
                        for w in words.split()) for d in denied), words
 
 
+def test_tricks_with_words_are_refused():
+    """Against the rules that the cookbook would write."""
+    r = run("check", os.path.dirname(__file__) + "/tricks.postern")
+    assert r.returncode == 0, r.stdout + r.stderr
+    assert "its tests pass" in r.stdout
+    assert r.stderr == ""  # and these rules need no warning
+
+
 A = "-vrtpe.iLsfxCIvu"
 # A command, the word that is shown, what is said of it.
 SAID = [
