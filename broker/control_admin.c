@@ -121,6 +121,8 @@ waiting_end(struct waiting *w, uint32_t result, const char *why)
 		at = &(*at)->next;
 	*at = w->next;
 	env.n--;
+	/* MUST: audit could answer the line before the row */
+	policy_ask_drop(w);
 	free(w);
 }
 

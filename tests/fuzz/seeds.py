@@ -228,6 +228,11 @@ def policy():
         done + say(ctl, "LOCK", w.u8(1) + w.text("again"), 9) + done + say(
             ctl, "LOCK", w.u8(0) + w.text(""), 9) + done + ask(
             "systemctl restart web") + answers,
+        # the line is answered before the row that it stands for
+        "lock-late-row": opened + say(
+            ctl, "LOCK", w.u8(1) + w.text("drill"), 9) + say(
+            audit, "EVENT_DONE", w.u32(0) + w.u64(7)) + say(
+            audit, "KEPT", w.u32(0), BEFORE),
         "lock-odd": b"".join(say(ctl, "LOCK", w.u8(n) + w.text(x), 9) + done
                              for n, x in ((2, ""), (1, "x" * 200),
                                           (1, "\x1b[31m"), (0, "x"))),
