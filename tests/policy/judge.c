@@ -259,19 +259,31 @@ set_claims(char *text, struct claims *cs)
 	}
 }
 
+#define JUDGE_SENT_MAX 4
+
+/* What is behind the command was sent with it. */
+static void
+set_sent(struct request *q, char *const *var, size_t n)
+{
+	for (vars.n = 0; vars.n < n; vars.n++)
+		vars.var[vars.n] = var[vars.n];
+	q->sent = (const char *const *)vars.var;
+	q->nsent = n;
+}
+
 /* With exactly these claims. */
 static void
 judge(const struct policy *p, char *line)
 {
-	char *f[9] = { line };
-	size_t n = 1;
+	char *f[7 + JUDGE_SENT_MAX] = { line };
+	size_t n = 1, max = sizeof(f) / sizeof(f[0]);
 	struct command_error err;
 	struct command *c = NULL;
 	struct user_name u;
 	struct whatif w;
 	struct decision d;
 
-	for (; n < 9 && (f[n] = strchr(f[n - 1], '\t')) != NULL; n++)
+	for (; n < max && (f[n] = strchr(f[n - 1], '\t')) != NULL; n++)
 		*f[n]++ = '\0';
 	if (n < 6 || user_name_parse(f[1], &u) != 0 ||
 	    whatif_init(&w, p, f[0], NULL) != 0)
@@ -289,6 +301,8 @@ judge(const struct policy *p, char *line)
 		w.q.how = strcmp(f[7], "rsync") == 0  ? BY_RSYNC
 			  : strcmp(f[7], "sftp") == 0 ? BY_SFTP
 						      : BY_SCP_LEGACY;
+	else if (n > 7 && w.q.kind == REQUEST_RUN)
+		set_sent(&w.q, f + 7, n - 7);
 	else if (n > 7 && *f[7] != '\0')
 		w.q.ref = f[7];
 	if (w.q.kind == REQUEST_RUN &&
@@ -302,6 +316,7 @@ judge(const struct policy *p, char *line)
 		answer(&w.q, &d);
 		putchar('\n');
 	}
+	vars.n = 0;
 	whatif_clear(&w);
 	command_free(c);
 }

@@ -43,10 +43,15 @@ class Judge:
         return self.line("load " + self.path) == "ok"
 
     def ask(self, q):
+        return self.answer(q)[0]
+
+    def answer(self, q):
+        """The verdict, and which of what was sent goes along."""
         claims = ",".join(f"{k}={v}" for k, v in q["claims"].items())
         return self.line("\t".join(
             ["judge", q["as"], q["where"], str(int(q["pty"])), str(q["now"]),
-             claims, q["kind"], *q["what"]])).split("\t")[0]
+             claims, q["kind"], *q["what"],
+             *q.get("sent", [])])).split("\t")
 
 
 class Maker:
@@ -209,6 +214,9 @@ class Maker:
                 body.append("require 1 approval from team within 5m valid 5m")
             if r.random() < 0.1:
                 body.append("mask 'a+' as \"m\"; floor")
+            for name in "AB":
+                if r.random() < 0.3:
+                    body.append(f"env {name} <{self.slot()[0]}>")
         return (f"{'deny' if deny else 'allow'} r{n} for {who} on {where} {{ "
                 + "; ".join(body) + " }\n")
 
@@ -295,6 +303,10 @@ class Maker:
              "pty": r.random() < 0.1,
              "now": int(time.time()) + r.randrange(300 * 86400)}
         q["kind"], q["what"] = example(q)
+        if q["kind"] == "run" and r.random() < 0.5:
+            q["sent"] = [f"{name}=" + r.choice(
+                VALUES + ["web", "va", "n-1", "0", "1", "8", claims["env"]])
+                for name in r.choice(["A", "B", "AB"])]
         return q
 
 
@@ -313,7 +325,8 @@ def of_witness(w):
         if kind.startswith("git") else []
     return {"as": w["as"], "claims": w["claims"],
             "where": w["login"] + "+" + w["target"], "pty": w["pty"],
-            "now": w["time"], "kind": kind, "what": what}
+            "now": w["time"], "kind": kind, "what": what,
+            "sent": w.get("sent", [])}
 
 
 def complain(pair, *what):
@@ -340,6 +353,12 @@ def check(judges, pair, maker, count):
         count[line.split(": ")[-1]] = count.get(line.split(": ")[-1], 0) + 1
     for _ in range(PER_PAIR if r.returncode == 0 else 0):
         q = maker.question()
+        if "sent" in q:
+            # with no more than what goes along: the rest changes nothing
+            *_, goes = judges[1].answer(q)
+            q["sent"] = [s for i, s in enumerate(q["sent"])
+                         if str(i) in goes.split(",")]
+            count["sent"] = count.get("sent", 0) + (q["sent"] != [])
         old, new = (j.ask(q) for j in judges)
         if old == "syntax" or new == "syntax":
             continue
@@ -368,6 +387,7 @@ def main():
     print(f"{done} of {tried} pairs load: {count}")
     # A test in which nothing is ever proved, or refuted, shows nothing.
     assert count.get(0, 0) > pairs / 10 and count.get(3, 0) > pairs / 10
+    assert count.get("sent", 0) > 0 or pairs < 60
     assert count.get(4, 0) < pairs / 4 and count.get("allowed", 0) > pairs
 
 
