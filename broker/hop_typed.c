@@ -19,6 +19,7 @@
 
 #include "lib/buf.h"
 #include "lib/err.h"
+#include "lib/str.h"
 
 #define TAB_COLUMNS 8 /* the widest of what one byte becomes */
 #define ERASE "\b \b"
@@ -77,37 +78,77 @@ is_blank(uint8_t c)
 	return c == ' ' || c == '\t';
 }
 
-/* Columns that the byte takes behind `at` of them.  A character of several
- * bytes has one, as for the kernel. */
-static size_t
-byte_width(uint8_t c, size_t at)
+/* Characters of two columns, and those that stand on the one before, as wcwidth
+ * has them; those that are common. */
+static const struct range {
+	uint32_t from, to;
+} wide[] = { { 0x1100, 0x115f }, { 0x2e80, 0x303e }, { 0x3041, 0xa4cf },
+	{ 0xac00, 0xd7a3 }, { 0xf900, 0xfaff }, { 0xfe30, 0xfe6f },
+	{ 0xff00, 0xff60 }, { 0xffe0, 0xffe6 }, { 0x1f300, 0x1f64f },
+	{ 0x1f680, 0x1f6ff }, { 0x1f900, 0x1f9ff }, { 0x20000, 0x3fffd } },
+  combining[] = { { 0x300, 0x36f }, { 0x1ab0, 0x1aff }, { 0x1dc0, 0x1dff },
+	  { 0x200b, 0x200f }, { 0x20d0, 0x20ff }, { 0xfe00, 0xfe0f },
+	  { 0xfe20, 0xfe2f } };
+
+static bool
+is_among(uint32_t cp, const struct range *r, size_t n)
 {
-	if (c == '\t')
+	for (size_t i = 0; i < n; i++) {
+		if (cp >= r[i].from && cp <= r[i].to)
+			return true;
+	}
+	return false;
+}
+
+/* Columns that it takes behind `at` of them. */
+static size_t
+width_of(uint32_t cp, size_t at)
+{
+	if (cp == '\t')
 		return TAB_COLUMNS - at % TAB_COLUMNS;
-	if (c < ' ' || c == 0x7f)
+	if (cp < ' ' || cp == 0x7f)
 		return 2; /* "^X" */
-	return (c & 0xc0) == 0x80 ? 0 : 1;
+	if (is_among(cp, combining, sizeof(combining) / sizeof(*combining)))
+		return 0;
+	return is_among(cp, wide, sizeof(wide) / sizeof(*wide)) ? 2 : 1;
+}
+
+/* The character at i, or what is none: its length, and its columns. */
+static size_t
+line_next(const struct hop_typed *t, size_t i, size_t at, size_t *width)
+{
+	uint32_t cp;
+	size_t len = utf8_next(t->line + i, t->n - i, &cp);
+
+	*width = len > 0                       ? width_of(cp, at)
+		 : (t->line[i] & 0xc0) == 0x80 ? 0
+					       : 1;
+	return len > 0 ? len : 1;
 }
 
 static size_t
 line_width(const struct hop_typed *t, size_t n)
 {
-	size_t at = 0;
+	size_t at = 0, width;
 
-	for (size_t i = 0; i < n; i++)
-		at += byte_width(t->line[i], at);
+	for (size_t i = 0; i < n; at += width)
+		i += line_next(t, i, at, &width);
 	return at;
 }
 
-/* Where its last character begins. */
+/* Where its last character begins, with what stands on it. */
 static size_t
 line_character(const struct hop_typed *t)
 {
-	size_t n = t->n;
+	size_t n = t->n, width;
 
-	while (n > 0 && (t->line[n - 1] & 0xc0) == 0x80)
-		n--;
-	return n > 0 ? n - 1 : 0;
+	do {
+		while (n > 0 && (t->line[n - 1] & 0xc0) == 0x80)
+			n--;
+		n -= n > 0;
+		(void)line_next(t, n, 0, &width);
+	} while (n > 0 && width == 0);
+	return n;
 }
 
 static size_t
@@ -138,7 +179,7 @@ static int
 put_echo(struct buf *echo, uint8_t c, size_t at)
 {
 	if (c == '\t')
-		return buf_putf(echo, "%*s", (int)byte_width(c, at), "");
+		return buf_putf(echo, "%*s", (int)width_of(c, at), "");
 	if (c != '\n' && (c < ' ' || c == 0x7f))
 		return buf_putf(echo, "^%c", c ^ 0x40);
 	return buf_put_u8(echo, c);
