@@ -517,8 +517,13 @@ query_answer(const struct query *q, struct view *v)
 		return sign_state(&v->own);
 	}
 	if ((s = audit_store_as_it_is()) == NULL) {
-		(void)buf_putf(&v->reason, "the index cannot be read; the log "
-					   "of the bastion says why");
+		(void)buf_putf(&v->reason,
+		    "there is no index to answer from: its "
+		    "disk may be full, and the log of "
+		    "the bastion says why. It is made "
+		    "anew from the ledger when there is "
+		    "room; nothing is lost, and root "
+		    "can read ledger/ledger.jsonl");
 		return ERR_NOTFOUND;
 	}
 	if (strcmp(q->what, "sessions") == 0)

@@ -278,7 +278,9 @@ hold_check(bool add, const char *kind, const char *id, struct buf *why)
 	struct store *s = audit_store();
 
 	if (s == NULL) {
-		(void)buf_putf(why, "the index cannot be read");
+		(void)buf_putf(why, "there is no index to look in: its disk "
+				    "may be full, and the log of the bastion "
+				    "says why");
 		return ERR_NOTFOUND;
 	}
 	if (store_has_hold(s, kind, id) != add)

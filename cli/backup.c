@@ -46,6 +46,16 @@ failed(const char *what, int r)
 	return POSTERN_EX_IOERR;
 }
 
+/* ledger/ and recordings/ are to be there. */
+static int
+no_store(const char *path, int r, const char *hint)
+{
+	if (r != ERR_NOTFOUND)
+		return failed(path, r);
+	cli_error("%s has no ledger/ and recordings/: %s", path, hint);
+	return POSTERN_EX_IOERR;
+}
+
 /* -- backup --------------------------------------------------------------- */
 
 /* An empty folder, which is made when it is not there. */
@@ -201,7 +211,9 @@ backup_to(const char *path, bool keys)
 	    (r = backup_open(state, "ledger", false, &b.from_ledger)) != 0 ||
 	    (r = backup_open(state, "recordings", false, &b.from_recordings)) !=
 		0) {
-		r = failed(cli_conf()->state_folder, r);
+		r = no_store(cli_conf()->state_folder, r,
+		    "no bastion has run here, or its state-folder in "
+		    "postern.conf is another");
 		goto out;
 	}
 	if ((r = backup_below(&dst, "ledger", &b.to_ledger)) != 0 ||
@@ -408,12 +420,6 @@ restore_into(struct backup *b, int src, const char *path)
 {
 	int r;
 
-	if (faccessat(b->to_ledger.dir, BACKUP_LEDGER, F_OK, 0) == 0) {
-		cli_error("there is a ledger in %s already: restore into a "
-			  "house that has none",
-		    cli_conf()->state_folder);
-		return CLI_EX_FAILED;
-	}
 	if ((r = restore_look(b, path)) != 0)
 		return r;
 	b->last = true;
@@ -430,7 +436,7 @@ static int
 restore_from(const char *path)
 {
 	const char *state = cli_conf()->state_folder;
-	int src, dst = -1, r;
+	int src = -1, dst = -1, r;
 	struct backup b;
 
 	backup_init(&b);
@@ -438,7 +444,9 @@ restore_from(const char *path)
 	    (r = backup_open(src, "ledger", false, &b.from_ledger)) != 0 ||
 	    (r = backup_open(src, "recordings", false, &b.from_recordings)) !=
 		0) {
-		r = failed(path, r);
+		r = no_store(path, r,
+		    "name the folder that `postern backup' made, or what "
+		    "its archive was unpacked to");
 		goto out;
 	}
 	if ((mkdir(state, 0755) == -1 && errno != EEXIST) ||
@@ -447,6 +455,13 @@ restore_from(const char *path)
 	    (r = backup_open(dst, "recordings", true, &b.to_recordings.dir)) !=
 		0) {
 		r = failed(state, r == 0 ? ERR_SYS : r);
+		goto out;
+	}
+	if (faccessat(b.to_ledger.dir, BACKUP_LEDGER, F_OK, 0) == 0) {
+		cli_error("there is a ledger in %s already, and nothing of it "
+			  "was touched: restore into a house that has none",
+		    state);
+		r = CLI_EX_FAILED;
 		goto out;
 	}
 	r = restore_into(&b, src, path);

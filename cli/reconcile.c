@@ -148,14 +148,33 @@ take_event(void *arg, uint64_t number, uint64_t ms, const struct buf *event)
 }
 
 static int
+take_time(const char *option, uint64_t *ms)
+{
+	if (utc_since(optarg, utc_now_ms(), ms) == 0)
+		return 0;
+	cli_error("%s: `%s' is no time: 2026-11-01, 2026-11-01T12:00:00Z, or "
+		  "an age, 7d or 24h",
+	    option, optarg);
+	return cli_usage();
+}
+
+static int
+take_target(struct job *j)
+{
+	j->want.target = optarg;
+	if (name_valid(optarg))
+		return 0;
+	cli_error("--target: `%s' is no target's name", optarg);
+	return cli_usage();
+}
+
+static int
 take_option(struct job *j, int c)
 {
-	uint64_t now = utc_now_ms();
 
 	switch (c) {
 	case 't':
-		j->want.target = optarg;
-		return name_valid(optarg) ? 0 : cli_usage();
+		return take_target(j);
 	case 'c':
 		return ca_add(j, optarg);
 	case 'o':
@@ -167,13 +186,9 @@ take_option(struct job *j, int c)
 		j->recordings_path = optarg;
 		return 0;
 	case 's':
-		return utc_since(optarg, now, &j->want.since_ms) == 0
-			   ? 0
-			   : cli_usage();
+		return take_time("--since", &j->want.since_ms);
 	case 'u':
-		return utc_since(optarg, now, &j->want.until_ms) == 0
-			   ? 0
-			   : cli_usage();
+		return take_time("--until", &j->want.until_ms);
 	case 'j':
 		j->json = true;
 		return 0;

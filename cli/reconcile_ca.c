@@ -68,8 +68,13 @@ add(char list[][AUTHLOG_KEY_MAX], const char **want, size_t *n,
 		return cli_usage();
 	if (strncmp(text, "SHA256:", 7) != 0)
 		r = read_key(text, to, AUTHLOG_KEY_MAX);
-	else if (str_copy(to, AUTHLOG_KEY_MAX, text) != 0)
+	else if (strlen(text) != 50 ||
+		 str_copy(to, AUTHLOG_KEY_MAX, text) != 0) {
+		cli_error("`%s' is no fingerprint: it is SHA256: and 43 "
+			  "characters, as `ssh-keygen -l' prints it",
+		    text);
 		return cli_usage();
+	}
 	if (r == 0)
 		want[(*n)++] = to;
 	return r;

@@ -116,10 +116,28 @@ print_json(const struct verify_found *f)
 	return code;
 }
 
+/* Of what could not be looked at nothing is said. */
+static void
+print_unknown(const struct verify_found *f)
+{
+	(void)fputs("postern: this cannot be verified:\n  ", stderr);
+	cli_print_lines_safe(stderr, f->file);
+	(void)fputs("  ", stderr);
+	cli_print_lines_safe(stderr, f->text);
+	(void)fputs("Nothing is said about it, neither good nor bad. Name the "
+		    "state folder of a bastion, or a copy of it, that you may "
+		    "read.\n",
+	    stderr);
+}
+
 /* What is wrong, where, and what it may mean. */
 static void
 print_wrong(const struct verify_found *f)
 {
+	if (f->verdict == VERIFY_UNKNOWN) {
+		print_unknown(f);
+		return;
+	}
 	(void)fputs("postern: ", stderr);
 	cli_print_lines_safe(stderr, verify_name(f->verdict));
 	(void)fputs("  ", stderr);
@@ -135,7 +153,7 @@ print_wrong(const struct verify_found *f)
 		    "you noted it then, and it is this one, give it with "
 		    "--key:\n%s\n",
 		    f->key);
-	else if (f->verdict != VERIFY_UNKNOWN)
+	else
 		(void)fputs("This is the first thing that is wrong; there may "
 			    "be more. Keep this copy as it is, and compare it "
 			    "with a backup.\n",
@@ -155,6 +173,24 @@ print_well(const struct verify_found *f, const struct verify_ask *ask)
 	if (f->given == 0)
 		(void)puts("no checkpoint from elsewhere: what was rolled back "
 			   "as a whole is not seen (--anchor)");
+}
+
+/* Why a value of an option is none. */
+static int
+no_value(int c, const char *value)
+{
+	if (c == 'i')
+		cli_error("`%s' is no id: a session's or an operation's has "
+			  "26 letters and digits, and one of them is verified "
+			  "at a time (`postern sessions')",
+		    value);
+	if (c == 'k')
+		cli_error("`%s' is no key of a ledger: `postern ledger key' "
+			  "prints it, all of the line is the key",
+		    value);
+	if (c == 'c')
+		cli_error("more than %d anchors", FILES_MAX);
+	return cli_usage();
 }
 
 int
@@ -186,7 +222,7 @@ cli_verify(int argc, char **argv)
 		else if (c == 'j')
 			json = true;
 		else
-			return cli_usage();
+			return no_value(c, optarg);
 	}
 	if (argc - optind > 1)
 		return cli_usage();

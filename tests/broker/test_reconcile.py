@@ -363,3 +363,31 @@ def test_bounds(tmp_path):
     code, said, _ = ask(ledger(tmp_path, "trixie"), "trixie",
                         *["/dev/null"] * 257)
     assert code == 64 and said.startswith("usage:")
+
+
+@pytest.mark.parametrize("args, says", [
+    (["--ca", "SHA256:abc"], "`SHA256:abc' is no fingerprint"),
+    (["--other-ca", "SHA256:abc"], "`SHA256:abc' is no fingerprint"),
+    (["--since", "yesterday"], "--since: `yesterday' is no time"),
+    (["--until", ""], "--until: `' is no time"),
+    (["--target", "Web 1"], "--target: `Web 1' is no target's name"),
+])
+def test_a_wrong_word_is_named(args, says):
+    r = subprocess.run([POSTERN, "reconcile", *args, DATA / "trixie.plain"],
+                       capture_output=True, text=True, timeout=60)
+    assert r.returncode == 64 and says in r.stderr, r.stderr
+
+
+@pytest.mark.parametrize("words, code, says", [
+    (["verify", "/no/such"], 69, "cannot be verified:\n  /no/such\n  No such"),
+    (["ledger", "key", "/no/such"], 69, "Nothing is said about it"),
+    (["verify", "--session", "x"], 64, "`x' is no id: "),
+    (["verify", "--key", "x"], 64, "`x' is no key of a ledger"),
+    (["restore", "/no/such"], 74, "/no/such has no ledger/ and recordings/: "
+     "name the folder that `postern backup' made"),
+    (["backup", "-"], 74, "no bastion has run here"),
+])
+def test_a_store_that_is_none_is_named(words, code, says):
+    r = subprocess.run([POSTERN, *words], capture_output=True, text=True,
+                       timeout=60)
+    assert r.returncode == code and says in r.stderr, r.stderr
