@@ -166,22 +166,44 @@ def test_an_archive_is_for_no_terminal_and_restores(bastion, job, request,
         time.sleep(0.2)
 
 
+def see(p, words):
+    """Reads on until it has said so."""
+    out = b""
+    while not re.search(words, out):
+        more = os.read(p.stdout.fileno(), 4096)
+        assert more, (out, p.stderr.read())
+        out += more
+
+
+def in_a_shell(job):
+    """A broker shell that has run a line, and waits for the next."""
+    p = job.popen(job.argv("web-1", opts=["-tt"]), stdin=subprocess.PIPE,
+                  env=job.env(CI_TOKEN=job.issuer.token()))
+    see(p, rb"as \S+> ")
+    p.stdin.write(b"systemctl restart web\n")
+    p.stdin.flush()
+    see(p, rb"(?s)web is up.*as \S+> ")
+    return p
+
+
 def test_a_new_house(bastion, job, new_house, tmp_path):
-    # From a copy of what runs: taken with the keys, and with an operation
-    # whose end is not in it.
+    # From a copy of what runs: taken with the keys, and with an operation and
+    # a broker shell whose ends are not in it.
     copy = tmp_path / "copy"
     (new_house / "state").rename(h.STATE)
     bastion.start()
     slow = job.popen(job.argv("web-1", "/opt/house/bin/slow 30"),
                      env=job.env(CI_TOKEN=job.issuer.token()))
     assert slow.stdout.readline() == b"started\n"
+    shell = in_a_shell(job)
     (h.ETC / "ca/retired").mkdir()
     shutil.copy(h.ETC / "ca/job.pub", h.ETC / "ca/retired/job-1.pub")
     bastion.postern("ca", "krl", "--serial", "4711", new_house / "krl")
     r = bastion.postern("backup", "--with-keys", copy)
     assert "WARNING" in r.stderr and "private keys" in r.stderr
-    job.kill(slow)
-    slow.wait()
+    for p in slow, shell:
+        job.kill(p)
+        p.wait()
     bastion.stop()
     h.STATE.rename(new_house / "state")
     shutil.rmtree(h.ETC / "ca")
@@ -197,18 +219,23 @@ def test_a_new_house(bastion, job, new_house, tmp_path):
     after = whole(h.STATE)
     assert after[:len(before)] == before
     # What ran then is closed, with what it had shown.
-    (op,) = {e["operation"] for e in before
-             if e["event"] == "operation.decide" and "recording" in e} - \
-        {e["operation"] for e in before if e["event"] == "operation.end"}
+    open_ = {e["operation"]: e.get("by") == "shell" for e in before
+             if e["event"] == "operation.decide" and "recording" in e}
+    for e in before:
+        if e["event"] == "operation.end":
+            open_.pop(e["operation"], None)
+    assert sorted(open_.values()) == [False, True]
     end = time.monotonic() + 30
-    while not (ends := [e for e in bastion.ledger()
-                        if e["event"] == "operation.end" and
-                        e["operation"] == op]):
+    while len(ends := [e for e in bastion.ledger()
+                       if e["event"] == "operation.end" and
+                       e["operation"] in open_]) < 2:
         assert time.monotonic() < end
         time.sleep(0.1)
-    assert ends[0]["state"] == "interrupted"
-    r = bastion.postern("replay", op, "--speed", "0")
-    assert "started" in r.stdout
+    assert {e["state"] for e in ends} == {"interrupted"}
+    for op, is_shell in open_.items():
+        r = bastion.postern("replay", op, "--speed", "0")
+        assert ("web is up" if is_shell else "started") in r.stdout
+        assert not is_shell or re.search(r"as \S+> .*restart web", r.stdout)
     # Targets know its keys, and jobs go on.
     assert job.ssh("web-1", "/usr/bin/true").code == 0
     whole(h.STATE)
