@@ -8,6 +8,8 @@ recordings and what the clients printed are held against each other:
   its decision and a recording (promise 2);
 - what a client printed is the beginning of what its recordings hold, and a
   recording is what audit measured (promise 9: no shown byte is missing);
+- so is what a person in a broker shell saw, of the shell's recording and of its
+  lines', put together as they are replayed (killshell.py);
 - nothing that ran is cut, but by the death of its own hop or its own job; of a
   reload, an upgrade and a replacement no job and no session knows;
 - each operation that began has one end, each session one line of each kind;
@@ -31,17 +33,21 @@ import time
 
 import house as h
 import killcheck
+import killshell
 
 WORKERS = 24    # so that about 20 operations run: some are logging in
 JOBS_OF_TOKEN = 5
-KINDS = ("stream",) * 14 + ("list",) * 2 + ("pty", "bulk") + ("files",) * 2
+KINDS = ("stream",) * 11 + ("shell",) * 3 + ("list",) * 2 + ("pty", "bulk") + \
+    ("files",) * 2
 RULES = f"""
 allow carry for shop on web-1 {{ write under {killcheck.AREA} by sftp }}
 """
+PARTS = {"list": 2, "shell": killshell.LINES}
 RATE = 1600     # Kbit/s of a file: ten of a job's lines a second
 CHILDREN = ("postern-oidc", "postern-policy", "postern-signer",
             "postern-audit")
-OWN = ("postern-hop", "postern-shell", "sshd-monitor")  # one operation's
+# One operation's.  A broker shell is a postern-shell that has its terminal.
+OWN = ("postern-hop", "postern-shell", "broker-shell", "sshd-monitor")
 VICTIMS = CHILDREN + OWN + ("posternd", "postern-sshd")
 GENTLE = ("reload", "upgrade", "replace")
 DEEDS = GENTLE + ("restart",)
@@ -70,7 +76,7 @@ class Load:
             Load.count += 1
             kind = self.rng.choice(KINDS)
             parts = [self.rng.randint(5, 50) for _ in range(
-                2 if kind == "list" else 1)]    # lines; 0.1 s each
+                PARTS.get(kind, 1))]    # lines; 0.1 s each
             self.jobs.append(killcheck.Job(Load.count, kind, parts))
             return self.jobs[-1]
 
@@ -82,6 +88,9 @@ class Load:
                 token = ssh.issuer.token(ttl=120)
             used += 1
             job = self.next()
+            if job.kind == "shell":
+                killshell.person(ssh, job)
+                continue
             try:
                 r = self.moved(job, token) if job.kind == "files" else \
                     ssh.ssh("web-1", job.command(), token=token, timeout=150,
@@ -179,7 +188,9 @@ class Havoc:
 
     def pids(self, name):
         return [p for p, _, n in self.bastion.processes() if n == name or
-                (name == "sshd-monitor" and n.endswith(" [priv]"))]
+                (name == "sshd-monitor" and n.endswith(" [priv]")) or
+                (name == "broker-shell" and n == "postern-shell" and
+                 killshell.has_terminal(p))]
 
     def whole(self):
         """Those of posternd's children that must be there, once each."""
@@ -382,6 +393,7 @@ def one_round(house, name, moments, seed, say):
     if name in GENTLE:
         check.nobody_noticed()
     codes = collections.Counter(str(j.code) for j in load.jobs)
+    say(f"  {name}: {killshell.tally(load.jobs)}")
     say(f"  {name}: exit codes "
         f"{', '.join(f'{n} × {c}' for c, n in codes.most_common())}; "
         f"{', '.join(f'{n} {s}' for s, n in check.states.most_common())}")

@@ -13,6 +13,7 @@ import stat
 import time
 
 import house as h
+import killshell
 
 AREA = h.WORK / "killed"    # on the target
 LINE = 20_000   # bytes of a file for each of a job's lines
@@ -138,6 +139,9 @@ class Check:
                 of_job[n].append((int(e.get("position", 1)), e["operation"]))
         for job in self.jobs:
             if job.kind == "files":
+                continue
+            if job.kind == "shell":
+                killshell.check(self, job)
                 continue
             self.job(job, [o for _, o in sorted(of_job[job.number])])
 
@@ -291,7 +295,8 @@ class Check:
         """Of a reload or an upgrade: no job, and no session."""
         for j in self.jobs:
             # A list has no state that outlives policy (decision 0012).
-            if j.code != 0 and not (j.kind == "list" and j.code == 75):
+            if j.code != 0 and not (j.kind in ("list", "shell") and
+                                    j.code == 75):
                 self.fault(f"job {j.number} ({j.kind}) ended with {j.code}: "
                            f"{j.err.decode()[-200:]}")
         for e in self.lines:
