@@ -180,7 +180,9 @@ Host *
         return {k: statistics.median(v) for k, v in times.items()}
 
     def memory(self, command, seconds, to="web-1"):
-        """Most Private_Dirty that hop and postern-shell had together, KiB."""
+        """Most Private_Dirty that hop and postern-shell had together, KiB.  Of
+        programs on a disk those are the anonymous pages; here they lie on a
+        tmpfs, where the code that they only read is dirty, too."""
         most, stop_at = 0, time.monotonic() + seconds
         p = subprocess.Popen(
             h.inside("job", self.job.argv(to, command), "runner"),
@@ -196,7 +198,7 @@ Host *
                         continue
                     with open(f"/proc/{pid}/smaps_rollup") as f:
                         total += sum(int(x.split()[1]) for x in f
-                                     if x.startswith("Private_Dirty:"))
+                                     if x.startswith("Anonymous:"))
                     names.add(exe)
                 except OSError:
                     continue
