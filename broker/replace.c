@@ -182,6 +182,9 @@ replace_arrive(struct buf *state)
 		fatal(r, "the state of the posternd before");
 	log_info("upgrade: going on with %zu running operations", hops_count());
 	env.at = REPLACE_CHILDREN;
-	if (replace_foreign())
-		env.n = NCHILD;
+	if (!replace_foreign())
+		return;
+	log_info("upgrade: the processes before speak another version of the "
+		 "messages; all are started anew");
+	env.n = NCHILD;
 }

@@ -339,9 +339,10 @@ Subsystem sftp internal-sftp
         return p
 
     def exchanged(self, debs, seconds, more=""):
-        """Packages over the others, under a running operation, an open
-        connection, a session by job certificate with an operation of its own,
-        and a running scp: nothing is cut, and everything is new behind it."""
+        """Packages over the others, whose messages they do not understand, under
+        a running operation, an open connection, a session by job certificate
+        with an operation of its own, and a running scp: nothing is cut, and
+        everything is new behind it."""
         master = self.m.popen(self.job(
             "", "-N -o ControlMaster=yes -o ControlPath=/home/runner/cm"),
             "runner")
@@ -387,6 +388,7 @@ Subsystem sftp internal-sftp
         master.wait(60)
         log = self.m.sh("journalctl -u postern --no-pager -o cat")
         assert "ALARM" not in log, log
+        assert "another version of the messages" in log, log
         version = self.m.sh("dpkg-query -W -f '${Version}' postern")
         assert debs[0].name.split("_")[1] == version
         seen = self.foreign_but_units()
