@@ -3,8 +3,9 @@ asciinema-player in a headless Chromium.
 
 Of each recording there are three facts: the player has its length, it shows
 something at its end when something was shown, and it shows the same with our
-own events (`b`, doc/LEDGER.md) as without them.  One of them is pictured, in
-build/log/player.png, for a person to look at."""
+own events (`b`, doc/LEDGER.md) as without them.  Of those that fit a usual
+screen, the one that shows most at its end is pictured, in build/log/player.png,
+for a person to look at."""
 import functools
 import http.server
 import json
@@ -17,6 +18,7 @@ import tempfile
 
 BATCH = 100     # recordings of a page
 ANSWER_S = 60   # until one is read
+USUAL = 132, 43     # columns and rows that a picture shows readably
 
 PAGE = """<!doctype html><meta charset="utf-8">
 <link rel="stylesheet" href="/player/asciinema-player.css">
@@ -59,10 +61,16 @@ const say = x => fetch("/answer", {method: "POST", body: JSON.stringify(x)});
 
 PICTURE = """<!doctype html><meta charset="utf-8">
 <link rel="stylesheet" href="/player/asciinema-player.css">
+<style>.ap-overlay-start { display: none }</style>
 <script src="/player/asciinema-player.min.js"></script>
 <div id="d" style="width: 900px; height: 600px"></div><script>
-AsciinemaPlayer.create("/casts/picture.cast", document.getElementById("d"),
-  {autoPlay: true, controls: true, fit: "both"});
+const p = AsciinemaPlayer.create("/casts/picture.cast",
+  document.getElementById("d"), {preload: true, controls: true, fit: "both"});
+(async () => {
+  while (typeof await p.getDuration() != "number")
+    await new Promise(r => setTimeout(r, 5));
+  await p.seek("100%");
+})();
 </script>"""
 
 
@@ -139,6 +147,15 @@ def events_of(path):
     return [json.loads(line) for line in path.read_text().split("\n")[1:-1]]
 
 
+def usual(path):
+    """Is it, whatever it was resized to, of a usual size?"""
+    head = json.loads(path.read_text().split("\n")[0])
+    sizes = [(head["width"], head["height"])] + [
+        tuple(map(int, e[2].split("x"))) for e in events_of(path)
+        if e[1] == "r"]
+    return all(a <= b for size in sizes for a, b in zip(size, USUAL))
+
+
 def pure(path):
     """Without what is ours."""
     lines = path.read_text().split("\n")
@@ -149,13 +166,14 @@ def pure(path):
 
 
 def check(casts, answer):
+    """How much is to be seen at its end."""
     number, with_bytes, without = answer
     if number == "error":
         # One of which nothing was shown, and that did not end: the player
         # wants an event.
         if "missing events" in with_bytes and \
                 not events_of(casts / f"{without}.cast"):
-            return
+            return 0
         sys.exit(f"player: recording {without}: {with_bytes}")
     events = events_of(casts / f"{number}.cast")
     last = events[-1][0] if events else 0
@@ -166,6 +184,7 @@ def check(casts, answer):
     # Behind the last time that the screen was cleared.
     if "hello" in shown.rpartition("\x1b[2J")[2]:
         assert screen.strip(), number
+    return len("".join(screen.split()))
 
 
 def main():
@@ -183,15 +202,15 @@ def main():
         import threading
         threading.Thread(target=site.server.serve_forever,
                          daemon=True).start()
-        read = 0
+        seen = []
         for at in range(1, n + 1, BATCH):
             numbers = list(range(at, min(at + BATCH, n + 1)))
             for answer in site.ask([(i, own[i - 1]) for i in numbers]):
-                check(casts, answer)
-                read += 1
-            print(f"{read} of {n} read", flush=True)
-        assert read == n
-        most = own.index(max(own)) + 1
+                seen.append(check(casts, answer))
+            print(f"{len(seen)} of {n} read", flush=True)
+        assert len(seen) == n
+        most = max(range(1, n + 1), key=lambda i: (
+            usual(casts / f"{i}.cast"), seen[i - 1]))
         (casts / "picture.cast").write_bytes(
             (casts / f"{most}.cast").read_bytes())
         site.picture(picture)
