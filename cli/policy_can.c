@@ -391,8 +391,12 @@ cli_policy_who_can(int argc, char **argv)
 	if ((r = who_can(&a, p, &to)) == POSTERN_EX_USAGE)
 		goto out;
 	r = report_end(&to, r);
-	if (r == 0 && to.n == 0)
+	if (r == 0 && to.n == 0) {
 		r = POSTERN_EX_DENIED;
+		if (!a.json)
+			cli_error("nobody may; `postern policy explain` says "
+				  "what keeps one identity from it");
+	}
 out:
 	buf_clear(&to.b);
 	list_clear(&l);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,8 @@
 #include "lib/proto.h"
 #include "lib/safeopen.h"
 #include "lib/str.h"
+
+#define USAGE_COLUMNS 79 /* of a terminal */
 
 /* What a policy is asked about. */
 #define ASKED                                                                  \
@@ -146,11 +149,30 @@ cli_no_memory(void)
 	return CLI_EX_FAILED;
 }
 
+/* One line for programs (the completions read it), folded for a terminal. */
+static void
+usage_one(FILE *f, const struct cli_command *c)
+{
+	int at = fprintf(f, "usage: postern %s", c->words);
+	int room = isatty(fileno(f)) ? USAGE_COLUMNS : INT_MAX;
+
+	for (const char *w = c->synopsis; *w != '\0'; w += *w == ' ') {
+		/* What is in brackets stays together. */
+		size_t in = *w == '[' ? strcspn(w, "]") : 0;
+		int len = (int)(in + strcspn(w + in, " "));
+		bool fold = at + 1 + len > room;
+
+		(void)fprintf(f, "%s%.*s", fold ? "\n    " : " ", len, w);
+		at = (fold ? 4 : at + 1) + len;
+		w += len;
+	}
+	(void)fputc('\n', f);
+}
+
 int
 cli_usage(void)
 {
-	(void)fprintf(stderr, "usage: postern %s %s\n", running->words,
-	    running->synopsis);
+	usage_one(stderr, running);
 	return POSTERN_EX_USAGE;
 }
 
@@ -248,8 +270,8 @@ usage_some(int n, char **words)
 
 		if (!command_begins(c, n, words))
 			continue;
-		(void)printf("usage: postern %s%s%s\n  %s\n", c->words,
-		    *c->synopsis == '\0' ? "" : " ", c->synopsis, c->help);
+		usage_one(stdout, c);
+		(void)printf("  %s\n", c->help);
 		found = true;
 	}
 	if (found)
@@ -400,6 +422,8 @@ main(int argc, char **argv)
 	for (size_t i = 0; i < NCOMMANDS; i++) {
 		if ((n = command_match(&commands[i], argc, argv)) == 0)
 			continue;
+		if (argc == n + 2 && strcmp(argv[n + 1], "--help") == 0)
+			return usage_some(n, argv + 1);
 		running = &commands[i];
 		r = commands[i].fn(argc - n, argv + n);
 		if (fflush(stdout) != 0 || ferror(stdout)) {

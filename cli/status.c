@@ -80,6 +80,8 @@ print_policy(const json_t *o)
 	const char *policy = json_string_value(json_object_get(o, "policy"));
 	const char *load = json_string_value(json_object_get(o, "policy_load"));
 	time_t since = (time_t)num(o, "policy_since");
+	long long targets = (long long)num(o, "targets");
+	long long identities = (long long)num(o, "identities");
 	char when[32] = "";
 	struct tm tm;
 
@@ -91,9 +93,9 @@ print_policy(const json_t *o)
 	}
 	if (gmtime_r(&since, &tm) != NULL)
 		(void)strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	(void)printf("%.12s, %lld targets, %lld identities, since %s\n", policy,
-	    (long long)num(o, "targets"), (long long)num(o, "identities"),
-	    when);
+	(void)printf("%.12s, %lld target%s, %lld identit%s, since %s\n", policy,
+	    targets, targets == 1 ? "" : "s", identities,
+	    identities == 1 ? "y" : "ies", when);
 	if (load != NULL && strcmp(load, "loaded") != 0)
 		(void)puts("            the last one was not accepted: see "
 			   "`postern reload`, which says why");

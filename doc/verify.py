@@ -432,10 +432,12 @@ def differs(raw, head, hashes):
 
 
 def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("--key")
-    p.add_argument("--anchor", "--checkpoint", action="append", default=[])
-    p.add_argument("state")
+    p = argparse.ArgumentParser(description="Is the ledger complete and "
+                                "signed, and each recording what it was?")
+    p.add_argument("--key", help="the ledger's key that you noted")
+    p.add_argument("--anchor", "--checkpoint", action="append", default=[],
+                   metavar="FILE", help="checkpoints that were kept elsewhere")
+    p.add_argument("state", help="the folder of ledger/ and recordings/")
     a = p.parse_args()
     try:
         s = Store(a.state, a.key, a.anchor)

@@ -10,8 +10,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import audit_wire as w  # noqa: E402
-
-HEADER = b'{"version":2,"width":80,"height":24}\n'
+import tamper  # noqa: E402
 
 
 @pytest.fixture
@@ -24,13 +23,7 @@ def audit(tmp_path):
 
 def record(audit, *numbers):
     for n in numbers:
-        op = w.ulid(n)
-        fds = audit.open(op)
-        os.write(fds[0], HEADER + b'[0.1,"o","hi %d"]\n' % n)
-        hop = w.Hop(*fds)
-        audit.started(op, hop.pid)
-        hop.end(b"w")
-        audit.wait_end(op)
+        tamper.record(audit, w.ulid(n), b"hi %d" % n)
 
 
 def handed(sock):

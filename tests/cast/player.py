@@ -61,7 +61,7 @@ const say = x => fetch("/answer", {method: "POST", body: JSON.stringify(x)});
 
 PICTURE = """<!doctype html><meta charset="utf-8">
 <link rel="stylesheet" href="/player/asciinema-player.css">
-<style>.ap-overlay-start { display: none }</style>
+<style>.ap-overlay-start { display: none !important }</style>
 <script src="/player/asciinema-player.min.js"></script>
 <div id="d" style="width: 900px; height: 600px"></div><script>
 const p = AsciinemaPlayer.create("/casts/picture.cast",

@@ -539,7 +539,9 @@ def test_lists_are_explained_command_by_command(policy):
                                       ("systemctl mask x", "deny")]
     both = ["who-can", "--policy", policy, "--"]
     assert run(*both, "systemctl restart web; /opt/top").returncode == 0
-    assert run(*both, "systemctl restart web; /opt/no").returncode == 77
+    r = run(*both, "systemctl restart web; /opt/no")
+    assert r.returncode == 77 and not r.stdout
+    assert r.stderr.startswith("postern: nobody may"), r.stderr
 
 
 @pytest.mark.parametrize("words", [
@@ -683,6 +685,24 @@ zpty -d z; cat $OUT"""],
     if shell == "zsh":
         return {x[1:-1] for x in lines if x.startswith("<")}
     return {x for x in lines if x}
+
+
+def test_the_words_of_a_command_fit_a_terminal():
+    """One line for a program, folded for a person; nothing is lost by it."""
+    def words(*argv, **kw):
+        return subprocess.run([*argv], capture_output=True, text=True, **kw)
+    me = BUILD + "/cli/postern"
+    plain = words(me, "policy", "explain", "--help")
+    assert plain.returncode == 0 and not plain.stderr
+    assert plain.stdout == words(me, "help", "policy", "explain").stdout
+    usage = plain.stdout.splitlines()[0]
+    assert len(usage) > 200 and "[--env NAME=VALUE]" in usage
+    seen = words("script", "-qec", f"{me} policy explain", "/dev/null",
+                 stdin=subprocess.DEVNULL)
+    assert seen.returncode == 64
+    lines = seen.stdout.splitlines()
+    assert max(map(len, lines)) < 80 and len(lines) > 3
+    assert " ".join(seen.stdout.split()) == usage
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
