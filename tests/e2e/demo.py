@@ -84,7 +84,7 @@ def story(it):
     tell("Now a CI job of acme/shop, with stock ssh and no stored secret: "
          "only the token its CI system gave it "
          f"({len(it.issuer.token())} bytes, handed over in parts by a "
-         "five-line askpass). An allowed command runs:")
+         "small askpass program). An allowed command runs:")
     ok = as_job(it, "systemctl restart web")
 
     tell("Standard input goes through only where the rule says `with stdin`:")
