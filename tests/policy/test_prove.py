@@ -114,6 +114,12 @@ PAIRS = [
     (allow("run id <claim repo>"), allow("run id 1"), SAME),
     (allow("run id <claim repo>"), allow("run id 2"), "id 2"),
     (allow("run id 1"), allow("run id <claim repo>"), SAME),
+    # what a floor adds to a rule that is not it
+    *[(allow("run id; limit duration 1m") + allow(
+        f"run id; floor; limit duration 1h; {what}", name="y"),
+       allow("run id; limit duration 1m") + allow(
+        "run id; floor; limit duration 1h", name="y"), "id")
+      for what in ("text-only", "record input", "record full")],
     # denies
     (allow("run id <any>") + deny("run id x"), allow("run id <any>"), "id x"),
     (allow("run id <any>"), allow("run id <any>") + deny("run id x"), SAME),
