@@ -339,6 +339,7 @@ def house(args):
     b.failure = bastion.Failure
     try:
         b.settle(b.login)
+        b.all_open = {name: n for (_, name), n in b.descriptors().items()}
         b.connect()
         say("up")
         for line in sys.stdin:
