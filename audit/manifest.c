@@ -112,6 +112,7 @@ is_member(const char *name, const json_t *v)
 		{ "sha256", IS_SHA256 },
 		{ "ranges", IS_RANGES },
 		{ "more", IS_TRUE },
+		{ "begun", IS_NUMBER },
 		{ "ref", IS_TEXT },
 		{ "old", IS_TEXT },
 		{ "new", IS_TEXT },
@@ -133,10 +134,34 @@ add_bytes(uint64_t *to, const json_t *v)
 	       *to <= INT64_MAX;
 }
 
+/*
+ * A file that begins has a line of its own, by number; the next one of that
+ * number ends it.  It is counted once, when it begins.
+ */
+static int
+add_begun(struct manifest *m, const json_t *v, bool first)
+{
+	uint64_t n;
+
+	if (v == NULL)
+		return first ? ERR_FORMAT : 0;
+	n = (uint64_t)json_integer_value(v);
+	if (first) {
+		m->files++;
+		m->open++;
+		return n == ++m->begun ? 0 : ERR_FORMAT;
+	}
+	if (n == 0 || n > m->begun || m->open == 0)
+		return ERR_FORMAT;
+	m->open--;
+	m->files--;
+	return 0;
+}
+
 static int
 add_object(struct manifest *m, const json_t *o, bool is_ref)
 {
-	bool refused;
+	bool refused, first;
 	const char *name, *verb, *result;
 	const json_t *v;
 
@@ -157,6 +182,11 @@ add_object(struct manifest *m, const json_t *o, bool is_ref)
 	}
 	if (json_object_get(o, "path") == NULL)
 		return ERR_FORMAT;
+	first = strcmp(result, "begun") == 0;
+	if (add_begun(m, json_object_get(o, "begun"), first) != 0)
+		return ERR_FORMAT;
+	if (first)
+		return 0;
 	m->files++;
 	m->files_refused += refused;
 	v = json_object_get(o, "bytes");

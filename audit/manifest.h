@@ -27,6 +27,8 @@ struct manifest {
 	struct evp_md_ctx_st *md;
 	uint64_t at; /* of the sidecar: what comes next */
 	uint64_t bytes;
+	uint64_t begun; /* lines of files that begin, */
+	uint64_t open;  /* and of those that had no other yet */
 };
 
 void manifest_init(struct manifest *m);

@@ -98,6 +98,8 @@ sidecar_file_write(int fd, const struct sidecar_file *f, uint64_t *bytes)
 	if (f->sha256 != NULL)
 		json_kv_str(&j, "sha256", f->sha256);
 	sidecar_put_ranges(&j, f);
+	if (f->begun != 0)
+		json_kv_num(&j, "begun", f->begun);
 	return sidecar_end(fd, &j, &b, bytes);
 }
 

@@ -50,6 +50,9 @@ struct sidecar_file {
 	const struct sidecar_range *range;
 	size_t nrange;
 	bool more; /* ranges than these */
+	/* A file that begins, or the end of one that did: which of the session,
+	 * from 1.  0: neither. */
+	uint32_t begun;
 };
 
 #define SIDECAR_REF "{\"kind\":\"ref\","

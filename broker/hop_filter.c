@@ -108,6 +108,7 @@ filter_sftp_entry(void *arg, const struct sftp_entry *e)
 		[SFTP_REFUSED] = "refused",
 		[SFTP_CUT] = "cut",
 		[SFTP_DONE] = "done",
+		[SFTP_BEGUN] = "begun",
 	};
 	struct sidecar_range range[SFTP_RANGES_MAX];
 	const struct sidecar_file line = {
@@ -116,12 +117,14 @@ filter_sftp_entry(void *arg, const struct sftp_entry *e)
 		.path = e->path,
 		.to = e->to,
 		.rule = e->rule,
-		.moved = e->verb == SFTP_GET || e->verb == SFTP_PUT,
+		.moved = (e->verb == SFTP_GET || e->verb == SFTP_PUT) &&
+			 e->result != SFTP_BEGUN,
 		.bytes = e->bytes,
 		.sha256 = e->whole ? e->sha256 : NULL,
 		.range = range,
 		.nrange = e->nrange,
 		.more = e->more,
+		.begun = e->begun,
 	};
 
 	for (size_t i = 0; i < e->nrange; i++)
@@ -138,6 +141,7 @@ filter_scp_entry(void *arg, const struct scp_entry *e)
 		[SCP_REFUSED] = "refused",
 		[SCP_CUT] = "cut",
 		[SCP_DONE] = "done",
+		[SCP_BEGUN] = "begun",
 	};
 	const char *moved = e->write ? "put" : "get";
 
@@ -150,9 +154,10 @@ filter_scp_entry(void *arg, const struct scp_entry *e)
 			     .path = e->path,
 			     .to = e->to,
 			     .rule = e->rule,
-			     .moved = !e->folder,
+			     .moved = !e->folder && e->result != SCP_BEGUN,
 			     .bytes = e->bytes,
 			     .sha256 = e->sha256,
+			     .begun = e->begun,
 			 });
 }
 

@@ -136,10 +136,25 @@ scp_wants(const struct scp *s, enum scp_side side)
 /* -- the manifest ------------------------------------------------------------
  */
 
+void
+scp_begin(struct scp *s, const struct scp_place *p)
+{
+	s->begins = true;
+	s->want.entry(s->want.arg, &(struct scp_entry){ .write = s->want.write,
+				       .result = SCP_BEGUN,
+				       .path = p->path,
+				       .to = p->alt[0] == '\0' ? NULL : p->alt,
+				       .rule = s->rule,
+				       .begun = ++s->begun });
+}
+
 int
 scp_report(struct scp *s, const struct scp_place *p, bool folder,
     enum scp_result result, const char *sha256)
 {
+	uint32_t begun = s->begins ? s->begun : 0;
+
+	s->begins = false;
 	if (++s->entries > SCP_ENTRIES_MAX)
 		return scp_broke(
 		    s, scp_sender(s), "more files than a manifest holds");
@@ -150,7 +165,8 @@ scp_report(struct scp *s, const struct scp_place *p, bool folder,
 				       .to = p->alt[0] == '\0' ? NULL : p->alt,
 				       .rule = s->rule,
 				       .bytes = folder ? 0 : s->passed,
-				       .sha256 = sha256 });
+				       .sha256 = sha256,
+				       .begun = begun });
 	return 0;
 }
 
@@ -173,7 +189,7 @@ scp_report_file(struct scp *s, enum scp_result result)
 void
 scp_end(struct scp *s)
 {
-	if (s->open)
+	if (s->open || s->begins)
 		(void)scp_report_file(s, SCP_CUT);
 	s->turn = SCP_TURN_BROKEN;
 }

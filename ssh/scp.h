@@ -29,7 +29,7 @@ struct scp;
 
 enum scp_side { SCP_JOB = 0, SCP_TARGET = 1 };
 
-enum scp_result { SCP_FAILED = 0, SCP_REFUSED, SCP_CUT, SCP_DONE };
+enum scp_result { SCP_FAILED = 0, SCP_REFUSED, SCP_CUT, SCP_DONE, SCP_BEGUN };
 
 /* A line of the manifest.  Strings live until the callback returns. */
 struct scp_entry {
@@ -41,6 +41,7 @@ struct scp_entry {
 	const char *rule; /* or NULL */
 	uint64_t bytes;
 	const char *sha256; /* of the whole file; or NULL */
+	uint32_t begun; /* which BEGUN of the session it is, or ends; 0: none */
 };
 
 struct scp_want {

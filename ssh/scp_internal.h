@@ -50,6 +50,8 @@ struct scp {
 	uint64_t left, passed;
 	void *md; /* EVP_MD_CTX */
 	size_t entries;
+	uint32_t begun; /* lines that say so */
+	bool begins;    /* the file's has no other line yet */
 	char error[160];
 };
 
@@ -60,6 +62,9 @@ enum scp_side scp_receiver(const struct scp *s);
 int scp_broke(struct scp *s, enum scp_side side, const char *words);
 /* For that side; there MUST be room (scp_wants). */
 void scp_put(struct scp *s, enum scp_side side, const void *p, size_t n);
+/* The file is about to be passed on: a line says so before its receiver knows.
+ */
+void scp_begin(struct scp *s, const struct scp_place *p);
 /* A line of the manifest. */
 int scp_report(struct scp *s, const struct scp_place *p, bool folder,
     enum scp_result result, const char *sha256);

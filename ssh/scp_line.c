@@ -173,6 +173,9 @@ on_item(struct scp *s, bool folder)
 		return refuse(s, &p, folder, why);
 	s->file = p;
 	s->left = size;
+	s->passed = 0;
+	if (!folder)
+		scp_begin(s, &p);
 	(void)snprintf(again, sizeof(again), "%c%04o %llu %s",
 	    folder ? 'D' : 'C', (unsigned int)mode, (unsigned long long)size,
 	    name);

@@ -63,6 +63,7 @@ enum sftp_result {
 	SFTP_REFUSED,    /* we did, before the target saw it */
 	SFTP_CUT,        /* the session ended before the file was closed */
 	SFTP_DONE,
+	SFTP_BEGUN, /* its contents pass from here on; another line follows */
 };
 
 struct sftp_range {
@@ -85,6 +86,7 @@ struct sftp_entry {
 	const struct sftp_range *range;
 	size_t nrange;
 	bool more;
+	uint32_t begun; /* which BEGUN of the session it is, or ends; 0: none */
 };
 
 struct sftp_want {

@@ -77,6 +77,7 @@ file_read(struct sftp *s, const struct sftp_call *x)
 		return unknown(s, x->id);
 	if (len > SFTP_PACKET_MAX - 1024)
 		len = SFTP_PACKET_MAX - 1024;
+	sftp_handle_begin(s, h, false);
 	q = handle_req(s, x, h);
 	q->offset = offset;
 	q->len = len;
@@ -204,6 +205,7 @@ file_copy(struct sftp *s, const struct sftp_call *x)
 	if (!copy_granted(s, &s->handle[h], &s->handle[g], len, end)) {
 		return sftp_refused(s, x->id);
 	}
+	sftp_handle_begin(s, h, false);
 	sftp_track_unseen(&s->handle[h].get, from, len);
 	sftp_track_unseen(&s->handle[g].put, to, len);
 	out = sftp_req_begin(s, handle_req(s, x, g));

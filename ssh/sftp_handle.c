@@ -147,6 +147,7 @@ track_report(struct sftp *s, struct sftp_handle *f, struct sftp_track *t,
 	if (f->status != FX_OK && e->result == SFTP_DONE)
 		e->result = SFTP_FAILED;
 	e->bytes = t->bytes;
+	e->begun = t->begun;
 	if (whole && !t->broken && e->result == SFTP_DONE)
 		track_digest(t, e);
 	if (!e->whole) {
@@ -156,6 +157,25 @@ track_report(struct sftp *s, struct sftp_handle *f, struct sftp_track *t,
 	}
 	if (s->want.entry != NULL)
 		s->want.entry(s->want.arg, e);
+}
+
+void
+sftp_handle_begin(struct sftp *s, int h, bool wr)
+{
+	struct sftp_handle *f = &s->handle[h];
+	struct sftp_track *t = wr ? &f->put : &f->get;
+
+	if (t->begun != 0 || s->want.entry == NULL)
+		return;
+	t->begun = ++s->begun;
+	s->want.entry(s->want.arg,
+	    &(struct sftp_entry){
+		.verb = wr ? SFTP_PUT : SFTP_GET,
+		.result = SFTP_BEGUN,
+		.path = f->path,
+		.rule = s->want.rule[wr ? f->wr_root : f->rd_root].name,
+		.begun = t->begun,
+	    });
 }
 
 /* Read: up to where nothing was.  Written: the file was empty before, or was
@@ -172,7 +192,7 @@ sftp_handle_report(struct sftp *s, int h, enum sftp_result result)
 
 	if (f->dir)
 		return;
-	if (f->get.used) {
+	if (f->get.begun != 0) {
 		e.verb = SFTP_GET;
 		e.rule = s->want.rule[f->rd_root].name;
 		track_report(s, f, &f->get, f->get.eof <= f->get.next, &e);

@@ -119,6 +119,7 @@ struct sftp_queue {
 /* What passed through a file in one direction. */
 struct sftp_track {
 	bool used;
+	uint32_t begun; /* its number; 0: no line says so yet */
 	bool broken; /* not in order, or not from the beginning */
 	void *md;    /* EVP_MD_CTX */
 	uint64_t bytes;
@@ -229,6 +230,7 @@ struct sftp {
 	size_t changing; /* such that were sent and change names */
 	struct sftp_handle handle[SFTP_HANDLES_MAX];
 	uint16_t gen;
+	uint32_t begun; /* lines of the manifest that say so */
 	char error[128];
 	char text[SFTP_PATH_MAX + 512]; /* why something was refused */
 	const char *rule;               /* that did, or NULL */
@@ -303,6 +305,9 @@ int sftp_handle_find(const struct sftp *s, const uint8_t *p, size_t n);
 int sftp_track_add(struct sftp_track *t, uint64_t at, const void *p, size_t n);
 /* Bytes that nobody here has seen. */
 void sftp_track_unseen(struct sftp_track *t, uint64_t at, uint64_t n);
+/* Its contents are about to pass, into the file (wr) or out of it: a line says
+ * so, once, and MUST be written before the target is asked. */
+void sftp_handle_begin(struct sftp *s, int h, bool wr);
 /* Its lines of the manifest. */
 void sftp_handle_report(struct sftp *s, int h, enum sftp_result result);
 

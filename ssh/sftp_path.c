@@ -153,6 +153,9 @@ send_it(struct sftp *s, struct sftp_req *q)
 		sftp_req_refuse(s, q, FX_FAILURE);
 		return;
 	}
+	/* It may make the file, or empty it, by being opened. */
+	if (q->type == FXP_OPEN && s->handle[q->handle].wr)
+		sftp_handle_begin(s, q->handle, true);
 	out = sftp_req_begin(s, q);
 	send_fields(out, q);
 	sftp_finish(out, 0);

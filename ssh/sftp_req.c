@@ -174,6 +174,8 @@ sftp_req_report(struct sftp *s, const struct sftp_req *q,
 	e.verb = (enum sftp_verb)verb;
 	e.path = p->path;
 	e.to = p->to;
+	if (q->handle != -1)
+		e.begun = s->handle[q->handle].put.begun;
 	if (result == SFTP_REFUSED)
 		e.rule = s->rule;
 	else if (p->wr_root != -1)

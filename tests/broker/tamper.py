@@ -52,7 +52,9 @@ MANIFESTS = (
     b'{"kind":"file","verb":"put","path":"/srv/a","result":"done","rule":"r",'
     b'"bytes":3,"sha256":"' + b"ab" * 32 + b'"}\n'
     b'{"kind":"file","verb":"get","path":"/srv/b","result":"cut","bytes":2,'
-    b'"ranges":[[0,1]]}\n',
+    b'"ranges":[[0,1]]}\n'
+    b'{"kind":"file","verb":"put","path":"/srv/c","result":"begun","begun":1}'
+    b'\n',
     b'{"kind":"ref","verb":"update","ref":"refs/heads/main","old":"' +
     b"1" * 40 + b'","new":"' + b"2" * 40 + b'","result":"done"}\n')
 

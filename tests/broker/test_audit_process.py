@@ -256,6 +256,19 @@ def test_a_long_manifest_is_read_in_pieces(audit):
         6000, 0, 0, 6000, hashlib.sha256(lines).hexdigest()]
 
 
+def test_a_file_that_was_begun_counts_once(audit):
+    """Whether or not another line ends it; the hop was killed in the third."""
+    lines = [line(result="begun", begun=1),
+             line("get", "/srv/b", "begun", begun=2),
+             line("get", "/srv/b", "failed", bytes=5, begun=2),
+             line(bytes=7, begun=1), line("mkdir", "/srv/d"),
+             line(path="/srv/c", result="begun", begun=3)]
+    end = ended(audit, b"".join(lines))
+    assert end["state"] == "interrupted"
+    assert [end[k] for k in SUMS] == [
+        4, 0, 5, 7, hashlib.sha256(b"".join(lines)).hexdigest()]
+
+
 @pytest.mark.parametrize("cut", [1, 20, 60])
 def test_half_a_line_of_a_hop_that_died(audit, cut):
     end = ended(audit, line(bytes=7) + line(path="/srv/b", bytes=9)[:cut])
@@ -270,7 +283,12 @@ def test_half_a_line_of_a_hop_that_died(audit, cut):
     line(colour="red"), line(bytes=-1), line(bytes="7"), line(sha256="x"),
     line(ranges=[[2, 1]]), line(ranges=[1]), line(more=False), line(path=1),
     line(bytes=2**62) + line(bytes=2**62), line(path="x" * 70000),
-    line()[:-2] + b',"path":"/b"}\n', b'{"kind":"file","x\n'])
+    line()[:-2] + b',"path":"/b"}\n', b'{"kind":"file","x\n',
+    line(result="begun"), line(result="begun", begun=2), line(begun=1),
+    line(result="begun", begun="1"), line(result="begun", begun=1) * 2,
+    line(result="begun", begun=1) + line(begun=2),
+    line(result="begun", begun=1) + line(begun=1) * 2,
+    line(result="begun", begun=1) + line(begun=0)])
 def test_a_malformed_manifest_has_no_sums(audit, bad):
     end = ended(audit, line() + bad + HOP_LINE)
     assert end["state"] == "interrupted" and "malformed" in end["reason"]

@@ -41,6 +41,21 @@ def test_a_sample_of_everything(store):
     assert t.run(store, 499, random.Random(8), all_lines=False) > 300
 
 
+def test_a_line_of_a_file_that_was_begun(store, copy):
+    """Nobody takes it away, or makes an end of it."""
+    side = next(p for p in copy.glob("recordings/*/*.json")
+                if '"begun"' in p.read_text())
+    was = side.read_text()
+    (begun,) = (x for x in was.splitlines(True) if '"begun"' in x)
+    for now in ("", begun.replace('"begun"', '"done"', 1), begun * 2):
+        side.write_text(was.replace(begun, now))
+        found = t.both(copy)
+        assert found["verdict"] == "changed"
+        assert found["file"].endswith(side.name)
+    side.write_text(was)
+    assert t.both(copy)["verdict"] == "ok"
+
+
 def test_rolled_back_or_forged_with_the_key_of_today(store, older, tmp_path):
     """Found where the design says so, and at the same place by both."""
     told = []

@@ -387,7 +387,9 @@ class Carry:
             side = self.bastion.recording(o).with_suffix(".json")
             for text in side.read_text().splitlines():
                 line = json.loads(text)
-                if line["kind"] == "file" and line["verb"] in ("put", "get"):
+                if line["kind"] == "file" and \
+                        line["verb"] in ("put", "get") and \
+                        line["result"] != "begun":
                     # scp -O may mean either of two paths; see decision 0024.
                     for path in (line["path"], line.get("to")):
                         lines[line["verb"], path] = line

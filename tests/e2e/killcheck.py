@@ -155,7 +155,8 @@ class Check:
             for text in side.read_text().splitlines(True):
                 if text.endswith("\n"):     # a crash may cut the last one
                     line = json.loads(text)
-                    if line["kind"] == "file" and line["verb"] == "put":
+                    if line["kind"] == "file" and line["verb"] == "put" and \
+                            line["result"] != "begun":
                         lines[line["path"]] = line
         return lines
 

@@ -86,7 +86,8 @@ def manifest(bastion, mark):
     lines = [json.loads(x) for x in side.read_text().splitlines()]
     assert lines[-1]["kind"] == "closed" and e["state"] in (
         "complete", "interrupted")
-    return [x for x in lines if x["kind"] == "file"]
+    return [x for x in lines if x["kind"] == "file" and
+            x["result"] != "begun"]
 
 
 def brief(lines):

@@ -28,7 +28,7 @@ on_entry(void *arg, const struct sftp_entry *e)
 	static const char *const verbs[] = { "get", "put", "mkdir", "remove",
 		"rmdir", "rename", "link", "symlink", "attrs" };
 	static const char *const results[] = { "failed", "refused", "cut",
-		"done" };
+		"done", "begun" };
 
 	(void)arg;
 	fprintf(out, "%s\t%s\t%s\t%llu\t%s\t%s\t%s\t", results[e->result],

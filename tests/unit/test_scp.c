@@ -22,6 +22,8 @@
 struct world {
 	struct scp *s;
 	char list[8192]; /* the manifest */
+	char begun[64];  /* a file that has no other line yet */
+	uint32_t nbegun;
 	char out[2][8192];
 };
 
@@ -42,8 +44,23 @@ entry(void *arg, const struct scp_entry *e)
 	static const char *const result[] = { "failed", "refused", "cut",
 		"done" };
 	struct world *w = arg;
-	size_t n = strlen(w->list);
+	size_t n = strlen(w->list), out;
 
+	if (e->result == SCP_BEGUN) { /* and its receiver has not heard of it */
+		assert_int_equal(e->begun, ++w->nbegun);
+		assert_string_equal(w->begun, "");
+		(void)snprintf(w->begun, sizeof(w->begun), "%s", e->path);
+		(void)scp_out(w->s, e->write ? SCP_TARGET : SCP_JOB, &out);
+		assert_int_equal(out, 0);
+		return;
+	}
+	if (e->begun != 0) {
+		assert_int_equal(e->begun, w->nbegun);
+		assert_string_equal(w->begun, e->path);
+		w->begun[0] = '\0';
+	}
+	/* Nothing passed of what was not begun. */
+	assert_true(e->begun != 0 || (e->bytes == 0 && e->sha256 == NULL));
 	(void)snprintf(w->list + n, sizeof(w->list) - n,
 	    "%s%s %s %s%s%s %llu %.6s\n", e->write ? "put" : "get",
 	    e->folder ? "/" : "", result[e->result], e->path,
@@ -152,6 +169,8 @@ t_scp_scripts(void **state)
 		{ "/srv", true, false, true,
 		    { "T@", "JC0644 3 x\n", "T@", "Ja" }, 0,
 		    "put cut /srv/x 1 -\n", "C0644 3 x\na" },
+		{ "/srv", true, false, true, { "T@", "JC0644 3 x\n" }, 0,
+		    "put cut /srv/x 0 -\n", "C0644 3 x\n" },
 		/* reading */
 		{ "/srv/a", false, false, false,
 		    { "J@", "TC0644 3 a\n", "J@", "Tabc@", "J@" }, 0,
@@ -229,6 +248,7 @@ t_scp_scripts(void **state)
 			assert_int_equal(scp_new(&want, &w.s), 0);
 			r = play(&w, c[i].script, step);
 			scp_end(w.s);
+			assert_string_equal(w.begun, "");
 			if (r != c[i].want || strcmp(w.list, c[i].list) != 0 ||
 			    strcmp(w.out[SCP_TARGET], c[i].target) != 0)
 				fail_msg(

@@ -40,11 +40,36 @@ struct place {
 	char entries[4096];    /* the manifest */
 	char refused[8192];
 	size_t nentries;
+	/* of each that begins its line, until it has another */
+	char open[16][64];
+	uint32_t nbegun;
+	size_t early; /* bytes for the target when the last one began */
 };
 
 static const char *const verbs[] = { "get", "put", "mkdir", "remove", "rmdir",
 	"rename", "link", "symlink", "attrs" };
 static const char *const results[] = { "failed", "refused", "cut", "done" };
+
+/* They begin by number, and end once, as what they began as. */
+static bool
+on_begun(struct place *p, const struct sftp_entry *e)
+{
+	char *slot = p->open[e->begun % N(p->open)], what[64];
+
+	(void)snprintf(what, sizeof(what), "%s %s", verbs[e->verb], e->path);
+	if (e->result == SFTP_BEGUN) {
+		assert_int_equal(e->begun, ++p->nbegun);
+		assert_string_equal(slot, "");
+		(void)snprintf(slot, sizeof(p->open[0]), "%s", what);
+		(void)sftp_out(p->s, SFTP_TARGET, &p->early);
+		return true;
+	}
+	if (e->begun != 0) {
+		assert_string_equal(slot, what);
+		*slot = '\0';
+	}
+	return false;
+}
 
 static void
 on_entry(void *arg, const struct sftp_entry *e)
@@ -53,6 +78,8 @@ on_entry(void *arg, const struct sftp_entry *e)
 	size_t n = strlen(p->entries);
 	int k;
 
+	if (on_begun(p, e))
+		return;
 	k = snprintf(p->entries + n, sizeof(p->entries) - n,
 	    "%s %s%s%s %s %llu%s%.8s\n", verbs[e->verb], e->path,
 	    e->to == NULL ? "" : " ", e->to == NULL ? "" : e->to,
@@ -767,6 +794,67 @@ t_get(void **state)
 	stop(&p);
 }
 
+/* What is open, and how many lines of theirs have no other. */
+static size_t
+begun(const struct place *p, const char *what)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < N(p->open); i++)
+		n += strcmp(p->open[i], what) == 0;
+	return n;
+}
+
+/* Who is killed now has said what is being read and written. */
+static void
+t_begun(void **state)
+{
+	char handle[8], other[8];
+	struct buf rest;
+	struct place p;
+	uint32_t id = 0;
+
+	(void)state;
+	start(&p);
+	/* Before the target is asked to open it, which may empty it. */
+	job(&p, FXP_OPEN, "usua", 1, "/w/x", FXF_WRITE | FXF_TRUNC);
+	assert_int_equal(p.nbegun, 0); /* where it leads is asked */
+	assert_int_equal(seen(&p, &id, &rest), FXP_OPEN);
+	assert_int_equal(begun(&p, "put /w/x"), 1);
+	assert_int_equal(p.early, 0);
+	assert_int_equal(answer(&p, FXP_STATUS, "uuss", id, 4, "", ""), 0);
+	assert_int_equal(begun(&p, "put /w/x"), 0);
+	assert_string_equal(p.entries, "put /w/x failed 0\n");
+	/* Of reading, when it is read from, not when it is looked at. */
+	settle(&p);
+	buf_reset(&p.told);
+	open_file(&p, "/r/x", FXF_READ, handle);
+	assert_int_equal(p.nbegun, 1);
+	for (uint32_t i = 0; i < 3; i++)
+		job(&p, FXP_READ, "ubUu", i, handle, (uint64_t)i, 1);
+	assert_int_equal(p.nbegun, 2);
+	assert_int_equal(p.early, 0);
+	assert_int_equal(begun(&p, "get /r/x"), 1);
+	/* The same file twice: which of them ends is known. */
+	settle(&p);
+	buf_reset(&p.seen);
+	buf_reset(&p.told);
+	open_file(&p, "/w/y", FXF_WRITE, handle);
+	open_file(&p, "/w/y", FXF_WRITE, other);
+	assert_int_equal(begun(&p, "put /w/y"), 2);
+	buf_reset(&p.seen);
+	job(&p, FXP_CLOSE, "ub", 9, other);
+	answer_ok(&p);
+	assert_int_equal(begun(&p, "put /w/y"), 1);
+	/* The target does not answer. */
+	job(&p, FXP_OPEN, "usua", 3, "/w/z", FXF_WRITE);
+	settle(&p);
+	assert_int_equal(begun(&p, "put /w/z"), 1);
+	sftp_end(p.s);
+	assert_int_equal(begun(&p, ""), N(p.open));
+	stop(&p);
+}
+
 /* What is answered late, twice, or too long. */
 static void
 t_numbers(void **state)
@@ -1254,6 +1342,7 @@ main(void)
 		cmocka_unit_test(t_attributes),
 		cmocka_unit_test(t_put),
 		cmocka_unit_test(t_get),
+		cmocka_unit_test(t_begun),
 		cmocka_unit_test(t_numbers),
 		cmocka_unit_test(t_max),
 		cmocka_unit_test(t_copy_data),
