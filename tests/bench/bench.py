@@ -180,9 +180,10 @@ Host *
         return {k: statistics.median(v) for k, v in times.items()}
 
     def memory(self, command, seconds, to="web-1"):
-        """Most Private_Dirty that hop and postern-shell had together, KiB.  Of
-        programs on a disk those are the anonymous pages; here they lie on a
-        tmpfs, where the code that they only read is dirty, too."""
+        """Most memory of their own that hop and postern-shell had together, KiB:
+        anonymous pages.  They are all that is Private_Dirty where programs lie
+        on a disk; here those lie on a tmpfs, where code that is only read is
+        dirty, too."""
         most, stop_at = 0, time.monotonic() + seconds
         p = subprocess.Popen(
             h.inside("job", self.job.argv(to, command), "runner"),
@@ -274,7 +275,7 @@ def main():
                 ("idle", "/opt/house/bin/slow 20", 3, 1.3),
                 ("in bulk", "/opt/house/bin/lines 100000000", 5, 1.6)):
             mib = b.memory(command, seconds) / 1024
-            row(8, f"hop + postern-shell, Private_Dirty, {what}", "1 MiB", mib,
+            row(8, f"hop + postern-shell, written to, {what}", "1 MiB", mib,
                 goal, f"{mib:.2f} MiB")
     finally:
         b.it.close()
