@@ -526,6 +526,13 @@ t_judge_observe(void **state)
 	ask(&w, "whoami", &d);
 	assert_int_equal(d.verdict, VERDICT_DENY);
 	w.set[0] = true;
+	/* to the end of that day, by UTC */
+	w.q.now = now - now % 86400 + 86399;
+	ask(&w, "whoami", &d);
+	assert_int_equal(d.verdict, VERDICT_ALLOW);
+	w.q.now++;
+	ask(&w, "whoami", &d);
+	assert_int_equal(d.verdict, VERDICT_DENY);
 	w.q.now = now + 2 * 86400;
 	ask(&w, "whoami", &d);
 	assert_int_equal(d.verdict, VERDICT_DENY);
