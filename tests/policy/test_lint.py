@@ -202,3 +202,13 @@ deny no for a on u { write under /srv/in by sftp; because "no" }
 ''')
     r = check(tmp_path, "--json", "a.postern")
     assert json.loads(r.stdout) == [], r.stdout
+
+
+def test_of_two_lines_for_a_repository_that_for_every_ref_decides(tmp_path):
+    (tmp_path / "a.postern").write_text(HEAD + '''
+allow a for a on t { git read /srv/a.git refs "refs/heads/**" }
+allow z for a on t { git read /srv/a.git }
+test "every ref" as a on t { allow git read "/srv/a.git" by z }
+''')
+    r = check(tmp_path, "a.postern")
+    assert r.returncode == 0, r.stderr
