@@ -6,7 +6,7 @@
  *	doctor_files.c	settings, policy, accounts, permissions, disk
  *	doctor_issuers.c	issuers, the clock
  *	doctor_net.c	the broker, sshd, targets, addresses
- *	doctor_unit.c	what the service manager lets the broker do
+ *	doctor_unit.c	the units: what they let the broker do, what runs
  */
 #ifndef POSTERN_CLI_DOCTOR_H
 #define POSTERN_CLI_DOCTOR_H

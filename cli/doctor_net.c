@@ -141,10 +141,16 @@ doctor_sshd(struct doctor *d)
 	int code = 0;
 
 	sshd_version(d);
+	if (access("/etc/nologin", F_OK) == 0)
+		doctor_find(d, DOCTOR_BAD, "/etc/nologin",
+		    "it is there, so PAM lets no job in",
+		    "remove it when the maintenance that it was made for is "
+		    "over");
 	if (stat(key, &st) == -1) {
 		doctor_find(d, DOCTOR_NOTE, key,
 		    "the bastion has no host key yet",
-		    "the first start of postern-sshd makes it");
+		    "the first start of postern-sshd makes it; if there was "
+		    "one, clients know it: take it from your backup");
 		return; /* nor shall this try make it */
 	}
 	buf_init(&out, 64 * 1024);

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
 import house as h
@@ -195,6 +196,16 @@ BROKEN = {
                     "nonsense", "does not start with it"),
     "sshd's listen": (lambda: made(h.ETC / "sshd/listen", "PermitRootLogin\n"),
                       "sshd", "postern-sshd-start", "not 'Port N'", "-c"),
+    "maintenance": (lambda: made(pathlib.Path("/etc/nologin"), "later\n"),
+                    "sshd", "/etc/nologin", "PAM lets no job in",
+                    "maintenance"),
+    "pam's line put out": (lambda: changed(
+        "/etc/pam.d/postern-sshd", lambda t: t.replace("auth ", "#auth ")),
+        "sshd", "postern-sshd-start", "pam_postern.so for auth", "-c"),
+    "pam's session away": (lambda: changed(
+        "/etc/pam.d/postern-sshd", lambda t: "".join(
+            x for x in t.splitlines(True) if not x.startswith("session"))),
+        "sshd", "postern-sshd-start", "pam_postern.so for session", "-c"),
 }
 
 
@@ -272,6 +283,54 @@ ProtectSystem) echo {strict} ;;
 ReadWritePaths) echo "{paths}" ;;
 esac
 """
+RUNS = """#!/bin/sh
+case "$4 $5" in
+"ActiveState postern.service") echo active ;;
+"ActiveState postern-sshd.service") echo {way_in} ;;
+"MainPID {of}.service") echo {pid} ;;
+MainPID*) echo 0 ;;
+esac
+"""
+
+
+def of_unit(bastion, folder, text):
+    """What doctor says of the units, when that is systemctl."""
+    program = folder / "systemctl"
+    program.write_text(text)
+    program.chmod(0o755)
+    return [f for f in doctor(bastion, "--offline", env={
+        "PATH": f"{folder}:{os.environ['PATH']}"}) if f["check"] == "unit"]
+
+
+@pytest.mark.parametrize("way_in, found", [
+    ("active", 0), ("activating", 0), ("inactive", 1), ("failed", 1)])
+def test_the_way_in_does_not_run(bastion, policy, tmp_path, way_in, found):
+    got = of_unit(bastion, tmp_path,
+                  RUNS.format(way_in=way_in, of="none", pid=0))
+    assert len(got) == found, got
+    for f in got:
+        assert f["where"] == "postern-sshd.service" and \
+            "systemctl start postern-sshd" in f["fix"], f
+
+
+@pytest.mark.parametrize("of, fix", [
+    ("postern", "--signal=SIGUSR2 postern"),
+    ("postern-sshd", "systemctl restart postern-sshd")])
+def test_a_program_that_was_replaced_under_it(
+        bastion, policy, tmp_path, of, fix):
+    program = tmp_path / "sleep"
+    shutil.copy(shutil.which("sleep"), program)
+    p = subprocess.Popen([program, "1000"])
+    try:
+        text = RUNS.format(way_in="active", of=of, pid=p.pid)
+        assert of_unit(bastion, tmp_path, text) == []
+        program.unlink()
+        (f,) = of_unit(bastion, tmp_path, text)
+    finally:
+        p.kill()
+        p.wait()
+    assert f["where"] == f"{of}.service" and "was replaced" in f["what"] and \
+        fix in f["fix"], f
 
 
 @pytest.mark.parametrize("paths, strict, found", [
@@ -282,13 +341,9 @@ esac
     ("", "full", 0)])
 def test_a_state_folder_that_the_unit_does_not_let_it_write(
         bastion, policy, tmp_path, paths, strict, found):
-    program = tmp_path / "systemctl"
-    program.write_text(SYSTEMCTL.format(paths=paths, strict=strict))
-    program.chmod(0o755)
     with in_conf("state-folder /srv/postern"):
-        got = [f for f in doctor(bastion, "--offline", env={
-            "PATH": f"{tmp_path}:{os.environ['PATH']}"})
-            if f["check"] == "unit"]
+        got = of_unit(bastion, tmp_path,
+                      SYSTEMCTL.format(paths=paths, strict=strict))
     assert len(got) == found
     for f in got:
         assert f["where"] == "/srv/postern" and \

@@ -480,6 +480,9 @@ LISTEN = PREFIX / "etc/postern/sshd/listen"
     ("/etc/pam.d/postern-sshd", None, "pam_postern.so"),
     ("/etc/pam.d/postern-sshd", "auth required pam_permit.so\n",
      "pam_postern.so"),
+    ("/etc/pam.d/postern-sshd", "".join(
+        f"{kind} required pam_postern.so\n"
+        for kind in ("#auth", "account", "session")), "pam_postern.so for auth"),
     (LISTEN, "Port 22\nPermitRootLogin yes\n", "PermitRootLogin yes"),
     (LISTEN, "Port 22 Match all\n", "Match"),
     (LISTEN, "Include /etc/ssh/sshd_config\n", "Include"),
