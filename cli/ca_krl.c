@@ -183,21 +183,24 @@ write_revoked(const struct revoked *v)
 /* -- which one is meant ---------------------------------------------------- */
 
 struct found {
+	const char *id;
 	bool operation;
 	uint64_t serial;
 };
 
-/* Of the rows that the id has, the operation's: its serial. */
+/* The id's own row: a session or a broker shell has those of its operations
+ * behind it. */
 static int
 take_row(void *arg, const char *json, size_t n, int fd)
 {
 	json_t *o = json_loadb(json, n, 0, NULL);
+	const char *id = json_string_value(json_object_get(o, "operation"));
 	const char *serial = json_string_value(json_object_get(o, "serial"));
 	struct found *f = arg;
 
 	if (fd != -1)
 		(void)close(fd);
-	if (serial != NULL && json_object_get(o, "command") != NULL &&
+	if (id != NULL && strcmp(id, f->id) == 0 && serial != NULL &&
 	    num_parse(serial, 1, UINT64_MAX, &f->serial) == 0)
 		f->operation = true;
 	json_decref(o);
@@ -210,7 +213,7 @@ static int
 revoke_operation(struct revoked *v, const char *id)
 {
 	const struct cli_param param = { "id", id };
-	struct found f = { 0 };
+	struct found f = { .id = id };
 	int r;
 
 	if ((r = cli_query("show", &param, 1, take_row, &f)) != 0)

@@ -121,6 +121,9 @@ def test_single_certificates(bastion, job, up, put_back, mark, tmp_path):
     assert revoked(krl, cert) and not revoked(krl, spared)
     assert job.ssh("web-1", RESTART).code == 0
     e = bastion.event(mark, "operation.decide")
+    p = bastion.postern("ca", "krl", "--operation", e["session"], krl,
+                        check=False)    # and not what it has run last
+    assert p.returncode == 1 and "is no operation that got a" in p.stderr
     for args in (["--operation", e["operation"]], ["--serial", e["serial"]],
                  ["--session", one], []):
         said = bastion.postern("ca", "krl", *args, krl).stdout
