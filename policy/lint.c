@@ -8,18 +8,17 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <fa.h>
 
 #include "lib/diag.h"
-#include "lib/err.h"
 #include "lib/str.h"
 #include "policy/items.h"
 #include "policy/language.h"
 #include "policy/lint_env.h"
 #include "policy/lint_escape.h"
+#include "policy/lint_unused.h"
 #include "policy/model.h"
 #include "policy/overlap.h"
 #include "policy/parse.h"
@@ -32,8 +31,6 @@ struct linter {
 	struct diags *d;
 	bool fails;
 	size_t pairs;
-	/* what some rule or block uses, by number */
-	bool *type, *program, *identity, *target, *people, *person, *issuer;
 };
 
 static const char *const pagers[] = { "journalctl", "less", "man", "more",
@@ -634,101 +631,8 @@ lint_identity(struct linter *l, const struct identity *id)
 	}
 }
 
-/* -- what nobody uses
- * ------------------------------------------------------------- */
-
-static void
-use_slot(struct linter *l, const struct piece *piece)
-{
-	for (size_t i = 0; i < l->p->ntype && piece->type.name != NULL; i++) {
-		if (strcmp(l->p->type[i]->name, piece->type.name) == 0)
-			l->type[i] = true;
-	}
-	for (size_t i = 0; piece->slot != NULL && i < piece->slot->npiece; i++)
-		use_slot(l, &piece->slot->piece[i]);
-}
-
-static void
-use_item(struct linter *l, const struct item *it)
-{
-	const struct program *g;
-
-	for (size_t i = 0; i < it->npiece; i++)
-		use_slot(l, &it->piece[i]);
-	if (it->npiece != 1 || it->piece[0].text == NULL)
-		return;
-	for (size_t i = 0; i < l->p->nprogram; i++) {
-		g = l->p->program[i];
-		if (strcmp(g->name, it->piece[0].text) == 0 ||
-		    strcmp(g->path, it->piece[0].text) == 0)
-			l->program[i] = true;
-	}
-}
-
-static void
-use_run(struct linter *l, const struct run *run)
-{
-	for (; run != NULL; run = run->next) {
-		for (size_t i = 0; i < run->nitem; i++)
-			use_item(l, &run->item[i]);
-		for (size_t i = 0; i < run->nassign; i++)
-			use_item(l, &run->assign[i]);
-		if (run->dir != NULL)
-			use_item(l, run->dir);
-	}
-}
-
-static void
-use_rule(struct linter *l, const struct rule *rule)
-{
-	for (size_t i = 0; i < rule->nrun; i++)
-		use_run(l, rule->run[i]);
-	for (size_t i = 0; i < rule->ntransfer; i++)
-		use_item(l, &rule->transfer[i].under);
-	for (size_t i = 0; i < rule->nrepository; i++)
-		use_item(l, &rule->repository[i].path);
-	for (size_t i = 0; i < rule->nenv; i++)
-		use_item(l, &rule->env[i].value);
-	if (rule->effect == EFFECT_DENY)
-		return;
-	for (size_t i = 0; i < l->p->nidentity; i++) {
-		l->identity[i] |= rule->everyone;
-		for (size_t k = 0; k < rule->nwho; k++)
-			l->identity[i] |= rule->id[k] == i;
-	}
-	for (size_t i = 0; i < l->p->ntarget; i++) {
-		for (size_t k = 0; k < rule->nwhere; k++)
-			l->target[i] |=
-			    where_has(&rule->where[k], l->p->target[i]);
-	}
-}
-
-static void
-use_people(struct linter *l)
-{
-	const struct policy *p = l->p;
-
-	for (size_t i = 0; i < p->npeople; i++) {
-		for (size_t k = 0; k < p->napproval; k++)
-			l->people[i] |= strcmp(p->approval[k]->pub.people,
-					    p->people[i]->name) == 0;
-		for (size_t k = 0; k < p->people[i]->n; k++) {
-			for (size_t m = 0; m < p->nperson; m++)
-				l->person[m] |=
-				    strcmp(p->person[m]->name,
-					p->people[i]->member[k].name) == 0;
-		}
-	}
-	for (size_t i = 0; i < p->nissuer; i++) {
-		for (size_t k = 0; k < p->nidentity; k++)
-			l->issuer[i] |= p->identity[k]->issuer == p->issuer[i];
-		for (size_t k = 0; k < p->nperson; k++) {
-			for (size_t m = 0; m < p->person[k]->ntoken; m++)
-				l->issuer[i] |= p->person[k]->token[m].issuer ==
-						p->issuer[i];
-		}
-	}
-}
+/* -- targets
+ * --------------------------------------------------------------------- */
 
 /* Words that postern@'s broker shell takes before it looks for a target
  * (broker/brokershell_targets.c, shell/interactive.c). */
@@ -746,71 +650,24 @@ lint_shell_word(
 		    t->name, t->login, t->name);
 }
 
-#define UNUSED(what, n, used, v)                                               \
-	for (size_t i = 0; i < (n); i++) {                                     \
-		if (!(used)[i])                                                \
-			warn(l, "unused", &(v)[i]->at,                         \
-			    "no rule uses the " what " `%s`", (v)[i]->name);   \
-	}
-
-static void
-lint_unused(struct linter *l)
-{
-	const struct policy *p = l->p;
-
-	for (size_t i = 0; i < p->nrule; i++)
-		use_rule(l, p->rule[i]);
-	use_people(l);
-	UNUSED("type", p->ntype, l->type, p->type);
-	UNUSED("program", p->nprogram, l->program, p->program);
-	UNUSED("identity", p->nidentity, l->identity, p->identity);
-	UNUSED("people", p->npeople, l->people, p->people);
-	UNUSED("person", p->nperson, l->person, p->person);
-	for (size_t i = 0; i < p->ntarget; i++) {
-		if (!l->target[i])
-			warn(l, "unused", &p->target[i]->at,
-			    "nothing is "
-			    "allowed on target `%s`",
-			    p->target[i]->pub.name);
-	}
-	for (size_t i = 0; i < p->nissuer; i++) {
-		if (!l->issuer[i])
-			warn(l, "unused", &p->issuer[i]->at,
-			    "nobody is from "
-			    "issuer `%s`",
-			    p->issuer[i]->pub.name);
-	}
-}
-
 int
 policy_lint(const struct policy *p, struct diags *d, bool *fails)
 {
 	struct linter l = { .p = p, .d = d };
-	size_t n = p->ntype + p->nprogram + p->nidentity + p->ntarget +
-		   p->npeople + p->nperson + p->nissuer;
-	bool *all = calloc(n + 1, sizeof(*all));
+	int r;
 
-	if (all == NULL)
-		return ERR_NOMEM;
-	l.type = all;
-	l.program = l.type + p->ntype;
-	l.identity = l.program + p->nprogram;
-	l.target = l.identity + p->nidentity;
-	l.people = l.target + p->ntarget;
-	l.person = l.people + p->npeople;
-	l.issuer = l.person + p->nperson;
 	for (size_t i = 0; i < p->nrule; i++)
 		lint_rule(&l, p->rule[i]);
 	for (size_t i = 0; i < p->nidentity; i++)
 		lint_identity(&l, p->identity[i]);
 	for (size_t i = 0; i < p->ntarget; i++)
 		lint_shell_word(&l, &p->target[i]->pub, &p->target[i]->at);
-	lint_unused(&l);
+	if ((r = lint_unused(p, d)) != 0)
+		return r;
 	if (p->nrule > 0 && p->ntest == 0)
 		warn(&l, "untested", &p->rule[0]->at,
 		    "the policy has no test: "
 		    "say what must stay allowed, and what denied");
-	free(all);
 	*fails = l.fails;
 	return 0;
 }

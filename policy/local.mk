@@ -68,6 +68,7 @@ policy_libtools_la_SOURCES = \
 	policy/language_line.c \
 	policy/lint.c policy/lint.h policy/lint_env.c policy/lint_env.h \
 	policy/lint_escape.c policy/lint_escape.h \
+	policy/lint_unused.c policy/lint_unused.h \
 	policy/overlap.c policy/overlap.h policy/overlap_apart.c \
 	policy/overlap_example.c \
 	policy/past.c policy/past.h \
