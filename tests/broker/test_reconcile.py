@@ -2,8 +2,11 @@
 wrote, as plain text, syslog lines and journald's forms, and ledgers that fit
 them or do not.  tests/data/authlog: three logins by certificates of the CA
 beside it, one by another CA's with a serial of ours, one by a plain key."""
+import bz2
 import datetime
+import gzip
 import json
+import lzma
 import os
 import pathlib
 import re
@@ -343,11 +346,11 @@ def test_a_year_that_ends(tmp_path):
         assert (code, found, total["matched"]) == (0, [], 3)
 
 
-@pytest.mark.parametrize("pack", ["gzip", "xz", "bzip2"])
+@pytest.mark.parametrize("pack", [gzip, lzma, bz2],
+                         ids=lambda m: m.__name__)
 def test_a_log_that_was_packed_is_not_empty(tmp_path, pack):
     log = tmp_path / "log"
-    log.write_bytes(subprocess.run([pack, "-c", DATA / "trixie.plain"],
-                                   stdout=subprocess.PIPE, check=True).stdout)
+    log.write_bytes(pack.compress((DATA / "trixie.plain").read_bytes()))
     code, said, _ = ask(ledger(tmp_path, "trixie"), "trixie", log)
     assert code == 74 and "is compressed" in said and "zcat" in said
 
