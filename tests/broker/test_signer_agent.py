@@ -170,6 +170,11 @@ def refused(hop):
     return out
 
 
+def heard(signer):
+    """It has read what was sent, and seen who has left, up to here."""
+    refused(signer.ask(target="web-9", principal="deploy+web-9"))
+
+
 def certificate(hop, folder, public):
     """Checked by ssh-keygen, which says which CA signed it."""
     m = w.expect(hop, "CERT")
@@ -284,11 +289,15 @@ def test_a_real_agent(tmp_path, program, kind):
 def test_one_question_at_a_time(signer, key, tmp_path):
     """Those behind wait; who has left is not waited for."""
     a = signer.agent(key)
-    hops = [signer.ask(serial=n) for n in range(1, 5)]
+    hops = []
+    for n in range(1, 5):
+        hops.append(signer.ask(serial=n))
+        heard(signer)
     first = a.question()
     hops.pop(2).close()
     gone = hops.pop(0)
     gone.close()        # its answer is still to be read
+    heard(signer)
     a.answer(first)
     for _ in hops:
         a.answer()
@@ -425,8 +434,9 @@ def test_an_agent_that_does_not_read(signer, key):
 
 def test_no_more_than_fit_wait(signer, key):
     a = signer.agent(key)
-    hops = [signer.ask() for _ in range(129)]
-    assert "too many" in refused(hops.pop())
+    hops = [signer.ask() for _ in range(128)]
+    heard(signer)
+    assert "too many" in refused(signer.ask())
     a.sock.close()
     assert all("closed its connection" in refused(h) for h in hops)
 
