@@ -858,10 +858,12 @@ class Bastion:
         """In force behind those of the policy, while the context lasts."""
         main = (ETC / "policy/main.postern").read_text()
         self.write_policy(main + text)
-        assert "not accepted" not in self.reload()
-        yield
-        self.write_policy(main)
-        self.reload()
+        try:
+            assert "not accepted" not in self.reload()
+            yield
+        finally:
+            self.write_policy(main)
+            self.reload()
 
     def upgrade(self, timeout=60):
         """As the package does behind its unpacking; when all are new."""
@@ -911,8 +913,9 @@ class Bastion:
         return out
 
     def ledger(self):
-        text = (STATE / "ledger/ledger.jsonl").read_text()
-        return [json.loads(line) for line in text.splitlines()]
+        # The last one may be half written yet.
+        text = (STATE / "ledger/ledger.jsonl").read_bytes()
+        return [json.loads(line) for line in text.split(b"\n")[:-1]]
 
     def begun(self):
         """The operations that were let run."""
@@ -926,11 +929,11 @@ class Bastion:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.postern("sessions", "--limit", "1", check=False, timeout=10)
 
-    def mark(self):
+    def mark(self, timeout=10):
         """The ledger's last number, when all that began has ended;
         events(mark) are those after it."""
         self.told()
-        end = time.monotonic() + 10
+        end = time.monotonic() + timeout
         while True:
             lines = self.ledger()
             ended = {e["operation"] for e in lines

@@ -12,7 +12,7 @@ LINES = 4
 PROMPT = re.compile(rb"as \S+> (?:\x1b\[\S*)?$")
 PROMPT_ANY = re.compile(rb"as \S+> ")
 WORDS = re.compile(r"\s*postern: ")
-WAIT_S = 100
+WAIT_S = 150
 
 
 def has_terminal(pid):
@@ -61,7 +61,8 @@ def person(ssh, job):
     os.set_blocking(p.stdout.fileno(), True)
     job.out += p.stdout.read()
     job.err = p.stderr.read()
-    p.stdin.close()
+    with contextlib.suppress(BrokenPipeError):
+        p.stdin.close()
     p.wait()
 
 

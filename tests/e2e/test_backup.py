@@ -77,6 +77,8 @@ def test_while_jobs_run(bastion, job, busy, tmp_path, way):
                      env=job.env(CI_TOKEN=job.issuer.token()))
     assert slow.stdout.readline() == b"started\n"
     time.sleep(random.uniform(0.5, 2))
+    while not busy and slow.poll() is None:
+        time.sleep(0.05)
     began = time.time()
     if way == "folder":
         said = bastion.postern("backup", tmp_path / "copy").stdout
@@ -195,7 +197,15 @@ def test_a_new_house(bastion, job, new_house, tmp_path):
     slow = job.popen(job.argv("web-1", "/opt/house/bin/slow 30"),
                      env=job.env(CI_TOKEN=job.issuer.token()))
     assert slow.stdout.readline() == b"started\n"
+    at = bastion.ledger()[-1]["number"]
     shell = in_a_shell(job)
+    (line,) = [e["operation"] for e in bastion.written(at, "operation.decide")
+               if e.get("by") != "shell"]
+    end = time.monotonic() + 30
+    while line not in {e["operation"]
+                       for e in bastion.written(at, "operation.end")}:
+        assert time.monotonic() < end
+        time.sleep(0.05)
     (h.ETC / "ca/retired").mkdir()
     shutil.copy(h.ETC / "ca/job.pub", h.ETC / "ca/retired/job-1.pub")
     bastion.postern("ca", "krl", "--serial", "4711", new_house / "krl")

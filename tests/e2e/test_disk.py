@@ -25,6 +25,7 @@ def state_on(bastion, *mount, settings="disk-reserve 1MiB\n"):
     """The bastion, with its state on what `mount` makes."""
     conf = h.ETC / "postern.conf"
     before = conf.read_text()
+    bastion.mark()      # what ran before has ended
     bastion.stop()
     try:
         h.run("mount", *mount, h.STATE)
