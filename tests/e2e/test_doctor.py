@@ -251,9 +251,11 @@ def test_with_the_broker_down(bastion, policy):
 
 def test_locked(bastion, policy):
     bastion.postern("lock")
-    (f,) = doctor(bastion)
-    assert "postern unlock" in f["fix"]
-    bastion.postern("unlock")
+    try:
+        (f,) = doctor(bastion)
+        assert "postern unlock" in f["fix"]
+    finally:
+        bastion.postern("unlock")
 
 
 def test_the_clock(bastion, policy, tmp_path):
