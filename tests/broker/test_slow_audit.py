@@ -79,6 +79,12 @@ class Neighbours:
             getattr(self, "on_" + m.name.lower())(m)
         return bool(got)
 
+    def until(self, done, audit=True):
+        end = time.monotonic() + 60
+        while not done():
+            assert time.monotonic() < end, self.policy.status()
+            self.turn(audit)
+
     def on_hop_start(self, m):
         op = m.text()
         self.hop[op] = socket.socket(fileno=m.fds[0])
@@ -177,13 +183,8 @@ def test_p2_all_at_once_and_audit_does_not_read(policy, others):
             continue
         w.expect(conn, "ACCEPTED")
     policy.wait_status(operations=0)
-    while others.turn():
-        pass
     # What the next policy would take up, is not there any more.
-    end = time.monotonic() + 20
-    while any(k.startswith("3/") for k in policy.rows):
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    others.until(lambda: not any(k.startswith("3/") for k in policy.rows))
 
 
 @pytest.mark.parametrize("policy", ["operations-max 64\n"], indirect=True)
@@ -195,11 +196,13 @@ def test_p2_jobs_that_leave_while_audit_does_not_read(policy, others):
     for wave in range(8):
         m, handle = policy.login(first=False)
         conns = [m.shell(run(handle, ONE)) for _ in range(60)]
-        while others.turn(audit=False, seconds=0.05):
-            pass
         asked += len(conns)
-        told = select.select(conns, [], [], 0)[0]
-        codes += [refused(c, TEMPFAIL) for c in told]
+
+        def told(conns=conns):
+            return select.select(conns, [], [], 0)[0]
+        others.until(lambda n=len(conns): n == policy.status()["operations"] +
+                     len(told()), audit=False)
+        codes += [refused(c, TEMPFAIL) for c in told()]
         m.kill()
         for conn in conns:
             conn.close()
@@ -213,6 +216,7 @@ def test_p2_jobs_that_leave_while_audit_does_not_read(policy, others):
     # Nor is there anybody let in; and who is denied, is denied on record.
     result, _, reason = policy.new(token="b" * 64)
     assert result != 0 and "behind" in reason
+    others.until(lambda: len(others.aborted) == asked - len(codes))
     while others.turn():
         pass
     assert len(others.opened) == asked - len(codes)
