@@ -24,12 +24,13 @@ def command(text):
 
 
 @pytest.fixture
-def posternd(place):
+def posternd(place, request):
     OUT.mkdir(exist_ok=True)
     OUT.chmod(0o777)
     for x in OUT.iterdir():
         x.unlink()
-    it = pd.Posternd(f"anchor-command {COMMAND}\nanchor-timeout 2s\n")
+    it = pd.Posternd(f"anchor-command {COMMAND}\n"
+                     f"anchor-timeout {getattr(request, 'param', '2s')}\n")
     yield it
     it.close()
 
@@ -128,8 +129,10 @@ def test_p10_what_is_too_long_is_none(posternd, note):
     posternd.again("audit")
 
 
+@pytest.mark.parametrize("posternd", ["60s"], indirect=True)
 def test_a_next_audit_has_not_asked(posternd):
-    command(f"sleep 1; echo x >{OUT}/done\n")
+    command(f"until [ -e {OUT}/go ]; do sleep 0.1; done; "
+            f"echo x >{OUT}/done\n")
     posternd.start()
     anchor(posternd)
     old = posternd.child["audit"]
@@ -137,6 +140,7 @@ def test_a_next_audit_has_not_asked(posternd):
     assert old.gone()
     f = posternd.again("audit")
     f.ready()
+    (OUT / "go").touch()
     m = w.receive(f.control)
     while m.name == "ALARM":
         m = w.receive(f.control)
