@@ -1,6 +1,7 @@
 # Fuzz targets that are whole processes (tests/fuzz/proc.h): one for each that
 # receives messages.
 proc_fuzz_sources = \
+	tests/fuzz/depth.h \
 	tests/fuzz/proc.c tests/fuzz/proc.h \
 	tests/fuzz/proc_fork.c \
 	tests/fuzz/proc_mutate.c \
